@@ -1,0 +1,1 @@
+"""The export workshop: a checkpoint -> one streaming TorchScript file."""

@@ -1,0 +1,1 @@
+"""The playing workshop: a model file -> sound, live or offline."""

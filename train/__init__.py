@@ -1,0 +1,1 @@
+"""The training workshop: a folder of sounds -> a run folder with checkpoints."""

@@ -1,0 +1,267 @@
+"""What can be set: frozen dataclasses of plain values that refuse nonsense in the user's words.
+
+A run is resolved from a preset (YAML values), then files, then `--set key=value`, later ones winning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+import yaml
+
+from wavevae.errors import UserError, nearest
+
+BOTTLENECKS = ("ae", "vae")
+
+
+def _require(ok: bool, name: str, value: object, advice: str) -> None:
+    if not ok:
+        raise UserError(f"{name} is {value}; {advice}")
+
+
+def _is_power_of_two(n: int) -> bool:
+    return n >= 1 and n & (n - 1) == 0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a model: everything needed to rebuild it before its weights are loaded."""
+
+    sample_rate: int = 22050
+    """Rate the model hears and speaks, Hz."""
+    fold: int = 16
+    """Samples folded into channels at both ends: a strided convolution of this ratio."""
+    ratios: tuple[int, ...] = (4, 4)
+    """Strides after the fold; hop_length = fold x their product."""
+    widths: tuple[int, ...] = (48, 96, 192)
+    """Channels at each rate, from the fold inward: one more than ratios."""
+    dilations: tuple[int, ...] = (1, 3, 9)
+    """Dilations of the residual units at each rate, in frames of that rate."""
+    latent_dim: int = 16
+    """Numbers a latent frame holds."""
+    noise_bands: int = 16
+    """Gated noise channels at the decoder's outer rate; 0 for none."""
+    bottleneck: str = "vae"
+    """ae (no constraint) or vae (Gaussian posterior)."""
+
+    def __post_init__(self) -> None:
+        _require(1000 <= self.sample_rate <= 192000, "sample_rate", self.sample_rate, "use 1000 to 192000 Hz")
+        for name, values in (("fold", (self.fold,)), ("ratios", self.ratios)):
+            for value in values:
+                _require(_is_power_of_two(value), name, value, "use powers of two: hosts play no others")
+        _require(
+            len(self.widths) == len(self.ratios) + 1, "widths", self.widths, "give one more than there are ratios"
+        )
+        _require(all(w >= 1 for w in self.widths), "widths", self.widths, "use 1 or more channels")
+        _require(self.latent_dim >= 1, "latent_dim", self.latent_dim, "use 1 or more")
+        _require(self.noise_bands >= 0, "noise_bands", self.noise_bands, "use 0 or more")
+        if self.bottleneck not in BOTTLENECKS:
+            raise UserError(f"unknown bottleneck '{self.bottleneck}'; {nearest(self.bottleneck, BOTTLENECKS)}")
+
+    @property
+    def hop_length(self) -> int:
+        """Samples a latent frame."""
+        return self.fold * math.prod(self.ratios)
+
+    @property
+    def frame_rate(self) -> float:
+        """Latent frames a second."""
+        return self.sample_rate / self.hop_length
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How files become chunks."""
+
+    chunk_seconds: float = 1.0
+    """Length of a training chunk, s."""
+    overlap: float = 0.5
+    """Share of a chunk that the next one on the grid covers, 0 up to (not including) 1."""
+    validation_share: float = 0.1
+    """Share of the files held out for validation."""
+    loudness: str = "keep"
+    """keep, or peak (every file scaled to a peak of -1 dBFS)."""
+    gain_db: float = 0.0
+    """Augmentation: gain drawn from plus or minus this, dB."""
+    polarity: float = 0.5
+    """Augmentation: probability of a flipped sign."""
+    phase: float = 0.0
+    """Augmentation: probability of a random all-pass filter."""
+    pitch_semitones: float = 0.0
+    """Augmentation: pitch drawn from plus or minus this, by resampling, semitones."""
+
+    def __post_init__(self) -> None:
+        _require(0 < self.chunk_seconds <= 60, "chunk", self.chunk_seconds, "use seconds above 0, up to 60")
+        _require(0 <= self.overlap < 1, "overlap", self.overlap, "use a fraction from 0 up to (not including) 1")
+        _require(0 <= self.validation_share < 1, "validation_share", self.validation_share, "use 0 up to 1")
+        _require(self.loudness in ("keep", "peak"), "loudness", self.loudness, "use keep or peak")
+        _require(0 <= self.gain_db <= 60, "gain_db", self.gain_db, "use 0 to 60 dB")
+        _require(0 <= self.polarity <= 1, "polarity", self.polarity, "use a probability, 0 to 1")
+        _require(0 <= self.phase <= 1, "phase", self.phase, "use a probability, 0 to 1")
+        _require(0 <= self.pitch_semitones <= 24, "pitch_semitones", self.pitch_semitones, "use 0 to 24")
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """What is minimised: weight x raw number, summed."""
+
+    mr_stft: float = 1.0
+    """Weight of the multi-resolution STFT distance."""
+    n_ffts: tuple[int, ...] = (512, 1024, 2048)
+    """Its transform lengths, samples; windows and hops follow from them."""
+    log_mel: float = 2.0
+    """Weight of the multi-scale log-mel L1 distance."""
+    mel_windows: tuple[int, ...] = (256, 1024, 2048)
+    """Its window lengths, samples."""
+    waveform_l1: float = 0.0
+    """Weight of the L1 distance between waveforms."""
+    kl: float = 1e-3
+    """Weight of the KL divergence at the end of its schedule (beta max)."""
+    kl_schedule: str = "linear"
+    """constant, linear or cosine: how the weight of the KL rises."""
+    kl_warm_up: float = 0.3
+    """Share of the budget over which it rises."""
+    kl_baseline: float = 0.0
+    """Share of beta max that it starts from."""
+    free_bits: float = 0.0
+    """Nats a latent dimension and frame that cost nothing."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How it is minimised, and for how long."""
+
+    max_time_s: float | None = 600.0
+    """Wall-clock budget, s; none: only max_steps counts."""
+    max_steps: int | None = None
+    """Optimiser steps; none: only max_time_s counts."""
+    batch_size: int = 8
+    """Chunks a step, on each device."""
+    learning_rate: float = 2e-3
+    """At the top of its schedule."""
+    warm_up: float = 0.02
+    """Share of the budget over which the learning rate rises."""
+    ema_decay: float = 0.999
+    """Decay a step of the averaged weights that are exported; 0 for none."""
+    gradient_clip: float = 1.0
+    """Largest gradient norm let through."""
+    weight_decay: float = 0.0
+    """AdamW's decoupled decay."""
+    seed: int = 0
+    """Decides the split, the weights at the start, the order, the augmentation."""
+
+    def __post_init__(self) -> None:
+        if self.max_time_s is None and self.max_steps is None:
+            raise UserError("neither max_time_s nor max_steps is set; give --max-time or --max-steps")
+        if self.max_time_s is not None:
+            _require(self.max_time_s > 0, "max_time", self.max_time_s, "use a time above 0, e.g. 10m")
+        if self.max_steps is not None:
+            _require(self.max_steps > 0, "max_steps", self.max_steps, "use 1 or more")
+        _require(self.batch_size > 0, "batch_size", self.batch_size, "use 1 or more")
+        _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "use 0 up to (not including) 1")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run, as written to RUN/config.yaml."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+SECTIONS: dict[str, type] = {f.name: f.default_factory for f in dataclasses.fields(RunConfig)}  # type: ignore[misc]
+
+
+def full_key(key: str) -> str:
+    """'latent_dim' or 'model.latent_dim' -> 'model.latent_dim'. Raises: UserError for an unknown key."""
+    known = {f"{s}.{f.name}": f.name for s, cls in SECTIONS.items() for f in dataclasses.fields(cls)}
+    matches = [full for full, bare in known.items() if key in (full, bare)]
+    if len(matches) != 1:
+        raise UserError(f"unknown key '{key}'; {nearest(key, [*known, *known.values()])}")
+    return matches[0]
+
+
+def _coerce(key: str, value: Any, wanted: Any) -> Any:
+    """A YAML value as the field's type. Raises: UserError when it cannot be."""
+    text = str(wanted)
+    try:
+        if value is None and "None" in text:
+            return None
+        if "tuple" in text:
+            items = value if isinstance(value, (list, tuple)) else [value]
+            return tuple(int(item) for item in items)
+        if text.startswith("<class 'int'") or text.startswith("int"):
+            if float(value) != int(value):
+                raise ValueError
+            return int(value)
+        if "float" in text:
+            return float(value)
+        return str(value)
+    except (TypeError, ValueError):
+        raise UserError(f"{key} is {value!r}; it must be {getattr(wanted, '__name__', text)}") from None
+
+
+def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """A copy with some keys ('section.field' or an unambiguous 'field') changed. Raises: UserError."""
+    changes: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, name = full_key(key).split(".")
+        wanted = get_type_hints(SECTIONS[section])[name]
+        changes.setdefault(section, {})[name] = _coerce(key, value, wanted)
+    parts = {s: dataclasses.replace(getattr(config, s), **c) for s, c in changes.items()}
+    return dataclasses.replace(config, **parts)
+
+
+def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """{'model': {'fold': 16}} -> {'model.fold': 16}. Raises: UserError where a section is no mapping."""
+    flat: dict[str, Any] = {}
+    for section, values in tree.items():
+        if section not in SECTIONS:
+            raise UserError(f"unknown section '{section}'; {nearest(section, SECTIONS)}")
+        if not isinstance(values, Mapping):
+            raise UserError(f"section '{section}' is {values!r}; it must hold key: value lines")
+        flat.update({f"{section}.{name}": value for name, value in values.items()})
+    return flat
+
+
+def parse_yaml(text: str, origin: str) -> dict[str, Any]:
+    """YAML text -> flat keys. Raises: UserError naming the file and line."""
+    try:
+        tree = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{origin}{line}: not valid YAML; fix it or leave --config out") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{origin} holds {type(tree).__name__}; it must hold sections (model:, data:, ...)")
+    return flatten(tree)
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """['lr=1e-3'] -> {'lr': 0.001}; values are read as YAML. Raises: UserError without '='."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set {setting}: no '='; write --set key=value")
+        values[key.strip()] = yaml.safe_load(value)
+    return values
+
+
+def to_tree(config: RunConfig) -> dict[str, Any]:
+    """Plain nested values for YAML or a checkpoint."""
+    return {
+        section: {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        for section, values in dataclasses.asdict(config).items()
+    }
+
+
+def from_tree(tree: Mapping[str, Any]) -> RunConfig:
+    """The reverse of `to_tree`. Raises: UserError on what this version does not know."""
+    return override(RunConfig(), flatten({k: v for k, v in tree.items() if k in SECTIONS}))

@@ -1,0 +1,1 @@
+"""The networks: causal convolutions, encoder, decoder, bottlenecks."""

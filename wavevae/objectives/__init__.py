@@ -1,0 +1,1 @@
+"""What training minimises: each objective returns a raw, unweighted number."""
