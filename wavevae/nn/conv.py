@@ -1,0 +1,87 @@
+"""Causal 1-D convolutions for training, and the arithmetic of how far they look back.
+
+Every layer pads on the left only, with zeros, so frame n never depends on a later frame:
+
+    CausalConv1d k=3 d=2     Downsample r=4 (k=8)              Upsample r=4
+    in   . . . . a b c d     in   0 0 0 0|a b c d|e f g h      in     0   A       B
+         └─┬───┴─┘           out  └──────────A───┘             out      a b c d e f g h
+    out      d = f(., b, d)        └B┘ starts one hop later           (A, 0)  (B, A)
+
+The streaming twin (the export workshop) does the same sums with the past kept in buffers instead of zeros.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class CausalConv1d(nn.Module):
+    """Dilated convolution at a constant rate: (B, C_in, T) -> (B, C_out, T)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.past = (kernel_size - 1) * dilation
+        """Frames of input before the current one that an output frame sees."""
+        self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, dilation=dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (self.past, 0)))
+
+
+class Downsample(nn.Module):
+    """Strided convolution of kernel 2 x ratio: (B, C_in, T) -> (B, C_out, T / ratio); T a multiple of ratio."""
+
+    def __init__(self, in_channels: int, out_channels: int, ratio: int) -> None:
+        super().__init__()
+        self.ratio = ratio
+        self.past = ratio
+        self.conv = nn.Conv1d(in_channels, out_channels, 2 * ratio, stride=ratio)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (self.past, 0)))
+
+
+class Upsample(nn.Module):
+    """Transposed convolution of kernel 2 x ratio without its tail: (B, C_in, T) -> (B, C_out, T x ratio).
+
+    Written as a convolution over two frames to ratio x C_out channels and a reshape, which is the same sum.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, ratio: int) -> None:
+        super().__init__()
+        self.ratio = ratio
+        self.past = 1
+        self.conv = nn.Conv1d(in_channels, ratio * out_channels, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(F.pad(x, (self.past, 0)))  # (B, ratio * C_out, T)
+        batch, channels, frames = y.shape
+        y = y.view(batch, self.ratio, channels // self.ratio, frames).permute(
+            0, 2, 3, 1
+        )  # (B, C_out, T, ratio)
+        return y.reshape(batch, channels // self.ratio, frames * self.ratio)
+
+
+def fold(x: Tensor, ratio: int) -> Tensor:
+    """Samples into channels: (B, 1, T) -> (B, ratio, T / ratio); T a multiple of ratio."""
+    return x.reshape(x.shape[0], x.shape[-1] // ratio, ratio).transpose(1, 2)
+
+
+def unfold(x: Tensor) -> Tensor:
+    """The reverse of `fold`: (B, ratio, T) -> (B, 1, T x ratio)."""
+    return x.transpose(1, 2).reshape(x.shape[0], 1, -1)
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Zeros on the right up to a whole number of hops: (B, C, T) -> (B, C, ceil(T / multiple) x multiple)."""
+    return F.pad(x, (0, -x.shape[-1] % multiple))
+
+
+def init_conv(module: nn.Module) -> None:
+    """Variance-preserving start for leaky rectifiers (He et al. 2015, eq. 15), biases at zero."""
+    if isinstance(module, nn.Conv1d):
+        nn.init.kaiming_normal_(module.weight, a=0.2, nonlinearity="leaky_relu")
+        if module.bias is not None:
+            torch.nn.init.zeros_(module.bias)

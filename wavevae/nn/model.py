@@ -1,0 +1,64 @@
+"""The whole instrument as one module: encoder, bottleneck, decoder."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from wavevae.config import ModelConfig
+from wavevae.nn.bottleneck import Latents, make_bottleneck
+from wavevae.nn.conv import pad_to_multiple
+from wavevae.nn.networks import Decoder, Encoder
+
+
+class Autoencoder(nn.Module):
+    """Causal raw-audio autoencoder. Audio is float32 (B, 1, T), latents are (B, latent_dim, frames).
+
+    Any T >= 1 goes in and the same T comes out: zeros fill the last hop on the right and are cropped after.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bottleneck = make_bottleneck(config)
+        self.encoder = Encoder(config, self.bottleneck.in_channels)
+        self.decoder = Decoder(config)
+
+    @property
+    def sample_rate(self) -> int:
+        return self.config.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        return self.config.hop_length
+
+    @property
+    def latent_dim(self) -> int:
+        return self.config.latent_dim
+
+    def posterior(self, x: Tensor) -> Latents:
+        """Encode (B, 1, T), keeping what the bottleneck says of it; random where the method is."""
+        if x.ndim != 3 or x.shape[1] != 1 or x.shape[2] < 1:
+            raise ValueError(f"audio has shape {tuple(x.shape)}; it must be (batch, 1, samples >= 1)")
+        return self.bottleneck(self.encoder(pad_to_multiple(x, self.hop_length)))
+
+    def encode(self, x: Tensor, sample: bool = False) -> Tensor:
+        """(B, 1, T) -> (B, latent_dim, ceil(T / hop_length)): the posterior's mean, or a draw from it."""
+        if sample:
+            return self.posterior(x).z
+        if x.ndim != 3 or x.shape[1] != 1 or x.shape[2] < 1:
+            raise ValueError(f"audio has shape {tuple(x.shape)}; it must be (batch, 1, samples >= 1)")
+        return self.bottleneck.mean(self.encoder(pad_to_multiple(x, self.hop_length)))
+
+    def decode(self, z: Tensor, length: int | None = None) -> Tensor:
+        """(B, latent_dim, frames) -> (B, 1, length); length defaults to frames x hop_length."""
+        y = self.decoder(z)
+        return y if length is None else y[..., :length]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, T) -> (B, 1, T): resynthesis from the posterior's mean."""
+        return self.decode(self.encode(x), x.shape[-1])
+
+    def reconstruct(self, x: Tensor) -> tuple[Tensor, Latents]:
+        """Resynthesis as training sees it: through a draw from the posterior."""
+        latents = self.posterior(x)
+        return self.decode(latents.z, x.shape[-1]), latents

@@ -1,0 +1,63 @@
+"""Encoder and Decoder: causal strided convolutions between folded samples and latent frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from wavevae.config import ModelConfig
+from wavevae.nn.blocks import activation, residual_stack
+from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, fold, init_conv, unfold
+from wavevae.nn.noise import NoiseGate
+
+
+class Encoder(nn.Module):
+    """(B, 1, T) -> (B, out_channels, T / hop_length); T a multiple of hop_length."""
+
+    def __init__(self, config: ModelConfig, out_channels: int) -> None:
+        super().__init__()
+        self.fold = config.fold
+        widths = config.widths
+        self.inlet = CausalConv1d(config.fold, widths[0], 3)
+        self.stages = nn.ModuleList(
+            nn.Sequential(residual_stack(wide, config.dilations), Downsample(wide, wider, ratio))
+            for wide, wider, ratio in zip(widths, widths[1:], config.ratios, strict=False)
+        )
+        self.core = residual_stack(widths[-1], config.dilations)
+        self.outlet = CausalConv1d(widths[-1], out_channels, 1)
+        self.apply(init_conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.inlet(fold(x, self.fold))
+        for stage in self.stages:
+            h = stage(h)
+        return self.outlet(activation(self.core(h)))
+
+
+class Decoder(nn.Module):
+    """(B, latent_dim, F) -> (B, 1, F x hop_length).
+
+    The last layer gives, a sample, a waveform and its gate: tanh(w) * sigmoid(g), within full scale.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        widths = config.widths[::-1]
+        self.inlet = CausalConv1d(config.latent_dim, widths[0], 3)
+        self.core = residual_stack(widths[0], config.dilations)
+        self.stages = nn.ModuleList(
+            nn.Sequential(Upsample(wide, narrow, ratio), residual_stack(narrow, config.dilations))
+            for wide, narrow, ratio in zip(widths, widths[1:], config.ratios[::-1], strict=False)
+        )
+        self.noise = NoiseGate(widths[-1], config.noise_bands) if config.noise_bands else None
+        self.outlet = CausalConv1d(widths[-1], 2 * config.fold, 3)
+        self.apply(init_conv)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.core(self.inlet(z))
+        for stage in self.stages:
+            h = stage(h)
+        if self.noise is not None:
+            h = h + self.noise(h)
+        wave, gate = self.outlet(activation(h)).chunk(2, dim=1)  # each (B, fold, T / fold)
+        return unfold(torch.tanh(wave) * torch.sigmoid(gate))
