@@ -1,0 +1,278 @@
+"""Sound files in and out: read as mono at the rate wanted, in bounded memory; written whole or not at all.
+
+Reads what libsndfile reads (wav, flac, ogg, opus, mp3, aiff, au, caf, w64, rf64 ...); writes WAV and FLAC.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+
+from wavevae.errors import UserError
+from wavevae.units import resampled_length
+
+NEEDS_FFMPEG = frozenset((".m4a", ".mp4", ".aac", ".wma", ".webm", ".ac3", ".mka", ".mkv", ".mov", ".m4b"))
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
+READ_FRAMES = 16384
+"""Frames a read: at most so many are lost before the point where a file is damaged."""
+WRITE_FORMATS = {".wav": "WAV", ".flac": "FLAC"}
+WAV_LIMIT_BYTES = 2**32 - 4096
+
+
+class AudioInfo(NamedTuple):
+    """What a file's header says (a damaged file may hold less)."""
+
+    sample_rate: int
+    frames: int
+    channels: int
+
+
+class _Sequential(soundfile.SoundFile):
+    """A SoundFile read from start to end: without a seek after every read, which costs time in FLAC and
+    changes samples in MP3 (the bit reservoir is lost)."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _native(path: Path) -> str | bytes:
+    """The name as the system has it: one that is no UTF-8 can only be passed as bytes."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
+def printable(path: str | Path) -> str:
+    """A name that any terminal and any UTF-8 file can take (bytes that are no UTF-8 become \\xNN)."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def require_regular(path: Path) -> None:
+    """Before opening: a fifo would block for ever. Raises: UserError."""
+    name = printable(path)
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise UserError(f"{name}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{name}: {error.strerror}") from None
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{name}: a folder, not a sound file")
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{name}: not a regular file")
+
+
+def _why(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or str(error)
+    return " ".join(str(text).split()).rstrip(".")
+
+
+def _open(path: Path) -> _Sequential:
+    """Raises: UserError when it is missing, not a regular file, unreadable or not a sound file."""
+    require_regular(path)
+    name = printable(path)
+    if path.suffix.lower() in NEEDS_FFMPEG:
+        raise UserError(f"{name}: {path.suffix.lower()} needs ffmpeg: convert it to WAV or FLAC")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"{name}: no permission to read it")
+    try:
+        if os.path.getsize(path) == 0:
+            raise UserError(f"{name}: empty (0 bytes)")
+        return _Sequential(_native(path))
+    except UserError:
+        raise
+    except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError, ValueError) as error:
+        raise UserError(f"{name}: not a sound file that can be read ({_why(error)})") from None
+
+
+def _info(file: _Sequential, path: Path) -> AudioInfo:
+    """Raises: UserError for a header that makes no sense."""
+    if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
+        raise UserError(f"{printable(path)}: its header claims {file.samplerate} Hz; no sound has that rate")
+    if file.frames == 0:
+        raise UserError(f"{printable(path)}: holds no samples")
+    return AudioInfo(file.samplerate, file.frames, file.channels)
+
+
+def probe(path: str | Path) -> AudioInfo:
+    """What the header says. Raises: UserError when it is not a sound file with sound in it."""
+    with _open(Path(path)) as file:
+        return _info(file, Path(path))
+
+
+def _decode(path: Path) -> Iterator[np.ndarray]:
+    """Blocks of (frames,) float32 at the file's own rate, channels averaged.
+
+    Raises: UserError at the point where the file is damaged, or holds NaN or infinite samples.
+    """
+    with _open(path) as file:
+        rate = _info(file, path).sample_rate
+        buffer = np.empty((READ_FRAMES, file.channels), np.float32)
+        done = 0
+        while True:
+            try:
+                block = file.read(READ_FRAMES, dtype="float32", always_2d=True, out=buffer)
+            except (soundfile.LibsndfileError, RuntimeError) as error:
+                raise UserError(
+                    f"{printable(path)}: damaged at {done / rate:.2f} s ({_why(error)})"
+                ) from None
+            if not len(block):
+                break
+            mono = block[:, 0].copy() if file.channels == 1 else block.mean(axis=1, dtype=np.float32)
+            if not np.isfinite(mono).all():
+                raise UserError(f"{printable(path)}: holds NaN or infinite samples at {done / rate:.2f} s")
+            done += len(block)
+            yield mono
+    if not done:
+        raise UserError(f"{printable(path)}: holds no samples")
+
+
+def _resampled(path: Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """`_decode` at `sample_rate` (soxr, HQ); in all round(frames * sample_rate / own rate) samples."""
+    own = probe(path).sample_rate
+    if own == sample_rate:
+        yield from _decode(path)
+        return
+    stream = soxr.ResampleStream(own, sample_rate, 1, dtype="float32", quality="HQ")
+    frames = made = 0
+    for block in _decode(path):
+        frames += len(block)
+        out = stream.resample_chunk(block)
+        made += len(out)
+        yield out
+    rest = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    missing = resampled_length(frames, own, sample_rate) - made
+    # The stream may end a sample early or late.
+    yield np.pad(rest, (0, max(0, missing - len(rest))))[: max(0, missing)]
+
+
+def stream_mono(path: str | Path, sample_rate: int, block_samples: int) -> Iterator[np.ndarray]:
+    """The sound as float32 blocks of `block_samples` (the last may be shorter), in bounded memory.
+
+    The samples do not depend on `block_samples`. In all: round(frames * sample_rate / the file's own rate).
+    Raises: UserError at the point where the file cannot be read on or holds NaN or infinite samples.
+    """
+    held: list[np.ndarray] = []
+    count = 0
+    for part in _resampled(Path(path), sample_rate):
+        held.append(part)
+        count += len(part)
+        if count < block_samples:
+            continue
+        joined = np.concatenate(held)
+        whole = count - count % block_samples
+        for start in range(0, whole, block_samples):
+            yield joined[start : start + block_samples]
+        held, count = [joined[whole:]], count - whole
+    if count:
+        yield np.concatenate(held)
+
+
+def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
+    """The whole sound, float32 (samples,), channels averaged, resampled (soxr HQ).
+
+    Raises: UserError for anything that is not readable from start to end, or holds NaN or infinite samples.
+    """
+    return np.concatenate(list(_resampled(Path(path), sample_rate)))
+
+
+class Writer:
+    """A mono WAV or FLAC file that grows block by block; its name appears only when it is whole.
+
+        with Writer("out.wav", 22050) as out:
+            out.write(block)
+        if out.clipped: tell the user
+
+    Samples beyond full scale are clipped and counted in `.clipped`; telling is up to the caller.
+    Subtype: libsndfile's, PCM_24 by default. Raises: UserError for another extension, a subtype that the
+    format has not, or a folder that cannot be written; ValueError for samples that are not finite.
+    """
+
+    def __init__(self, path: str | Path, sample_rate: int, subtype: str | None = None) -> None:
+        self.path, self.sample_rate = Path(path), int(sample_rate)
+        self.clipped = self.samples = 0
+        container = WRITE_FORMATS.get(self.path.suffix.lower())
+        if container is None:
+            raise UserError(f"{printable(path)}: cannot write '{self.path.suffix}'; name a .wav or .flac")
+        self._subtype = subtype or "PCM_24"
+        if not soundfile.check_format(container, self._subtype):
+            raise UserError(f"{container} has no subtype '{subtype}'; use PCM_16 or PCM_24")
+        if self.path.is_dir():
+            raise UserError(f"{printable(path)}: a folder; name a file")
+        self._container = container
+        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._file = self._create()
+
+    def _create(self) -> soundfile.SoundFile:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(self.path)
+            self._part.touch()
+            return soundfile.SoundFile(
+                _native(self._part), "w", self.sample_rate, 1, self._subtype, format=self._container
+            )
+        except (OSError, soundfile.LibsndfileError) as error:
+            self._part.unlink(missing_ok=True)
+            raise UserError(f"{printable(self.path)}: cannot be written ({_why(error)})") from None
+
+    def write(self, audio: np.ndarray) -> None:
+        """Append (n,) float32 samples."""
+        block = np.asarray(audio, np.float32)
+        if not np.isfinite(block).all():
+            raise ValueError(f"NaN or infinite samples on their way to {printable(self.path)}")
+        beyond = int(np.count_nonzero(np.abs(block) > 1.0))
+        self.clipped += beyond
+        self.samples += len(block)
+        if self._container == "WAV" and self.samples * 4 > WAV_LIMIT_BYTES:
+            raise UserError(f"{printable(self.path)}: longer than a WAV file can be; write .flac")
+        self._file.write(np.clip(block, -1.0, 1.0) if beyond else block)
+
+    def close(self) -> None:
+        """End the file and put it in place."""
+        self._file.close()
+        os.replace(self._part, self.path)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+
+def _sweep(path: Path) -> None:
+    """Remove the parts that writers of `path`, since killed, have left (POSIX only)."""
+    if os.name == "nt":
+        return
+    for name in os.listdir(path.parent):
+        pid = name.removeprefix(f".{path.name}.").removesuffix(".part")
+        if name != f".{path.name}.{pid}.part" or not pid.isdigit():
+            continue
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            (path.parent / name).unlink(missing_ok=True)
+        except (PermissionError, OverflowError):
+            continue
+
+
+def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | None = None) -> int:
+    """Write (samples,) in one go, whole or not at all. Returns how many samples were clipped."""
+    with Writer(path, sample_rate, subtype) as out:
+        out.write(audio)
+    return out.clipped
