@@ -1,0 +1,188 @@
+"""The only reader and writer of checkpoints: tensors and plain values, whole or not at all.
+
+A checkpoint is one `torch.save`d dictionary that loads with `weights_only=True`, so reading one runs no code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+import tempfile
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wavevae.config import RunConfig, from_tree, to_tree
+from wavevae.errors import UserError
+
+if TYPE_CHECKING:
+    from wavevae.nn.model import Autoencoder
+
+FORMAT_VERSION = 1
+FOLDER = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A moment of a run: export needs `config, state, latents, origin`; resuming needs all of it."""
+
+    config: RunConfig
+    state: dict[str, Tensor]
+    """Averaged (EMA) weights: the ones validated and exported."""
+    live: dict[str, Tensor] = field(default_factory=dict)
+    """The weights the optimizer moves."""
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    """The optimizer's own `state_dict()`."""
+    step: int = 0
+    """Training steps done (skipped ones count: the data went by)."""
+    elapsed_s: float = 0.0
+    """Wall-clock of the budget used so far, s."""
+    audio_s: float = 0.0
+    """Audio heard in training so far, s."""
+    best_score: float | None = None
+    """Lowest validation distance so far; none before the first validation."""
+    latents: dict[str, Any] = field(default_factory=dict)
+    """`LatentStatistics.to_dict()` of `state` on training data."""
+    origin: dict[str, Any] = field(default_factory=dict)
+    """Where it comes from: data hash, commit, torch version; steps skipped."""
+    wavevae_version: str = ""
+    """The version that wrote it."""
+
+
+def _plain(value: Any) -> Any:
+    """Tensors and plain values as they are, numpy as tensors and numbers, tuples as lists.
+
+    Raises: TypeError for anything a `weights_only` load would refuse.
+    """
+    if isinstance(value, dict):
+        return {_plain(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"a checkpoint holds tensors and plain values, not {type(value).__name__}")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system lets a folder be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write it whole or not at all: temporary name in the same folder, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    payload = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
+    payload["config"] = to_tree(checkpoint.config)
+    payload["wavevae_version"] = version("wavevae")
+    payload = {"format_version": FORMAT_VERSION, **payload}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(_plain(payload), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Load a checkpoint onto the CPU.
+
+    Raises: UserError for a missing file, one that is no checkpoint of ours, or one of another format version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"no checkpoint at {path}; give a run folder or a .ckpt file that `wavevae train` wrote"
+        )
+    try:
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise UserError(f"{path} may not be read; change its permissions") from None
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
+        raise UserError(
+            f"{path} is not a wavevae checkpoint or is damaged; train again or use another"
+        ) from error
+    if not isinstance(payload, dict) or "format_version" not in payload:
+        raise UserError(f"{path} is not a wavevae checkpoint; give one that `wavevae train` wrote")
+    _check_version(path, payload)
+    names = {f.name for f in dataclasses.fields(Checkpoint)}
+    values = {name: value for name, value in payload.items() if name in names}
+    values["config"] = from_tree(values["config"])
+    return Checkpoint(**values)
+
+
+def _check_version(path: Path, payload: dict[str, Any]) -> None:
+    """Raises: UserError unless the format is the one this version reads."""
+    found = payload["format_version"]
+    if found != FORMAT_VERSION:
+        writer = payload.get("wavevae_version", "another version")
+        raise UserError(
+            f"{path} has checkpoint format {found} (wavevae {writer}); this wavevae {version('wavevae')} "
+            f"reads format {FORMAT_VERSION}: use the version that wrote it, or train again"
+        )
+
+
+def find_checkpoint(run_or_path: str | Path, which: str = "best") -> Path:
+    """The file meant by a run folder or a .ckpt path; `which` is best, last, or a path that wins over both.
+
+    Before the first validation there is no best yet: then it is last.
+    Raises: UserError, saying where it looked.
+    """
+    path = Path(run_or_path)
+    if which not in ("best", "last"):
+        path = Path(which)
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise UserError(f"no run or checkpoint at {path}; give the folder that `wavevae train --out` wrote")
+    names = ("best", "last") if which == "best" else ("last",)
+    for name in names:
+        candidate = path / FOLDER / f"{name}.ckpt"
+        if candidate.is_file():
+            return candidate
+    raise UserError(
+        f"no {which}.ckpt in {path / FOLDER}; is {path} the run folder that `wavevae train` wrote?"
+    )
+
+
+def build_model(checkpoint: Checkpoint) -> Autoencoder:
+    """The autoencoder with the averaged weights, in eval mode. Raises: UserError where they do not fit."""
+    from wavevae.nn.model import Autoencoder
+
+    model = Autoencoder(checkpoint.config.model)
+    try:
+        model.load_state_dict(checkpoint.state)
+    except RuntimeError as error:
+        raise UserError(
+            f"the checkpoint's weights (wavevae {checkpoint.wavevae_version}) do not fit the model of this "
+            f"wavevae {version('wavevae')}; use the version that wrote it, or train again"
+        ) from error
+    return model.eval()
+
+
+def load_model(run_or_path: str | Path, which: str = "best") -> Autoencoder:
+    """A run folder or .ckpt -> its autoencoder in eval mode. Raises: UserError."""
+    return build_model(read_checkpoint(find_checkpoint(run_or_path, which)))
