@@ -1,0 +1,54 @@
+"""Raw numbers from every objective, and the one line that weighs and adds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from wavevae.config import ObjectiveConfig
+from wavevae.nn.bottleneck import Latents
+from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel
+
+
+class Objectives(nn.Module):
+    """The terms a configuration asks for; a term of weight 0 is not computed."""
+
+    def __init__(self, config: ObjectiveConfig, sample_rate: int) -> None:
+        super().__init__()
+        self.config = config
+        self.mr_stft = MultiResolutionSTFT(config.n_ffts) if config.mr_stft else None
+        self.log_mel = MultiScaleLogMel(config.mel_windows, sample_rate) if config.log_mel else None
+
+    def weights(self, kl_weight: float) -> dict[str, float]:
+        """The effective weight of every term, given the KL's at this moment (`schedules`)."""
+        config = self.config
+        return {
+            "mr_stft": config.mr_stft,
+            "log_mel": config.log_mel,
+            "waveform_l1": config.waveform_l1,
+            "kl": kl_weight,
+        }
+
+    def raw(self, estimate: Tensor, target: Tensor, latents: Latents) -> dict[str, Tensor]:
+        """Unweighted scalars by name; audio (B, 1, T)."""
+        terms: dict[str, Tensor] = {}
+        if self.mr_stft is not None:
+            terms["mr_stft"] = self.mr_stft(estimate, target)
+        if self.log_mel is not None:
+            terms["log_mel"] = self.log_mel(estimate, target)
+        if self.config.waveform_l1:
+            terms["waveform_l1"] = (estimate - target).abs().mean()
+        if "kl" in latents.losses:
+            terms["kl"] = self.charged_kl(latents.losses["kl"])
+        return terms
+
+    def charged_kl(self, kl: Tensor) -> Tensor:
+        """Nats a frame beyond the free bits of each dimension (Kingma et al. 2016, eq. 15): (D,) -> scalar."""
+        return kl.clamp_min(self.config.free_bits).sum()
+
+
+def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The loss: the only place where an objective meets its weight."""
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
