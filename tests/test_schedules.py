@@ -1,0 +1,50 @@
+"""Schedules: where they start, that they end annealed, and what the configuration changes about them."""
+
+import itertools
+
+import pytest
+
+from wavevae.config import ObjectiveConfig, TrainConfig
+from wavevae.objectives.schedules import kl_weight, learning_rate, objective_weights, rise
+
+SHARES = [i / 200 for i in range(201)]
+
+
+def test_learning_rate_warms_up_then_falls_to_zero() -> None:
+    config = TrainConfig(learning_rate=2e-3, warm_up=0.1)
+    rates = [learning_rate(s, config) for s in SHARES]
+    assert rates[0] == pytest.approx(2e-5)
+    assert learning_rate(0.1, config) == pytest.approx(2e-3) == max(rates)
+    assert all(a < b for a, b in itertools.pairwise(rates[:21]))
+    assert all(a > b for a, b in itertools.pairwise(rates[20:]))
+    assert rates[-1] == pytest.approx(0.0, abs=1e-12)
+    assert learning_rate(0.55, config) == pytest.approx(1e-3)  # half-way down the cosine
+
+
+def test_learning_rate_without_warm_up_and_beyond_the_budget() -> None:
+    config = TrainConfig(learning_rate=1.0, warm_up=0.0)
+    assert learning_rate(0.0, config) == 1.0
+    assert learning_rate(1.7, config) == pytest.approx(0.0, abs=1e-12)
+    assert learning_rate(0.5, TrainConfig(learning_rate=1.0, warm_up=1.0)) == pytest.approx(0.505)
+
+
+@pytest.mark.parametrize("shape", ["constant", "linear", "cosine"])
+def test_kl_weight_rises_to_beta_max_and_stays(shape: str) -> None:
+    config = ObjectiveConfig(kl=0.01, kl_schedule=shape, kl_warm_up=0.25, kl_baseline=0.1)
+    weights = [kl_weight(s, config) for s in SHARES]
+    assert weights[0] == pytest.approx(0.01 if shape == "constant" else 0.001)
+    assert all(a <= b for a, b in itertools.pairwise(weights))
+    assert weights[50:] == pytest.approx([0.01] * 151)
+
+
+def test_shapes_of_a_rise() -> None:
+    assert rise(0.05, 0.2) == pytest.approx(0.25)
+    assert rise(0.05, 0.2, "cosine") == pytest.approx(0.14645, abs=1e-5)
+    assert rise(0.1, 0.2, "cosine") == pytest.approx(0.5)
+    assert rise(0.0, 0.0) == 1.0
+
+
+def test_only_the_kl_moves() -> None:
+    config = ObjectiveConfig(mr_stft=1.0, log_mel=2.0, waveform_l1=3.0, kl=4.0, kl_warm_up=0.5)
+    assert objective_weights(0.0, config) == {"mr_stft": 1.0, "log_mel": 2.0, "waveform_l1": 3.0, "kl": 0.0}
+    assert objective_weights(1.0, config) == {"mr_stft": 1.0, "log_mel": 2.0, "waveform_l1": 3.0, "kl": 4.0}
