@@ -27,7 +27,8 @@ class AveragedModel(nn.Module):
     def update(self, model: nn.Module, step: int) -> None:
         """Move towards `model`, after its `step`-th step."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        mine, theirs = list(self.model.parameters()), [p.detach() for p in model.parameters()]
+        mine = [p.detach() for p in self.model.parameters()]
+        theirs = [p.detach() for p in model.parameters()]
         torch._foreach_lerp_(mine, theirs, 1.0 - decay)
         for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
             own.copy_(other)

@@ -16,6 +16,8 @@ import yaml
 from wavevae.errors import UserError, nearest
 
 BOTTLENECKS = ("ae", "vae")
+NOTES = "run"
+"""The section of RUN/config.yaml that tells where a run comes from; nothing in it is a setting."""
 
 
 def _require(ok: bool, name: str, value: object, advice: str) -> None:
@@ -151,6 +153,8 @@ class TrainConfig:
     """Largest gradient norm let through."""
     weight_decay: float = 0.0
     """AdamW's decoupled decay."""
+    validate_every: int = 200
+    """Steps from one validation to the next."""
     seed: int = 0
     """Decides the split, the weights at the start, the order, the augmentation."""
 
@@ -162,6 +166,7 @@ class TrainConfig:
         if self.max_steps is not None:
             _require(self.max_steps > 0, "max_steps", self.max_steps, "use 1 or more")
         _require(self.batch_size > 0, "batch_size", self.batch_size, "use 1 or more")
+        _require(self.validate_every > 0, "validate_every", self.validate_every, "use 1 or more")
         _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "use 0 up to (not including) 1")
 
 
@@ -240,7 +245,7 @@ def parse_yaml(text: str, origin: str) -> dict[str, Any]:
         raise UserError(f"{origin}{line}: not valid YAML; fix it or leave --config out") from None
     if not isinstance(tree, dict):
         raise UserError(f"{origin} holds {type(tree).__name__}; it must hold sections (model:, data:, ...)")
-    return flatten(tree)
+    return flatten({k: v for k, v in tree.items() if k != NOTES})
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
