@@ -84,4 +84,10 @@ def init_conv(module: nn.Module) -> None:
     if isinstance(module, nn.Conv1d):
         nn.init.kaiming_normal_(module.weight, a=0.2, nonlinearity="leaky_relu")
         if module.bias is not None:
-            torch.nn.init.zeros_(module.bias)
+            nn.init.zeros_(module.bias)
+
+
+def shrink(layer: CausalConv1d, factor: float) -> None:
+    """Scale a layer's starting weights: a small branch lets the signal through untouched at first."""
+    with torch.no_grad():
+        layer.conv.weight.mul_(factor)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
-from wavevae.nn.blocks import activation, residual_stack
-from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, fold, init_conv, unfold
+from wavevae.nn.blocks import ResidualUnit, activation, residual_stack
+from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, fold, init_conv, shrink, unfold
 from wavevae.nn.noise import NoiseGate
 
 
@@ -25,7 +25,7 @@ class Encoder(nn.Module):
         )
         self.core = residual_stack(widths[-1], config.dilations)
         self.outlet = CausalConv1d(widths[-1], out_channels, 1)
-        self.apply(init_conv)
+        start(self)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.inlet(fold(x, self.fold))
@@ -51,7 +51,7 @@ class Decoder(nn.Module):
         )
         self.noise = NoiseGate(widths[-1], config.noise_bands) if config.noise_bands else None
         self.outlet = CausalConv1d(widths[-1], 2 * config.fold, 3)
-        self.apply(init_conv)
+        start(self)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.core(self.inlet(z))
@@ -61,3 +61,12 @@ class Decoder(nn.Module):
             h = h + self.noise(h)
         wave, gate = self.outlet(activation(h)).chunk(2, dim=1)  # each (B, fold, T / fold)
         return unfold(torch.tanh(wave) * torch.sigmoid(gate))
+
+
+def start(network: Encoder | Decoder) -> None:
+    """Initialise: variance kept layer by layer, every residual branch and the outlet small (Fixup's idea)."""
+    network.apply(init_conv)
+    for module in network.modules():
+        if isinstance(module, ResidualUnit):
+            shrink(module.pointwise, 0.1)
+    shrink(network.outlet, 0.1)

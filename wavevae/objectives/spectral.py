@@ -20,7 +20,7 @@ class MultiResolutionSTFT(nn.Module):
         self.distance = auraloss.freq.MultiResolutionSTFTLoss(
             fft_sizes=list(n_ffts),
             hop_sizes=[n // 4 for n in n_ffts],
-            win_lengths=[n for n in n_ffts],
+            win_lengths=list(n_ffts),
         )
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
