@@ -1,0 +1,46 @@
+# wavevae: `make demo` to hear something, `make test` to check everything. Needs Python >= 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Waiting threads sleep instead of spinning: on a shared machine a training step is up to 10x shorter.
+export OMP_WAIT_POLICY ?= passive
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+.PHONY: setup system demo test test-all lint bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "wavevae needs Python 3.11 or later; name one: make setup PYTHON=python3.12" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing wavevae and its packages into $(VENV) (a few minutes, about 5 GB with torch)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+
+# Sound through PortAudio, and a JACK server for the tests: installed where apt may be used, else said.
+system:
+	@sh tests/system_packages.sh libportaudio2 jackd2
+
+demo: setup
+	$(BIN)/wavevae demo --out demo
+
+test: setup system
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup system
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy wavevae train export realtime
+
+bench: setup
+	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/training.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
