@@ -1,0 +1,165 @@
+"""FAMILY/name.flac: the pieces played, put in a light room, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from wavevae.errors import UserError
+from wavevae.synthesis import instruments
+from wavevae.synthesis.score import Piece, phrase, single
+from wavevae.synthesis.shaping import convolve, room
+from wavevae.synthesis.waveguide import RATE
+
+FAMILIES: dict[str, tuple[Callable[..., np.ndarray], int]] = {
+    "bowed": (instruments.bowed, 38),
+    "plucked": (instruments.plucked, 50),
+    "reed": (instruments.reed, 50),
+    "struck": (instruments.struck, 62),
+}
+"""Class label -> how a note sounds and the MIDI pitch of its tonic (D2, D3, D3, D4)."""
+VERSION = 1
+MARK = ".wavevae-demo-corpus.json"
+TAIL_S = 0.45
+PEAK = 0.85
+LOUD_DB = -13.0
+"""RMS of the loudest moment of a note played as hard as can be, dBFS."""
+
+Progress = Callable[[int, int], None]
+
+
+def perform(piece: Piece, family: str, seed: int) -> np.ndarray:
+    """One piece as float64 samples at RATE, room included, peak at most PEAK."""
+    play = FAMILIES[family][0]
+    rng = np.random.default_rng([seed, 1, *piece.name.encode()])
+    end = max(note.start_s + note.seconds for note in piece.notes) + TAIL_S
+    dry = np.zeros(int(end * RATE))
+    for note in piece.notes:
+        sound = levelled(play(note.hz, note.seconds, note.velocity, rng), note.velocity)
+        start = int(note.start_s * RATE)
+        stop = min(start + len(sound), len(dry))
+        dry[start:stop] += sound[: stop - start]
+    wet = convolve(dry, room(np.random.default_rng([seed, 2])))[: len(dry)]
+    fade = int(0.25 * RATE)
+    wet[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
+    return wet * min(1.0, PEAK / np.abs(wet).max())
+
+
+def levelled(sound: np.ndarray, velocity: float) -> np.ndarray:
+    """The sound scaled so that its loudest 50 ms have the RMS of its dynamic: LOUD_DB down to 20 dB below it."""
+    window = int(0.05 * RATE)
+    energy = np.concatenate([[0.0], np.cumsum(sound**2)])
+    loudest = np.sqrt(np.max(energy[window:] - energy[:-window]) / window)
+    return sound / loudest * 10 ** ((LOUD_DB + 20 * (velocity - 1)) / 20)
+
+
+def programme(family: str, seconds: float, seed: int) -> Iterator[tuple[Piece, np.ndarray]]:
+    """Pieces of a family until `seconds` are full: a phrase, then four notes, and again."""
+    tonic = FAMILIES[family][1]
+    rng = np.random.default_rng([seed, 3, *family.encode()])
+    made, phrases, notes, order = 0.0, 0, 0, int(rng.integers(6))
+    while made < seconds:
+        if (phrases + notes) % 5 == 0:
+            piece = phrase(tonic, order + phrases, rng)
+            phrases += 1
+        else:
+            piece = single(tonic, notes, rng)
+            notes += 1
+        sound = perform(piece, family, seed)
+        made += len(sound) / RATE
+        yield piece, sound
+
+
+def write_corpus(
+    folder: Path,
+    sample_rate: int = 22050,
+    seconds: float = 180,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the demo corpus to `folder` and return it; one that is already there and whole is left as it is.
+
+    About `seconds` of mono 16-bit FLAC, FAMILY/name.flac, the sub-folder being the class label; single notes are
+    named by pitch and dynamic. The same seed gives the same bytes. `progress(files_done, seconds_done)`.
+    Raises: UserError when `folder` holds something else.
+    """
+    folder = Path(folder)
+    recipe = {"version": VERSION, "sample_rate": sample_rate, "seconds": float(seconds), "seed": seed}
+    if _is_whole(folder, recipe):
+        return folder
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a new folder for the demo corpus")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
+        raise UserError(f"{folder} holds other files; name a new folder for the demo corpus")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+    try:
+        part.chmod(0o755)
+        files = _write_families(part, sample_rate, seconds, seed, progress)
+        (part / MARK).write_text(json.dumps({**recipe, "files": files}, indent=1))
+        _put_in_place(part, folder, recipe)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _write_families(
+    part: Path, sample_rate: int, seconds: float, seed: int, progress: Progress | None
+) -> dict[str, int]:
+    """Every family's files; {relative path: bytes}."""
+    files: dict[str, int] = {}
+    done = 0.0
+    for family in FAMILIES:
+        (part / family).mkdir()
+        for piece, sound in programme(family, seconds / len(FAMILIES), seed):
+            path = part / family / f"{piece.name}.flac"
+            soundfile.write(
+                path, soxr.resample(sound, RATE, sample_rate, quality="HQ"), sample_rate, subtype="PCM_16"
+            )
+            files[f"{family}/{path.name}"] = path.stat().st_size
+            done += len(sound) / RATE
+            if progress is not None:
+                progress(len(files), int(done))
+    return files
+
+
+def _is_whole(folder: Path, recipe: dict[str, float]) -> bool:
+    """Whether the corpus of this recipe stands there with every file at its size."""
+    try:
+        found = json.loads((folder / MARK).read_text())
+        return {k: found[k] for k in recipe} == recipe and all(
+            (folder / name).stat().st_size == size for name, size in found["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _put_in_place(part: Path, folder: Path, recipe: dict[str, float]) -> None:
+    """Rename the finished corpus to its name; an older one of ours steps aside, an equal one from a race stays."""
+    try:
+        os.replace(part, folder)
+    except OSError:
+        if _is_whole(folder, recipe):
+            return
+        old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".old"))
+        os.replace(folder, old)
+        os.replace(part, folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def cache_folder() -> Path:
+    """$WAVEVAE_CACHE, or ~/.cache/wavevae."""
+    return Path(os.environ.get("WAVEVAE_CACHE") or Path.home() / ".cache" / "wavevae")
+
+
+def demo_corpus(sample_rate: int, progress: Progress | None = None) -> Path:
+    """The built-in corpus at a rate: made once in the cache folder, reused when it is whole."""
+    return write_corpus(cache_folder() / f"demo-corpus-{sample_rate}", sample_rate, progress=progress)
