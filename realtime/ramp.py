@@ -1,0 +1,53 @@
+"""Straight glides to a target, exact on arrival: for latents (a step a frame), gain and fades (a step a sample)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class Ramp:
+    """Values (D,) that glide to their targets in a given number of steps, each on its own.
+
+    How the steps are cut into calls makes no difference. A new target for one value leaves the others alone.
+    """
+
+    def __init__(self, value: ArrayLike) -> None:
+        self.value: NDArray[np.float64] = np.atleast_1d(np.array(value, dtype=np.float64))
+        self.target = self.value.copy()
+        self._left = np.zeros(len(self.value), np.int64)
+
+    @property
+    def resting(self) -> bool:
+        """Every value is at its target."""
+        return not self._left.any()
+
+    def rests_at(self, value: float) -> bool:
+        return self.resting and bool((self.value == value).all())
+
+    def aim(self, target: ArrayLike, steps: int) -> None:
+        """Set targets; the values whose target is new arrive after `steps` steps (0: with the next one)."""
+        new = np.atleast_1d(np.asarray(target, dtype=np.float64))
+        moved = new != self.target
+        if moved.any():
+            self.target = np.where(moved, new, self.target)
+            self._left = np.where(moved, max(1, steps), self._left)
+
+    def jump(self, value: ArrayLike) -> None:
+        """Be there now."""
+        self.value = np.atleast_1d(np.array(value, dtype=np.float64))
+        self.target = self.value.copy()
+        self._left[:] = 0
+
+    def advance(self, steps: int) -> NDArray[np.float64]:
+        """The values after each of the next `steps` steps: (steps, D)."""
+        if self.resting or steps == 0:
+            return np.broadcast_to(self.value, (steps, len(self.value)))
+        taken = np.arange(1, steps + 1)[:, None]
+        share = np.minimum(taken / np.maximum(self._left, 1), 1.0)
+        path = np.where(
+            taken >= self._left, self.target, self.value + (self.target - self.value) * share
+        )  # (steps, D)
+        self.value = path[-1].copy()
+        self._left = np.maximum(self._left - steps, 0)
+        return path
