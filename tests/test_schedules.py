@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from wavevae.config import ObjectiveConfig, TrainConfig
-from wavevae.objectives.schedules import kl_weight, learning_rate, objective_weights, rise
+from wavevae.objectives.schedules import kl_weight, learning_rate, rise
 
 SHARES = [i / 200 for i in range(201)]
 
@@ -42,9 +42,3 @@ def test_shapes_of_a_rise() -> None:
     assert rise(0.05, 0.2, "cosine") == pytest.approx(0.14645, abs=1e-5)
     assert rise(0.1, 0.2, "cosine") == pytest.approx(0.5)
     assert rise(0.0, 0.0) == 1.0
-
-
-def test_only_the_kl_moves() -> None:
-    config = ObjectiveConfig(mr_stft=1.0, log_mel=2.0, waveform_l1=3.0, kl=4.0, kl_warm_up=0.5)
-    assert objective_weights(0.0, config) == {"mr_stft": 1.0, "log_mel": 2.0, "waveform_l1": 3.0, "kl": 0.0}
-    assert objective_weights(1.0, config) == {"mr_stft": 1.0, "log_mel": 2.0, "waveform_l1": 3.0, "kl": 4.0}

@@ -36,13 +36,3 @@ def kl_weight(share: float, config: ObjectiveConfig) -> float:
     """From kl_baseline x kl up to kl (beta max), which it then keeps."""
     risen = rise(share, config.kl_warm_up, config.kl_schedule)
     return config.kl * (config.kl_baseline + (1.0 - config.kl_baseline) * risen)
-
-
-def objective_weights(share: float, config: ObjectiveConfig) -> dict[str, float]:
-    """The effective weight of every raw number at this moment, by its name."""
-    return {
-        "mr_stft": config.mr_stft,
-        "log_mel": config.log_mel,
-        "waveform_l1": config.waveform_l1,
-        "kl": kl_weight(share, config),
-    }

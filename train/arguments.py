@@ -1,0 +1,155 @@
+"""What can be typed after `wavevae train`, and the configuration it comes to."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from wavevae.cli import Parser
+from wavevae.config import BOTTLENECKS, RunConfig, full_key, override, parse_settings, parse_yaml
+from wavevae.errors import UserError, nearest
+
+from .budget import parse_time
+
+DESCRIPTION = """\
+Learn an instrument from sounds: folder(s), files or an NSynth-layout set -> a run folder.
+Without DATA it trains on the built-in demo corpus. Ctrl-C saves; --resume goes on."""
+
+EXAMPLE = """\
+  wavevae train recordings/ --sr 22050 --preset light --max-time 10m --out runs/mine
+  wavevae train --resume --out runs/mine --max-time 30m     # longer, from where it was
+  wavevae export runs/mine -o mine.ts                       # then play it: wavevae serve mine.ts
+"""
+
+DEFAULT_PRESET = "light"
+
+SETTINGS = {
+    "sr": "model.sample_rate",
+    "bottleneck": "model.bottleneck",
+    "latent_dim": "model.latent_dim",
+    "chunk": "data.chunk_seconds",
+    "overlap": "data.overlap",
+    "batch_size": "train.batch_size",
+    "seed": "train.seed",
+}
+"""Options that are short names of settings."""
+
+RESUMABLE = (
+    "data",
+    "out",
+    "resume",
+    "max_time",
+    "max_steps",
+    "devices",
+    "num_nodes",
+    "strategy",
+    "precision",
+)
+"""What may be given beside --resume: the rest is the run's own."""
+
+
+def parser() -> Parser:
+    """The options of `wavevae train`."""
+    p = Parser("train", DESCRIPTION, EXAMPLE)
+    p.add_argument(
+        "data", metavar="DATA", nargs="*", type=Path, help="folder(s) or files; none: the demo corpus"
+    )
+    p.add_argument("--sr", type=int, metavar="HZ", help="sample rate of the model (default: the preset's)")
+    p.add_argument(
+        "--out", type=Path, metavar="RUN", help="run folder to make (default: runs/NAME-DATE-TIME)"
+    )
+    p.add_argument(
+        "--preset", metavar="NAME", help=f"{', '.join(preset_names())} (default: {DEFAULT_PRESET})"
+    )
+    p.add_argument("--max-time", metavar="TIME", help="wall-clock to train, like 10m or 1h30m")
+    p.add_argument(
+        "--max-steps", type=int, metavar="N", help="steps to train; with --max-time: whichever ends first"
+    )
+    p.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own settings")
+    model = p.add_argument_group("model and data")
+    model.add_argument("--bottleneck", metavar="NAME", help=" or ".join(BOTTLENECKS))
+    model.add_argument("--latent-dim", type=int, metavar="N", help="numbers a latent frame holds")
+    model.add_argument("--batch-size", type=int, metavar="N", help="chunks a step, on each device")
+    model.add_argument("--chunk", type=float, metavar="S", help="length of a training chunk, seconds")
+    model.add_argument(
+        "--overlap", type=float, metavar="SHARE", help="share of a chunk the next one covers, 0 to 1"
+    )
+    model.add_argument(
+        "--seed", type=int, metavar="N", help="decides split, first weights, order, augmentation"
+    )
+    model.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML of settings, e.g. another run's config.yaml"
+    )
+    model.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting; may be repeated"
+    )
+    machine = p.add_argument_group("machine (handed to Lightning's Trainer)")
+    machine.add_argument("--devices", metavar="N", help="how many, or which: 2, auto, 0,1 (default: 1)")
+    machine.add_argument("--num-nodes", type=int, metavar="N", help="machines (default: 1)")
+    machine.add_argument("--strategy", metavar="NAME", help="auto, ddp, ... (default: auto)")
+    machine.add_argument(
+        "--precision", metavar="P", help="32-true, bf16-mixed, ... (default: bf16-mixed on a GPU)"
+    )
+    return p
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Raises: UserError for what does not go together."""
+    args = parser().parse_args(argv)
+    if args.resume:
+        if args.out is None:
+            raise UserError("--resume needs the run to go on with: --out RUN")
+        given = [k for k, v in vars(args).items() if v not in (None, [], False) and k not in RESUMABLE]
+        if given:
+            option = "--" + given[0].replace("_", "-")
+            raise UserError(f"{option} cannot change a run that is resumed; leave it out or start a new run")
+    return args
+
+
+def _presets() -> dict[str, Traversable]:
+    folder = files(__package__) / "presets"
+    return {f.name.removesuffix(".yaml"): f for f in folder.iterdir() if f.name.endswith(".yaml")}
+
+
+def preset_names() -> list[str]:
+    """Every preset there is."""
+    return sorted(_presets())
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """The settings of a preset. Raises: UserError with the nearest name for an unknown one."""
+    presets = _presets()
+    if name not in presets:
+        raise UserError(f"unknown preset '{name}'; {nearest(name, presets)}")
+    return parse_yaml(presets[name].read_text(encoding="utf-8"), f"preset {name}")
+
+
+def file_values(path: Path) -> dict[str, Any]:
+    """The settings of a YAML file. Raises: UserError where it cannot be read."""
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise UserError(f"--config {path}: {reason}; give a YAML file of settings") from None
+
+
+def budget_values(args: argparse.Namespace) -> dict[str, Any]:
+    """A budget that was typed replaces the preset's whole: --max-steps alone is not cut off by a time."""
+    if args.max_time is None and args.max_steps is None:
+        return {}
+    seconds = None if args.max_time is None else parse_time(args.max_time)
+    return {"train.max_time_s": seconds, "train.max_steps": args.max_steps}
+
+
+def resolve(args: argparse.Namespace) -> RunConfig:
+    """Preset, then --config, then options, then --set; later ones win. Raises: UserError."""
+    values = preset_values(args.preset or DEFAULT_PRESET)
+    if args.config is not None:
+        values |= file_values(args.config)
+    values |= {key: getattr(args, name) for name, key in SETTINGS.items() if getattr(args, name) is not None}
+    values |= budget_values(args)
+    values |= {full_key(key): value for key, value in parse_settings(args.set).items()}
+    return override(RunConfig(), values)

@@ -1,0 +1,133 @@
+"""metrics.csv and TensorBoard: one row a logging step, and none twice after a resume."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from wavevae.objectives.schedules import learning_rate
+
+from .module import TrainingModule
+from .run_folder import RunFolder, write_text
+
+EVERY = 10
+"""Steps averaged into a row."""
+
+Row = dict[str, str]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Every whole row of a metrics.csv; a last line that a kill cut short is left out."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    return [row for row in csv.DictReader(io.StringIO(whole)) if None not in row and None not in row.values()]
+
+
+def column(path: Path, name: str) -> tuple[list[float], list[float]]:
+    """Steps and values of one column, where it has any."""
+    pairs = [(float(row["step"]), float(row[name])) for row in read_rows(path) if row.get(name)]
+    return [step for step, _ in pairs], [value for _, value in pairs]
+
+
+class MetricsFile:
+    """Appends rows; a column not seen before rewrites the file with a wider head, whole or not at all."""
+
+    def __init__(self, path: Path, resumed_step: int = 0) -> None:
+        self.path = path
+        self.rows = [row for row in read_rows(path) if int(row["step"]) <= resumed_step]
+        self.columns = list(self.rows[0]) if self.rows else []
+        if self.rows or path.exists():
+            self._rewrite()
+
+    def append(self, row: Mapping[str, float]) -> None:
+        text = {
+            name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in row.items()
+        }
+        self.rows.append(text)
+        new = [name for name in text if name not in self.columns]
+        if new:
+            self.columns += new
+            self._rewrite()
+            return
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            file.write(self._lines([text]))
+
+    def _lines(self, rows: list[Row]) -> str:
+        out = io.StringIO()
+        csv.DictWriter(out, self.columns, restval="", lineterminator="\n").writerows(rows)
+        return out.getvalue()
+
+    def _rewrite(self) -> None:
+        write_text(self.path, ",".join(self.columns) + "\n" + self._lines(self.rows))
+
+
+class Journal(pl.Callback):
+    """Writes what the module measured: training rows are means over `EVERY` steps, validation rows are val_*."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.sums: dict[str, torch.Tensor] = {}
+        self.count = 0
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        if trainer.is_global_zero:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.file = MetricsFile(self.folder.metrics, module.step)
+            purge = module.step + 1 if module.step else None
+            self.board = SummaryWriter(str(self.folder.tensorboard), purge_step=purge)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        if not trainer.is_global_zero:
+            return
+        if module.skipped_in_a_row == 0:
+            for name, value in module.terms.items():
+                self.sums[name] = self.sums.get(name, torch.zeros_like(value, dtype=torch.float32)) + value
+            self.count += 1
+        if module.step % EVERY == 0 or trainer.should_stop:
+            self._training_row(module)
+
+    def _training_row(self, module: TrainingModule) -> None:
+        means = {name: float(value) / max(1, self.count) for name, value in self.sums.items()}
+        self.sums, self.count = {}, 0
+        self._write(
+            module,
+            {
+                "learning_rate": learning_rate(module.share, module.config.train),
+                "kl_weight": module.weights.get("kl", 0.0),
+                "skipped": module.skipped,
+                "audio_s_per_s": round(module.audio_s / max(1e-9, module.budget.elapsed_s), 2),
+                **means,
+            },
+        )
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if trainer.is_global_zero and module.validation:
+            self._write(module, module.validation)
+
+    def _write(self, module: TrainingModule, values: Mapping[str, float]) -> None:
+        now = {
+            "step": module.step,
+            "elapsed_s": round(module.budget.elapsed_s, 2),
+            "share": round(module.share, 5),
+        }
+        self.file.append({**now, "audio_s": round(module.audio_s, 1), **values})
+        for name, value in values.items():
+            self.board.add_scalar(board_name(name), value, module.step)
+
+    def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if trainer.is_global_zero:
+            self.board.close()
+
+
+def board_name(name: str) -> str:
+    """TensorBoard groups by the part before the slash."""
+    return f"validation/{name.removeprefix('val_')}" if name.startswith("val_") else f"training/{name}"

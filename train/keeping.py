@@ -1,0 +1,111 @@
+"""Checkpoints: best by validation, last every half minute, and what they say of the latents."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from wavevae.checkpoint import Checkpoint, write_checkpoint
+from wavevae.latents import LatentStatistics
+from wavevae.nn.model import Autoencoder
+
+from .module import TrainingModule
+from .run_folder import RunFolder
+
+EVERY_S = 30.0
+"""Wall-clock between two saves of last.ckpt."""
+SMALLEST_SHARE = 0.03
+"""Share of the time that saving may take: on a slow disk it is done less often."""
+CHUNKS = 64
+"""Training chunks encoded for the latent statistics of a save; four times as many at the end."""
+CHUNKS_AT_ONCE = 16
+
+
+class Readable(Protocol):
+    """As much of `wavevae.corpus.Chunks` as is needed here."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> np.ndarray: ...
+
+
+@torch.no_grad()
+def latent_statistics(model: Autoencoder, chunks: Readable, count: int) -> dict[str, Any]:
+    """Statistics of the latents of at most `count` chunks spread over the training set.
+
+    The first frames of a chunk, where the encoder's past is missing, are left out: up to a quarter of it.
+    """
+    picked = np.unique(np.linspace(0, len(chunks) - 1, min(count, len(chunks))).round().astype(int))
+    device = next(model.parameters()).device
+    sequences: list[np.ndarray] = []
+    for first in range(0, len(picked), CHUNKS_AT_ONCE):
+        group = [
+            torch.from_numpy(np.ascontiguousarray(chunks.read(int(i))))
+            for i in picked[first:][:CHUNKS_AT_ONCE]
+        ]
+        z = model.encode(torch.stack(group).unsqueeze(1).to(device))  # (b, latent_dim, frames)
+        cold = min(model.receptive_field // model.hop_length, z.shape[-1] // 4)
+        sequences.extend(z[..., cold:].transpose(1, 2).float().cpu().numpy())
+    return LatentStatistics.fit(sequences).to_dict()
+
+
+class Checkpoints(pl.Callback):
+    """Writes best.ckpt and last.ckpt. Every process makes the same calls; the first one writes."""
+
+    def __init__(
+        self, folder: RunFolder, chunks: Readable, origin: dict[str, Any], best: float | None
+    ) -> None:
+        self.folder, self.chunks, self.origin, self.best = folder, chunks, origin, best
+        self._saved_at = time.monotonic()
+        self._cost_s = 0.0
+        self._saved_step: int | None = None
+
+    def moment(self, module: TrainingModule, count: int = CHUNKS) -> Checkpoint:
+        """The run as it is now."""
+        return Checkpoint(
+            config=module.config,
+            state=module.averaged.model.state_dict(),
+            live=module.model.state_dict(),
+            optimizer=module.optimizers(use_pl_optimizer=False).state_dict(),  # type: ignore[union-attr]
+            step=module.step,
+            elapsed_s=module.budget.elapsed_s,
+            audio_s=module.audio_s,
+            best_score=self.best,
+            latents=latent_statistics(module.averaged.model, self.chunks, count),
+            origin={**self.origin, "skipped_steps": module.skipped},
+        )
+
+    def save(
+        self, trainer: pl.Trainer, module: TrainingModule, best: bool = False, count: int = CHUNKS
+    ) -> None:
+        """Write last.ckpt, and best.ckpt before it where this moment is the best."""
+        if trainer.is_global_zero:
+            began = time.monotonic()
+            moment = self.moment(module, count)
+            for path in [self.folder.best, self.folder.last] if best else [self.folder.last]:
+                write_checkpoint(path, moment)
+            self._saved_at = time.monotonic()
+            self._cost_s = self._saved_at - began
+            self._saved_step = module.step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        if time.monotonic() - self._saved_at >= max(EVERY_S, self._cost_s / SMALLEST_SHARE):
+            self.save(trainer, module)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if trainer.sanity_checking or not module.validation:
+            return
+        distance = module.validation["val_distance"]
+        better = self.best is None or distance < self.best
+        if better:
+            self.best = distance
+        at_the_end = module.share >= 1.0
+        self.save(trainer, module, better, 4 * CHUNKS if at_the_end else CHUNKS)
+
+    def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if self._saved_step != module.step:
+            self.save(trainer, module)

@@ -1,0 +1,155 @@
+"""Which loss when: the LightningModule schedules, weighs and counts; it does not model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from wavevae.checkpoint import Checkpoint
+from wavevae.config import RunConfig
+from wavevae.nn.model import Autoencoder
+from wavevae.objectives.schedules import kl_weight, learning_rate
+from wavevae.objectives.weighing import Objectives, weighted_sum
+
+from .averaging import AveragedModel
+from .budget import Budget
+from .optimizer import make_optimizer
+from .ranks import all_agree, first_decides, mean_over_ranks, world_size
+
+PATIENCE = 20
+"""Steps in a row that may be skipped for a loss or gradient that is not finite."""
+
+
+class Diverged(RuntimeError):
+    """Training cannot go on; the message is advice for the user."""
+
+
+def noise_seed(seed: int, step: int, rank: int) -> int:
+    """Seed of everything random in a step, so that a resumed run draws what the uninterrupted one drew."""
+    return ((seed * 1_000_003 + step) * 4096 + rank) % 2**63
+
+
+class TrainingModule(pl.LightningModule):
+    """The model, its averaged copy, the objectives, and how far the run is."""
+
+    def __init__(self, config: RunConfig, budget: Budget) -> None:
+        super().__init__()
+        torch.manual_seed(config.train.seed)
+        self.config, self.budget = config, budget
+        self.model = Autoencoder(config.model)
+        self.averaged = AveragedModel(self.model, config.train.ema_decay)
+        self.objectives = Objectives(config.objective, config.model.sample_rate)
+        self.step = 0  # Lightning's global_step counts optimisers and forgets on resume
+        self.share = 0.0
+        self.audio_s = 0.0
+        self.skipped = 0
+        self.skipped_in_a_row = 0
+        self.stop_wanted = False
+        self.terms: dict[str, Tensor] = {}
+        self.validation: dict[str, float] = {}
+        self._validation_sums: dict[str, Tensor] = {}
+        self._resumed: Checkpoint | None = None
+
+    # -- where it begins, and where it goes on -------------------------------------------------------------
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint: weights, average, counters now; the optimizer when there is one."""
+        self.model.load_state_dict(checkpoint.live)
+        self.averaged.model.load_state_dict(checkpoint.state)
+        self.step, self.audio_s = checkpoint.step, checkpoint.audio_s
+        self.skipped = int(checkpoint.origin.get("skipped_steps", 0))
+        self._resumed = checkpoint
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = make_optimizer(self.model, self.config.train)
+        if self._resumed is not None:
+            optimizer.load_state_dict(self._resumed.optimizer)
+        return optimizer
+
+    def on_train_start(self) -> None:
+        self.budget.start(self._resumed.elapsed_s if self._resumed else 0.0)
+        self._agree()
+
+    # -- one step ------------------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The effective weight of every raw number now."""
+        return self.objectives.weights(kl_weight(self.share, self.config.objective))
+
+    def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
+        """(B, 1, T) -> the loss. Spectra and KL are taken in fp32 whatever the precision of the rest."""
+        torch.manual_seed(noise_seed(self.config.train.seed, self.step, self.global_rank))
+        estimate, latents = self.model.reconstruct(batch)
+        with torch.autocast(batch.device.type, enabled=False):
+            raw = self.objectives.raw(estimate.float(), batch.float(), latents)
+            total = weighted_sum(raw, self.weights)
+        self.terms = {"total": total.detach(), **{k: v.detach() for k, v in raw.items()}}
+        self.terms |= {k: v for k, v in latents.metrics.items() if k not in self.terms}
+        self.audio_s += batch.shape[0] * batch.shape[-1] / self.config.model.sample_rate * world_size()
+        return total
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
+    ) -> None:
+        """Schedule, step, average, count: in this order, and nothing of it elsewhere."""
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(self.share, self.config.train)
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.step += 1
+        if self.skipped_in_a_row == 0:
+            self.averaged.update(self.model, self.step)
+        self._agree()
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        """Clip by norm; where loss or gradient is not finite, take the gradients away: the step moves nothing."""
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.gradient_clip)
+        self.terms["grad_norm"] = norm
+        if all_agree(bool(torch.isfinite(norm + self.terms["total"])), self.device):
+            self.skipped_in_a_row = 0
+            return
+        for parameter in self.model.parameters():
+            parameter.grad = None
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row >= PATIENCE:
+            raise Diverged(
+                f"the loss was not finite for {PATIENCE} steps in a row, up to step {self.step}; "
+                f"try --set learning_rate={self.config.train.learning_rate / 4:g} or --precision 32-true"
+            )
+
+    def _agree(self) -> None:
+        """The first process' clock and wish to stop count for all."""
+        mine = (self.budget.share(self.step), float(self.stop_wanted))
+        self.share, stop = first_decides(mine, self.device)
+        self.stop_wanted = bool(stop)
+        if self.share >= 1.0 or self.stop_wanted:
+            self.trainer.should_stop = True
+
+    # -- validation: the averaged weights, the posterior's mean, fixed chunks --------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        self._validation_sums = {}
+
+    def validation_step(self, batch: Tensor, batch_index: int) -> None:
+        model = self.averaged.model
+        latents = model.posterior(batch)
+        estimate = model.decode(model.encode(batch), batch.shape[-1])
+        with torch.autocast(batch.device.type, enabled=False):
+            raw = self.objectives.raw(estimate.float(), batch.float(), latents)
+        raw |= {k: v.float() for k, v in latents.metrics.items() if k not in raw}
+        for name, value in {**raw, "chunks": torch.ones((), device=batch.device)}.items():
+            self._validation_sums[name] = self._validation_sums.get(name, 0) + value * len(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Means over chunks and processes; `val_distance` leaves the regularisers out and picks the best."""
+        names = sorted(self._validation_sums)
+        sums = mean_over_ranks(torch.stack([self._validation_sums[name] for name in names]).float())
+        chunks = float(sums[names.index("chunks")])
+        means = {name: float(s) / chunks for name, s in zip(names, sums, strict=True) if name != "chunks"}
+        distances = {k: w * means[k] for k, w in self.weights.items() if k in means and k != "kl"}
+        self.validation = {f"val_{name}": value for name, value in means.items()}
+        self.validation["val_distance"] = sum(distances.values())
