@@ -1,0 +1,235 @@
+"""Pictures: spectrogram pairs, an overview sheet of them, losses over a run, the KL against its weight.
+
+matplotlib draws off screen and belongs to the train extra; every picture is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wavevae.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RANGE_DB = 80.0
+"""What a spectrogram shows, below the reference's loudest point."""
+NOT_LOSSES = ("kl", "kl_nats", "active_dims", "level_difference_db")
+TIMES = {"elapsed_s": 1 / 60, "time_s": 1 / 60, "wall_s": 1 / 60, "minutes": 1.0}
+KEY = "dots: validation\nthin: training"
+KL_WEIGHTS = ("weight_kl", "kl_weight", "beta")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An off-screen figure, size in inches. Raises: UserError where matplotlib is not installed."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UserError(
+            "pictures need matplotlib, which is not installed; pip install 'wavevae[train]'"
+        ) from None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, path: Path, dpi: int = 110) -> None:
+    """Write a PNG under a temporary name, then rename it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        figure.savefig(part, dpi=dpi, format="png")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def power_spectrogram(audio: np.ndarray, n_fft: int = 1024) -> np.ndarray:
+    """(samples,) -> power (n_fft / 2 + 1, frames): Hann window, hop n_fft / 4, the signal centred."""
+    hop = n_fft // 4
+    mirrored = len(audio) > n_fft  # a hard edge would show as a click that is not there
+    margins = (n_fft // 2, n_fft // 2 + hop)
+    padded = np.pad(np.asarray(audio, np.float64), margins, mode="reflect" if mirrored else "constant")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
+    window = np.hanning(n_fft + 1)[:-1]
+    return (np.abs(np.fft.rfft(frames * window, axis=1)) ** 2).T
+
+
+def decibels(power: np.ndarray, top: float) -> np.ndarray:
+    """dB below `top` (a power), nothing below -RANGE_DB."""
+    return np.maximum(10 * np.log10(np.maximum(power / max(top, 1e-20), 1e-20)), -RANGE_DB)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A sound and what the model made of it; same length (samples,)."""
+
+    title: str
+    reference: np.ndarray
+    reconstruction: np.ndarray
+
+
+def _show(axes: Axes, picture: np.ndarray, seconds: float, sample_rate: int) -> Any:
+    image = axes.imshow(
+        picture,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=-RANGE_DB,
+        vmax=0,
+        extent=(0, seconds, 0, sample_rate / 2000),
+        interpolation="nearest",
+    )
+    axes.set_ylabel("kHz")
+    return image
+
+
+def spectrogram_pair(
+    reference: np.ndarray, reconstruction: np.ndarray, sample_rate: int, path: Path, title: str = ""
+) -> None:
+    """The reference above its reconstruction, (samples,) each, on one dB scale: 0 = the reference's maximum."""
+    figure = new_figure(9, 5.6)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    top = float(power_spectrogram(reference).max())
+    for axes, name, audio in ((upper, "reference", reference), (lower, "reconstruction", reconstruction)):
+        picture = decibels(power_spectrogram(audio), top)
+        image = _show(axes, picture, len(audio) / sample_rate, sample_rate)
+        axes.set_title(name, loc="left", fontsize=10)
+    lower.set_xlabel("seconds")
+    if title:
+        figure.suptitle(title, fontsize=11)
+    figure.colorbar(image, ax=[upper, lower], label="dB below the reference's maximum", shrink=0.8)
+    save(figure, path)
+
+
+def overview(pairs: Sequence[Pair], sample_rate: int, path: Path, columns: int = 4) -> None:
+    """Every pair on one sheet, reference above reconstruction, each pair on its own dB scale."""
+    columns = min(columns, len(pairs))
+    rows = math.ceil(len(pairs) / columns)
+    figure = new_figure(4.2 * columns, 3.6 * rows + 0.4)
+    grid = np.atleast_2d(figure.subplots(2 * rows, columns, squeeze=False))
+    for axes in grid.flat:
+        axes.set_visible(False)
+    for index, pair in enumerate(pairs):
+        row, column = divmod(index, columns)
+        top = float(power_spectrogram(pair.reference).max())
+        for offset, (name, audio) in enumerate((("ref", pair.reference), ("rec", pair.reconstruction))):
+            axes = grid[2 * row + offset, column]
+            axes.set_visible(True)
+            _show(axes, decibels(power_spectrogram(audio), top), len(audio) / sample_rate, sample_rate)
+            axes.set_ylabel(f"{name}, kHz" if column == 0 else "")
+            axes.tick_params(labelsize=8, labelbottom=offset == 1)
+        grid[2 * row, column].set_title(pair.title, fontsize=9)
+    figure.suptitle("references (ref) above reconstructions (rec); seconds, kHz; 80 dB range", fontsize=11)
+    save(figure, path, dpi=90)
+
+
+# -- a run over time ----------------------------------------------------------------------------------------
+
+
+def read_columns(csv_path: Path) -> dict[str, np.ndarray]:
+    """metrics.csv as {column: (rows,) float}, NaN where a cell is empty or no number."""
+    with open(csv_path, newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    def number(cell: str | None) -> float:
+        try:
+            return float(cell) if cell else math.nan
+        except ValueError:
+            return math.nan
+
+    names = [name for name in (rows[0] if rows else {}) if name]
+    return {name: np.array([number(row.get(name)) for row in rows]) for name in names}
+
+
+def _minutes(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    return next((columns[name] * scale for name, scale in TIMES.items() if name in columns), None)
+
+
+def _curve(axes: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
+    """One line through the points that are there."""
+    there = np.isfinite(x) & np.isfinite(y)
+    if there.any():
+        axes.plot(x[there], y[there], **style)
+
+
+def losses(csv_path: Path, png_path: Path) -> None:
+    """losses.png from metrics.csv: every term that is validated too (thin: training, dots: validation), log axes,
+    by step and by minutes."""
+    columns = read_columns(csv_path)
+    terms = [n for n in columns if f"val_{n}" in columns and n not in NOT_LOSSES]
+    terms += [n.removeprefix("val_") for n in columns if n == "val_distance"]
+    x_axes = [("step", columns["step"])] if "step" in columns else []
+    minutes = _minutes(columns)
+    if minutes is not None:
+        x_axes.append(("minutes", minutes))
+    figure = new_figure(6.2 * max(1, len(x_axes)), 4.6)
+    panels = figure.subplots(1, max(1, len(x_axes)), sharey=True, squeeze=False)[0]
+    for axes, (x_label, x) in zip(panels, x_axes, strict=False):
+        for index, name in enumerate(terms):
+            colour = f"C{index % 10}"
+            train, validation = columns.get(name), columns[f"val_{name}"]
+            if train is not None:
+                _curve(axes, x, np.where(train > 0, train, np.nan), color=colour, lw=0.8, alpha=0.6)
+            style: dict[str, Any] = {"color": colour, "marker": "o", "ms": 3.5, "lw": 1.4}
+            label = "weighted sum" if name == "distance" else name
+            _curve(axes, x, np.where(validation > 0, validation, np.nan), label=label, **style)
+        _log_axes(axes, x_label)
+    panels[0].set_ylabel("loss, unweighted")
+    if terms and x_axes:
+        figure.legend(
+            *panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=9, title=KEY
+        )
+    save(figure, png_path)
+
+
+def _log_axes(axes: Axes, label: str) -> None:
+    """Logarithmic both ways, with numbers that people read (2, 0.5), not powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(label)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.25, which="major")
+
+
+def beta_vs_kl(csv_path: Path, png_path: Path) -> None:
+    """beta_vs_kl.png from metrics.csv: the KL (nats a frame) and its weight over the steps, an axis each."""
+    columns = read_columns(csv_path)
+    step = columns.get("step", np.zeros(0))
+    figure = new_figure(7, 4.2)
+    left = figure.subplots()
+    right = left.twinx()
+    name = "kl_nats" if "kl_nats" in columns else "kl"
+    for column, style in ((name, {"lw": 0.9, "alpha": 0.7}), (f"val_{name}", {"marker": "o", "ms": 3.5})):
+        if column in columns:
+            label = "KL, validation" if column.startswith("val_") else "KL, training"
+            _curve(left, step, columns[column], color="C0", label=label, **style)
+    weight = next((columns[w] for w in KL_WEIGHTS if w in columns), None)
+    if weight is not None:
+        _curve(right, step, weight, color="C3", lw=1.6, label="its weight")
+    left.set_xlabel("step")
+    left.set_ylabel("KL, nats a frame", color="C0")
+    right.set_ylabel("weight of the KL (beta)", color="C3")
+    left.set_ylim(bottom=0)
+    right.set_ylim(bottom=0)
+    handles = [*left.get_lines(), *right.get_lines()]
+    if handles:
+        left.legend(handles=handles, fontsize=9, loc="center right")
+    left.grid(alpha=0.25)
+    save(figure, png_path)
