@@ -99,14 +99,27 @@ def parser() -> Parser:
 def parse(argv: list[str]) -> argparse.Namespace:
     """Raises: UserError for what does not go together."""
     args = parser().parse_args(argv)
+    args.devices = parse_devices(args.devices)
     if args.resume:
         if args.out is None:
             raise UserError("--resume needs the run to go on with: --out RUN")
-        given = [k for k, v in vars(args).items() if v not in (None, [], False) and k not in RESUMABLE]
+        given = [k for k, v in vars(args).items() if v not in (None, []) and k not in RESUMABLE]
         if given:
             option = "--" + given[0].replace("_", "-")
             raise UserError(f"{option} cannot change a run that is resumed; leave it out or start a new run")
     return args
+
+
+def parse_devices(text: str | None) -> int | str | list[int]:
+    """'2', 'auto', '0,1' as Lightning wants them. Raises: UserError."""
+    if text is None:
+        return 1
+    try:
+        return [int(d) for d in text.split(",") if d] if "," in text else int(text)
+    except ValueError:
+        if text == "auto":
+            return text
+        raise UserError(f"--devices is '{text}'; give a number, a list like 0,1 or auto") from None
 
 
 def _presets() -> dict[str, Traversable]:

@@ -31,12 +31,6 @@ def read_rows(path: Path) -> list[Row]:
     return [row for row in csv.DictReader(io.StringIO(whole)) if None not in row and None not in row.values()]
 
 
-def column(path: Path, name: str) -> tuple[list[float], list[float]]:
-    """Steps and values of one column, where it has any."""
-    pairs = [(float(row["step"]), float(row[name])) for row in read_rows(path) if row.get(name)]
-    return [step for step, _ in pairs], [value for _, value in pairs]
-
-
 class MetricsFile:
     """Appends rows; a column not seen before rewrites the file with a wider head, whole or not at all."""
 

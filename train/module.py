@@ -47,7 +47,8 @@ class TrainingModule(pl.LightningModule):
         self.audio_s = 0.0
         self.skipped = 0
         self.skipped_in_a_row = 0
-        self.stop_wanted = False
+        self.stop_asked = False  # by a signal, on this process
+        self.stopping = False  # agreed on by all
         self.terms: dict[str, Tensor] = {}
         self.validation: dict[str, float] = {}
         self._validation_sums: dict[str, Tensor] = {}
@@ -123,10 +124,12 @@ class TrainingModule(pl.LightningModule):
 
     def _agree(self) -> None:
         """The first process' clock and wish to stop count for all."""
-        mine = (self.budget.share(self.step), float(self.stop_wanted))
+        mine = (self.budget.share(self.step), float(self.stop_asked))
         self.share, stop = first_decides(mine, self.device)
-        self.stop_wanted = bool(stop)
-        if self.share >= 1.0 or self.stop_wanted:
+        self.stopping = bool(stop) and self.share < 1.0
+        if self.stopping:
+            self.trainer.limit_val_batches = 0  # whoever asks to stop does not want to wait for a validation
+        if self.stopping or self.share >= 1.0:
             self.trainer.should_stop = True
 
     # -- validation: the averaged weights, the posterior's mean, fixed chunks --------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from .budget import show_time
+from .launch import is_first
 from .module import TrainingModule
 
 LINE_EVERY_S = 10.0
@@ -106,5 +107,6 @@ class Progress(pl.Callback):
 
 
 def say(line: str) -> None:
-    """Human text goes to standard error, at once."""
-    print(line, file=sys.stderr, flush=True)
+    """Human text goes to standard error, at once, from the first process only."""
+    if is_first():
+        print(line, file=sys.stderr, flush=True)

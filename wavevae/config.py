@@ -16,6 +16,7 @@ import yaml
 from wavevae.errors import UserError, nearest
 
 BOTTLENECKS = ("ae", "vae")
+KL_SCHEDULES = ("constant", "linear", "cosine")
 NOTES = "run"
 """The section of RUN/config.yaml that tells where a run comes from; nothing in it is a setting."""
 
@@ -132,6 +133,16 @@ class ObjectiveConfig:
     free_bits: float = 0.0
     """Nats a latent dimension and frame that cost nothing."""
 
+    def __post_init__(self) -> None:
+        for name in ("mr_stft", "log_mel", "waveform_l1", "kl", "free_bits"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "use 0 or more")
+        distances = self.mr_stft + self.log_mel + self.waveform_l1
+        _require(distances > 0, "mr_stft + log_mel + waveform_l1", distances, "give one of them a weight above 0")
+        for name in ("kl_warm_up", "kl_baseline"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "use a share, 0 to 1")
+        if self.kl_schedule not in KL_SCHEDULES:
+            raise UserError(f"unknown kl_schedule '{self.kl_schedule}'; {nearest(self.kl_schedule, KL_SCHEDULES)}")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -166,6 +177,9 @@ class TrainConfig:
         if self.max_steps is not None:
             _require(self.max_steps > 0, "max_steps", self.max_steps, "use 1 or more")
         _require(self.batch_size > 0, "batch_size", self.batch_size, "use 1 or more")
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "use a number above 0, e.g. 2e-3")
+        _require(0 <= self.warm_up <= 1, "warm_up", self.warm_up, "use a share, 0 to 1")
+        _require(self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "use a norm above 0")
         _require(self.validate_every > 0, "validate_every", self.validate_every, "use 1 or more")
         _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "use 0 up to (not including) 1")
 

@@ -1,0 +1,227 @@
+"""`wavevae train` as typed: what it comes to, what it refuses, and what it leaves behind."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+import yaml
+from wavevae.train import arguments
+from wavevae.train.__main__ import main
+from wavevae.train.plan import make_plan
+from wavevae.train.run_folder import RunFolder, lock, new_folder, notes
+
+from wavevae.checkpoint import Checkpoint, write_checkpoint
+from wavevae.config import RunConfig, TrainConfig, to_tree
+from wavevae.errors import UserError
+
+
+def parse(*argv: object) -> argparse.Namespace:
+    return arguments.parse([str(a) for a in argv])
+
+
+def resolve(*argv: object) -> RunConfig:
+    return arguments.resolve(parse(*argv))
+
+
+# -- what it comes to ----------------------------------------------------------------------------------------
+
+
+def test_options_become_settings() -> None:
+    config = resolve(
+        *("--sr", 16000, "--bottleneck", "ae", "--latent-dim", 5, "--batch-size", 3, "--seed", 9),
+        *("--chunk", 0.5, "--overlap", 0.25, "--set", "kl=1e-2", "--set", "train.warm_up=0"),
+    )
+    assert (config.model.sample_rate, config.model.bottleneck, config.model.latent_dim) == (16000, "ae", 5)
+    assert (config.train.batch_size, config.train.seed, config.train.warm_up) == (3, 9, 0.0)
+    assert (config.data.chunk_seconds, config.data.overlap, config.objective.kl) == (0.5, 0.25, 0.01)
+
+
+def test_later_ones_win(tmp_path: Path) -> None:
+    """Preset, then --config, then options, then --set."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("model: {sample_rate: 11025, latent_dim: 7}\ntrain: {batch_size: 2, seed: 5}\n")
+    config = resolve("--preset", "studio", "--config", file, "--batch-size", 4, "--set", "seed=6")
+    assert (config.model.sample_rate, config.model.latent_dim) == (11025, 7)
+    assert (config.train.batch_size, config.train.seed) == (4, 6)
+    assert config.model.widths == resolve("--preset", "studio").model.widths
+    assert resolve("--preset", "studio").model.sample_rate == 44100
+
+
+@pytest.mark.parametrize(
+    ("argv", "limits"),
+    [
+        (["--max-time", "90s"], (90.0, None)),
+        (["--max-steps", "7"], (None, 7)),
+        (["--max-time", "2m", "--max-steps", "7"], (120.0, 7)),
+    ],
+)
+def test_a_typed_budget_replaces_the_presets(
+    argv: list[str], limits: tuple[float | None, int | None]
+) -> None:
+    config = resolve(*argv)
+    assert (config.train.max_time_s, config.train.max_steps) == limits
+
+
+@pytest.mark.parametrize("name", arguments.preset_names())
+def test_presets_resolve(name: str) -> None:
+    assert resolve("--preset", name).model.hop_length >= 64
+
+
+def test_presets_named_in_the_issue_are_there() -> None:
+    assert {"light", "default", "low-latency", "studio"} <= set(arguments.preset_names())
+    assert resolve("--preset", "low-latency").model.hop_length == 128
+
+
+def test_a_runs_config_can_be_given_again(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.make()
+    config = resolve("--sr", 16000, "--max-steps", 3)
+    folder.write_config(config, notes([Path("a b")], "light", ["a b", "--sr", "16000"]))
+    read, about = folder.read_config()
+    assert read == config == resolve("--config", folder.config)
+    assert about["inputs"] == [str(Path.cwd() / "a b")]
+    assert about["command"] == "wavevae train 'a b' --sr 16000"
+    assert about["wavevae"]
+
+
+def test_new_folders_never_meet(tmp_path: Path) -> None:
+    first = new_folder([Path("/x/my sax")], tmp_path)
+    assert first.name.startswith("my sax-2")
+    first.mkdir()
+    assert new_folder([Path("/x/my sax")], tmp_path) != first
+    assert new_folder([], tmp_path).name.startswith("demo-")
+
+
+# -- what it refuses, on one line, with nothing touched --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--preset", "ligth"], "unknown preset 'ligth'; did you mean 'light'"),
+        (["--set", "latent_dmi=3"], "unknown key 'latent_dmi'; did you mean 'latent_dim'"),
+        (["--set", "latent_dim"], "no '='"),
+        (["--set", "latent_dim=many"], "must be int"),
+        (["--bottleneck", "vea"], "did you mean 'vae'"),
+        (["--set", "kl_schedule=liner"], "unknown kl_schedule 'liner'; did you mean 'linear'"),
+        (["--set", "learning_rate=0"], "learning_rate is 0.0; use a number above 0"),
+        (["--max-time", "soon"], "--max-time is 'soon'"),
+        (["--max-steps", "0"], "max_steps is 0"),
+        (["--max-steps", "x"], "invalid int value"),
+        (["--sr", "1"], "sample_rate is 1; use 1000 to 192000 Hz"),
+        (["--chunk", "0"], "chunk is 0"),
+        (["--overlap", "1"], "overlap is 1"),
+        (["--batch-size", "0"], "batch_size is 0"),
+        (["--latent-dim", "0"], "latent_dim is 0"),
+        (["--config", "nowhere.yaml"], "--config nowhere.yaml: No such file"),
+        (["--resume"], "--resume needs the run to go on with: --out RUN"),
+        (["--resume", "--out", "x", "--preset", "light"], "--preset cannot change a run"),
+        (["--resume", "--out", "x", "--set", "kl=1"], "--set cannot change a run"),
+        (["--resume", "--out", "nowhere"], "no run at nowhere to resume"),
+        (["--devices", "many"], "--devices is 'many'"),
+        (["--lr", "3"], "unrecognized arguments: --lr"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    argv: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        main([*argv])
+    assert says in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_out_that_exists_is_left_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "run" / "precious.txt"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    for out in (kept.parent, kept):
+        with pytest.raises(UserError, match="exists already"):
+            main(["--out", str(out)])
+    assert kept.read_text() == "mine"
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_help_ends_in_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "wavevae train recordings/ --sr 22050" in text.split("example:")[1]
+
+
+# -- resuming: what may change, and what it needs --------------------------------------------------------------
+
+
+def a_run(tmp_path: Path, steps: int | None = None, **train: float) -> RunFolder:
+    """A run folder as training leaves it, with a checkpoint after `steps` where asked for."""
+    folder = RunFolder(tmp_path / "run")
+    folder.make()
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    config = RunConfig(train=TrainConfig(max_time_s=None, max_steps=10))
+    folder.write_config(config, notes([sounds], "light", []))
+    if steps is not None:
+        write_checkpoint(folder.last, Checkpoint(config, {}, step=steps, elapsed_s=60.0))
+    return folder
+
+
+def test_resuming_takes_the_runs_own_settings(tmp_path: Path) -> None:
+    folder = a_run(tmp_path, steps=4)
+    plan = make_plan(parse("--resume", "--out", folder.path))
+    assert plan.config == folder.read_config()[0]
+    assert plan.resumed is not None
+    assert plan.resumed.step == 4
+    assert not plan.fresh
+    assert plan.inputs == (tmp_path / "sounds",)
+    assert plan.remarks == ("from step 4",)
+
+
+def test_resuming_before_the_first_checkpoint_starts_over(tmp_path: Path) -> None:
+    plan = make_plan(parse("--resume", "--out", a_run(tmp_path).path))
+    assert plan.resumed is None
+    assert "from the beginning" in plan.remarks[0]
+
+
+def test_a_used_up_budget_wants_a_longer_one(tmp_path: Path) -> None:
+    folder = a_run(tmp_path, steps=10)
+    with pytest.raises(UserError, match=r"\(10 steps\) is used up after 10 steps.*longer --max-time"):
+        make_plan(parse("--resume", "--out", folder.path))
+    with pytest.raises(UserError, match=r"\(1m\) is used up"):
+        make_plan(parse("--resume", "--out", folder.path, "--max-time", "1m"))
+    plan = make_plan(parse("--resume", "--out", folder.path, "--max-steps", 20))
+    assert plan.config.train.max_steps == 20
+    assert "budget 20 steps instead of 10 steps" in plan.remarks[1]
+
+
+def test_data_that_moved_is_asked_for(tmp_path: Path) -> None:
+    folder = a_run(tmp_path, steps=4)
+    (tmp_path / "sounds").rename(tmp_path / "moved")
+    with pytest.raises(UserError, match="no longer at"):
+        make_plan(parse("--resume", "--out", folder.path))
+    plan = make_plan(parse(tmp_path / "moved", "--resume", "--out", folder.path))
+    assert plan.inputs == (tmp_path / "moved",)
+
+
+def test_a_damaged_run_is_one_line(tmp_path: Path) -> None:
+    folder = a_run(tmp_path, steps=4)
+    folder.last.write_bytes(b"half")
+    with pytest.raises(UserError, match="not a wavevae checkpoint"):
+        make_plan(parse("--resume", "--out", folder.path))
+    folder.config.write_text(yaml.safe_dump(to_tree(RunConfig())))  # without its `run` section
+    with pytest.raises(UserError, match=r"not the config\.yaml of a run"):
+        make_plan(parse("--resume", "--out", folder.path))
+
+
+def test_one_process_a_run(tmp_path: Path) -> None:
+    folder = a_run(tmp_path)
+    held = lock(folder)
+    if held is None:
+        pytest.skip("no file locks here")
+    with pytest.raises(UserError, match="another process"):
+        lock(folder)
+    held.close()
+    again = lock(folder)
+    assert again is not None
+    again.close()

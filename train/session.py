@@ -1,0 +1,85 @@
+"""One sitting of a run, from its plan to the figures at its end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any, TextIO
+
+import pytorch_lightning as pl
+import torch
+
+from . import quiet
+from .interrupt import Interrupted, stop_gently
+from .journal import Journal
+from .keeping import Checkpoints
+from .launch import FOLDER_VARIABLE, is_first
+from .material import Material, gather
+from .module import Diverged, TrainingModule
+from .pictures import Pictures
+from .plan import Plan
+from .progress import Progress, say
+from .run_folder import commit, lock, notes
+from .telling import farewell, greeting
+from .trainer import make_trainer
+
+
+def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
+    """Read the sounds, fit, tell. Returns the exit status. Raises: UserError."""
+    quiet.hush()
+    threads = quiet.settle_torch(args.devices if isinstance(args.devices, int) else 1)
+    for remark in plan.remarks:
+        say(f"resuming {plan.folder.path}: {remark}")
+    material = gather(plan)
+    module = TrainingModule(plan.config, plan.budget())
+    if plan.resumed is not None:
+        module.resume(plan.resumed)
+    trainer = make_trainer(args, module, plan.folder, callbacks(plan, material))
+    held = claim(plan, material, argv)
+    greeting(plan, material, module, trainer, threads)
+    try:
+        with stop_gently(module):
+            trainer.fit(module, datamodule=material.datamodule)
+    except Interrupted as stop:
+        say(f"saved; resume with: wavevae train --resume --out {plan.folder.path}")
+        return stop.status
+    except Diverged as error:
+        say(f"wavevae: error: {error}")
+        return 1
+    finally:
+        if held is not None:
+            held.close()
+    farewell(plan, module)
+    return 0
+
+
+def callbacks(plan: Plan, material: Material) -> list[pl.Callback]:
+    """In the order in which they see a moment: the journal first, so that no checkpoint is ahead of it."""
+    best = plan.resumed.best_score if plan.resumed else None
+    return [
+        Journal(plan.folder),
+        Checkpoints(plan.folder, material.chunks, origin(material), best),
+        Progress(),
+        Pictures(plan.folder, material.examples),
+    ]
+
+
+def origin(material: Material) -> dict[str, Any]:
+    """What a checkpoint says of where it comes from."""
+    return {"data": material.content_hash, "commit": commit(), "torch": torch.__version__}
+
+
+def claim(plan: Plan, material: Material, argv: list[str]) -> TextIO | None:
+    """Make or take the run folder, on the first process. Raises: UserError where another process trains there."""
+    if not is_first():
+        return None
+    if plan.fresh:
+        plan.folder.make()
+    held = lock(plan.folder)
+    about = notes(plan.inputs, plan.preset, argv)
+    if not plan.fresh:
+        about = {**plan.folder.read_config()[1], "inputs": about["inputs"], "resumed": about["started"]}
+    plan.folder.write_config(plan.config, about)
+    material.write_report(plan.folder.report)
+    os.environ[FOLDER_VARIABLE] = str(plan.folder.path)
+    return held

@@ -1,0 +1,62 @@
+"""What a run says at its start and at its end."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+
+from wavevae.units import format_seconds
+
+from .budget import show_time
+from .material import Material
+from .module import TrainingModule
+from .plan import Plan
+from .progress import SHOWN, say
+
+
+def greeting(
+    plan: Plan, material: Material, module: TrainingModule, trainer: pl.Trainer, threads: int
+) -> None:
+    """How many files, seconds, chunks, parameters; hop and latency; where and for how long."""
+    model = plan.config.model
+    parameters = sum(p.numel() for p in module.model.parameters())
+    hop_ms = 1000 * model.hop_length / model.sample_rate
+    machine = trainer.strategy.root_device.type
+    if machine == "cpu":
+        machine += f", {threads} thread{'s' if threads > 1 else ''}"
+    if trainer.world_size > 1:
+        machine = f"{trainer.world_size} x {machine}"
+    say(f"data    {material.describe(plan.config.data)}")
+    say(
+        f"model   {plan.preset}, {model.bottleneck}: {parameters / 1e6:.2f} M parameters, {model.sample_rate} Hz, "
+        f"hop {model.hop_length} ({hop_ms:.1f} ms), no look-ahead, "
+        f"{model.latent_dim} latents at {model.frame_rate:.1f} frames/s"
+    )
+    say(f"budget  {module.budget} on {machine}, {trainer.precision}, batch {plan.config.train.batch_size}")
+    say(f"run     {plan.folder.path}   (Ctrl-C saves)")
+
+
+def farewell(plan: Plan, module: TrainingModule) -> None:
+    """The figures, where things lie, what to type next."""
+    folder, path = plan.folder, plan.folder.path
+    elapsed = module.budget.elapsed_s
+    values = "  ".join(
+        f"{name} {module.validation[f'val_{name}']:.4g}"
+        for name in SHOWN
+        if f"val_{name}" in module.validation
+    )
+    say("")
+    say(
+        f"trained {module.step} steps, {format_seconds(module.audio_s)} of audio in {show_time(elapsed)}: "
+        f"{module.audio_s / max(1e-9, elapsed):.1f} audio-seconds a second"
+        + (f"; {module.skipped} steps skipped (not finite)" if module.skipped else "")
+    )
+    if values:
+        say(f"held out: {values}")
+    say(f"weights   {folder.best}  (last.ckpt beside it)")
+    say(f"listen    {folder.validation}")
+    say(f"curves    {folder.losses_picture}, {folder.metrics}, tensorboard --logdir {folder.tensorboard}")
+    say("next:")
+    say(f"  wavevae export {path} -o {path.name}.ts")
+    data = " ".join(str(p) for p in plan.inputs)
+    if data:
+        say(f"  wavevae evaluate {path} {data} -o {path.name}-report")
