@@ -36,7 +36,8 @@ class Engine:
     """One voice of a model.
 
     Blocks may have any number of samples: frames are decoded as they are needed and what is left of a hop
-    waits for the next block. `clipped` and `broken` count the samples that were beyond full scale and not finite.
+    waits for the next block. `clipped` and `broken` count the samples that were beyond full scale and not
+    finite; `peak` is the largest there was before clipping.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class Engine:
     ) -> None:
         self.module, self.sample_rate, self.hop_length, self.source = module, sample_rate, hop_length, source
         self.clipped = self.broken = 0
+        self.peak = 0.0
+        self._fade_in = fade_in
         self.latents: NDArray[np.float32] | None = None
         """The frame heard last, (latent_dim,)."""
         self._ready = np.zeros(0, np.float32)
@@ -72,6 +75,14 @@ class Engine:
             self.module.reset()
         self._ready = np.zeros(0, np.float32)
         self.source.restart(controls)
+
+    def begin_again(self, controls: ControlState) -> None:
+        """As new: after a trial."""
+        self.reset(controls)
+        self.clipped = self.broken = 0
+        self.peak = 0.0
+        self.latents = self._gain = None
+        self._gate.jump(0.0 if self._fade_in else 1.0)
 
     def process(self, controls: ControlState, samples: int, heard: Audio | None = None) -> Audio:
         """The next (samples,) float32 within full scale; `heard` is the input block, if the source listens."""
@@ -145,6 +156,9 @@ class Engine:
 
     def _limit(self, block: Audio) -> Audio:
         """Within full scale."""
-        beyond = int(np.count_nonzero(np.abs(block) > 1.0))
-        self.clipped += beyond
-        return np.clip(block, -1.0, 1.0) if beyond else block
+        peak = float(np.abs(block).max(initial=0.0))
+        self.peak = max(self.peak, peak)
+        if peak <= 1.0:
+            return block
+        self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+        return np.clip(block, -1.0, 1.0)

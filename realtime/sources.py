@@ -134,3 +134,21 @@ class Shaken:
 
     def restart(self, controls: ControlState) -> None:
         self._source.restart(controls)
+
+
+class Recorded:
+    """Another source whose frames are also given to `keep`, as the decoder gets them."""
+
+    def __init__(self, source: FrameSource, keep: Callable[[Frames], None]) -> None:
+        self._source, self._keep = source, keep
+
+    def hear(self, audio: NDArray[np.float32]) -> None:
+        self._source.hear(audio)
+
+    def frames(self, count: int, controls: ControlState) -> Frames:
+        frames = self._source.frames(count, controls)
+        self._keep(frames)
+        return frames
+
+    def restart(self, controls: ControlState) -> None:
+        self._source.restart(controls)

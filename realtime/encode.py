@@ -1,0 +1,38 @@
+"""`wavevae encode`: the latents of a sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wavevae.cli import Parser
+
+
+def main(argv: list[str]) -> int:
+    """Entry point of `wavevae encode`."""
+    parser = Parser(
+        "encode",
+        "Write the latents of a sound: .npy, frames x latent_dim, in standard deviations of the training data. "
+        "Frame k comes from the samples up to (k + 1) x hop_length, as in streaming.",
+        "  wavevae encode mine.ts voice.wav -o voice.npy\n"
+        "  wavevae render mine.ts --latents voice.npy -o voice-as-mine.wav",
+    )
+    parser.add_argument("model", metavar="MODEL.ts", type=Path, help="a file that `wavevae export` wrote")
+    parser.add_argument("input", metavar="IN.wav", type=Path, help="any sound file; its rate is converted")
+    parser.add_argument("-o", "--out", metavar="Z.npy", type=Path, required=True, help="where to write")
+    arguments = parser.parse_args(argv)
+
+    from .latent_files import LatentWriter
+    from .offline import Progress, encode_file, length_at, load_offline
+
+    bundle = load_offline(arguments.model)
+    total = length_at(arguments.input, bundle.info.sample_rate)
+    progress = Progress("encoded", total, bundle.info.sample_rate)
+    with LatentWriter(arguments.out, bundle.info.latent_dim) as out:
+        for samples, frames in encode_file(bundle, arguments.input):
+            out.write(frames)
+            progress.add(samples)
+    progress.end(
+        f"wrote {arguments.out}: {out.frames} frames x {bundle.info.latent_dim} at "
+        f"{bundle.info.frame_rate:.2f} frames/s; {progress.speed:.0f}x real time"
+    )
+    return 0

@@ -1,0 +1,125 @@
+"""Latents in files: (frames, latent_dim) in .npy, or .csv with one frame a line (a line of names may go first)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavevae.audio import printable, require_regular
+from wavevae.errors import UserError
+
+Frames = NDArray[np.float32]
+CHECKED_AT_ONCE = 65536
+"""Frames."""
+
+
+def _load_npy(path: Path) -> NDArray:
+    """Mapped, not read: it may be long."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"{printable(path)}: not an .npy file of numbers ({error})") from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _load_csv(path: Path) -> NDArray:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            named = not all(_is_number(cell) for cell in file.readline().split(","))
+        table = np.loadtxt(
+            path, np.float32, delimiter=",", skiprows=int(named), ndmin=2, encoding="utf-8-sig"
+        )
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"{printable(path)}: not a table of numbers with commas between them ({error})"
+        ) from None
+    return table
+
+
+def open_latents(path: Path, latent_dim: int) -> NDArray:
+    """An array (frames, latent_dim) of finite numbers; an .npy stays on disk.
+
+    Raises: UserError for another kind of file, another shape (found and wanted) or numbers that are not finite.
+    """
+    require_regular(path)
+    loaders = {".npy": _load_npy, ".csv": _load_csv}
+    load = loaders.get(path.suffix.lower())
+    if load is None:
+        raise UserError(f"{printable(path)}: latents come as .npy or .csv")
+    latents = load(path)
+    if not isinstance(latents, np.ndarray) or latents.dtype.kind not in "fiu":
+        raise UserError(f"{printable(path)}: not an array of real numbers")
+    if latents.ndim != 2 or latents.shape[1] != latent_dim or len(latents) == 0:
+        raise UserError(f"{printable(path)}: {_shape_advice(latents.shape, latent_dim)}")
+    for start in range(0, len(latents), CHECKED_AT_ONCE):
+        fine = np.isfinite(latents[start : start + CHECKED_AT_ONCE]).all(axis=1)
+        if not fine.all():
+            frame = start + int(fine.argmin())
+            raise UserError(f"{printable(path)}: frame {frame} holds NaN or infinity; latents are finite")
+    return latents
+
+
+def _shape_advice(shape: tuple[int, ...], latent_dim: int) -> str:
+    found = " x ".join(str(n) for n in shape) or "a single number"
+    text = f"its shape is {found}; this model wants frames x {latent_dim}"
+    return text + (" (transpose it)" if len(shape) == 2 and shape[0] == latent_dim else "")
+
+
+def read_frames(latents: NDArray, start: int, count: int) -> Frames:
+    """(count, latent_dim) float32 of an array that `open_latents` gave."""
+    return np.array(latents[start : start + count], np.float32)
+
+
+class LatentWriter:
+    """An .npy (frames, latent_dim) float32 that grows; its name appears only when it is whole.
+
+    Raises: UserError for another extension or a place that cannot be written.
+    """
+
+    def __init__(self, path: Path, latent_dim: int) -> None:
+        if path.suffix.lower() != ".npy":
+            raise UserError(f"{printable(path)}: latents are written as .npy; name one")
+        self.path, self.frames, self._dim = path, 0, latent_dim
+        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._part.open("wb")
+        except OSError as error:
+            raise UserError(f"{printable(path)}: cannot be written ({error.strerror})") from None
+        self._write_header()
+
+    def write(self, frames: Frames) -> None:
+        """Append (n, latent_dim)."""
+        self._file.write(np.ascontiguousarray(frames, "<f4").tobytes())
+        self.frames += len(frames)
+
+    def _write_header(self) -> None:
+        """numpy leaves room in it for the first axis to grow: it is written again at the end."""
+        self._file.seek(0)
+        np.lib.format.write_array_header_1_0(
+            self._file, {"descr": "<f4", "fortran_order": False, "shape": (self.frames, self._dim)}
+        )
+
+    def __enter__(self) -> LatentWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._write_header()
+        self._file.close()
+        if kind is None:
+            os.replace(self._part, self.path)
+        self._part.unlink(missing_ok=True)

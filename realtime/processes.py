@@ -1,0 +1,85 @@
+"""Manners of the processes that play: none outlives its parent, none collects garbage while it sounds."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+
+SWITCH_INTERVAL_S = 0.0005
+PRIORITY = 10
+
+
+def settle() -> None:
+    """At the start of a child: Ctrl-C is the parent's business, and when the parent is gone, so is the child."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="parent watch").start()
+
+
+def quiet() -> None:
+    """Before sounding: a collection after `import torch` holds everything for 70 to 180 ms."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+
+
+def ask_for_real_time() -> str:
+    """Try SCHED_FIFO for this thread. Returns what came of it, in words. Never for an offline loop: a FIFO
+    thread that is always busy is stopped 50 ms each second."""
+    if not hasattr(os, "sched_setscheduler"):
+        return "this system has no SCHED_FIFO; the engine runs at normal priority"
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    except OSError as error:
+        return (
+            f"SCHED_FIFO refused ({error.strerror}); the engine runs at normal priority: allow rtprio {PRIORITY} "
+            "in /etc/security/limits.d if it underflows"
+        )
+    return f"SCHED_FIFO {PRIORITY}"
+
+
+@contextmanager
+def children_ignore_interrupts() -> Iterator[None]:
+    """Around Process.start(): Ctrl-C between its birth and `settle` would end a child with a traceback."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class StopSignals:
+    """Ctrl-C and SIGTERM become a flag while this is entered; a second one interrupts at once."""
+
+    SIGNALS = tuple(s for s in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, s))
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def _handle(self, number: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __enter__(self) -> StopSignals:
+        self._before = {n: signal.signal(getattr(signal, n), self._handle) for n in self.SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, handler in self._before.items():
+            signal.signal(getattr(signal, name), handler)

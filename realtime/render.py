@@ -1,0 +1,160 @@
+"""`wavevae render`: a model played offline, of any length, through the engine that also plays live."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wavevae.cli import Parser
+from wavevae.controls import GAIN, TEMPERATURE, Control, ControlState, Refused
+from wavevae.errors import UserError
+from wavevae.units import amplitude_to_db, format_seconds
+
+if TYPE_CHECKING:
+    from wavevae.bundle import Bundle
+
+    from .engine import Engine
+    from .takes import Take
+
+SOURCES = ("input", "latents", "interpolate", "sample")
+
+EXAMPLE = """\
+  wavevae render mine.ts --input voice.wav -o voice-as-mine.wav
+  wavevae render mine.ts --interpolate low.wav high.wav -o from-low-to-high.wav
+  wavevae render mine.ts --sample --seconds 20 --seed 7 -o new.wav --save-latents new.npy
+
+--interpolate lasts as long as the longer sound; the latents of the shorter are stretched in time (its pitch
+stays), so both begin and end together, and the mix goes in a straight line from all first to all second.
+--sample draws from a density fitted to the training latents: how they are spread and how they move from frame
+to frame, not phrases.
+"""
+
+
+def build_parser() -> Parser:
+    """The command line of `wavevae render`."""
+    parser = Parser("render", "Render MODEL.ts to a WAV or FLAC file. Exactly one source:", EXAMPLE)
+    add = parser.add_argument
+    add("model", metavar="MODEL.ts", type=Path, help="a file that `wavevae export` wrote")
+    add(
+        "--input", type=Path, metavar="IN.wav", help="a sound: resynthesis, timbre transfer; as long as it is"
+    )
+    add("--latents", type=Path, metavar="Z.npy|Z.csv", help="frames x latent_dim, in standard deviations")
+    add("--interpolate", type=Path, nargs=2, metavar=("A.wav", "B.wav"), help="from one sound to another")
+    add(
+        "--sample", action="store_true", help="drawn from the density of the training latents; with --seconds"
+    )
+    add("--seconds", type=float, metavar="S", help="length of a --sample")
+    add("-o", "--out", type=Path, required=True, metavar="OUT.wav", help=".wav or .flac, 24 bit")
+    add("--seed", type=int, default=0, metavar="N", help="of everything random [0]; same seed, same bytes")
+    add(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="--sample: spread of the draws [1]; otherwise: noise on the latents, standard deviations [0]",
+    )
+    add("--gain", type=float, default=0.0, metavar="DB", help="level of the output [0]")
+    add("--save-latents", type=Path, metavar="Z.npy", help="also write the latents that were played")
+    return parser
+
+
+def _set(control: Control, option: str, value: float) -> float:
+    try:
+        return control.check(value)
+    except Refused as reason:
+        raise UserError(f"{option}: {reason}") from None
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """What can be said before the model is loaded. Raises: UserError."""
+    chosen = [name for name in SOURCES if getattr(arguments, name)]
+    if len(chosen) != 1:
+        found = " and ".join(f"--{name}" for name in chosen) or "none"
+        raise UserError(f"render takes exactly one of --{', --'.join(SOURCES)}; found {found}")
+    if arguments.sample != (arguments.seconds is not None):
+        raise UserError("--sample and --seconds go together; give both or neither")
+    if arguments.seconds is not None and not 0 < arguments.seconds <= 1e6:
+        raise UserError(f"--seconds {arguments.seconds:g}; use a time above 0, up to 1000000 s")
+    if arguments.seed < 0:
+        raise UserError(f"--seed {arguments.seed}; use 0 or more")
+    read = [arguments.input, arguments.latents, *(arguments.interpolate or ())]
+    for out in (arguments.out, arguments.save_latents):
+        for path in read:
+            if out and path and out.exists() and path.exists() and out.samefile(path):
+                raise UserError(f"{out} is also what is read; name another output")
+
+
+def choose_take(arguments: argparse.Namespace, bundle: Bundle) -> Take:
+    """The one source asked for. Raises: UserError where it cannot be had."""
+    from . import takes
+
+    if arguments.input:
+        return takes.transfer(bundle, arguments.input, arguments.seed)
+    if arguments.latents:
+        return takes.from_list(bundle, arguments.latents, arguments.seed)
+    if arguments.interpolate:
+        first, second = arguments.interpolate
+        return takes.morph(bundle, first, second, arguments.seed)
+    return takes.draw(bundle, arguments.seconds, arguments.seed)
+
+
+def _report(arguments: argparse.Namespace, engine: Engine, samples: int, speed: float) -> str:
+    """The last line, and what went wrong."""
+    lines = []
+    if engine.clipped:
+        over = amplitude_to_db(engine.peak)
+        lines.append(
+            f"{engine.clipped} samples clipped (up to {over:.1f} dB over full scale): "
+            f"render again with --gain {arguments.gain - over - 0.05:.1f}"
+        )
+    if engine.broken:
+        lines.append(f"{engine.broken} samples were not finite and are silent: these latents break the model")
+    length = format_seconds(samples / engine.sample_rate)
+    lines.append(
+        f"wrote {arguments.out}: {length} ({samples} samples) at {engine.sample_rate} Hz, {speed:.0f}x real time"
+    )
+    return "\n".join(lines)
+
+
+def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlState) -> None:
+    """From the source to the file, block by block."""
+    from wavevae.audio import Writer
+
+    from .engine import Engine
+    from .latent_files import LatentWriter
+    from .offline import Progress
+    from .sources import Recorded
+
+    info = bundle.info
+    take = choose_take(arguments, bundle)
+    engine = Engine(bundle.module, info.sample_rate, info.hop_length, take.source, fade_in=False)
+    engine.reset(controls)
+    progress = Progress("rendered", take.samples, info.sample_rate)
+    with contextlib.ExitStack() as files:
+        out = files.enter_context(Writer(arguments.out, info.sample_rate))
+        if arguments.save_latents:
+            kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
+            engine.source = Recorded(take.source, kept.write)
+        for samples, heard in take.blocks:
+            out.write(engine.process(controls, samples, heard))
+            progress.add(samples)
+    progress.end(_report(arguments, engine, out.samples, progress.speed))
+
+
+def main(argv: list[str]) -> int:
+    """Entry point of `wavevae render`."""
+    arguments = build_parser().parse_args(argv)
+    _check(arguments)
+    if arguments.temperature is None:
+        arguments.temperature = 1.0 if arguments.sample else 0.0
+    temperature = _set(TEMPERATURE, "--temperature", arguments.temperature)
+    gain = _set(GAIN, "--gain", arguments.gain)
+
+    from .offline import load_offline
+
+    bundle = load_offline(arguments.model)
+    controls = ControlState.initial(bundle.info.latent_dim)
+    _render(arguments, bundle, replace(controls, temperature=temperature, gain_db=gain))
+    return 0

@@ -1,0 +1,164 @@
+"""`wavevae info`: what a run or a MODEL.ts is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wavevae.audio import printable
+from wavevae.cli import Parser
+from wavevae.errors import UserError
+from wavevae.units import format_seconds
+
+
+def describe_model_file(path: Path) -> dict[str, Any]:
+    """Plain values of a MODEL.ts, in the order to show them. Raises: UserError."""
+    from wavevae.bundle import read_bundle
+
+    bundle = read_bundle(path)
+    info = bundle.info
+    return {
+        "model_file": printable(path),
+        "file_mb": path.stat().st_size / 1e6,
+        "format_version": info.format_version,
+        **_rates(info.sample_rate, info.hop_length, info.latent_dim),
+        "channels": info.channels,
+        "bottleneck": info.bottleneck,
+        "codebook_sizes": list(info.codebook_sizes),
+        "algorithmic_latency_samples": info.algorithmic_latency_samples,
+        "algorithmic_latency_ms": 1000 * info.algorithmic_latency_samples / info.sample_rate,
+        **_field(info.receptive_field_samples, info.sample_rate),
+        "streaming_error": info.streaming_error,
+        "parameters": sum(p.numel() for p in bundle.module.parameters()),
+        "density": info.density.get("kind", "none"),
+        "labels": info.labels,
+        "origin": info.origin,
+        "latents": [vars(axis) for axis in info.axes],
+    }
+
+
+def describe_run(path: Path) -> dict[str, Any]:
+    """Plain values of a run folder or a checkpoint. Raises: UserError."""
+    from wavevae.checkpoint import build_model, find_checkpoint, read_checkpoint
+
+    found = find_checkpoint(path)
+    checkpoint = read_checkpoint(found)
+    model = checkpoint.config.model
+    statistics = checkpoint.latents
+    axes = [
+        {"name": f"axis {i}", "low": float(low), "high": float(high)}
+        for i, (low, high) in enumerate(
+            zip(statistics.get("low", ()), statistics.get("high", ()), strict=True)
+        )
+    ]
+    return {
+        "run": printable(path),
+        "checkpoint": printable(found),
+        "wavevae_version": checkpoint.wavevae_version,
+        **_rates(model.sample_rate, model.hop_length, model.latent_dim),
+        "bottleneck": model.bottleneck,
+        **_field(build_model(checkpoint).receptive_field, model.sample_rate),
+        "parameters": sum(tensor.numel() for tensor in checkpoint.state.values()),
+        "steps": checkpoint.step,
+        "trained_s": checkpoint.elapsed_s,
+        "audio_heard_s": checkpoint.audio_s,
+        "best_score": checkpoint.best_score,
+        "settings": _settings(path),
+        "origin": checkpoint.origin,
+        "latents": axes,
+    }
+
+
+def _settings(run: Path) -> dict[str, Any]:
+    """RUN/config.yaml as it was resolved; empty for a bare checkpoint. Raises: UserError for broken YAML."""
+    from wavevae.config import parse_yaml
+
+    file = run / "config.yaml"
+    if not file.is_file():
+        return {}
+    import yaml
+
+    tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    sections = {k: v for k, v in tree.items() if isinstance(v, dict)}
+    return parse_yaml(yaml.safe_dump({k: v for k, v in sections.items() if k != "origin"}), str(file))
+
+
+def _rates(sample_rate: int, hop_length: int, latent_dim: int) -> dict[str, Any]:
+    return {
+        "sample_rate": sample_rate,
+        "hop_length": hop_length,
+        "hop_ms": 1000 * hop_length / sample_rate,
+        "frame_rate": sample_rate / hop_length,
+        "latent_dim": latent_dim,
+    }
+
+
+def _field(samples: int, sample_rate: int) -> dict[str, Any]:
+    return {"receptive_field_samples": samples, "receptive_field_ms": 1000 * samples / sample_rate}
+
+
+UNITS = {
+    "_hz": " Hz",
+    "_ms": " ms",
+    "_samples": " samples",
+    "_mb": " MB",
+    "sample_rate": " Hz",
+    "frame_rate": "/s",
+}
+
+
+def _show(name: str, value: Any) -> str:
+    """One line's value, with its unit."""
+    if name.endswith("_s") and isinstance(value, float):
+        return format_seconds(value)
+    unit = next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text + unit
+
+
+def to_text(values: Mapping[str, Any]) -> str:
+    """For people: a line a value, then a row a latent axis."""
+    lines = []
+    for name, value in values.items():
+        if name == "latents" or value in (None, [], {}):
+            continue
+        label = name.replace("_", " ")
+        for suffix in (" samples", " ms", " mb", " s"):
+            label = label.removesuffix(suffix)
+        if isinstance(value, Mapping):
+            lines.append(f"{label}:")
+            lines += [f"  {key:<28}{_show(key, item)}" for key, item in value.items()]
+        else:
+            lines.append(f"{label:<22}{_show(name, value)}")
+    axes = values["latents"]
+    if axes:
+        lines.append(
+            "latents (standard deviations of the training data, 0 = mean; 1 % to 99 % of it lie within):"
+        )
+        width = max(len(axis["name"]) for axis in axes)
+        lines += [
+            f"  {i:>3}  {axis['name']:<{width}}  {axis['low']:+.2f} to {axis['high']:+.2f}"
+            for i, axis in enumerate(axes)
+        ]
+    return "\n".join(lines)
+
+
+def main(argv: list[str]) -> int:
+    """Entry point of `wavevae info`."""
+    parser = Parser(
+        "info",
+        "Say what a run folder, a checkpoint or a MODEL.ts is: rates, latents and their ranges, delay, origin.",
+        "  wavevae info mine.ts\n  wavevae info runs/mine --json",
+    )
+    parser.add_argument("what", metavar="RUN|MODEL.ts", type=Path, help="what `train` or `export` wrote")
+    parser.add_argument("--json", action="store_true", help="for programs: one object")
+    arguments = parser.parse_args(argv)
+    path: Path = arguments.what
+    if not path.exists():
+        raise UserError(f"nothing at {path}; give a run folder or a MODEL.ts")
+    is_run = path.is_dir() or path.suffix == ".ckpt"
+    values = describe_run(path) if is_run else describe_model_file(path)
+    print(json.dumps(values, indent=1) if arguments.json else to_text(values))
+    return 0
