@@ -35,6 +35,10 @@ class AudioInfo(NamedTuple):
     channels: int
 
 
+class Damaged(UserError):
+    """The file breaks off or is corrupt from some point on; what came before it is sound."""
+
+
 class _Sequential(soundfile.SoundFile):
     """A SoundFile read from start to end: without a seek after every read, which costs time in FLAC and
     changes samples in MP3 (the bit reservoir is lost)."""
@@ -109,7 +113,7 @@ def probe(path: str | Path) -> AudioInfo:
 def _decode(path: Path) -> Iterator[np.ndarray]:
     """Blocks of (frames,) float32 at the file's own rate, channels averaged.
 
-    Raises: UserError at the point where the file is damaged, or holds NaN or infinite samples.
+    Raises: Damaged at the point where it cannot be read on; UserError for NaN or infinite samples.
     """
     with _open(path) as file:
         rate = _info(file, path).sample_rate
@@ -133,8 +137,11 @@ def _decode(path: Path) -> Iterator[np.ndarray]:
         raise UserError(f"{printable(path)}: holds no samples")
 
 
-def _resampled(path: Path, sample_rate: int) -> Iterator[np.ndarray]:
-    """`_decode` at `sample_rate` (soxr, HQ); in all round(frames * sample_rate / own rate) samples."""
+def decode(path: Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """Mono float32 blocks of any length at `sample_rate` (soxr HQ), in bounded memory.
+
+    In all: round(frames * sample_rate / the file's own rate). Raises: UserError, Damaged (see `_decode`).
+    """
     own = probe(path).sample_rate
     if own == sample_rate:
         yield from _decode(path)
@@ -160,7 +167,7 @@ def stream_mono(path: str | Path, sample_rate: int, block_samples: int) -> Itera
     """
     held: list[np.ndarray] = []
     count = 0
-    for part in _resampled(Path(path), sample_rate):
+    for part in decode(Path(path), sample_rate):
         held.append(part)
         count += len(part)
         if count < block_samples:
@@ -179,7 +186,7 @@ def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
 
     Raises: UserError for anything that is not readable from start to end, or holds NaN or infinite samples.
     """
-    return np.concatenate(list(_resampled(Path(path), sample_rate)))
+    return np.concatenate(list(decode(Path(path), sample_rate)))
 
 
 class Writer:

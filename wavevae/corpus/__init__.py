@@ -1,0 +1,24 @@
+"""Files found -> decoded once -> int16 memory map and index -> overlapping chunks; every file accounted for."""
+
+from wavevae.corpus.chunks import Chunks
+from wavevae.corpus.files import Found, find_files
+from wavevae.corpus.progress import ConsoleProgress, Progress, silent
+from wavevae.corpus.report import Row, training_report, write_report
+from wavevae.corpus.split import split
+from wavevae.corpus.store import Item, Store, build_store
+
+__all__ = [
+    "Chunks",
+    "ConsoleProgress",
+    "Found",
+    "Item",
+    "Progress",
+    "Row",
+    "Store",
+    "build_store",
+    "find_files",
+    "silent",
+    "split",
+    "training_report",
+    "write_report",
+]

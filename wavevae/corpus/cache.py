@@ -1,0 +1,196 @@
+"""What has been decoded before, kept by content: one growing file of int16 samples, one SQLite index.
+
+    CACHE/index.sqlite                files: (path, size, mtime) -> content; decoded: content -> place or error
+    CACHE/22050-keep.i16              samples of everything decoded at 22 050 Hz with loudness `keep`
+    CACHE/parts/HOST-PID/...          files being decoded right now
+
+    arena   | file A | file C | file B |.......   <- appended at the end that the index knows of
+                                       ^ index.end: what lies beyond was never finished and is written over
+
+A sound is appended first, flushed to the disk, then entered in the index in one transaction; so whatever kills
+the process, the index names whole sounds only. Processes take turns by SQLite's write lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from wavevae.errors import UserError
+
+FORMAT_VERSION = 1
+SAMPLE_BYTES = 2
+LOCK_TIMEOUT_S = 600.0
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, key TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS decoded (
+    arena TEXT NOT NULL, key TEXT NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL,
+    note TEXT NOT NULL, error TEXT NOT NULL, PRIMARY KEY (arena, key)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS ends ON decoded (arena, start + length);
+"""
+
+
+class Decoded(NamedTuple):
+    """Where a content lies in the arena (samples), or why it cannot be used."""
+
+    key: str
+    start: int
+    length: int
+    note: str
+    error: str
+
+
+class Finished(NamedTuple):
+    """A content just decoded: its samples in `part`, or an error."""
+
+    key: str
+    part: Path
+    note: str
+    error: str
+
+
+def default_cache() -> Path:
+    """`WAVEVAE_CACHE`, or ~/.cache/wavevae."""
+    return Path(os.environ.get("WAVEVAE_CACHE") or Path.home() / ".cache" / "wavevae")
+
+
+def content_key(path: Path) -> str:
+    """Hash of the file's bytes. Raises: OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """A full disk, a read-only folder, a broken index: one line that says what to do."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        what = getattr(error, "strerror", None) or str(error)
+        advice = "free some space, remove it, or set WAVEVAE_CACHE to a folder elsewhere"
+        raise UserError(
+            f"the cache of decoded sounds in {folder} cannot be used ({what}); {advice}"
+        ) from error
+
+
+class Cache:
+    """The decoded sounds of one sample rate and loudness. Close it after use (a context manager)."""
+
+    def __init__(self, folder: Path, sample_rate: int, loudness: str) -> None:
+        self.folder = folder / f"v{FORMAT_VERSION}"
+        self.name = f"{sample_rate}-{loudness}"
+        self.arena = self.folder / f"{self.name}.i16"
+        self.parts = self.folder / "parts" / f"{platform.node()}-{os.getpid()}"
+        with _explained(self.folder):
+            self.parts.mkdir(parents=True, exist_ok=True)
+            self.index = sqlite3.connect(
+                self.folder / "index.sqlite", timeout=LOCK_TIMEOUT_S, isolation_level=None
+            )
+            self.index.executescript(SCHEMA)
+            self._sweep()
+        self._forget_lost()
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.index.close()
+        shutil.rmtree(self.parts, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Remove the parts of processes of this machine that were killed (POSIX only)."""
+        for folder in self.parts.parent.iterdir():
+            host, _, pid = folder.name.rpartition("-")
+            if os.name == "nt" or host != platform.node() or not pid.isdigit():
+                continue
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)
+            except (PermissionError, OverflowError):
+                continue
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, and one process at a time."""
+        with _explained(self.folder):
+            self.index.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self.index.execute("ROLLBACK")
+                raise
+            self.index.execute("COMMIT")
+
+    def _forget_lost(self) -> None:
+        """Drop entries that reach beyond the arena's end (someone removed or cut it): decode them again."""
+        with self._transaction():
+            size = self.arena.stat().st_size // SAMPLE_BYTES if self.arena.exists() else 0
+            drop = "DELETE FROM decoded WHERE arena = ? AND start + length > ?"
+            self.index.execute(drop, (self.name, size))
+
+    def known_keys(self, stats: Sequence[tuple[Path, int, int]]) -> list[str | None]:
+        """Content keys of files (path, size, mtime_ns) that have not changed since they were hashed."""
+        query = "SELECT key FROM files WHERE path = ? AND size = ? AND mtime_ns = ?"
+        with _explained(self.folder):
+            rows = [self.index.execute(query, (_blob(p), s, m)).fetchone() for p, s, m in stats]
+        return [row[0] if row else None for row in rows]
+
+    def remember_keys(self, stats: Sequence[tuple[Path, int, int]], keys: Sequence[str]) -> None:
+        with self._transaction():
+            rows = [(_blob(p), s, m, key) for (p, s, m), key in zip(stats, keys, strict=True)]
+            self.index.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+
+    def lookup(self, key: str) -> Decoded | None:
+        """What is known of a content; None when it has to be decoded."""
+        query = "SELECT key, start, length, note, error FROM decoded WHERE arena = ? AND key = ?"
+        with _explained(self.folder):
+            row = self.index.execute(query, (self.name, key)).fetchone()
+        return Decoded(*row) if row else None
+
+    def append(self, finished: Sequence[Finished]) -> None:
+        """Add contents for good; removes their parts. What another process has added meanwhile is left out."""
+        with self._transaction(), self._open_arena() as arena:
+            rows = []
+            for key, part, note, error in finished:
+                if self.lookup(key) is not None:
+                    continue
+                start = arena.tell() // SAMPLE_BYTES
+                if not error:
+                    with open(part, "rb") as source:
+                        shutil.copyfileobj(source, arena, 1 << 20)
+                rows.append((self.name, key, start, arena.tell() // SAMPLE_BYTES - start, note, error))
+            arena.flush()
+            os.fsync(arena.fileno())
+            self.index.executemany("INSERT OR REPLACE INTO decoded VALUES (?, ?, ?, ?, ?, ?)", rows)
+        for entry in finished:
+            entry.part.unlink(missing_ok=True)
+
+    def _open_arena(self) -> BinaryIO:
+        """At the end of the last whole sound. A new index never writes over an old arena: it may be mapped."""
+        query = "SELECT MAX(start + length) FROM decoded WHERE arena = ?"
+        end = self.index.execute(query, (self.name,)).fetchone()[0] or 0
+        if end == 0:
+            self.arena.unlink(missing_ok=True)
+            return open(self.arena, "xb")
+        arena = open(self.arena, "r+b")  # noqa: SIM115 - closed by the caller
+        arena.seek(end * SAMPLE_BYTES)
+        return arena
+
+    def samples(self) -> np.ndarray:
+        """Everything decoded, int16 (N,), mapped: nothing is read before it is used."""
+        return np.memmap(self.arena, np.int16, mode="r", shape=(self.arena.stat().st_size // SAMPLE_BYTES,))
+
+
+def _blob(path: Path) -> bytes:
+    return os.fsencode(os.path.abspath(path))

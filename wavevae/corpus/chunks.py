@@ -1,0 +1,67 @@
+"""Overlapping excerpts of fixed length as index arithmetic over the store; nothing is copied ahead of use.
+
+item     |==================================|            length n
+chunks   |----L----|
+              |----L----|        grid step = L - overlap
+                   |----L----|
+                        |----L----|
+                          |----L----|                    the last one ends with the item
+short    |====|00000|                                    n < L: zeros at the end
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from wavevae.corpus.store import Item, Store
+from wavevae.corpus.worker import to_float
+
+
+class Chunks:
+    """`chunk_samples` long excerpts of `items`, each overlapping the next by the share `overlap`.
+
+    Together they cover every sample of every item. `.starts`: where each begins in `store.samples`.
+    """
+
+    def __init__(self, store: Store, items: Sequence[Item], chunk_samples: int, overlap: float) -> None:
+        self.samples, self.items = store.samples, list(items)
+        self.chunk_samples = chunk_samples
+        self.step = max(1, round(chunk_samples * (1 - overlap)))
+        self.item_starts = np.array([item.start for item in self.items], np.int64)
+        self.item_ends = self.item_starts + np.array([item.length for item in self.items], np.int64)
+        spare = np.maximum(
+            self.item_ends - self.item_starts - chunk_samples, 0
+        )  # (items,) room beyond a chunk
+        counts = -(-spare // self.step) + 1
+        first = np.cumsum(counts) - counts
+        self.item_of = np.repeat(np.arange(len(self.items), dtype=np.int32), counts)  # (chunks,)
+        place = (np.arange(len(self.item_of)) - first[self.item_of]) * self.step
+        self.starts = self.item_starts[self.item_of] + np.minimum(place, spare[self.item_of])
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def item(self, index: int) -> Item:
+        """The sound that chunk `index` is part of."""
+        return self.items[self.item_of[index]]
+
+    def stretch(self, index: int, jitter_samples: int, before: int, samples: int) -> np.ndarray:
+        """float32 (before + samples,): `samples` from the chunk's start on, and what comes `before`.
+
+        The start is moved by `jitter_samples`, as far as `samples` stay inside the item. What lies outside of
+        the item is zero.
+        """
+        item = self.item_of[index]
+        low, high = int(self.item_starts[item]), int(self.item_ends[item])
+        start = max(low, min(int(self.starts[index]) + jitter_samples, high - samples))
+        begin, end = max(low, start - before), min(high, start + samples)
+        out = np.zeros(before + samples, np.float32)
+        offset = before - (start - begin)
+        out[offset : offset + end - begin] = to_float(self.samples[begin:end])
+        return out
+
+    def read(self, index: int, jitter_samples: int = 0) -> np.ndarray:
+        """float32 (chunk_samples,); zero-padded at the end where the item is shorter."""
+        return self.stretch(index, jitter_samples, 0, self.chunk_samples)

@@ -1,0 +1,160 @@
+"""What lies in the folders: every file and why it is or is not taken, with its labels. Opens no sound."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wavevae.audio import NEEDS_FFMPEG, printable
+from wavevae.errors import UserError
+
+SOUND_SUFFIXES = frozenset(
+    (".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2")
+    + (".aif", ".aiff", ".aifc", ".caf", ".au", ".snd", ".sph", ".nist", ".voc")
+)
+SPLITS = ("train", "valid", "test")
+LABEL_FILE = "examples.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file (or a folder that is not entered). `reason` is empty for a candidate, else why it is none."""
+
+    path: Path
+    labels: dict[str, Any] = field(default_factory=dict)
+    """NSynth's fields; `class` (the first-level sub-folder) elsewhere."""
+    split: str = ""
+    """train, valid or test in NSynth's layout."""
+    reason: str = ""
+
+
+def _path_reason(path: Path) -> str:
+    """Why this path cannot be a sound, from its name and kind alone; '' when it may be one."""
+    if path.name.startswith("."):
+        return "hidden"
+    suffix = path.suffix.lower()
+    if suffix in NEEDS_FFMPEG:
+        return "needs ffmpeg: convert it to WAV or FLAC"
+    if suffix not in SOUND_SUFFIXES:
+        return f"not a sound file ('{suffix}')" if suffix else "not a sound file (no extension)"
+    return ""
+
+
+def _kind_reason(path: Path) -> str:
+    """Why it cannot be opened; checked before opening, as a fifo would block for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return "broken link"
+    except OSError as error:
+        return str(error.strerror)
+    if not stat.S_ISREG(mode):
+        return "not a regular file"
+    return "" if os.access(path, os.R_OK) else "no permission to read it"
+
+
+def _nsynth_labels(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
+    """The fields by note name, and what is wrong with the label file ('' when nothing)."""
+    try:
+        tree = json.loads((folder / LABEL_FILE).read_bytes())
+    except (OSError, ValueError) as error:
+        return {}, f"labels cannot be read: {error}"
+    if not isinstance(tree, dict) or not all(isinstance(fields, dict) for fields in tree.values()):
+        return {}, "labels cannot be read: not a mapping of notes to fields"
+    return tree, ""
+
+
+def _is_nsynth(folder: Path) -> bool:
+    return (folder / LABEL_FILE).is_file() and (folder / "audio").is_dir()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What holds for every file below a folder."""
+
+    split: str = ""
+    notes: dict[str, dict[str, Any]] | None = None
+    class_name: str = ""
+
+    def labels(self, path: Path) -> dict[str, Any]:
+        if self.notes is not None:
+            return self.notes.get(path.stem, {})
+        return {"class": self.class_name} if self.class_name else {}
+
+
+class _Walk:
+    """One pass over the inputs; a folder or file reached twice (links, nested inputs) is taken once."""
+
+    def __init__(self) -> None:
+        self.entered: set[tuple[int, int]] = set()
+        self.seen: set[str] = set()
+
+    def folder(self, path: Path, place: _Place, depth: int = 0) -> Iterator[Found]:
+        """Everything below `path`, in the order of names."""
+        refused = self._enter(path)
+        if refused:
+            yield Found(path, reason=refused)
+            return
+        if _is_nsynth(path):
+            notes, wrong = _nsynth_labels(path)
+            name = path.resolve().name.removeprefix("nsynth-")
+            place = _Place(name if name in SPLITS else "", notes)
+            yield from self.file(path / LABEL_FILE, place, wrong or "labels, no sound")
+        for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+            child = path / entry.name
+            if not child.is_dir():
+                yield from self.file(child, place)
+            elif entry.name.startswith("."):
+                yield Found(child, reason="hidden")
+            else:
+                below = (
+                    _Place(class_name=printable(entry.name)) if depth == 0 and place.notes is None else place
+                )
+                yield from self.folder(child, below, depth + 1)
+
+    def _enter(self, path: Path) -> str:
+        """'' or why this folder is not read."""
+        try:
+            os.scandir(path).close()
+            status = os.stat(path)
+        except OSError as error:
+            return f"folder cannot be read ({error.strerror})"
+        if (status.st_dev, status.st_ino) in self.entered:
+            return "a folder already read (link or loop)"
+        self.entered.add((status.st_dev, status.st_ino))
+        return ""
+
+    def file(self, path: Path, place: _Place, reason: str = "") -> Iterator[Found]:
+        if os.path.abspath(path) in self.seen:
+            return
+        self.seen.add(os.path.abspath(path))
+        reason = reason or _path_reason(path) or _kind_reason(path)
+        yield Found(path, {}, "", reason) if reason else Found(path, place.labels(path), place.split)
+
+
+def find_files(inputs: Sequence[str | Path]) -> list[Found]:
+    """Every file in the folders (recursively) and files given, sorted by path within each.
+
+    With several folders, a file that lies directly in one of them has that folder's name as its `class`.
+    A file given by name is tried whatever its extension. Raises: UserError for a missing or empty input.
+    """
+    walk, found = _Walk(), list[Found]()
+    for path in map(Path, inputs):
+        if not path.exists():
+            raise UserError(f"{printable(path)}: no such file or folder; give a folder of sounds")
+        if not path.is_dir():
+            suffix = path.suffix.lower()
+            needs = "needs ffmpeg: convert it to WAV or FLAC" if suffix in NEEDS_FFMPEG else ""
+            found += walk.file(path, _Place(), needs or _kind_reason(path) or "")
+            continue
+        place = _Place(class_name=printable(path.resolve().name) if len(inputs) > 1 else "")
+        below = list(walk.folder(path, place))
+        if not below:
+            raise UserError(f"{printable(path)}: an empty folder; give a folder of sounds")
+        found += below
+    return found

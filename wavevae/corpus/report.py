@@ -1,0 +1,71 @@
+"""data_report.csv: a row for every file found, with every second used."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from wavevae.corpus.store import Item, Store
+
+HEADER = ("path", "status", "seconds", "reason")
+
+
+class Row(NamedTuple):
+    """What became of one file."""
+
+    path: str
+    """Bytes that are no UTF-8 are written as \\xNN."""
+    status: str
+    """used or skipped."""
+    seconds: float
+    """Used, at the store's rate."""
+    reason: str
+    """Why it was skipped, or what to know about what was used; empty for a plain used file."""
+
+
+def write_report(path: Path, rows: Iterable[Row]) -> None:
+    """Write the CSV whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            table = csv.writer(file)
+            table.writerow(HEADER)
+            table.writerows((r.path, r.status, f"{r.seconds:.6f}", r.reason) for r in rows)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def training_report(store: Store, train: Sequence[Item], validation: Sequence[Item]) -> list[Row]:
+    """The store's rows as one training run uses them: held-out files named, unused ones (a test split) skipped."""
+    from wavevae.audio import printable
+
+    roles: dict[str, set[str]] = {}
+    for role, items in (("", train), ("validation", validation)):
+        for item in items:
+            roles.setdefault(printable(item.path), set()).add(role)
+    splits = {printable(item.path): item.split for item in store.items}
+    rows = []
+    for row in store.report:
+        part = roles.get(row.path)
+        if row.status == "used" and row.path in splits:
+            if part is None:
+                row = Row(row.path, "skipped", 0.0, f"left alone: the {splits[row.path]} split")
+            elif "validation" in part:
+                said = "validation" if len(part) == 1 else "its end held out for validation"
+                row = row._replace(reason="; ".join(filter(None, (said, row.reason))))
+        rows.append(row)
+    return rows
+
+
+def why_nothing(rows: Sequence[Row]) -> str:
+    """One line for a corpus with nothing to use: how many files, the commonest reasons, one example."""
+    reasons = Counter(row.reason for row in rows)
+    listed = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+    more = ", ..." if len(reasons) > 3 else ""
+    return f"no sound that can be used among {len(rows)} files ({listed}{more}); first: {rows[0].path}"

@@ -1,0 +1,257 @@
+"""Folders of sounds -> one int16 memory map and an index. Each content is decoded once, ever."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wavevae.audio import printable
+from wavevae.corpus.cache import FORMAT_VERSION, Cache, Decoded, Finished, content_key, default_cache
+from wavevae.corpus.files import Found, find_files
+from wavevae.corpus.pool import Result, Task, run_tasks, usable_cores
+from wavevae.corpus.progress import ConsoleProgress, Progress
+from wavevae.corpus.report import Row, why_nothing
+from wavevae.errors import UserError
+from wavevae.units import format_seconds
+
+COMMIT_EVERY_S = 1.0
+COMMIT_BYTES = 256 << 20
+HASH_BATCH = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One sound: `store.samples[start : start + length]`."""
+
+    path: Path
+    start: int
+    length: int
+    labels: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+    """Hash of the file's bytes."""
+    split: str = ""
+    """train, valid or test in NSynth's layout, else empty."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Every usable sound as int16 (full scale 32768), mono, at one rate.
+
+    `samples` maps all that the cache holds at this rate, other corpora's sounds too: go through `items`.
+    """
+
+    samples: np.ndarray
+    items: list[Item]
+    sample_rate: int
+    content_hash: str
+    """Of what is heard: the same for the same sounds under other names."""
+    report: list[Row]
+    loudness: str = "keep"
+
+    @property
+    def seconds(self) -> float:
+        """Sound in all, s."""
+        return sum(item.length for item in self.items) / self.sample_rate
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A candidate with what the file system says of it."""
+
+    found: Found
+    size: int
+    mtime_ns: int
+
+    @property
+    def stat(self) -> tuple[Path, int, int]:
+        return self.found.path, self.size, self.mtime_ns
+
+
+def _keys(cache: Cache, sources: Sequence[_Source], progress: Progress) -> dict[Path, str | OSError]:
+    """The content key of each file: from the index where path, size and time are unchanged, else by reading."""
+    known = cache.known_keys([source.stat for source in sources])
+    keys: dict[Path, str | OSError] = {
+        s.found.path: key for s, key in zip(sources, known, strict=True) if key is not None
+    }
+    unknown = [s for s, key in zip(sources, known, strict=True) if key is None]
+
+    def read(source: _Source) -> str | OSError:
+        try:
+            return content_key(source.found.path)
+        except OSError as error:
+            return error
+
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        for begin in range(0, len(unknown), HASH_BATCH):
+            batch = unknown[begin : begin + HASH_BATCH]
+            hashed = list(threads.map(read, batch))
+            keys.update((s.found.path, key) for s, key in zip(batch, hashed, strict=True))
+            good = [(s.stat, key) for s, key in zip(batch, hashed, strict=True) if isinstance(key, str)]
+            cache.remember_keys([stat for stat, _ in good], [key for _, key in good])
+            done = begin + len(batch)
+            if len(unknown) > HASH_BATCH:
+                progress("looking", done / len(unknown), f"{done} of {len(unknown)} files")
+    return keys
+
+
+class _Decoding:
+    """Decodes what the cache lacks and hands it over to it about once a second."""
+
+    def __init__(self, cache: Cache, sample_rate: int, loudness: str, progress: Progress) -> None:
+        self.cache, self.sample_rate, self.loudness, self.progress = cache, sample_rate, loudness, progress
+        self.errors: dict[str, str] = {}
+        """By key: what went wrong this time but may not the next; not kept in the cache."""
+        self.waiting: list[Finished] = []
+        self.waiting_bytes = self.files = self.bytes = self.samples = 0
+        self.begun = self.committed = time.monotonic()
+
+    def run(self, missing: dict[str, _Source]) -> None:
+        """Raises: UserError when the cache cannot be written; KeyboardInterrupt saying what is kept."""
+        largest_first = sorted(missing.items(), key=lambda entry: -entry[1].size)
+        tasks = [self._task(number, key, source) for number, (key, source) in enumerate(largest_first)]
+        self.all_files, self.all_bytes = len(tasks), sum(task["size"] for task in tasks)
+        try:
+            for task, result in run_tasks(tasks):
+                self._take(task, result)
+        except KeyboardInterrupt:
+            self._commit()
+            raise KeyboardInterrupt(
+                f"interrupted; {self.files} of {self.all_files} files are decoded and kept: "
+                "the same command goes on from there"
+            ) from None
+        self._commit()
+
+    def _task(self, number: int, key: str, source: _Source) -> Task:
+        return {
+            "path": str(source.found.path),
+            "part": str(self.cache.parts / f"{number}.i16"),
+            "sample_rate": self.sample_rate,
+            "loudness": self.loudness,
+            "key": key,
+            "size": source.size,
+        }
+
+    def _take(self, task: Task, result: Result) -> None:
+        if "fatal" in result:
+            raise UserError(
+                f"{printable(task['path'])} cannot be decoded into {self.cache.folder} ({result['fatal']}); "
+                "free some space or set WAVEVAE_CACHE to a folder elsewhere"
+            )
+        if "crash" in result:
+            self.errors[task["key"]] = result["crash"]
+        else:
+            note, error = result.get("note", ""), result.get("error", "")
+            self.waiting.append(Finished(task["key"], Path(task["part"]), note, error))
+        self.samples += result.get("length", 0)
+        self.waiting_bytes += 2 * result.get("length", 0)
+        self.bytes += task["size"]
+        self.files += 1
+        if self.waiting_bytes > COMMIT_BYTES or time.monotonic() - self.committed > COMMIT_EVERY_S:
+            self._commit()
+        self._tell()
+
+    def _tell(self) -> None:
+        seconds = self.samples / self.sample_rate
+        speed = seconds / max(1e-3, time.monotonic() - self.begun)
+        share = 1.0 if self.files == self.all_files else min(0.99, self.bytes / max(1, self.all_bytes))
+        words = f"{self.files} of {self.all_files} files, {format_seconds(seconds)}, {speed:.0f} x real time"
+        self.progress("decoding", share, words)
+
+    def _commit(self) -> None:
+        if self.waiting:
+            self.cache.append(self.waiting)
+        self.waiting, self.waiting_bytes, self.committed = [], 0, time.monotonic()
+
+
+def _sources(found: Sequence[Found]) -> tuple[list[_Source], dict[Path, str]]:
+    """Candidates with size and time; and why some vanished meanwhile."""
+    sources, reasons = [], {}
+    for entry in found:
+        if entry.reason:
+            continue
+        try:
+            status = os.stat(entry.path)
+            sources.append(_Source(entry, status.st_size, status.st_mtime_ns))
+        except OSError as error:
+            reasons[entry.path] = str(error.strerror)
+    return sources, reasons
+
+
+def build_store(
+    inputs: Sequence[str | Path],
+    sample_rate: int,
+    loudness: str = "keep",
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Store:
+    """Find, decode (what was never decoded before), index. A second call takes as long as looking at the files.
+
+    `loudness`: keep, or peak (every file scaled to a peak of -1 dBFS). `cache`: where decoded sounds are kept,
+    by default `WAVEVAE_CACHE` or ~/.cache/wavevae. `progress`: by default a bar or lines on standard error.
+    Raises: UserError when an input is missing or empty, nothing can be used, or the cache cannot be written.
+    """
+    found = find_files(inputs)
+    sources, reasons = _sources(found)
+    progress = progress or ConsoleProgress()
+    with Cache(Path(cache) if cache else default_cache(), sample_rate, loudness) as kept:
+        keys = _keys(kept, sources, progress)
+        missing: dict[str, _Source] = {}
+        for source in sources:
+            key = keys[source.found.path]
+            if isinstance(key, str) and key not in missing and kept.lookup(key) is None:
+                missing[key] = source
+        decoding = _Decoding(kept, sample_rate, loudness, progress)
+        decoding.run(missing)
+        entries = {k: kept.lookup(k) for k in keys.values() if isinstance(k, str)}
+        table = _Table(sample_rate, keys, entries, reasons, decoding.errors)
+        for entry in found:
+            table.add(entry)
+        if not table.items:
+            raise UserError(f"{', '.join(map(printable, inputs))}: {why_nothing(table.rows)}")
+        samples = kept.samples()
+    content = _content_hash(table.items, sample_rate, loudness)
+    return Store(samples, table.items, sample_rate, content, table.rows, loudness)
+
+
+@dataclass
+class _Table:
+    """Files found -> items and report rows; a content that occurs twice is used once."""
+
+    sample_rate: int
+    keys: dict[Path, str | OSError]
+    entries: dict[str, Decoded | None]
+    reasons: dict[Path, str]
+    errors: dict[str, str]
+    items: list[Item] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def add(self, found: Found) -> None:
+        name, key = printable(found.path), self.keys.get(found.path)
+        reason = found.reason or self.reasons.get(found.path, "")
+        if isinstance(key, OSError):
+            reason = str(key.strerror)
+        entry = self.entries.get(key) if isinstance(key, str) else None
+        if isinstance(key, str):
+            fault = entry.error if entry else self.errors.get(key, "could not be decoded")
+            twin = f"the same content as {self.first[key]}" if key in self.first else ""
+            reason = fault or twin
+        if reason or entry is None:
+            self.rows.append(Row(name, "skipped", 0.0, reason))
+            return
+        self.first[entry.key] = name
+        self.items.append(Item(found.path, entry.start, entry.length, found.labels, entry.key, found.split))
+        self.rows.append(Row(name, "used", entry.length / self.sample_rate, entry.note))
+
+
+def _content_hash(items: Sequence[Item], sample_rate: int, loudness: str) -> str:
+    text = [f"{FORMAT_VERSION} {sample_rate} {loudness}", *sorted(item.key for item in items)]
+    return hashlib.blake2b("\n".join(text).encode(), digest_size=16).hexdigest()
