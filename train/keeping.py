@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
+from wavevae.corpus import Chunks
 from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
+from wavevae.units import frames_to_samples, samples_to_frames
 
 from .module import TrainingModule
 from .run_folder import RunFolder
@@ -25,40 +27,30 @@ CHUNKS = 64
 CHUNKS_AT_ONCE = 16
 
 
-class Readable(Protocol):
-    """As much of `wavevae.corpus.Chunks` as is needed here."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int) -> np.ndarray: ...
-
-
 @torch.no_grad()
-def latent_statistics(model: Autoencoder, chunks: Readable, count: int) -> dict[str, Any]:
+def latent_statistics(model: Autoencoder, chunks: Chunks, count: int) -> dict[str, Any]:
     """Statistics of the latents of at most `count` chunks spread over the training set.
 
-    The first frames of a chunk, where the encoder's past is missing, are left out: up to a quarter of it.
+    Each is encoded with the sound that leads up to it, so that its first frames are as they are in the flow.
     """
     picked = np.unique(np.linspace(0, len(chunks) - 1, min(count, len(chunks))).round().astype(int))
     device = next(model.parameters()).device
+    lead_frames = samples_to_frames(chunks.chunk_samples // 2, model.hop_length)
+    lead = frames_to_samples(lead_frames, model.hop_length)
     sequences: list[np.ndarray] = []
     for first in range(0, len(picked), CHUNKS_AT_ONCE):
         group = [
-            torch.from_numpy(np.ascontiguousarray(chunks.read(int(i))))
-            for i in picked[first:][:CHUNKS_AT_ONCE]
+            chunks.stretch(int(i), 0, lead, chunks.chunk_samples) for i in picked[first:][:CHUNKS_AT_ONCE]
         ]
-        z = model.encode(torch.stack(group).unsqueeze(1).to(device))  # (b, latent_dim, frames)
-        cold = min(model.receptive_field // model.hop_length, z.shape[-1] // 4)
-        sequences.extend(z[..., cold:].transpose(1, 2).float().cpu().numpy())
+        z = model.encode(torch.from_numpy(np.stack(group)).unsqueeze(1).to(device))  # (b, latent_dim, frames)
+        sequences.extend(z[..., lead_frames:].transpose(1, 2).float().cpu().numpy())
     return LatentStatistics.fit(sequences).to_dict()
 
 
 class Checkpoints(pl.Callback):
     """Writes best.ckpt and last.ckpt. Every process makes the same calls; the first one writes."""
 
-    def __init__(
-        self, folder: RunFolder, chunks: Readable, origin: dict[str, Any], best: float | None
-    ) -> None:
+    def __init__(self, folder: RunFolder, chunks: Chunks, origin: dict[str, Any], best: float | None) -> None:
         self.folder, self.chunks, self.origin, self.best = folder, chunks, origin, best
         self._saved_at = time.monotonic()
         self._cost_s = 0.0

@@ -66,7 +66,7 @@ def callbacks(plan: Plan, material: Material) -> list[pl.Callback]:
 
 def origin(material: Material) -> dict[str, Any]:
     """What a checkpoint says of where it comes from."""
-    return {"data": material.content_hash, "commit": commit(), "torch": torch.__version__}
+    return {"data": material.store.content_hash, "commit": commit(), "torch": torch.__version__}
 
 
 def claim(plan: Plan, material: Material, argv: list[str]) -> TextIO | None:
