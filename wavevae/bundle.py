@@ -9,6 +9,8 @@ import dataclasses
 import json
 import os
 import tempfile
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,10 @@ from wavevae.errors import UserError
 
 FORMAT_VERSION = 1
 EXTRA_FILE = "wavevae.json"
+TOP_FOLDER = "wavevae"
+"""Inside the archive."""
+ALIGNMENT = 64
+"""Bytes."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class LatentAxis:
     """99th percentile over the training data."""
     mean: float = 0.0
     std: float = 1.0
+    share: float = 0.0
+    """Of the training latents' variance, what this axis carries."""
 
 
 @dataclass(frozen=True)
@@ -84,17 +92,53 @@ class Bundle:
     path: Path
 
 
-def write_bundle(path: Path, module: torch.jit.ScriptModule, info: BundleInfo) -> None:
-    """Write MODEL.ts whole or not at all (temporary name in the same folder, then rename)."""
+def write_bundle(
+    path: Path,
+    module: torch.jit.ScriptModule,
+    info: BundleInfo,
+    verify: Callable[[Path], float] | None = None,
+) -> BundleInfo:
+    """Write MODEL.ts whole or not at all: temporary names in the same folder, then rename.
+
+    `verify` gets the finished temporary file and returns the streaming error measured, which is entered in
+    `wavevae.json`; when it raises, nothing is put in place. Returns what `wavevae.json` says.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    try:
-        torch.jit.save(module, temporary, _extra_files={EXTRA_FILE: info.to_json()})
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder:
+        raw, finished = Path(folder) / "raw.ts", Path(folder) / "finished.ts"
+        torch.jit.save(module, str(raw))
+        _repack(raw, finished, info)
+        if verify is not None:
+            info = dataclasses.replace(info, streaming_error=verify(finished))
+            _repack(raw, finished, info)  # the same entries, and the figure
+        with open(finished, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(finished, path)
+    return info
+
+
+def _repack(source: Path, target: Path, info: BundleInfo) -> None:
+    """Copy an archive with `wavevae.json` added and all that tells of this machine left out.
+
+    TorchScript's debug files hold source paths, the top folder the temporary name, the entries the time. Data
+    starts at multiples of 64 bytes, as torch writes it.
+    """
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        names = [name for name in old.namelist() if not name.endswith(".debug_pkl")]
+        entries = {
+            f"{TOP_FOLDER}/{n.partition('/')[2]}": (old.getinfo(n).compress_type, old.read(n)) for n in names
+        }
+        entries[f"{TOP_FOLDER}/extra/{EXTRA_FILE}"] = (zipfile.ZIP_STORED, info.to_json().encode())
+        for name, (compression, content) in entries.items():
+            entry = zipfile.ZipInfo(name)  # dated 1980
+            entry.compress_type = compression
+            entry.external_attr = 0o644 << 16
+            start = (
+                new.start_dir + 30 + len(name.encode()) + 4
+            )  # zip's local header, the padding's own header
+            padding = -start % ALIGNMENT
+            entry.extra = b"FB" + padding.to_bytes(2, "little") + b"Z" * padding
+            new.writestr(entry, content)
 
 
 def read_bundle(path: str | Path) -> Bundle:
@@ -110,12 +154,18 @@ def read_bundle(path: str | Path) -> Bundle:
     try:
         module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
     except (RuntimeError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is not a TorchScript model file; export one with `wavevae export`") from error
+        raise UserError(
+            f"{path} is not a TorchScript model file; export one with `wavevae export`"
+        ) from error
     try:
         text = extra[EXTRA_FILE]
         info = BundleInfo.from_json(text if isinstance(text, str) else text.decode())  # type: ignore[attr-defined]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} holds no usable {EXTRA_FILE}; export it again with `wavevae export`") from error
+        raise UserError(
+            f"{path} holds no usable {EXTRA_FILE}; export it again with `wavevae export`"
+        ) from error
     if info.format_version > FORMAT_VERSION:
-        raise UserError(f"{path} has format {info.format_version}, this wavevae reads {FORMAT_VERSION}; update wavevae")
+        raise UserError(
+            f"{path} has format {info.format_version}, this wavevae reads {FORMAT_VERSION}; update wavevae"
+        )
     return Bundle(module.eval(), info, path)

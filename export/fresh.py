@@ -1,0 +1,86 @@
+"""Run by path in a process of its own: load a MODEL.ts with torch alone and compare it with reference tensors.
+
+    python -I fresh.py MODEL.ts REFERENCE.pt      prints one JSON object
+
+REFERENCE.pt holds `audio` (B, 1, T) and what the offline model makes of it: `latents` (B, D, F), `resynthesis`
+(B, 1, T), `sound` (B, 1, T, decoded from `latents`), `scale` (D,) by which latents are weighed, `hop_length`.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+BLOCKS = ("1", "2", "3", "7", "64", "mixed")
+"""Frames a call; mixed is a seeded draw of 1 to 9."""
+
+
+def sizes(block: str, frames: int) -> list[int]:
+    """The calls that make up `frames` frames."""
+    if block != "mixed":
+        whole, rest = divmod(frames, int(block))
+        return [int(block)] * whole + [rest] * (rest > 0)
+    found: list[int] = []
+    draws = torch.randint(1, 10, (frames,), generator=torch.Generator().manual_seed(1)).tolist()
+    while sum(found) < frames:
+        found.append(min(draws[len(found)], frames - sum(found)))
+    return found
+
+
+def stream(method: Callable[[Tensor], Tensor], x: Tensor, calls: list[int], step: int) -> Tensor:
+    """Feed x (B, C, frames * step) in calls of so many frames; everything that came out, joined in time."""
+    return torch.cat([method(part) for part in x.split([n * step for n in calls], dim=-1)], dim=-1)
+
+
+def contract(module: torch.jit.ScriptModule, latent_dim: int, hop_length: int) -> None:
+    """What hosts rely on. Raises: AssertionError."""
+    wanted = {
+        "encode": [1, 1, latent_dim, hop_length],
+        "decode": [latent_dim, hop_length, 1, 1],
+        "forward": [1, 1, 1, 1],
+    }
+    assert list(module.get_methods()) == list(wanted), module.get_methods()
+    for name, params in wanted.items():
+        found = getattr(module, f"{name}_params")
+        assert found.dtype == torch.int64, f"{name}_params are {found.dtype}"
+        assert found.tolist() == params, f"{name}_params are {found.tolist()}"
+    for name in module.get_attributes():
+        values = getattr(module, f"get_{name}")()
+        assert len(values) == len(getattr(module, f"{name}_params"))
+        assert getattr(module, f"set_{name}")(*values) == 0
+    assert not any(p.requires_grad for p in module.parameters())
+
+
+def measure(module: torch.jit.ScriptModule, reference: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+    """Largest difference by method and block size; the state is cleared before each."""
+    audio, latents, scale = reference["audio"], reference["latents"], reference["scale"][:, None]
+    hop = int(reference["hop_length"])
+    errors: dict[str, dict[str, float]] = {"encode": {}, "decode": {}, "forward": {}}
+    for block in BLOCKS:
+        calls = sizes(block, latents.shape[-1])
+        module.reset()
+        found = stream(module.encode, audio, calls, hop)
+        errors["encode"][block] = ((found - latents) * scale).abs().max().item()
+        module.reset()
+        found = stream(module.decode, latents, calls, 1)
+        errors["decode"][block] = (found - reference["sound"]).abs().max().item()
+        module.reset()
+        found = stream(module.forward, audio, calls, hop)
+        errors["forward"][block] = (found - reference["resynthesis"]).abs().max().item()
+    return errors
+
+
+def main(model: str, reference_file: str) -> None:
+    torch.set_num_threads(1)
+    reference = torch.load(reference_file, weights_only=True)
+    module = torch.jit.load(model).eval()
+    assert "wavevae" not in sys.modules
+    contract(module, reference["latents"].shape[1], int(reference["hop_length"]))
+    with torch.inference_mode():
+        print(json.dumps(measure(module, reference)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

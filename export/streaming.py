@@ -1,0 +1,93 @@
+"""The streaming twins of wavevae.nn.networks, line by line, and how far back they hear."""
+
+import torch
+from torch import Tensor, nn
+
+from wavevae.nn.networks import Decoder, Encoder
+
+from .layers import StreamingSequence, activation, twin_of
+
+
+class StreamingEncoder(nn.Module):
+    """Twin of Encoder: (B, 1, T) -> (B, T / hop_length, out_channels), T a multiple of hop_length."""
+
+    def __init__(self, offline: Encoder) -> None:
+        super().__init__()
+        self.fold = offline.fold
+        self.inlet = twin_of(offline.inlet)
+        self.stages = StreamingSequence(offline.stages)
+        self.core = twin_of(offline.core)
+        self.outlet = twin_of(offline.outlet)
+        refuse_unknown_parts(self, offline)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.inlet(x.reshape(x.size(0), x.size(2) // self.fold, self.fold))
+        h = self.stages(h)
+        return self.outlet(activation(self.core(h)))
+
+    def start(self, batch: int) -> None:
+        self.inlet.start(batch)
+        self.stages.start(batch)
+        self.core.start(batch)
+        self.outlet.start(batch)
+
+    def earliest(self, frame: int) -> int:
+        """First sample that latent frame `frame` depends on."""
+        frame = self.core.earliest(self.outlet.earliest(frame))
+        frame = self.stages.earliest(frame)
+        return self.inlet.earliest(frame) * self.fold
+
+
+class StreamingDecoder(nn.Module):
+    """Twin of Decoder: (B, F, latent_dim) -> (B, 1, F * hop_length)."""
+
+    def __init__(self, offline: Decoder) -> None:
+        super().__init__()
+        self.inlet = twin_of(offline.inlet)
+        self.core = twin_of(offline.core)
+        self.stages = StreamingSequence(offline.stages)
+        self.noise = None if offline.noise is None else twin_of(offline.noise)
+        self.outlet = twin_of(offline.outlet)
+        refuse_unknown_parts(self, offline)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.core(self.inlet(z))
+        h = self.stages(h)
+        if self.noise is not None:
+            h = h + self.noise(h)
+        wave, gate = self.outlet(activation(h)).chunk(2, dim=2)  # each (B, T / fold, fold)
+        return (torch.tanh(wave) * torch.sigmoid(gate)).reshape(z.size(0), 1, -1)
+
+    def start(self, batch: int) -> None:
+        self.inlet.start(batch)
+        self.core.start(batch)
+        self.stages.start(batch)
+        if self.noise is not None:
+            self.noise.start(batch)
+        self.outlet.start(batch)
+
+    def earliest(self, frame: int) -> int:
+        """First latent frame that outer frame `frame` (of `fold` samples) depends on."""
+        frame = self.outlet.earliest(frame)
+        frame = self.stages.earliest(frame)
+        return self.inlet.earliest(self.core.earliest(frame))
+
+
+def refuse_unknown_parts(twin: nn.Module, offline: nn.Module) -> None:
+    """Raises: TypeError when the offline network has a part that its twin does not mirror."""
+    missing = {name for name, _ in offline.named_children()} - {name for name, _ in twin.named_children()}
+    own = {
+        name for name, _ in (*offline.named_parameters(recurse=False), *offline.named_buffers(recurse=False))
+    }
+    if missing | own:
+        raise TypeError(
+            f"{type(twin).__name__} does not mirror {sorted(missing | own)}; add it to export/streaming.py"
+        )
+
+
+def receptive_field_samples(encoder: StreamingEncoder, decoder: StreamingDecoder, hop_length: int) -> int:
+    """Samples that a resynthesised hop depends on, counted back from the hop's own end.
+
+    The hop's first sample hears furthest back: outer frame 0 of latent frame 0.
+    """
+    return hop_length - encoder.earliest(decoder.earliest(0))

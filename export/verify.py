@@ -1,0 +1,101 @@
+"""Is the file the model? The streaming file against the offline model, in a process that knows only torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from wavevae.nn.model import Autoencoder
+
+from . import fresh
+from .axes import AxisMap
+
+LIMIT = 1e-4
+"""Of full scale: a file further off is not put in place."""
+FRAMES = 320
+VOICES = 2
+
+
+class ExportRefused(RuntimeError):
+    """The exported file does not do what the model does; nothing was put in place."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Largest difference by method and block size in frames, of full scale.
+
+    For latents full scale is one standard deviation of the strongest axis, so that an axis that hardly moves
+    counts as little as it sounds.
+    """
+
+    errors: dict[str, dict[str, float]]
+
+    @property
+    def worst(self) -> tuple[float, str, str]:
+        """(error, method, block size); an error that is not a number is the worst."""
+        found = [(error, method, block) for method, of in self.errors.items() for block, error in of.items()]
+        return max(found, key=lambda row: row[0] if row[0] == row[0] else float("inf"))
+
+
+def probe_sound(sample_rate: int, samples: int, voices: int) -> Tensor:
+    """(voices, 1, samples): a gliding harmonic tone, clicks, silence, noise, within full scale; seeded."""
+    generator = torch.Generator().manual_seed(7)
+    time = torch.arange(samples, dtype=torch.float64) / sample_rate
+    sound = torch.zeros(voices, samples, dtype=torch.float64)
+    for voice in range(voices):
+        phase = 2 * torch.pi * (110.0 * (voice + 1) * time + 40.0 * time**2)
+        sound[voice] = sum(torch.sin(k * phase) / k for k in range(1, 9)) / 4
+    sound *= (torch.sin(2 * torch.pi * 1.3 * time) > -0.5).double()  # gaps with hard edges
+    sound += 0.02 * torch.randn(sound.shape, generator=generator, dtype=torch.float64)
+    sound[:, ::4999] = 0.9
+    return sound.clamp(-1, 1).float()[:, None]
+
+
+def reference(model: Autoencoder, axes: AxisMap, frames: int = FRAMES) -> dict[str, Tensor]:
+    """What the offline model makes of the probe sound, by way of the axes that the file keeps."""
+    audio = probe_sound(model.sample_rate, frames * model.hop_length, VOICES)
+    with torch.inference_mode():
+        latents = axes.encode(model.encode(audio))
+        sound = model.decode(axes.decode(latents))
+        whole = axes.kept == model.latent_dim
+        resynthesis = model(audio) if whole else sound
+    return {
+        "audio": audio,
+        "latents": latents,
+        "sound": sound,
+        "resynthesis": resynthesis,
+        "scale": (axes.std / axes.std[0]).float(),
+        "hop_length": torch.tensor(model.hop_length),
+    }
+
+
+def compare(path: Path, expected: dict[str, Tensor]) -> Verdict:
+    """Measure a finished file in a fresh process. Raises: ExportRefused when it does not load or keep the contract."""
+    with tempfile.TemporaryDirectory(prefix="wavevae-verify-") as folder:
+        torch.save(expected, f"{folder}/reference.pt")
+        command = [sys.executable, "-I", fresh.__file__, str(path), f"{folder}/reference.pt"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise ExportRefused(
+            f"the exported file does not play in a fresh process ({reason}); nothing was written"
+        )
+    return Verdict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def verify(path: Path, expected: dict[str, Tensor]) -> float:
+    """The largest error found. Raises: ExportRefused above LIMIT, with figure, method and block size."""
+    error, method, block = compare(path, expected).worst
+    if not error <= LIMIT:
+        raise ExportRefused(
+            f"streaming {method} in blocks of {block} frames differs from the offline model by {error:.2g} of full "
+            f"scale (at most {LIMIT:g} is let through); nothing was written"
+        )
+    return error
