@@ -13,10 +13,9 @@ from typing import Any
 from wavevae.audio import NEEDS_FFMPEG, printable
 from wavevae.errors import UserError
 
-SOUND_SUFFIXES = frozenset(
-    (".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2")
-    + (".aif", ".aiff", ".aifc", ".caf", ".au", ".snd", ".sph", ".nist", ".voc")
-)
+_RIFF_LIKE = {".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd"}
+_COMPRESSED = {".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2"}
+SOUND_SUFFIXES = frozenset(_RIFF_LIKE | _COMPRESSED | {".sph", ".nist", ".voc"})
 SPLITS = ("train", "valid", "test")
 LABEL_FILE = "examples.json"
 

@@ -1,0 +1,188 @@
+"""Chunks -> batches. What a step sees is a pure function of (seed, step, rank): resumed equals uninterrupted.
+
+epoch 0: a permutation of all chunks          epoch 1: another one
+|step 0      |step 1      |step 2      | ...  |
+ rank0 rank1  rank0 rank1  rank0 rank1         positions 0, 1, 2, ... are dealt out in this order
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from wavevae.augment import Augmenter
+from wavevae.config import RunConfig
+from wavevae.corpus import Chunks, Item, Store, split
+from wavevae.units import seconds_to_samples
+
+VALIDATION_CHUNKS = 64
+PREFETCH = 4
+"""Batches made ahead."""
+ORDER, DRAWS = 1, 2
+"""Streams of random numbers that share a seed."""
+
+
+class Batches:
+    """Training batches by step number.
+
+    Every chunk of the grid comes once an epoch, on one rank only; its start is moved by up to half a grid step
+    either way (inside its file), then it is augmented.
+    """
+
+    def __init__(
+        self,
+        chunks: Chunks,
+        augmenter: Augmenter,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if len(chunks) == 0:
+            raise ValueError("no chunks to train on")
+        self.chunks, self.augmenter, self.batch_size = chunks, augmenter, batch_size
+        self.seed, self.rank, self.world_size = seed, rank, world_size
+        self._orders: dict[int, np.ndarray] = {}
+
+    @property
+    def steps_an_epoch(self) -> float:
+        return len(self.chunks) / (self.batch_size * self.world_size)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The epoch's permutation of the chunks; the last two are kept at hand."""
+        order = self._orders.get(epoch)
+        if order is None:
+            order = np.random.default_rng([self.seed, ORDER, epoch]).permutation(len(self.chunks))
+            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1} | {epoch: order}
+        return order
+
+    def indices(self, step: int) -> list[int]:
+        """The chunks of this rank's batch."""
+        return [int(self.order(p // len(self.chunks))[p % len(self.chunks)]) for p in self._positions(step)]
+
+    def _positions(self, step: int) -> range:
+        first = (step * self.world_size + self.rank) * self.batch_size
+        return range(first, first + self.batch_size)
+
+    def batch(self, step: int) -> torch.Tensor:
+        """float32 (batch_size, 1, chunk_samples)."""
+        audio = [self._example(i, p) for i, p in zip(self.indices(step), self._positions(step), strict=True)]
+        return torch.from_numpy(np.stack(audio)[:, None, :])
+
+    def _example(self, index: int, position: int) -> np.ndarray:
+        """One chunk, its draws seeded by its place in the whole run."""
+        rng = np.random.default_rng([self.seed, DRAWS, position])
+        half = self.chunks.step // 2
+        jitter = int(rng.integers(-half, half + 1))
+
+        def read(before: int, samples: int) -> np.ndarray:
+            return self.chunks.stretch(index, jitter, before, samples)
+
+        return self.augmenter(read, rng, self.chunks.chunk_samples)
+
+
+class BatchStream(IterableDataset[torch.Tensor]):
+    """Batches from `start_step` on, without end, a few made ahead by a thread.
+
+    Iterated again, it goes on after the last batch it handed out.
+    """
+
+    def __init__(self, batches: Batches, start_step: int = 0, prefetch: int = PREFETCH) -> None:
+        self.batches, self.next_step, self.prefetch = batches, start_step, prefetch
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        made: queue.Queue[torch.Tensor | Exception] = queue.Queue(maxsize=self.prefetch)
+        stopping = threading.Event()
+        thread = threading.Thread(target=self._make, args=(self.next_step, made, stopping), daemon=True)
+        thread.start()
+        try:
+            while True:
+                batch = made.get()
+                if isinstance(batch, Exception):
+                    raise batch
+                self.next_step += 1
+                yield batch
+        finally:
+            stopping.set()
+            while thread.is_alive():
+                while not made.empty():
+                    made.get_nowait()  # room for the thread to notice
+                thread.join(0.01)
+
+    def _make(self, step: int, made: queue.Queue[Any], stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            try:
+                made.put(self.batches.batch(step))
+            except Exception as error:  # handed to the one who waits
+                made.put(error)
+                return
+            step += 1
+
+
+class FixedChunks(Dataset[torch.Tensor]):
+    """At most `count` chunks as they are, spread evenly over the items: the same ones every time."""
+
+    def __init__(self, chunks: Chunks, count: int = VALIDATION_CHUNKS) -> None:
+        self.chunks = chunks
+        picked = np.linspace(0, max(0, len(chunks) - 1), min(count, len(chunks))).round().astype(int)
+        self.picked = [int(i) for i in picked]
+
+    def __len__(self) -> int:
+        return len(self.picked)
+
+    def __getitem__(self, number: int) -> torch.Tensor:
+        """float32 (1, chunk_samples)."""
+        return torch.from_numpy(self.chunks.read(self.picked[number])[None])
+
+
+class AudioDataModule(pl.LightningDataModule):
+    """The sounds of a run for Lightning's Trainer: endless training batches, fixed validation chunks.
+
+    With a trainer at hand, rank and world size are the trainer's. Without held-out files there is no validation.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        config: RunConfig,
+        rank: int = 0,
+        world_size: int = 1,
+        start_step: int = 0,
+        validation_chunks: int = VALIDATION_CHUNKS,
+    ) -> None:
+        super().__init__()
+        self.config, self.rank, self.world_size, self.start_step = config, rank, world_size, start_step
+        share, seed = config.data.validation_share, config.train.seed
+        self.train_items: list[Item]
+        self.validation_items: list[Item]
+        self.train_items, self.validation_items = split(store, share, seed)
+        length = max(1, seconds_to_samples(config.data.chunk_seconds, store.sample_rate))
+        self.augmenter = Augmenter(config.data, store.sample_rate)
+        self.train_chunks = Chunks(store, self.train_items, length, config.data.overlap)
+        self.validation_chunks = FixedChunks(
+            Chunks(store, self.validation_items, length, 0.0), validation_chunks
+        )
+
+    def batches(self) -> Batches:
+        """This rank's training batches by step."""
+        rank, world_size = self.rank, self.world_size
+        if self.trainer is not None:
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        train = self.config.train
+        return Batches(self.train_chunks, self.augmenter, train.batch_size, train.seed, rank, world_size)
+
+    def train_dataloader(self) -> DataLoader[torch.Tensor]:
+        stream = BatchStream(self.batches(), self.start_step)
+        return DataLoader(stream, batch_size=None, pin_memory=torch.cuda.is_available())
+
+    def val_dataloader(self) -> DataLoader[torch.Tensor] | list[Any]:
+        if len(self.validation_chunks) == 0:
+            return []
+        return DataLoader(self.validation_chunks, batch_size=self.config.train.batch_size)

@@ -1,0 +1,128 @@
+"""Changes of a chunk that keep it a sound of the same kind: gain, polarity, phase, pitch. numpy and soxr only.
+
+Each function does one thing to float32 (samples,) and nothing else; `Augmenter` draws what is done.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import soxr
+
+from wavevae.config import DataConfig
+from wavevae.units import db_to_amplitude, semitones_to_ratio
+
+Reader = Callable[[int, int], np.ndarray]
+"""(before, samples) -> float32 (before + samples,): a stretch from a chunk's start on, and what comes before it."""
+
+RESAMPLER_MARGIN = 64
+"""Samples read on each side of a stretch, so that the resampler's filter meets sound and not an edge."""
+PHASE_MEMORY = 2048
+"""Samples of the past that an all-pass filter starts from; its response has died away after as many."""
+PHASE_SECTIONS = (1, 4)
+PHASE_LOWEST_HZ, PHASE_HIGHEST = 30.0, 0.45
+"""Range of the sections' centre: Hz, and a share of the sample rate; drawn evenly in octaves."""
+PHASE_RADII = (0.5, 0.99)
+
+
+class AllPass(NamedTuple):
+    """A second-order all-pass section: poles at radius r and angle theta, zeros mirrored at the unit circle.
+
+        H(z) = (r^2 - 2 r cos(theta) z^-1 + z^-2) / (1 - 2 r cos(theta) z^-1 + r^2 z^-2),  |H| = 1
+
+    (J. O. Smith, Introduction to Digital Filters, "Allpass filters".)
+    """
+
+    radius: float
+    angle: float
+    """Radians a sample."""
+
+    def response(self, z: np.ndarray) -> np.ndarray:
+        """H at points z = e^{-i omega} of the unit circle (the variable is z^-1)."""
+        linear = 2 * self.radius * math.cos(self.angle) * z
+        square, constant = z * z, self.radius**2
+        return (constant - linear + square) / (1 - linear + constant * square)
+
+
+def gain(audio: np.ndarray, db: float) -> np.ndarray:
+    """`db` louder, or as much of it as keeps the peak within full scale."""
+    peak = float(np.abs(audio).max(initial=0.0))
+    amplitude = db_to_amplitude(db)
+    if peak * amplitude > 1.0:
+        amplitude = 1.0 / peak
+    return audio * np.float32(amplitude)
+
+
+def polarity(audio: np.ndarray) -> np.ndarray:
+    """Turned upside down."""
+    return -audio
+
+
+def allpass_phase(audio: np.ndarray, sections: Sequence[AllPass]) -> np.ndarray:
+    """Through a cascade of all-pass sections: the spectrum's magnitudes stay, the waveform changes.
+
+    Computed as a product of spectra over a length in which the response dies away (PHASE_MEMORY samples); the
+    filter is at rest before the first sample, and what rings on beyond the last is cut off.
+    """
+    n_fft = 1 << (len(audio) + PHASE_MEMORY - 1).bit_length()
+    z = np.exp(np.arange(n_fft // 2 + 1) * np.complex64(-2j * np.pi / n_fft)).astype(np.complex64)
+    spectrum = np.fft.rfft(audio, n_fft)
+    for section in sections:
+        spectrum *= section.response(z)
+    return np.fft.irfft(spectrum, n_fft)[: len(audio)].astype(np.float32)
+
+
+def draw_allpass(rng: np.random.Generator, sample_rate: int) -> list[AllPass]:
+    """One to four sections, their centres even in octaves."""
+    low, high = math.log(PHASE_LOWEST_HZ), math.log(PHASE_HIGHEST * sample_rate)
+    count = int(rng.integers(PHASE_SECTIONS[0], PHASE_SECTIONS[1] + 1))
+    return [
+        AllPass(
+            float(rng.uniform(*PHASE_RADII)), 2 * math.pi * math.exp(rng.uniform(low, high)) / sample_rate
+        )
+        for _ in range(count)
+    ]
+
+
+def pitch_resample(read: Reader, samples: int, semitones: float, before: int = 0) -> np.ndarray:
+    """float32 (before + samples,), `semitones` higher, by reading a longer or shorter stretch of the source.
+
+    As on a tape: a component at f Hz moves to f x 2^(semitones/12) and time runs by the same factor. What
+    would pass half the sample rate is filtered out (soxr HQ).
+    """
+    ratio = semitones_to_ratio(semitones)
+    lead = math.ceil(before * ratio) + math.ceil(RESAMPLER_MARGIN * max(1.0, ratio))
+    stretch = read(lead, math.ceil(samples * ratio) + math.ceil(RESAMPLER_MARGIN * max(1.0, ratio)))
+    shifted = soxr.resample(stretch, ratio, 1.0, quality="HQ")
+    first = round(lead / ratio) - before
+    return shifted[first : first + before + samples]
+
+
+class Augmenter:
+    """Draws what `DataConfig` allows and does it: pitch, phase, polarity, gain. Neutral values change nothing.
+
+        chunk = Augmenter(config, 22050)(read, rng)     float32 (round(chunk_seconds * 22050),)
+
+    What comes out never passes full scale if pitch or phase made it larger.
+    """
+
+    def __init__(self, config: DataConfig, sample_rate: int) -> None:
+        self.config, self.sample_rate = config, sample_rate
+
+    def __call__(self, read: Reader, rng: np.random.Generator, samples: int | None = None) -> np.ndarray:
+        """The draws are made in a fixed order, whatever is switched on, so that a seed means the same."""
+        config = self.config
+        length = samples or max(1, round(config.chunk_seconds * self.sample_rate))
+        semitones = rng.uniform(-1, 1) * config.pitch_semitones
+        turn_phase, flip = rng.random() < config.phase, rng.random() < config.polarity
+        db = rng.uniform(-1, 1) * config.gain_db
+        before = PHASE_MEMORY if turn_phase else 0
+        audio = pitch_resample(read, length, semitones, before) if semitones else read(before, length)
+        if turn_phase:
+            audio = allpass_phase(audio, draw_allpass(rng, self.sample_rate))[before:]
+        if flip:
+            audio = polarity(audio)
+        return gain(audio, db) if db or semitones or turn_phase else audio
