@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wavevae.audio import printable, stream_mono
+from wavevae.corpus import ConsoleProgress
 from wavevae.errors import UserError
 from wavevae.evaluation import chunks, listen
 from wavevae.evaluation.listen import Excerpt
@@ -32,38 +32,36 @@ class Verdict:
     """Of sound gone by."""
 
 
-class Progress:
-    """Seconds judged: a line that is rewritten on a terminal, one every ten seconds elsewhere."""
-
-    def __init__(self, total_s: float) -> None:
-        self.total_s, self.live = total_s, sys.stderr.isatty()
-        self.start = self.told = time.monotonic()
-
-    def tell(self, done_s: float) -> None:
-        now = time.monotonic()
-        if now - self.told < (0.2 if self.live else 10.0):
-            return
-        self.told = now
-        speed = done_s / max(1e-9, now - self.start)
-        text = f"{done_s:.0f} of {self.total_s:.0f} s judged, {speed:.0f} x real time"
-        print(f"\r{text} " if self.live else text, end="" if self.live else "\n", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self.live:
-            print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)
-
-
 def sound(source: Source, sample_rate: int, block_samples: int) -> Iterator[np.ndarray]:
-    """The blocks of a file, up to its limit. Raises: UserError where it is damaged."""
-    left = None if source.limit_s is None else seconds_to_samples(source.limit_s, sample_rate)
-    for block in stream_mono(source.path, sample_rate, block_samples):
-        if left is None:
-            yield block
-            continue
-        yield block[:left]
-        left -= len(block)
-        if left <= 0:
+    """The part of a file that is judged, in blocks of `block_samples`. Raises: UserError where it is damaged."""
+    blocks = stream_mono(source.path, sample_rate, block_samples)
+    if not source.start_s and not source.cut:
+        return blocks
+    start = seconds_to_samples(source.start_s, sample_rate)
+    stop = start + seconds_to_samples(source.seconds, sample_rate) if source.cut else sys.maxsize
+    return reblocked(between(blocks, start, stop), block_samples)
+
+
+def between(blocks: Iterable[np.ndarray], start: int, stop: int) -> Iterator[np.ndarray]:
+    """Samples start..stop of a stream; it is not read further."""
+    at = 0
+    for block in blocks:
+        yield block[max(0, start - at) : max(0, stop - at)]
+        at += len(block)
+        if at >= stop:
             return
+
+
+def reblocked(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The same samples in blocks of `size`, the last one shorter."""
+    held = np.zeros(0, np.float32)
+    for block in blocks:
+        held = np.concatenate([held, block])
+        while len(held) >= size:
+            yield held[:size]
+            held = held[size:]
+    if len(held):
+        yield held
 
 
 def judge_file(
@@ -86,16 +84,17 @@ def judge(subject: Subject, selection: Selection, pairs: int) -> Verdict:
     facts = subject.facts
     measure = Measure(facts.sample_rate, facts.hop_length, facts.latent_dim)
     planned = listen.plan(selection.sources, pairs, facts.sample_rate)
-    progress = Progress(selection.seconds)
+    progress = ConsoleProgress()
     damaged = []
     heard = 0
     for index, source in enumerate(selection.sources):
         try:
             for samples in judge_file(subject, source, planned.get(index, []), measure):
                 heard += samples
-                progress.tell(heard / facts.sample_rate)
+                share = min(0.999, heard / facts.sample_rate / selection.seconds)
+                progress("evaluate", share, f"{index + 1} of {len(selection.sources)} files")
         except UserError as error:
             damaged.append((printable(source.path), f"{error}; judged up to there"))
-    progress.end()
+    progress("evaluate", 1.0, f"{heard / facts.sample_rate:.0f} s judged")
     audible = tuple(e for group in planned.values() for e in group if e.audible())
     return Verdict(measure, audible, tuple(damaged), heard / facts.sample_rate)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -25,8 +25,10 @@ class Source:
     """Shown in the report: the last two parts of its path."""
     seconds: float
     """What is judged of it."""
-    limit_s: float | None = None
-    """Judge only so much, from its start; none: all of it."""
+    start_s: float = 0.0
+    """Where in it to begin."""
+    cut: bool = False
+    """Whether `seconds` is less than what follows `start_s`."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,10 @@ def run_of(subject: Path) -> Path:
     raise UserError(f"--held-out needs a run folder with its config.yaml; {subject} is none")
 
 
-def read_run(run: Path) -> tuple[RunConfig, list[Path]]:
-    """RUN/config.yaml: the configuration and the data it was trained on. Raises: UserError."""
+def read_config(run: Path) -> RunConfig:
+    """RUN/config.yaml. Raises: UserError."""
     try:
-        tree = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-        notes: dict[str, Any] = tree.get("run") or {}
-        return from_tree(tree), [Path(p) for p in notes.get("inputs", [])]
+        return from_tree(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
     except UserError:
         raise
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
@@ -106,26 +106,54 @@ def read_run(run: Path) -> tuple[RunConfig, list[Path]]:
 
 
 def held_out(subject: Path, inputs: Sequence[Path]) -> Selection:
-    """The files that a run held out for validation: its split, drawn again. Without inputs: from its own data.
+    """The files that a run held out for validation: as its data_report.csv names them, or, where DATA is given (it
+    may have moved), by drawing the run's split again. Of a run on a single file: the end of it.
 
     Raises: UserError where the subject is no run, its data is gone, or nothing was held out.
     """
+    run = run_of(subject)
+    config = read_config(run)
+    kept = _drawn_again(config, inputs) if inputs else _reported(run, config)
+    if not kept:
+        share = config.data.validation_share
+        raise UserError(f"{run} held out nothing of this (validation_share {share:g}); leave --held-out away")
+    selection = select(list(kept), f"files held out by {printable(run)}")
+    return replace(
+        selection, sources=tuple(_end_of(source, kept[source.path]) for source in selection.sources)
+    )
+
+
+def _end_of(source: Source, share: float) -> Source:
+    """The last `share` of a file."""
+    length = source.seconds * share
+    return source if share >= 1 else replace(source, seconds=length, start_s=source.seconds - length)
+
+
+def _reported(run: Path, config: RunConfig) -> dict[Path, float]:
+    """{file held out: the share of it, counted from its end}, from RUN/data_report.csv."""
+    try:
+        with open(run / "data_report.csv", newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["status"] == "used"]
+    except (OSError, KeyError, ValueError, csv.Error):
+        raise UserError(f"{run / 'data_report.csv'} cannot be read; give DATA beside --held-out") from None
+    whole = {Path(row["path"]): 1.0 for row in rows if row["reason"].split(";")[0] == "validation"}
+    ends = [Path(row["path"]) for row in rows if row["reason"].startswith("its end held out")]
+    kept = whole | dict.fromkeys(ends, config.data.validation_share)
+    if kept and not any(path.exists() for path in kept):
+        raise UserError(
+            f"the run's data is no longer at {next(iter(kept)).parent}; give DATA beside --held-out"
+        )
+    return kept
+
+
+def _drawn_again(config: RunConfig, inputs: Sequence[Path]) -> dict[Path, float]:
+    """{file held out: the share of it, counted from its end}: the split depends on content, share and seed alone."""
     from wavevae.corpus import build_store, split
 
-    run = run_of(subject)
-    config, own = read_run(run)
-    if not inputs and not own:
-        from wavevae.synthesis import demo_corpus
-
-        own = [demo_corpus(config.model.sample_rate)]
-    places = list(inputs) or own
-    store = build_store(places, config.model.sample_rate, config.data.loudness)
+    store = build_store(inputs, config.model.sample_rate, config.data.loudness)
+    lengths = {item.path: item.length for item in store.items}
     _, validation = split(store, config.data.validation_share, config.train.seed)
-    if not validation:
-        raise UserError(
-            f"{run} held no file out (validation_share {config.data.validation_share}); see data_report"
-        )
-    return select([Path(item.path) for item in validation], f"files held out by {run}")
+    return {Path(item.path): item.length / lengths[item.path] for item in validation}
 
 
 def limited(selection: Selection, seconds: float | None) -> Selection:
@@ -139,6 +167,6 @@ def limited(selection: Selection, seconds: float | None) -> Selection:
         if total >= seconds:
             break
         rest = seconds - total
-        taken.append(source if source.seconds <= rest else replace(source, seconds=rest, limit_s=rest))
+        taken.append(source if source.seconds <= rest else replace(source, seconds=rest, cut=True))
         total += source.seconds
     return Selection(f"{selection.how}, {seconds:g} s of them", tuple(taken), selection.skipped)

@@ -134,7 +134,7 @@ def load_run(path: Path, which: str) -> Run:
     facts = Facts(
         "run", path, shape.sample_rate, shape.hop_length, shape.latent_dim, shape.bottleneck, details
     )
-    return Run(model, facts, model.receptive_field)
+    return Run(model, facts, getattr(model, "receptive_field", 1))
 
 
 def load_file(path: Path) -> Model:
