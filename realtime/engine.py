@@ -17,19 +17,12 @@ from wavevae.units import db_to_amplitude
 
 from .ramp import Ramp
 from .sources import FrameSource
+from .timing import FADE_MS, GAIN_GLIDE_MS
 
-FADE_MS = 10.0
-"""Start, stop, panic and reset: long enough not to click, short enough to be now."""
-GAIN_GLIDE_MS = 20.0
 WARM_UP_CALLS = 4
 """The first calls of a loaded module compile: tens of milliseconds each."""
 
 Audio = NDArray[np.float32]
-
-
-def largest_remainder(hop_length: int, block_size: int) -> int:
-    """Samples of a decoded hop that may wait for the next block, at most (0: blocks are whole hops)."""
-    return hop_length - math.gcd(hop_length, block_size)
 
 
 class Engine:

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from wavevae.cli import Parser
@@ -15,12 +14,12 @@ from wavevae.errors import UserError
 
 from .control import About, open_socket
 from .devices import NO_DEVICE, Device, choose, find_outputs
-from .engine import FADE_MS, largest_remainder
 from .player import Ready
 from .processes import StopSignals, quiet
 from .session import LOOK_EVERY_S, Interrupted, Session, Summary
 from .shell import Callback, Watch
 from .streams import CardStream, ClockStream, Stream, channels_of
+from .timing import FADE_MS, Delay, count_delay
 
 DEVICE_GONE_S = 3.0
 REPORT_EVERY_S = 1.0
@@ -99,45 +98,6 @@ def _seconds(text: str) -> float:
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-@dataclass(frozen=True)
-class Delay:
-    """From a message to its sound, at most; every part in ms."""
-
-    next_block: float
-    """Controls are read once a block."""
-    ring: float
-    """Blocks computed ahead."""
-    remainder: float
-    """What is left of a decoded hop when blocks are not whole hops."""
-    model: float
-    """The model's own delay."""
-    device: float
-    """As the device states it."""
-
-    @property
-    def total(self) -> float:
-        return self.next_block + self.ring + self.remainder + self.model + self.device
-
-    def __str__(self) -> str:
-        return (
-            f"control to sound at most {self.total:.1f} ms = {self.next_block:.1f} until the next block "
-            f"+ {self.ring:.1f} ring + {self.remainder:.1f} rest of a hop + {self.model:.1f} model "
-            f"+ {self.device:.1f} device (latents glide {SMOOTHING.default:g} ms)"
-        )
-
-
-def count_delay(ready: Ready, block_size: int, ring_depth: int, device_s: float) -> Delay:
-    """The parts of the delay of an engine that plays blocks of this size."""
-    per_sample = 1000 / ready.sample_rate
-    return Delay(
-        block_size * per_sample,
-        ring_depth * block_size * per_sample,
-        largest_remainder(ready.hop_length, block_size) * per_sample,
-        ready.algorithmic_latency_samples * per_sample,
-        device_s * 1000,
-    )
 
 
 def _describe(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from wavevae.controls import ControlState
 
 from .ramp import Ramp
+from .timing import largest_remainder
 
 Frames = NDArray[np.float32]
 
@@ -61,29 +62,30 @@ class Knobs(Deaf):
 class Heard:
     """A sound drives: the model's encoder listens.
 
-    Frames need whole hops; where fewer samples were heard than are asked for, silence goes before them, which
-    delays what follows by as much (never, when blocks are whole hops).
+    Frames need whole hops; so that blocks of the size first heard never leave one short, silence goes before
+    the sound and delays it (by nothing, when blocks are whole hops).
     """
 
     def __init__(self, module: torch.jit.ScriptModule, hop_length: int) -> None:
         self._module, self._hop = module, hop_length
-        self._waiting = np.zeros(0, np.float32)
+        self._waiting: NDArray[np.float32] | None = None
 
     def hear(self, audio: NDArray[np.float32]) -> None:
+        if self._waiting is None:
+            self._waiting = np.zeros(largest_remainder(self._hop, len(audio)), np.float32)
         self._waiting = np.concatenate([self._waiting, audio]) if len(self._waiting) else audio
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         wanted = count * self._hop
-        short = wanted - len(self._waiting)
-        if short > 0:
-            self._waiting = np.concatenate([np.zeros(short, np.float32), self._waiting])
-        now, self._waiting = self._waiting[:wanted], self._waiting[wanted:]
+        heard = np.zeros(0, np.float32) if self._waiting is None else self._waiting
+        now, self._waiting = heard[:wanted], heard[wanted:]
+        now = np.pad(now, (0, wanted - len(now)))  # silence where nothing was heard
         with torch.inference_mode():
             latents = self._module.encode(torch.tensor(now)[None, None])  # (1, 1, T) -> (1, D, count)
         return np.ascontiguousarray(latents[0].numpy().T)
 
     def restart(self, controls: ControlState) -> None:
-        self._waiting = np.zeros(0, np.float32)
+        self._waiting = None
 
 
 class Listed(Deaf):

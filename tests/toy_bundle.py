@@ -37,9 +37,9 @@ class ToyModel(nn.Module):
 
     @torch.jit.export
     def reset(self) -> None:
-        self.phase.zero_()
-        self.level.zero_()
-        self.past.zero_()
+        self.phase = torch.zeros_like(self.phase)
+        self.level = torch.zeros_like(self.level)
+        self.past = torch.zeros_like(self.past)
 
     @torch.jit.export
     def encode(self, x: Tensor) -> Tensor:

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from wavevae.audio import printable
 from wavevae.cli import Parser
+from wavevae.config import NOTES, flatten, to_tree
 from wavevae.errors import UserError
 from wavevae.units import format_seconds
 
@@ -41,7 +44,7 @@ def describe_model_file(path: Path) -> dict[str, Any]:
 
 def describe_run(path: Path) -> dict[str, Any]:
     """Plain values of a run folder or a checkpoint. Raises: UserError."""
-    from wavevae.checkpoint import build_model, find_checkpoint, read_checkpoint
+    from wavevae.checkpoint import find_checkpoint, read_checkpoint
 
     found = find_checkpoint(path)
     checkpoint = read_checkpoint(found)
@@ -59,30 +62,28 @@ def describe_run(path: Path) -> dict[str, Any]:
         "wavevae_version": checkpoint.wavevae_version,
         **_rates(model.sample_rate, model.hop_length, model.latent_dim),
         "bottleneck": model.bottleneck,
-        **_field(build_model(checkpoint).receptive_field, model.sample_rate),
         "parameters": sum(tensor.numel() for tensor in checkpoint.state.values()),
         "steps": checkpoint.step,
         "trained_s": checkpoint.elapsed_s,
         "audio_heard_s": checkpoint.audio_s,
         "best_score": checkpoint.best_score,
-        "settings": _settings(path),
+        "settings": flatten(to_tree(checkpoint.config)),
+        "run_notes": _notes(path),
         "origin": checkpoint.origin,
         "latents": axes,
     }
 
 
-def _settings(run: Path) -> dict[str, Any]:
-    """RUN/config.yaml as it was resolved; empty for a bare checkpoint. Raises: UserError for broken YAML."""
-    from wavevae.config import parse_yaml
-
+def _notes(run: Path) -> dict[str, Any]:
+    """What RUN/config.yaml says of the run itself; empty for a bare checkpoint. Raises: UserError."""
     file = run / "config.yaml"
     if not file.is_file():
         return {}
-    import yaml
-
-    tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    sections = {k: v for k, v in tree.items() if isinstance(v, dict)}
-    return parse_yaml(yaml.safe_dump({k: v for k, v in sections.items() if k != "origin"}), str(file))
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return dict(tree.get(NOTES) or {})
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+        raise UserError(f"{file} is not the config.yaml of a run ({type(error).__name__})") from None
 
 
 def _rates(sample_rate: int, hop_length: int, latent_dim: int) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""How long things take, by arithmetic. No torch: the audio shell imports this."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from wavevae.controls import SMOOTHING
+
+from .player import Ready
+
+FADE_MS = 10.0
+"""Start, stop, panic and reset: long enough not to click, short enough to be now."""
+GAIN_GLIDE_MS = 20.0
+
+
+def largest_remainder(hop_length: int, block_size: int) -> int:
+    """Samples of a decoded hop that may wait for the next block, at most (0: blocks are whole hops)."""
+    return hop_length - math.gcd(hop_length, block_size)
+
+
+@dataclass(frozen=True)
+class Delay:
+    """From a message to its sound, at most; every part in ms."""
+
+    next_block: float
+    """Controls are read once a block."""
+    ring: float
+    """Blocks computed ahead."""
+    remainder: float
+    """What is left of a decoded hop when blocks are not whole hops."""
+    model: float
+    """The model's own delay."""
+    device: float
+    """As the device states it."""
+
+    @property
+    def total(self) -> float:
+        return self.next_block + self.ring + self.remainder + self.model + self.device
+
+    def __str__(self) -> str:
+        return (
+            f"control to sound at most {self.total:.1f} ms = {self.next_block:.1f} until the next block "
+            f"+ {self.ring:.1f} ring + {self.remainder:.1f} rest of a hop + {self.model:.1f} model "
+            f"+ {self.device:.1f} device (latents glide {SMOOTHING.default:g} ms)"
+        )
+
+
+def count_delay(ready: Ready, block_size: int, ring_depth: int, device_s: float) -> Delay:
+    """The parts of the delay of an engine that plays blocks of this size."""
+    per_sample = 1000 / ready.sample_rate
+    return Delay(
+        block_size * per_sample,
+        ring_depth * block_size * per_sample,
+        largest_remainder(ready.hop_length, block_size) * per_sample,
+        ready.algorithmic_latency_samples * per_sample,
+        device_s * 1000,
+    )
