@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from types import TracebackType
 
@@ -36,15 +37,14 @@ def _is_number(text: str) -> bool:
 def _load_csv(path: Path) -> NDArray:
     try:
         with path.open(encoding="utf-8-sig") as file:
-            named = not all(_is_number(cell) for cell in file.readline().split(","))
-        table = np.loadtxt(
-            path, np.float32, delimiter=",", skiprows=int(named), ndmin=2, encoding="utf-8-sig"
-        )
+            named = int(not all(_is_number(cell) for cell in file.readline().split(",")))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an empty file is told of below, by its shape
+            return np.loadtxt(path, np.float32, delimiter=",", skiprows=named, ndmin=2, encoding="utf-8-sig")
     except (ValueError, OSError) as error:
         raise UserError(
             f"{printable(path)}: not a table of numbers with commas between them ({error})"
         ) from None
-    return table
 
 
 def open_latents(path: Path, latent_dim: int) -> NDArray:

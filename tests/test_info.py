@@ -1,0 +1,78 @@
+"""`wavevae info` says what a MODEL.ts and a run are, to people and to programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
+
+from wavevae import info
+from wavevae.checkpoint import Checkpoint, write_checkpoint
+from wavevae.config import NOTES, RunConfig, to_tree
+from wavevae.errors import UserError
+
+
+def make_run(folder: Path) -> Path:
+    latents = {"low": [-2.0] * 16, "high": [2.5] * 16}
+    checkpoint = Checkpoint(
+        RunConfig(),
+        {"weight": torch.zeros(30, 2)},
+        step=1234,
+        audio_s=7200.0,
+        latents=latents,
+        origin={"data": "abc"},
+    )
+    write_checkpoint(folder / "checkpoints" / "best.ckpt", checkpoint)
+    tree = {**to_tree(RunConfig()), NOTES: {"preset": "light"}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(tree))
+    return folder
+
+
+def as_json(path: Path, capsys: pytest.CaptureFixture[str]) -> dict:
+    assert info.main([str(path), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_model_file_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_toy(tmp_path / "toy.ts", algorithmic_latency_samples=64, labels={"family": ["reed", "string"]})
+    values = as_json(tmp_path / "toy.ts", capsys)
+    assert (values["sample_rate"], values["hop_length"], values["latent_dim"]) == (SAMPLE_RATE, HOP, LATENTS)
+    assert values["algorithmic_latency_ms"] == pytest.approx(64000 / SAMPLE_RATE)
+    assert values["labels"] == {"family": ["reed", "string"]}
+    assert len(values["latents"]) == LATENTS
+    assert info.main([str(tmp_path / "toy.ts")]) == 0
+    text = capsys.readouterr().out
+    for words in (f"{SAMPLE_RATE} Hz", "86.13/s", "axis 3", "-2.00 to +2.00", "reed"):
+        assert words in text
+
+
+def test_a_run_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path / "run")
+    values = as_json(run, capsys)
+    assert (values["steps"], values["parameters"], values["hop_length"]) == (1234, 60, 256)
+    assert values["run_notes"] == {"preset": "light"}
+    assert values["settings"]["train.batch_size"] == RunConfig().train.batch_size
+    assert len(values["latents"]) == 16
+    assert info.main([str(run)]) == 0
+    assert "2.0 h" in capsys.readouterr().out
+    assert as_json(run / "checkpoints" / "best.ckpt", capsys)["steps"] == 1234
+
+
+def test_what_is_neither_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "no.ts").write_text("no")
+    (tmp_path / "empty").mkdir()
+    for name in ("no.ts", "empty", "nothing"):
+        with pytest.raises(UserError, match=name):
+            info.main([str(tmp_path / name)])
+
+
+def test_a_broken_config_is_one_line(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    for text in ("a: [", "just words"):
+        (run / "config.yaml").write_text(text)
+        with pytest.raises(UserError, match=r"config\.yaml"):
+            info.main([str(run)])
