@@ -29,7 +29,7 @@ def example(step: int = 7) -> Checkpoint:
         audio_s=24.0,
         best_score=0.25,
         latents={"mean": np.arange(3, dtype=np.float32), "frames": np.int64(4), "names": ("a", "b")},
-        origin={"data": "abc", "commit": None},
+        origin={"data": "abc", "commit": None, "torch": torch.__version__},
     )
 
 

@@ -8,32 +8,57 @@ from pathlib import Path
 import numpy as np
 
 from wavevae import corpus
-from wavevae.config import DataConfig
 from wavevae.corpus import Chunks, Item, Store
 from wavevae.errors import UserError
 from wavevae.synthesis import demo_corpus
-from wavevae.units import format_seconds, seconds_to_samples
+from wavevae.units import db_to_amplitude, format_seconds, seconds_to_samples
 
+from .datamodule import AudioDataModule, FixedChunks
 from .launch import is_first
 from .plan import Plan
 from .progress import say
 
+VALIDATION_CHUNKS = 32
+SILENCE_DB = -60.0
+"""RMS below which a chunk is silent, dBFS: the yardstick's own limit."""
 EXAMPLES = 3
 EXAMPLE_S = 6.0
 """Held-out excerpts that are reconstructed into RUN/validation."""
+
+
+class AudibleChunks(FixedChunks):
+    """At most `count` chunks that are not silent, spread evenly: near silence a spectral distance says nothing."""
+
+    def __init__(self, chunks: Chunks, count: int = VALIDATION_CHUNKS) -> None:
+        super().__init__(chunks, 8 * count)
+        audible = [
+            i for i in self.picked if np.sqrt(np.mean(chunks.read(i) ** 2)) > db_to_amplitude(SILENCE_DB)
+        ]
+        self.picked = audible or self.picked
+        spread = np.linspace(0, len(self.picked) - 1, min(count, len(self.picked))).round().astype(int)
+        self.picked = [self.picked[i] for i in spread]
 
 
 @dataclass(frozen=True)
 class Material:
     """Everything a run hears."""
 
+    inputs: list[Path]
     store: Store
-    learned: list[Item]
-    held: list[Item]
-    chunks: Chunks
-    """To learn from."""
-    held_chunks: Chunks
-    """To validate on; of the learned sounds where nothing is held out."""
+    data: AudioDataModule
+
+    @property
+    def learned(self) -> list[Item]:
+        return self.data.train_items
+
+    @property
+    def held(self) -> list[Item]:
+        return self.data.validation_items
+
+    @property
+    def chunks(self) -> Chunks:
+        """To learn from."""
+        return self.data.train_chunks
 
     @property
     def examples(self) -> list[np.ndarray]:
@@ -46,13 +71,13 @@ class Material:
             self.store.samples[start : start + length].astype(np.float32) / 32768 for start, length in spans
         ]
 
-    def describe(self, data: DataConfig) -> str:
+    def describe(self) -> str:
         """'41 files, 22.7 min at 22050 Hz; ...' for the first line of a run."""
         store = self.store
         skipped = sum(row.status == "skipped" for row in store.report)
         parts = [
             f"{len(store.items)} files, {format_seconds(store.seconds)} at {store.sample_rate} Hz",
-            f"{len(self.chunks)} chunks of {data.chunk_seconds:g} s from {len(self.learned)} files",
+            f"{len(self.chunks)} chunks of {self.data.config.data.chunk_seconds:g} s from {len(self.learned)} files",
             f"{len(self.held)} held out" if self.held else "none held out: validated on what is learned",
         ]
         if skipped:
@@ -70,18 +95,16 @@ def gather(plan: Plan) -> Material:
     progress = None if is_first() else corpus.silent
     inputs = list(plan.inputs) or [demo(rate)]
     store = corpus.build_store(inputs, rate, config.data.loudness, progress=progress)
-    learned, held = corpus.split(store, config.data.validation_share, config.train.seed)
-    if not learned:
+    start = plan.resumed.step if plan.resumed else 0
+    data = AudioDataModule(store, config, start_step=start)
+    if not data.train_items:
         raise UserError("no file is left to learn from; give more files or --set validation_share=0")
-    samples = seconds_to_samples(config.data.chunk_seconds, rate)
-    warn_of_change(plan, store)
-    return Material(
-        store,
-        learned,
-        held,
-        Chunks(store, learned, samples, config.data.overlap),
-        Chunks(store, held or learned, samples, 0.0),
+    length = data.train_chunks.chunk_samples
+    data.validation_chunks = AudibleChunks(
+        Chunks(store, data.validation_items or data.train_items, length, 0.0)
     )
+    warn_of_change(plan, store)
+    return Material(inputs, store, data)
 
 
 def demo(sample_rate: int) -> Path:

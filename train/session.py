@@ -39,7 +39,7 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
     greeting(plan, material, module, trainer, threads)
     try:
         with stop_gently(module):
-            trainer.fit(module, datamodule=material.datamodule)
+            trainer.fit(module, datamodule=material.data)
     except Interrupted as stop:
         say(f"saved; resume with: wavevae train --resume --out {plan.folder.path}")
         return stop.status
@@ -49,7 +49,7 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
     finally:
         if held is not None:
             held.close()
-    farewell(plan, module)
+    farewell(plan, material, module)
     return 0
 
 

@@ -25,7 +25,7 @@ def greeting(
         machine += f", {threads} thread{'s' if threads > 1 else ''}"
     if trainer.world_size > 1:
         machine = f"{trainer.world_size} x {machine}"
-    say(f"data    {material.describe(plan.config.data)}")
+    say(f"data    {material.describe()}")
     say(
         f"model   {plan.preset}, {model.bottleneck}: {parameters / 1e6:.2f} M parameters, {model.sample_rate} Hz, "
         f"hop {model.hop_length} ({hop_ms:.1f} ms), no look-ahead, "
@@ -35,7 +35,7 @@ def greeting(
     say(f"run     {plan.folder.path}   (Ctrl-C saves)")
 
 
-def farewell(plan: Plan, module: TrainingModule) -> None:
+def farewell(plan: Plan, material: Material, module: TrainingModule) -> None:
     """The figures, where things lie, what to type next."""
     folder, path = plan.folder, plan.folder.path
     elapsed = module.budget.elapsed_s
@@ -57,6 +57,4 @@ def farewell(plan: Plan, module: TrainingModule) -> None:
     say(f"curves    {folder.losses_picture}, {folder.metrics}, tensorboard --logdir {folder.tensorboard}")
     say("next:")
     say(f"  wavevae export {path} -o {path.name}.ts")
-    data = " ".join(str(p) for p in plan.inputs)
-    if data:
-        say(f"  wavevae evaluate {path} {data} -o {path.name}-report")
+    say(f"  wavevae evaluate {path} {' '.join(map(str, material.inputs))} -o {path.name}-report")

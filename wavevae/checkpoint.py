@@ -70,8 +70,11 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, Tensor):
         return value.detach().cpu()
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, bool):
         return value
+    for plain in (int, float, str):
+        if isinstance(value, plain):
+            return plain(value)  # torch.__version__ is a str of its own kind
     raise TypeError(f"a checkpoint holds tensors and plain values, not {type(value).__name__}")
 
 
@@ -123,7 +126,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise UserError(f"{path} may not be read; change its permissions") from None
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
         raise UserError(
-            f"{path} is not a wavevae checkpoint or is damaged; train again or use another"
+            f"{path} is not a wavevae checkpoint or is damaged; use another, or train again"
         ) from error
     if not isinstance(payload, dict) or "format_version" not in payload:
         raise UserError(f"{path} is not a wavevae checkpoint; give one that `wavevae train` wrote")
