@@ -5,6 +5,7 @@ Reads what libsndfile reads (wav, flac, ogg, opus, mp3, aiff, au, caf, w64, rf64
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -83,14 +84,14 @@ def _open(path: Path) -> _Sequential:
     name = printable(path)
     if path.suffix.lower() in NEEDS_FFMPEG:
         raise UserError(f"{name}: {path.suffix.lower()} needs ffmpeg: convert it to WAV or FLAC")
-    if not os.access(path, os.R_OK):
-        raise UserError(f"{name}: no permission to read it")
     try:
-        if os.path.getsize(path) == 0:
-            raise UserError(f"{name}: empty (0 bytes)")
+        with open(path, "rb") as file:
+            if not file.read(1):
+                raise UserError(f"{name}: empty (0 bytes)")
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read ({error.strerror})") from None
+    try:
         return _Sequential(_native(path))
-    except UserError:
-        raise
     except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError, ValueError) as error:
         raise UserError(f"{name}: not a sound file that can be read ({_why(error)})") from None
 
@@ -123,9 +124,8 @@ def _decode(path: Path) -> Iterator[np.ndarray]:
             try:
                 block = file.read(READ_FRAMES, dtype="float32", always_2d=True, out=buffer)
             except (soundfile.LibsndfileError, RuntimeError) as error:
-                raise UserError(
-                    f"{printable(path)}: damaged at {done / rate:.2f} s ({_why(error)})"
-                ) from None
+                place = f"damaged at {done / rate:.2f} s ({_why(error)})"
+                raise Damaged(f"{printable(path)}: {place}") from None
             if not len(block):
                 break
             mono = block[:, 0].copy() if file.channels == 1 else block.mean(axis=1, dtype=np.float32)
@@ -225,7 +225,8 @@ class Writer:
                 _native(self._part), "w", self.sample_rate, 1, self._subtype, format=self._container
             )
         except (OSError, soundfile.LibsndfileError) as error:
-            self._part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._part.unlink()
             raise UserError(f"{printable(self.path)}: cannot be written ({_why(error)})") from None
 
     def write(self, audio: np.ndarray) -> None:

@@ -5,6 +5,7 @@ Each function does one thing to float32 (samples,) and nothing else; `Augmenter`
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -61,6 +62,12 @@ def polarity(audio: np.ndarray) -> np.ndarray:
     return -audio
 
 
+@functools.lru_cache(maxsize=4)
+def _unit_circle(n_fft: int) -> np.ndarray:
+    """e^{-i omega} at the bins of a real transform, complex64 (n_fft / 2 + 1,)."""
+    return np.exp(-2j * np.pi / n_fft * np.arange(n_fft // 2 + 1)).astype(np.complex64)
+
+
 def allpass_phase(audio: np.ndarray, sections: Sequence[AllPass]) -> np.ndarray:
     """Through a cascade of all-pass sections: the spectrum's magnitudes stay, the waveform changes.
 
@@ -68,10 +75,9 @@ def allpass_phase(audio: np.ndarray, sections: Sequence[AllPass]) -> np.ndarray:
     filter is at rest before the first sample, and what rings on beyond the last is cut off.
     """
     n_fft = 1 << (len(audio) + PHASE_MEMORY - 1).bit_length()
-    z = np.exp(np.arange(n_fft // 2 + 1) * np.complex64(-2j * np.pi / n_fft)).astype(np.complex64)
     spectrum = np.fft.rfft(audio, n_fft)
     for section in sections:
-        spectrum *= section.response(z)
+        spectrum *= section.response(_unit_circle(n_fft))
     return np.fft.irfft(spectrum, n_fft)[: len(audio)].astype(np.float32)
 
 

@@ -52,9 +52,7 @@ def _kind_reason(path: Path) -> str:
         return "broken link"
     except OSError as error:
         return str(error.strerror)
-    if not stat.S_ISREG(mode):
-        return "not a regular file"
-    return "" if os.access(path, os.R_OK) else "no permission to read it"
+    return "" if stat.S_ISREG(mode) else "not a regular file"
 
 
 def _nsynth_labels(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
@@ -142,6 +140,8 @@ def find_files(inputs: Sequence[str | Path]) -> list[Found]:
     With several folders, a file that lies directly in one of them has that folder's name as its `class`.
     A file given by name is tried whatever its extension. Raises: UserError for a missing or empty input.
     """
+    if not inputs:
+        raise UserError("no sounds given; name a folder of sounds")
     walk, found = _Walk(), list[Found]()
     for path in map(Path, inputs):
         if not path.exists():
@@ -149,7 +149,7 @@ def find_files(inputs: Sequence[str | Path]) -> list[Found]:
         if not path.is_dir():
             suffix = path.suffix.lower()
             needs = "needs ffmpeg: convert it to WAV or FLAC" if suffix in NEEDS_FFMPEG else ""
-            found += walk.file(path, _Place(), needs or _kind_reason(path) or "")
+            found += walk.file(path, _Place(), needs or _kind_reason(path))
             continue
         place = _Place(class_name=printable(path.resolve().name) if len(inputs) > 1 else "")
         below = list(walk.folder(path, place))

