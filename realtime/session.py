@@ -94,8 +94,9 @@ class Session:
         self._pipe, theirs = self._context.Pipe()
         self._start("engine", play, (str(model), seed, self.shared, theirs))
         theirs.close()
-        while not self._pipe.poll(LOOK_EVERY_S):
-            self.check()
+        while not self._pipe.poll(LOOK_EVERY_S):  # true at the end of an engine that said nothing, too
+            if self.stop.asked:
+                raise Interrupted
         try:
             answer = self._pipe.recv()
         except EOFError:
@@ -132,7 +133,7 @@ class Session:
     def check(self) -> None:
         """Raises: Interrupted when asked to stop, EngineDied when a child is gone."""
         for name, child in self._children.items():
-            if not child.is_alive() and not (self._pipe is not None and self._pipe.poll()):
+            if not child.is_alive():
                 raise EngineDied(f"the {name} process ended ({_how(child.exitcode)})")
         if self.stop.asked:
             raise Interrupted

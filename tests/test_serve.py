@@ -1,0 +1,180 @@
+"""`wavevae serve` without a sound card: played over OSC, ended and killed in every way, wrong uses in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from live import Live, gone, live
+from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
+from wavevae.realtime import serve
+from wavevae.realtime.player import Ready
+from wavevae.realtime.timing import count_delay, largest_remainder
+
+from wavevae.errors import UserError
+
+SHARED_MEMORY = Path("/dev/shm")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("toy") / "toy.ts"
+    write_toy(path)
+    return path
+
+
+def shared_memory() -> set[str]:
+    """Named segments of Python's kinds (a JACK server has its own)."""
+    return {p.name for p in SHARED_MEMORY.glob("*") if p.name.startswith(("psm_", "pym-", "sem."))}
+
+
+def test_it_is_played_and_ended_by_ctrl_c(model: Path) -> None:
+    before = shared_memory()
+    with live(model, "--device", "none", "--block-size", 480) as player:
+        assert player.query("latent_dim") == [LATENTS]
+        assert player.level_above(-30)
+        check_controls(player)
+        check_refusals(player)
+        check_subscription(player)
+        check_panic(player)
+        children = player.children()
+        assert len(children) >= 2
+        assert player.end() == 0
+    assert gone(children)
+    assert shared_memory() == before
+    for words in (
+        "delay",
+        "real-time factor",
+        "headroom",
+        "played",
+        "0 underflows (0 ring empty",
+        "4 refused",
+    ):
+        assert words in player.said
+    assert "Traceback" not in player.said
+
+
+def check_controls(player: Live) -> None:
+    player.send("/wavevae/smoothing", 0)
+    player.send("/wavevae/latents", 1.0, -1.0, 0.5, 2)
+    assert player.query("targets") == [1.0, -1.0, 0.5, 2.0]
+    deadline = time.monotonic() + 2
+    while player.query("latents") != [1.0, -1.0, 0.5, 2.0]:
+        assert time.monotonic() < deadline
+
+
+def check_refusals(player: Live) -> None:
+    player.send(f"/wavevae/latent/{LATENTS}", 1.0)
+    assert "0 to 3" in player.receive("/wavevae/error")[0]
+    player.send("/wavevae/latent/0", float("nan"))
+    assert "finite" in player.receive("/wavevae/error")[0]
+    player.send("/wavevae/preset/************Q")
+    assert "wildcards" in player.receive("/wavevae/error")[0]
+    player.udp.sendto(b"\xff" * 60_000, player.address)
+    player.receive("/wavevae/error")
+    assert player.query("rejected") == [4]
+    assert player.query("targets") == [1.0, -1.0, 0.5, 2.0]
+
+
+def check_subscription(player: Live) -> None:
+    player.send("/wavevae/subscribe", player.udp.getsockname()[1])
+    for name in ("level", "latents", "real_time_factor", "underflows", "rejected"):
+        assert player.receive(f"/wavevae/state/{name}")
+    player.send("/wavevae/subscribe", 0)
+    player.query("level")
+
+
+def check_panic(player: Live) -> None:
+    player.send("/wavevae/panic")
+    assert player.level_below(-100)
+    player.send("/wavevae/latent/0", 3.0)
+    assert player.level_below(-100)
+    player.send("/wavevae/gain", -6)
+    assert player.level_above(-40)
+
+
+def test_children_of_a_killed_parent_end_and_leave_nothing(model: Path) -> None:
+    before = shared_memory()
+    with live(model, "--device", "none") as player:
+        children = player.children()
+        os.kill(player.process.pid, signal.SIGKILL)
+        player.process.wait()
+        assert gone(children)
+    assert shared_memory() == before
+
+
+def test_a_killed_engine_ends_the_performance_with_a_word(model: Path) -> None:
+    with live(model, "--device", "none") as player:
+        engine = next(pid for pid in player.children() if _has_torch(pid))
+        os.kill(engine, signal.SIGKILL)
+        assert player.process.wait(20) == 1
+        player._reader.join(5)
+        assert "engine process ended (signal SIGKILL)" in player.said
+        assert gone(player.children())
+
+
+def _has_torch(pid: int) -> bool:
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_it_ends_by_itself_and_terminated(model: Path) -> None:
+    player = Live(model, "--device", "none", "--seconds", 0.3, "--block-size", 64, "--ring-depth", 16)
+    assert player.process.wait(60) == 0
+    player._reader.join(5)
+    assert "rest of a hop" in player.said
+    assert "block 64 " in player.said
+
+
+def test_wrong_models_are_told_of_by_the_engine(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.ts").write_text("no model")
+    for arguments, words in (
+        ([tmp_path / "no.ts"], "not a TorchScript"),
+        ([model, "--sr", 44100], "22050 Hz"),
+    ):
+        player = Live(*arguments, "--device", "none")
+        assert player.process.wait(60) == 2
+        player._reader.join(5)
+        assert words in player.said
+        assert player.said.count("\n") == 1
+
+
+def refused(*arguments: object) -> str:
+    with pytest.raises(UserError) as error:
+        serve.main([str(a) for a in arguments])
+    return str(error.value)
+
+
+def test_wrong_uses_are_refused_before_anything_starts(model: Path, tmp_path: Path) -> None:
+    assert "no model file" in refused(tmp_path / "nothing.ts")
+    assert "block-size" in refused(model, "--block-size", 0)
+    assert "ring-depth" in refused(model, "--ring-depth", "many")
+    assert "seconds" in refused(model, "--seconds", "nan")
+    assert "osc-port" in refused(model, "--osc-port", 70000)
+    assert "osc-host" in refused(model, "--osc-host", "nowhere.invalid", "--device", "none")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        assert f"OSC port {port}" in refused(model, "--osc-port", port, "--device", "none")
+
+
+def test_the_shell_and_the_control_process_are_free_of_torch() -> None:
+    code = "import sys, wavevae.realtime.serve; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("block", "rest"), [(512, 0), (256, 0), (128, 128), (64, 192), (480, 224), (441, 255)]
+)
+def test_the_delay_is_the_sum_of_its_parts(block: int, rest: int) -> None:
+    assert largest_remainder(HOP, block) == rest
+    ready = Ready(SAMPLE_RATE, HOP, LATENTS, 32, 1.0, 1.0, 10.0, "")
+    delay = count_delay(ready, block, 3, 0.005)
+    assert delay.total == pytest.approx(1000 * (4 * block + rest + 32) / SAMPLE_RATE + 5)
+    assert f"{delay.total:.1f} ms" in str(delay)

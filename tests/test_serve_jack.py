@@ -1,0 +1,106 @@
+"""With a real sound server: what is recorded at the sound card is the decoder's output, without a gap."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from toy_bundle import LATENTS, SAMPLE_RATE, write_toy
+
+from wavevae.bundle import read_bundle
+
+pytestmark = [
+    pytest.mark.jack,
+    pytest.mark.skipif(shutil.which("jackd") is None, reason="no jackd here; install jackd2"),
+    pytest.mark.skipif(shutil.which("jack_rec") is None, reason="no jack_rec here; install jackd2"),
+]
+HERE = Path(__file__).parent
+SECONDS = 20
+
+
+def beside_jack(command: list[str], rate: int = SAMPLE_RATE) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "SR": str(rate), "PERIOD": "512"}
+    script = str(HERE / "with_jack.sh")
+    return subprocess.run(
+        ["bash", script, *command], env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    try:
+        import sounddevice  # noqa: F401
+    except OSError:
+        pytest.skip("no PortAudio here; install libportaudio2")
+    path = tmp_path_factory.mktemp("toy") / "toy.ts"
+    write_toy(path)
+    return path
+
+
+def decoded(model: Path, seconds: float) -> np.ndarray:
+    """What the decoder says at the mean of the latents, from its start."""
+    module = read_bundle(model).module
+    frames = round(seconds * SAMPLE_RATE / 256)
+    with torch.inference_mode():
+        return module.decode(torch.zeros(1, LATENTS, frames))[0, 0].numpy()
+
+
+def find_offset(recorded: np.ndarray, reference: np.ndarray, probe_samples: int = 8192) -> int:
+    """Where in the reference the recording begins, by its first samples."""
+    probe = recorded[:probe_samples]
+    size = 1 << (len(reference) + probe_samples).bit_length()
+    spectrum = np.fft.rfft(reference, size) * np.conj(np.fft.rfft(probe, size))
+    correlation = np.fft.irfft(spectrum, size)[: len(reference) - probe_samples]
+    energy = np.convolve(reference.astype(float) ** 2, np.ones(probe_samples), "valid")[: len(correlation)]
+    return int((energy - 2 * correlation).argmin())
+
+
+def test_what_is_heard_is_the_decoders_output(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    take = [
+        sys.executable,
+        str(HERE / "jack_take.py"),
+        str(model),
+        str(out),
+        str(SECONDS),
+        "--device",
+        "jack",
+    ]
+    done = beside_jack(take)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    said = result["said"]
+    recorded, rate = soundfile.read(out, dtype="float32")
+    assert rate == SAMPLE_RATE
+    assert len(recorded) >= (SECONDS - 0.2) * SAMPLE_RATE, result["recorder"]
+    reference = decoded(model, SECONDS + 30)
+    start = find_offset(recorded, reference)
+    np.testing.assert_allclose(
+        recorded, reference[start : start + len(recorded)], atol=2.0**-22, err_msg=said
+    )
+    assert "0 ring empty, 0 reported by the device" in said
+    assert result["silent"]
+    assert result["status"] == 0
+    assert "system" in said
+    refused = re.search(r"(\d+) refused", said)
+    assert refused
+    assert int(refused[1]) > 1000
+
+
+def test_a_server_at_another_rate_is_refused_with_both_rates(model: Path) -> None:
+    code = "import sys; from wavevae.cli import main; sys.exit(main())"
+    done = beside_jack([sys.executable, "-c", code, "serve", str(model), "--osc-port", "0"], 44100)
+    assert done.returncode == 2, done.stderr
+    error = done.stderr.splitlines()[-1]
+    assert "22050 Hz" in error
+    assert "44100 Hz" in error
