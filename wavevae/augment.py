@@ -19,7 +19,7 @@ from wavevae.units import db_to_amplitude, semitones_to_ratio
 Reader = Callable[[int, int], np.ndarray]
 """(before, samples) -> float32 (before + samples,): a stretch from a chunk's start on, and what comes before it."""
 
-RESAMPLER_MARGIN = 64
+RESAMPLER_MARGIN = 128
 """Samples read on each side of a stretch, so that the resampler's filter meets sound and not an edge."""
 PHASE_MEMORY = 2048
 """Samples of the past that an all-pass filter starts from; its response has died away after as many."""
@@ -100,8 +100,9 @@ def pitch_resample(read: Reader, samples: int, semitones: float, before: int = 0
     would pass half the sample rate is filtered out (soxr HQ).
     """
     ratio = semitones_to_ratio(semitones)
-    lead = math.ceil(before * ratio) + math.ceil(RESAMPLER_MARGIN * max(1.0, ratio))
-    stretch = read(lead, math.ceil(samples * ratio) + math.ceil(RESAMPLER_MARGIN * max(1.0, ratio)))
+    margin = math.ceil(RESAMPLER_MARGIN * max(1.0, ratio))
+    lead = math.ceil(before * ratio) + margin
+    stretch = read(lead, math.ceil(samples * ratio) + margin)
     shifted = soxr.resample(stretch, ratio, 1.0, quality="HQ")
     first = round(lead / ratio) - before
     return shifted[first : first + before + samples]
