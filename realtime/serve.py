@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from pathlib import Path
 
-from wavevae.cli import Parser
+from wavevae.cli import Parser, fail
 from wavevae.controls import CONTROLS, SMOOTHING
 from wavevae.errors import UserError
 
@@ -18,7 +19,7 @@ from .player import Ready
 from .processes import StopSignals, quiet
 from .session import LOOK_EVERY_S, Interrupted, Session, Summary
 from .shell import Callback, Watch
-from .streams import CardStream, ClockStream, Stream, channels_of
+from .streams import CardStream, ClockStream, DeviceGone, Stream, channels_of
 from .timing import FADE_MS, Delay, count_delay
 
 DEVICE_GONE_S = 3.0
@@ -130,7 +131,7 @@ def _open(device: Device | None, ready: Ready, block_size: int, callback: Callba
 
 
 def _watch(session: Session, watch: Watch, seconds: float | None) -> None:
-    """Until it is time to end: report lost sound when it happens. Raises: Interrupted, EngineDied, UserError."""
+    """Until it is time to end: report lost sound when it happens. Raises: Interrupted, EngineDied, DeviceGone."""
     start = reported_at = time.monotonic()
     reported = 0
     while seconds is None or time.monotonic() - start < seconds:
@@ -140,7 +141,7 @@ def _watch(session: Session, watch: Watch, seconds: float | None) -> None:
             say(f"underflow: {watch.lost - reported} blocks lost ({watch.lost} so far)")
             reported, reported_at = watch.lost, time.monotonic()
         if watch.silent_for_s > DEVICE_GONE_S:
-            raise RuntimeError(
+            raise DeviceGone(
                 f"the device has not asked for sound for {DEVICE_GONE_S:g} s; is it unplugged, or its server gone?"
             )
         session.check()
@@ -192,4 +193,6 @@ def main(argv: list[str]) -> int:
             say(str(_serve(arguments, stop)))
         except Interrupted:
             say("stopped before it played")
+        except DeviceGone as gone:
+            os._exit(fail(str(gone), 1))
     return 0

@@ -14,6 +14,11 @@ from .devices import Device, import_sounddevice
 from .shell import Callback
 
 MOST_CHANNELS = 2
+CLOSE_AT_MOST_S = 2.0
+
+
+class DeviceGone(RuntimeError):
+    """The device no longer asks for sound. PortAudio may hang at the end of the process: leave by `os._exit`."""
 
 
 class Stream(Protocol):
@@ -56,6 +61,12 @@ class CardStream:
         self._stream.start()
 
     def close(self) -> None:
+        """PortAudio waits for ever for a server that is gone: then this gives up."""
+        thread = threading.Thread(target=self._close, daemon=True, name="close")
+        thread.start()
+        thread.join(CLOSE_AT_MOST_S)
+
+    def _close(self) -> None:
         self._stream.stop()
         self._stream.close()
 
