@@ -44,6 +44,7 @@ class TrainingModule(pl.LightningModule):
         self.objectives = Objectives(config.objective, config.model.sample_rate)
         self.step = 0  # Lightning's global_step counts optimisers and forgets on resume
         self.share = 0.0
+        self.elapsed_s = 0.0  # of the budget, at the last step
         self.audio_s = 0.0
         self.skipped = 0
         self.skipped_in_a_row = 0
@@ -124,6 +125,7 @@ class TrainingModule(pl.LightningModule):
 
     def _agree(self) -> None:
         """The first process' clock and wish to stop count for all."""
+        self.elapsed_s = self.budget.elapsed_s
         mine = (self.budget.share(self.step), float(self.stop_asked))
         self.share, stop = first_decides(mine, self.device)
         self.stopping = bool(stop) and self.share < 1.0

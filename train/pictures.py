@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,43 +18,62 @@ from .module import TrainingModule
 from .run_folder import RunFolder
 
 MOMENTS = 4
-"""Reconstructions are kept at every quarter of the budget, the end included."""
+"""Reconstructions are kept at the start and at every quarter of the budget, the end included."""
+SMALLEST_SHARE = 0.01
+"""Share of the time that drawing may take; what it does not allow is drawn at the end."""
 
 
 class Pictures(pl.Callback):
-    """At each quarter: sound pairs and their spectrograms as NN-percent-K.wav/.png, losses.png, beta_vs_kl.png."""
+    """At each quarter a sound, NNN-percent-K.wav; in time its spectrogram beside the original's, and the curves."""
 
     def __init__(self, folder: RunFolder, examples: Sequence[np.ndarray]) -> None:
         self.folder, self.examples = folder, examples
-        self.drawn = -1
+        self.quarter = -1
+        self.undrawn: list[tuple[np.ndarray, np.ndarray, Path, str]] = []
+        self.cost_s = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """What a resumed run has kept already it does not keep again."""
+        if module.step:
+            self.quarter = int(module.share * MOMENTS)
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         """Quarters are looked for at validations; the first one shows the start."""
-        quarter = int(module.share * MOMENTS)
-        if trainer.is_global_zero and not trainer.sanity_checking and quarter > self.drawn:
-            self.drawn = quarter
+        if not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        if int(module.share * MOMENTS) > self.quarter:
+            self.quarter = int(module.share * MOMENTS)
+            self.keep_sounds(module)
+        if self.cost_s < SMALLEST_SHARE * module.budget.elapsed_s and module.share < 1.0:
             self.draw(module)
 
-    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """What a resumed run has drawn already it does not draw again."""
-        if module.step:
-            self.drawn = int(module.share * MOMENTS)
+    def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if trainer.is_global_zero:
+            self.draw(module)
 
-    def draw(self, module: TrainingModule) -> None:
+    def keep_sounds(self, module: TrainingModule) -> None:
         rate = module.config.model.sample_rate
         self.folder.validation.mkdir(exist_ok=True)
         for number, sound in enumerate(self.examples, 1):
-            made = reconstruct(module, sound)
-            stem = self.folder.validation / f"{round(100 * module.share):03d}-percent-{number}"
             original = self.folder.validation / f"original-{number}.wav"
             if not original.exists():
                 audio.write(original, sound, rate)
-            audio.write(stem.with_suffix(".wav"), made, rate)
-            title = f"{stem.name}, step {module.step}"
-            plots.spectrogram_pair(sound, made, rate, stem.with_suffix(".png"), title)
-        plots.losses(self.folder.metrics, self.folder.losses_picture)
-        if "kl" in module.terms:
-            plots.beta_vs_kl(self.folder.metrics, self.folder.kl_picture)
+            made = reconstruct(module, sound)
+            path = self.folder.validation / f"{round(100 * module.share):03d}-percent-{number}.wav"
+            audio.write(path, made, rate)
+            self.undrawn.append((sound, made, path.with_suffix(".png"), f"{path.stem}, step {module.step}"))
+
+    def draw(self, module: TrainingModule) -> None:
+        """The pictures that are due; counts what they cost."""
+        began = time.monotonic()
+        for sound, made, path, title in self.undrawn:
+            plots.spectrogram_pair(sound, made, module.config.model.sample_rate, path, title)
+        self.undrawn = []
+        if self.folder.metrics.is_file():
+            plots.losses(self.folder.metrics, self.folder.losses_picture)
+            if module.config.model.bottleneck == "vae":
+                plots.beta_vs_kl(self.folder.metrics, self.folder.kl_picture)
+        self.cost_s += time.monotonic() - began
 
 
 @torch.inference_mode()

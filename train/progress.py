@@ -28,6 +28,12 @@ def describe(module: TrainingModule, pace: float) -> str:
     return "  ".join([*terms, f"{pace:.1f} audio-s/s", *skipped])
 
 
+def describe_validation(module: TrainingModule) -> str:
+    """'mr_stft 1.602  log_mel 0.172  kl 14.1', of the last validation."""
+    values = {name: module.validation.get(f"val_{name}") for name in SHOWN}
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items() if value is not None)
+
+
 class Progress(pl.Callback):
     """Shares of the budget, minutes left, the raw loss terms, audio-seconds trained per wall second."""
 
@@ -86,9 +92,7 @@ class Progress(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         if not trainer.is_global_zero or not module.validation:
             return
-        values = {k: v for k, v in module.validation.items() if k.removeprefix("val_") in SHOWN}
-        line = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        line = f"held out, step {module.step}: {line}"
+        line = f"held out, step {module.step}: {describe_validation(module)}"
         if self.bar is None:
             say(line)
         else:

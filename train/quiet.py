@@ -28,7 +28,10 @@ def hush() -> None:
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Cores this process may use: OMP_NUM_THREADS where it is set, else those the system gives it."""
+    wished = os.environ.get("OMP_NUM_THREADS", "")
+    if wished.isdigit() and int(wished) > 0:
+        return int(wished)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

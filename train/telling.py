@@ -10,7 +10,7 @@ from .budget import show_time
 from .material import Material
 from .module import TrainingModule
 from .plan import Plan
-from .progress import SHOWN, say
+from .progress import describe_validation, say
 
 
 def greeting(
@@ -38,20 +38,14 @@ def greeting(
 def farewell(plan: Plan, material: Material, module: TrainingModule) -> None:
     """The figures, where things lie, what to type next."""
     folder, path = plan.folder, plan.folder.path
-    elapsed = module.budget.elapsed_s
-    values = "  ".join(
-        f"{name} {module.validation[f'val_{name}']:.4g}"
-        for name in SHOWN
-        if f"val_{name}" in module.validation
-    )
+    elapsed = module.elapsed_s
     say("")
     say(
         f"trained {module.step} steps, {format_seconds(module.audio_s)} of audio in {show_time(elapsed)}: "
         f"{module.audio_s / max(1e-9, elapsed):.1f} audio-seconds a second"
         + (f"; {module.skipped} steps skipped (not finite)" if module.skipped else "")
     )
-    if values:
-        say(f"held out: {values}")
+    say(f"held out  {describe_validation(module)}")
     say(f"weights   {folder.best}  (last.ckpt beside it)")
     say(f"listen    {folder.validation}")
     say(f"curves    {folder.losses_picture}, {folder.metrics}, tensorboard --logdir {folder.tensorboard}")
