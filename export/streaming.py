@@ -9,7 +9,7 @@ from .layers import StreamingSequence, activation, twin_of
 
 
 class StreamingEncoder(nn.Module):
-    """Twin of Encoder: (B, 1, T) -> (B, T / hop_length, out_channels), T a multiple of hop_length."""
+    """Twin of Encoder: folded samples -> latent frames, both as rows (T * B, C), a whole number of hops."""
 
     def __init__(self, offline: Encoder) -> None:
         super().__init__()
@@ -21,25 +21,23 @@ class StreamingEncoder(nn.Module):
         refuse_unknown_parts(self, offline)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.inlet(x.reshape(x.size(0), x.size(2) // self.fold, self.fold))
-        h = self.stages(h)
+        h = self.stages(self.inlet(x))
         return self.outlet(activation(self.core(h)))
 
-    def start(self, batch: int) -> None:
-        self.inlet.start(batch)
-        self.stages.start(batch)
-        self.core.start(batch)
-        self.outlet.start(batch)
+    def start(self, voices: int) -> None:
+        self.inlet.start(voices)
+        self.stages.start(voices)
+        self.core.start(voices)
+        self.outlet.start(voices)
 
     def earliest(self, frame: int) -> int:
         """First sample that latent frame `frame` depends on."""
         frame = self.core.earliest(self.outlet.earliest(frame))
-        frame = self.stages.earliest(frame)
-        return self.inlet.earliest(frame) * self.fold
+        return self.inlet.earliest(self.stages.earliest(frame)) * self.fold
 
 
 class StreamingDecoder(nn.Module):
-    """Twin of Decoder: (B, F, latent_dim) -> (B, 1, F * hop_length)."""
+    """Twin of Decoder: latent frames -> folded samples, both as rows (T * B, C)."""
 
     def __init__(self, offline: Decoder) -> None:
         super().__init__()
@@ -51,26 +49,26 @@ class StreamingDecoder(nn.Module):
         refuse_unknown_parts(self, offline)
 
     def forward(self, z: Tensor) -> Tensor:
-        h = self.core(self.inlet(z))
-        h = self.stages(h)
+        h = self.stages(self.core(self.inlet(z)))
         if self.noise is not None:
             h = h + self.noise(h)
-        wave, gate = self.outlet(activation(h)).chunk(2, dim=2)  # each (B, T / fold, fold)
-        return (torch.tanh(wave) * torch.sigmoid(gate)).reshape(z.size(0), 1, -1)
+        wave, gate = self.outlet(activation(h)).chunk(2, dim=1)  # each (T / fold * B, fold)
+        return torch.tanh(wave) * torch.sigmoid(gate)
 
-    def start(self, batch: int) -> None:
-        self.inlet.start(batch)
-        self.core.start(batch)
-        self.stages.start(batch)
+    def start(self, voices: int) -> None:
+        self.inlet.start(voices)
+        self.core.start(voices)
+        self.stages.start(voices)
         if self.noise is not None:
-            self.noise.start(batch)
-        self.outlet.start(batch)
+            self.noise.start(voices)
+        self.outlet.start(voices)
 
     def earliest(self, frame: int) -> int:
         """First latent frame that outer frame `frame` (of `fold` samples) depends on."""
         frame = self.outlet.earliest(frame)
-        frame = self.stages.earliest(frame)
-        return self.inlet.earliest(self.core.earliest(frame))
+        if self.noise is not None:
+            frame = min(frame, self.noise.earliest(frame))
+        return self.inlet.earliest(self.core.earliest(self.stages.earliest(frame)))
 
 
 def refuse_unknown_parts(twin: nn.Module, offline: nn.Module) -> None:

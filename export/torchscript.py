@@ -18,7 +18,7 @@ from wavevae.controls import GAIN, TEMPERATURE
 from wavevae.nn.model import Autoencoder
 
 from .axes import AxisMap
-from .layers import StreamingLinear
+from .layers import StreamingConv, StreamingLinear, constant, constant_matrix, from_rows, to_rows
 from .streaming import StreamingDecoder, StreamingEncoder
 
 INT, FLOAT = 1, 2
@@ -47,6 +47,7 @@ class Instrument(nn.Module):
         config = model.config
         self.hop_length = config.hop_length
         self.latent_dim = axes.kept
+        self.fold = config.fold
         self.encoder = StreamingEncoder(model.encoder)
         self.decoder = StreamingDecoder(model.decoder)
         read_axes(self.encoder, axes)
@@ -92,7 +93,7 @@ class Instrument(nn.Module):
         x = conform(x, 1, self.hop_length, self.audio_limit)
         if x.numel() == 0:
             return x.new_zeros([x.size(0), self.latent_dim, 0])
-        return self._listen(x).transpose(1, 2).contiguous()
+        return from_rows(self._listen(x), x.size(0)).transpose(1, 2).contiguous()
 
     @torch.jit.export
     def decode(self, z: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class Instrument(nn.Module):
         z = conform(z, self.latent_dim, 1, self.latent_limit)
         if z.numel() == 0:
             return z.new_zeros([z.size(0), 1, 0])
-        return self._speak(z.transpose(1, 2))
+        return self._speak(to_rows(z.transpose(1, 2)), z.size(0))
 
     def forward(self, x: Tensor) -> Tensor:
         """Audio (B, 1, T) -> its resynthesis (B, 1, T)."""
@@ -108,7 +109,7 @@ class Instrument(nn.Module):
         x = conform(x, 1, self.hop_length, self.audio_limit)
         if x.numel() == 0:
             return x
-        return self._speak(self._listen(x))[:, :, :samples]
+        return self._speak(self._listen(x), x.size(0))[:, :, :samples]
 
     @torch.jit.export
     def reset(self) -> None:
@@ -117,20 +118,21 @@ class Instrument(nn.Module):
         self.decoder.start(self.decoder_voices)
 
     def _listen(self, x: Tensor) -> Tensor:
-        """(B, 1, T) -> (B, F, latent_dim)."""
-        if x.size(0) != self.encoder_voices:
-            self.encoder_voices = x.size(0)
-            self.encoder.start(x.size(0))
-        return self.encoder(x)
+        """Audio (B, 1, T) -> axes as rows (F * B, latent_dim)."""
+        voices = x.size(0)
+        if voices != self.encoder_voices:
+            self.encoder_voices = voices
+            self.encoder.start(voices)
+        return self.encoder(to_rows(x.reshape(voices, -1, self.fold)))
 
-    def _speak(self, z: Tensor) -> Tensor:
-        """(B, F, latent_dim) -> (B, 1, T)."""
-        if z.size(0) != self.decoder_voices:
-            self.decoder_voices = z.size(0)
-            self.decoder.start(z.size(0))
+    def _speak(self, z: Tensor, voices: int) -> Tensor:
+        """Axes as rows (F * B, latent_dim) -> audio (B, 1, T)."""
+        if voices != self.decoder_voices:
+            self.decoder_voices = voices
+            self.decoder.start(voices)
         if self.temperature > 0.0:
             z = z + self.temperature * torch.randn_like(z)
-        y = self.decoder(self.from_axes(z))
+        y = from_rows(self.decoder(self.from_axes(z)), voices).reshape(voices, 1, -1)
         if self.amplitude != 1.0:
             y = y * self.amplitude
         return y
@@ -174,12 +176,10 @@ def read_axes(encoder: StreamingEncoder, axes: AxisMap) -> None:
     """Let the encoder's last layer give axes: the mean's rows times the axes' matrix; the variance is dropped."""
     dim = axes.to_matrix.shape[1]
     outlet = encoder.outlet
-    assert isinstance(outlet.weight, Tensor)
-    assert isinstance(outlet.bias, Tensor)
-    weight = axes.to_matrix @ outlet.weight[:dim].double()
-    bias = axes.to_matrix @ outlet.bias[:dim].double() + axes.to_offset
-    outlet.weight = nn.Parameter(weight.float(), requires_grad=False)
-    outlet.bias = nn.Parameter(bias.float(), requires_grad=False)
+    assert isinstance(outlet, (StreamingLinear, StreamingConv))
+    weight, bias = outlet.weight.t()[:dim].double(), outlet.bias[:dim].double()
+    outlet.weight = constant_matrix(axes.to_matrix @ weight)
+    outlet.bias = constant(axes.to_matrix @ bias + axes.to_offset)
 
 
 def script(instrument: Instrument) -> torch.jit.ScriptModule:
