@@ -36,7 +36,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="only what the run held out (of its own data when DATA is left out)",
     )
     which.add_argument("--split", choices=("train", "valid", "test"), help="one split of an NSynth set")
-    parser.add_argument("--checkpoint", default="best", metavar="best|last", help="of a run (default: best)")
+    parser.add_argument(
+        "--checkpoint", default="best", metavar="best|last|PATH", help="of a run (default: best)"
+    )
     parser.add_argument(
         "--max-seconds", type=float, metavar="S", help="judge about so much sound, drawn at random"
     )

@@ -95,6 +95,8 @@ def _is_ours(report: Path) -> bool:
 def write(folder: Path, report: Mapping[str, Any], verdict: Verdict) -> None:
     """Everything to a hidden folder first, then into place, report.json last; an older report is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".report.*.part"):  # by an evaluation that was killed
+        shutil.rmtree(left, ignore_errors=True)
     part = Path(tempfile.mkdtemp(dir=folder, prefix=".report.", suffix=".part"))
     try:
         _write_chunks(part / "chunks.csv", verdict.measure)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -16,7 +19,7 @@ import soxr
 from wavevae.errors import UserError
 from wavevae.synthesis import instruments
 from wavevae.synthesis.score import Piece, phrase, single
-from wavevae.synthesis.shaping import convolve, room
+from wavevae.synthesis.shaping import convolve, low_pass, room
 from wavevae.synthesis.waveguide import RATE
 
 FAMILIES: dict[str, tuple[Callable[..., np.ndarray], int]] = {
@@ -26,31 +29,36 @@ FAMILIES: dict[str, tuple[Callable[..., np.ndarray], int]] = {
     "struck": (instruments.struck, 62),
 }
 """Class label -> how a note sounds and the MIDI pitch of its tonic (D2, D3, D3, D4)."""
-VERSION = 1
-MARK = ".wavevae-demo-corpus.json"
+VERSION = 2
+AIR_DB = -68.0
+"""Of the noise that, softened, stands for room and microphone, dBFS: no recording ends in digital zeros."""
 TAIL_S = 0.45
+SHORTEST_S = 0.25
+"""A bow or a breath needs so long to speak."""
 PEAK = 0.85
 LOUD_DB = -13.0
 """RMS of the loudest moment of a note played as hard as can be, dBFS."""
 
 Progress = Callable[[int, int], None]
+Recipe = dict[str, Any]
 
 
 def perform(piece: Piece, family: str, seed: int) -> np.ndarray:
-    """One piece as float64 samples at RATE, room included, peak at most PEAK."""
+    """One piece as float64 samples at RATE, room and air included, peak at most PEAK."""
     play = FAMILIES[family][0]
     rng = np.random.default_rng([seed, 1, *piece.name.encode()])
     end = max(note.start_s + note.seconds for note in piece.notes) + TAIL_S
     dry = np.zeros(int(end * RATE))
     for note in piece.notes:
-        sound = levelled(play(note.hz, note.seconds, note.velocity, rng), note.velocity)
+        sound = levelled(play(note.hz, max(note.seconds, SHORTEST_S), note.velocity, rng), note.velocity)
         start = int(note.start_s * RATE)
         stop = min(start + len(sound), len(dry))
         dry[start:stop] += sound[: stop - start]
     wet = convolve(dry, room(np.random.default_rng([seed, 2])))[: len(dry)]
     fade = int(0.25 * RATE)
     wet[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
-    return wet * min(1.0, PEAK / np.abs(wet).max())
+    air = low_pass(rng.standard_normal(len(wet)), 3000) * 10 ** (AIR_DB / 20)
+    return (wet + air) * min(1.0, PEAK / np.abs(wet + air).max())
 
 
 def levelled(sound: np.ndarray, velocity: float) -> np.ndarray:
@@ -78,6 +86,11 @@ def programme(family: str, seconds: float, seed: int) -> Iterator[tuple[Piece, n
         yield piece, sound
 
 
+def mark(folder: Path) -> Path:
+    """The note beside a corpus that says by which recipe it was made; in the folder it would be one more file."""
+    return folder.with_name(f".{folder.name}.wavevae-corpus.json")
+
+
 def write_corpus(
     folder: Path,
     sample_rate: int = 22050,
@@ -91,21 +104,21 @@ def write_corpus(
     named by pitch and dynamic. The same seed gives the same bytes. `progress(files_done, seconds_done)`.
     Raises: UserError when `folder` holds something else.
     """
-    folder = Path(folder)
-    recipe = {"version": VERSION, "sample_rate": sample_rate, "seconds": float(seconds), "seed": seed}
+    folder = Path(os.path.abspath(folder))
+    recipe: Recipe = {"version": VERSION, "sample_rate": sample_rate, "seconds": float(seconds), "seed": seed}
     if _is_whole(folder, recipe):
         return folder
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a new folder for the demo corpus")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
+    if folder.is_dir() and any(folder.iterdir()) and not mark(folder).is_file():
         raise UserError(f"{folder} holds other files; name a new folder for the demo corpus")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
     try:
         part.chmod(0o755)
         files = _write_families(part, sample_rate, seconds, seed, progress)
-        (part / MARK).write_text(json.dumps({**recipe, "files": files}, indent=1))
-        _put_in_place(part, folder, recipe)
+        _put_in_place(part, folder, {**recipe, "files": files})
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
@@ -131,10 +144,18 @@ def _write_families(
     return files
 
 
-def _is_whole(folder: Path, recipe: dict[str, float]) -> bool:
+def _sweep(folder: Path) -> None:
+    """Remove what writers that were killed have left: parts that nobody has touched for ten minutes."""
+    for left in folder.parent.glob(f".{folder.name}.*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > 600:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_whole(folder: Path, recipe: Recipe) -> bool:
     """Whether the corpus of this recipe stands there with every file at its size."""
     try:
-        found = json.loads((folder / MARK).read_text())
+        found = json.loads(mark(folder).read_text())
         return {k: found[k] for k in recipe} == recipe and all(
             (folder / name).stat().st_size == size for name, size in found["files"].items()
         )
@@ -142,8 +163,12 @@ def _is_whole(folder: Path, recipe: dict[str, float]) -> bool:
         return False
 
 
-def _put_in_place(part: Path, folder: Path, recipe: dict[str, float]) -> None:
-    """Rename the finished corpus to its name; an older one of ours steps aside, an equal one from a race stays."""
+def _put_in_place(part: Path, folder: Path, recipe: Recipe) -> None:
+    """Note the recipe, then rename the finished corpus to its name; an older one of ours steps aside, an equal one
+    from a race stays."""
+    note = part.with_suffix(".json")
+    note.write_text(json.dumps(recipe, indent=1))
+    os.replace(note, mark(folder))
     try:
         os.replace(part, folder)
     except OSError:

@@ -58,11 +58,11 @@ def reed(hz: float, seconds: float, velocity: float, rng: np.random.Generator) -
     breath = _breath(samples, seconds, velocity, rng)
     delay = RATE / (2 * hz * vibrato(samples, 4, rng.uniform(4.6, 5.4), 0.5, rng))
     pad = int(delay.max()) + 16
-    loss = np.hanning(15)[
-        1:-1
-    ]  # highs leave through the tone holes; were they to come back, it would overblow
+    loss = np.hanning(15)[1:-1]  # highs leave by the tone holes; were they to come back, it would overblow
     trip = Trip.make(delay, 0.95 * loss / loss.sum(), pad)
-    bore, mouth = np.zeros(pad + samples), np.zeros(samples)
+    bore = np.zeros(pad + samples)
+    round_trip = int(delay[0])  # what still rings from before helps the tone to speak
+    bore[pad - round_trip : pad] = 0.1 * np.sin(np.pi * np.arange(round_trip) / round_trip)
     for start in range(0, samples, trip.block):
         stop = min(start + trip.block, samples)
         pressure = breath[start:stop]
@@ -70,8 +70,7 @@ def reed(hz: float, seconds: float, velocity: float, rng: np.random.Generator) -
         difference = back - pressure
         flow = difference * np.clip(0.7 - 0.3 * difference, -1.0, 1.0)
         bore[pad + start : pad + stop] = pressure + flow
-        mouth[start:stop] = back
-    return low_pass(without_dc(bore[pad:], 60.0), 2200 + 3000 * velocity)
+    return low_pass(without_dc(bore[pad:], 60.0), 3500 + 4000 * velocity)
 
 
 def _breath(samples: int, seconds: float, velocity: float, rng: np.random.Generator) -> np.ndarray:
@@ -82,7 +81,7 @@ def _breath(samples: int, seconds: float, velocity: float, rng: np.random.Genera
     shape = envelope(samples, [*points, (seconds + 0.04, 0.0)], 0.02)
     hiss = low_pass(rng.standard_normal(samples), 4500)
     swell = 0.012 * np.sin(2 * np.pi * rng.uniform(4.5, 5.3) * np.arange(samples) / RATE)
-    return shape * (1 + 0.035 * hiss + swell)
+    return shape * (1 + 0.025 * hiss + swell)
 
 
 def bowed(hz: float, seconds: float, velocity: float, rng: np.random.Generator) -> np.ndarray:
@@ -105,7 +104,7 @@ def bowed(hz: float, seconds: float, velocity: float, rng: np.random.Generator) 
         grip = slip * np.minimum((np.abs(slip) + 0.75) ** -4.0, 0.98)
         to_nut[pad + start : pad + stop] = from_bridge + grip
         to_bridge[pad + start : pad + stop] = from_nut + grip
-    tone = without_dc(convolve(low_pass(to_bridge[pad:], 2000 + 3000 * velocity), CELLO)[:samples], 35.0)
+    tone = without_dc(convolve(low_pass(to_bridge[pad:], 3500 + 4000 * velocity), CELLO)[:samples], 35.0)
     return tone * envelope(samples, [(0, 1), (seconds + 0.3, 1), (seconds + 0.48, 0)], 0.02)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from wavevae.synthesis.waveguide import RATE
@@ -33,8 +35,10 @@ def low_pass(signal: np.ndarray, cutoff_hz: float, poles: int = 1) -> np.ndarray
 
 
 def envelope(samples: int, points: list[tuple[float, float]], glide_s: float = 0.008) -> np.ndarray:
-    """Straight lines through (seconds, value), corners rounded over `glide_s`: (samples,)."""
+    """Straight lines through (seconds, value), corners rounded over `glide_s`: (samples,). Times must rise."""
     times, values = zip(*points, strict=True)
+    if any(b <= a for a, b in pairwise(times)):
+        raise ValueError(f"times {times} do not rise")
     line = np.interp(np.arange(samples) / RATE, times, values, left=values[0], right=values[-1])
     window = np.hanning(max(3, int(glide_s * RATE)))
     padded = np.concatenate([np.full(len(window) - 1, line[0]), line])

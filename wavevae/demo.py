@@ -1,0 +1,272 @@
+"""`wavevae demo`: the whole path on a small corpus of its own, by the very commands a user would type."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wavevae.cli import Parser
+from wavevae.errors import UserError
+
+EXAMPLE = """\
+  wavevae demo                       about 5 minutes on two cores; leaves demo/
+  wavevae demo --max-time 20m --out demo-longer
+  wavevae demo --fresh               start anew, removing what an earlier demo made there"""
+
+SAMPLE_RATE = 22050
+DIARY = ".wavevae-demo.json"
+MADE = (
+    *(
+        ".corpus.wavevae-corpus.json",
+        "corpus",
+        "run",
+        "demo.ts",
+        "resynthesis.wav",
+        "interpolation.wav",
+        "sample.wav",
+    ),
+    *("report.json", "chunks.csv", "overview.png", "pairs", "spectrograms", DIARY),
+)
+"""Everything a demo makes in its folder; --fresh removes these and nothing else."""
+
+
+class Stopped(Exception):
+    """A command of the demo ended with a status that is not 0; it has said why."""
+
+    def __init__(self, status: int, command: str) -> None:
+        super().__init__(command)
+        self.status = status
+
+
+def say(text: str = "") -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def wavevae_command() -> list[str]:
+    """The `wavevae` of this Python: the script beside it, or its entry point."""
+    script = Path(sys.executable).parent / ("wavevae.exe" if os.name == "nt" else "wavevae")
+    if script.is_file():
+        return [str(script)]
+    return [sys.executable, "-c", "import sys; from wavevae.cli import main; sys.exit(main())"]
+
+
+def run(*arguments: str | Path) -> None:
+    """Show a `wavevae` command and run it. Ctrl-C is the command's to handle: it is waited for.
+
+    Raises: Stopped where it fails; KeyboardInterrupt where it was interrupted.
+    """
+    words = [str(argument) for argument in arguments]
+    say(f"\n$ {shlex.join(['wavevae', *words])}")
+    process = subprocess.Popen([*wavevae_command(), *words], stdout=sys.stderr)
+    interrupted = False
+    while True:
+        try:
+            status = process.wait()
+            break
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted or status in (130, -2):
+        raise KeyboardInterrupt
+    if status != 0:
+        raise Stopped(status, f"wavevae {words[0]}")
+
+
+@dataclass
+class Diary:
+    """What an earlier demo has done in this folder, and with which budget."""
+
+    path: Path
+    max_time: str
+    done: list[str]
+
+    @classmethod
+    def open(cls, out: Path, max_time: str) -> Diary:
+        """Raises: UserError where the folder is someone else's, or its demo was of another length."""
+        path = out / DIARY
+        if out.exists() and not out.is_dir():
+            raise UserError(f"--out {out} is a file; name a folder")
+        if not path.is_file():
+            there = [name for name in MADE if (out / name).exists()]
+            if there:
+                raise UserError(f"--out {out} holds '{there[0]}' that no demo made; name another folder")
+            return cls(path, max_time, [])
+        try:
+            found = json.loads(path.read_text())
+            diary = cls(path, str(found["max_time"]), [str(step) for step in found["done"]])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{path} is damaged; start anew with --fresh") from None
+        if diary.max_time != max_time:
+            was = f"{out} is a demo of --max-time {diary.max_time}"
+            raise UserError(f"{was}; add --fresh to start anew with {max_time}, or name another --out")
+        return diary
+
+    def write(self) -> None:
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps({"max_time": self.max_time, "done": self.done}))
+        os.replace(part, self.path)
+
+    def step(self, name: str, work: Callable[[], None]) -> None:
+        """Do it unless it is done; what comes after a step that is done anew is done anew."""
+        if name in self.done:
+            say(f"{name}: done already")
+            return
+        work()
+        self.done.append(name)
+        self.write()
+
+
+def sweep(out: Path) -> None:
+    """Remove what an earlier demo made, the diary last. Raises: UserError where none was made."""
+    if out.exists() and any(out.iterdir()) and not (out / DIARY).is_file():
+        raise UserError(f"--fresh: no demo was made in {out}; name another --out")
+    for name in MADE:
+        path = out / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def make_corpus(out: Path) -> None:
+    """OUT/corpus/FAMILY/*.flac"""
+    from wavevae.synthesis import write_corpus
+
+    say("making a corpus: four instruments from small physical models, about 3 minutes of notes and phrases")
+    live = sys.stderr.isatty()
+
+    def progress(files: int, seconds: int) -> None:
+        if live:
+            print(f"\r{files} files, {seconds} s", end="", file=sys.stderr, flush=True)
+
+    write_corpus(out / "corpus", SAMPLE_RATE, progress=progress)
+    if live:
+        say()
+
+
+def train(out: Path, max_time: str) -> None:
+    """OUT/run, resumed where an earlier demo broke off."""
+    if is_trained(out / "run"):
+        return
+    if (out / "run" / "config.yaml").is_file():
+        run("train", "--resume", "--out", out / "run")
+        return
+    preset = ("--sr", str(SAMPLE_RATE), "--preset", "light", "--max-time", max_time)
+    run("train", out / "corpus", *preset, "--out", out / "run")
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether the run used its whole budget, by the last row of its metrics.csv."""
+    try:
+        with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
+            shares = [row["share"] for row in csv.DictReader(file)]
+        return float(shares[-1]) >= 1.0 and (folder / "checkpoints" / "last.ckpt").is_file()
+    except (OSError, KeyError, IndexError, TypeError, ValueError):
+        return False
+
+
+def held_out(out: Path) -> list[Path]:
+    """The files that the run was not trained on, from its data_report.csv; all files where it names none."""
+    with open(out / "run" / "data_report.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = [
+        row["path"] for row in rows if row["status"] == "used" and row["reason"].startswith("validation")
+    ]
+    return [Path(name) for name in names or [row["path"] for row in rows if row["status"] == "used"]]
+
+
+def longest(paths: Sequence[Path]) -> Path:
+    """The longest sound: a phrase where there is one."""
+    from wavevae.audio import probe
+
+    return max(paths, key=lambda path: (probe(path).frames, str(path)))
+
+
+def two_families(out: Path) -> tuple[Path, Path]:
+    """The longest bowed sound and the longest struck one."""
+    first, second = (sorted((out / "corpus" / family).glob("*.flac")) for family in ("bowed", "struck"))
+    return longest(first), longest(second)
+
+
+def describe(out: Path, original: Path, seconds: float) -> str:
+    """What there is to hear, see and do."""
+    first, second = two_families(out)
+    report = json.loads((out / "report.json").read_text())
+    return f"""
+done in {seconds / 60:.1f} min; on sounds it had not heard: mr_stft {report["mr_stft"]:.2f}, \
+log_mel_l1 {report["log_mel_l1"]:.3f}
+
+listen to
+  {out}/resynthesis.wav      the model's version of a sound it was not trained on:
+    {original}
+  {out}/interpolation.wav    from {first.parent.name} to {second.parent.name}, through the latents
+  {out}/sample.wav           what the model says by itself
+  {out}/pairs/               references and reconstructions, side by side
+look at
+  {out}/overview.png         their spectrograms
+  {out}/run/losses.png       the training
+play it
+  wavevae serve {out}/demo.ts"""
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Raises: UserError."""
+    parser = Parser(
+        "demo", "Make a small corpus, learn it, export, render, evaluate: the whole path.", EXAMPLE
+    )
+    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="default: demo")
+    parser.add_argument("--max-time", default="4m", metavar="TIME", help="of training (default: 4m)")
+    parser.add_argument(
+        "--fresh", action="store_true", help="start anew; removes what an earlier demo made in DIR"
+    )
+    return parser.parse_args(argv)
+
+
+def walk(out: Path, diary: Diary) -> Path:
+    """Every step that is not done yet. Returns the sound that was resynthesised."""
+    diary.step("corpus", lambda: make_corpus(out))
+    diary.step("train", lambda: train(out, diary.max_time))
+    model = out / "demo.ts"
+    diary.step("export", lambda: run("export", out / "run", "-o", model))
+    original = longest(held_out(out))
+    diary.step(
+        "resynthesis", lambda: run("render", model, "--input", original, "-o", out / "resynthesis.wav")
+    )
+    pair = two_families(out)
+    diary.step(
+        "interpolation", lambda: run("render", model, "--interpolate", *pair, "-o", out / "interpolation.wav")
+    )
+    sample = ("--sample", "--seconds", "12", "--seed", "1")
+    diary.step("sample", lambda: run("render", model, *sample, "-o", out / "sample.wav"))
+    diary.step("evaluate", lambda: run("evaluate", out / "run", "--held-out", "-o", out))
+    return original
+
+
+def main(argv: list[str]) -> int:
+    """Exit status 0, or that of the command that failed. Raises: UserError; KeyboardInterrupt with advice."""
+    args = parse(argv)
+    started = time.monotonic()
+    if args.fresh:
+        sweep(args.out)
+    diary = Diary.open(args.out, args.max_time)
+    args.out.mkdir(parents=True, exist_ok=True)
+    diary.write()
+    again = shlex.join(["wavevae", "demo", "--out", str(args.out), "--max-time", args.max_time])
+    try:
+        original = walk(args.out, diary)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; go on with `{again}`") from None
+    except Stopped as failure:
+        say(f"the demo stopped at `{failure}`; when that is mended, go on with `{again}`")
+        return failure.status
+    say(describe(args.out, original, time.monotonic() - started))
+    return 0
