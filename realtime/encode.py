@@ -22,7 +22,8 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
 
     from .latent_files import LatentWriter
-    from .offline import Progress, encode_file, length_at, load_offline
+    from .offline import encode_file, length_at, load_offline
+    from .terminal import Progress
 
     bundle = load_offline(arguments.model)
     total = length_at(arguments.input, bundle.info.sample_rate)

@@ -1,9 +1,7 @@
-"""What `render` and `encode` share: the model, its input in blocks of whole hops, the progress line."""
+"""What `render` and `encode` share: the model, its input in blocks of whole hops."""
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,17 +12,13 @@ from wavevae.audio import printable, probe, stream_mono
 from wavevae.bundle import Bundle, read_bundle
 from wavevae.controls import ControlState
 from wavevae.errors import UserError
-from wavevae.units import format_seconds, resampled_length
+from wavevae.units import resampled_length
 
 from .sources import Frames, Heard
+from .terminal import say
 
 BLOCK_FRAMES = 64
 """Latent frames a call, always: the same cut gives the same bytes."""
-LINE_EVERY_S, TERMINAL_EVERY_S = 10.0, 0.2
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def load_offline(path: Path) -> Bundle:
@@ -65,38 +59,3 @@ def encode_file(bundle: Bundle, path: Path) -> Iterator[tuple[int, Frames]]:
     for samples, block in blocks_of(path, bundle.info.sample_rate, hop):
         source.hear(block)
         yield samples, source.frames(len(block) // hop, controls)
-
-
-class Progress:
-    """How far it is: a line that is overwritten on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, word: str, total_samples: int, sample_rate: int) -> None:
-        self._word, self._total, self._rate = word, max(total_samples, 1), sample_rate
-        self._done, self._start = 0, time.monotonic()
-        self._terminal = sys.stderr.isatty()
-        self._said = self._start
-
-    def add(self, samples: int) -> None:
-        """So many more samples are done."""
-        self._done += samples
-        now = time.monotonic()
-        if now - self._said < (TERMINAL_EVERY_S if self._terminal else LINE_EVERY_S):
-            return
-        self._said = now
-        share = 100 * self._done / self._total
-        text = (
-            f"{self._word} {format_seconds(self._done / self._rate)} of "
-            f"{format_seconds(self._total / self._rate)} ({share:.0f} %), {self.speed:.0f}x real time"
-        )
-        print(
-            f"\r{text:<70}" if self._terminal else text, end="" if self._terminal else "\n", file=sys.stderr
-        )
-
-    @property
-    def speed(self) -> float:
-        """Seconds of audio a second."""
-        return self._done / self._rate / max(time.monotonic() - self._start, 1e-9)
-
-    def end(self, text: str) -> None:
-        """The last word."""
-        say(("\r" + " " * 70 + "\r" if self._terminal else "") + text)

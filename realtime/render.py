@@ -124,8 +124,8 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
 
     from .engine import Engine
     from .latent_files import LatentWriter
-    from .offline import Progress
     from .sources import Recorded
+    from .terminal import Progress
 
     info = bundle.info
     take = choose_take(arguments, bundle)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from .processes import StopSignals, quiet
 from .session import LOOK_EVERY_S, Interrupted, Session, Summary
 from .shell import Callback, Watch
 from .streams import CardStream, ClockStream, DeviceGone, Stream, channels_of
+from .terminal import say
 from .timing import FADE_MS, Delay, count_delay
 
 DEVICE_GONE_S = 3.0
@@ -95,10 +95,6 @@ def _seconds(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is no time; use seconds above 0")
     return value
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _describe(

@@ -78,15 +78,15 @@ class Live:
         return self.query(name)
 
     def level_below(self, level_db: float) -> bool:
-        """Whether the level falls below within a second."""
-        return self._within_a_second(lambda: self.query("level")[0] < level_db)
+        """Whether the level falls below within a few seconds."""
+        return self._soon(lambda: self.query("level")[0] < level_db)
 
     def level_above(self, level_db: float) -> bool:
-        return self._within_a_second(lambda: self.query("level")[0] > level_db)
+        return self._soon(lambda: self.query("level")[0] > level_db)
 
     @staticmethod
-    def _within_a_second(test) -> bool:  # type: ignore[no-untyped-def]
-        deadline = time.monotonic() + 1.0
+    def _soon(test) -> bool:  # type: ignore[no-untyped-def]
+        deadline = time.monotonic() + 5.0
         while time.monotonic() < deadline:
             if test():
                 return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -14,7 +15,8 @@ import pytest
 from live import Live, gone, live
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
 from wavevae.realtime import serve
-from wavevae.realtime.player import Ready
+from wavevae.realtime.player import Player, Ready
+from wavevae.realtime.shared import LARGEST_LATENT_DIM, Shared
 from wavevae.realtime.timing import count_delay, largest_remainder
 
 from wavevae.errors import UserError
@@ -132,17 +134,22 @@ def test_it_ends_by_itself_and_terminated(model: Path) -> None:
     assert "block 64 " in player.said
 
 
-def test_wrong_models_are_told_of_by_the_engine(model: Path, tmp_path: Path) -> None:
+def test_a_model_of_another_rate_than_asked_for_is_refused(model: Path) -> None:
+    player = Live(model, "--sr", 44100, "--device", "none")
+    assert player.process.wait(60) == 2
+    player._reader.join(5)
+    assert "22050 Hz" in player.said
+    assert player.said.count("\n") == 1
+
+
+def test_what_the_engine_cannot_play_is_told_to_the_shell(tmp_path: Path) -> None:
     (tmp_path / "no.ts").write_text("no model")
-    for arguments, words in (
-        ([tmp_path / "no.ts"], "not a TorchScript"),
-        ([model, "--sr", 44100], "22050 Hz"),
-    ):
-        player = Live(*arguments, "--device", "none")
-        assert player.process.wait(60) == 2
-        player._reader.join(5)
-        assert words in player.said
-        assert player.said.count("\n") == 1
+    shared = Shared(multiprocessing.get_context("spawn"), 2, 512)
+    with pytest.raises(UserError, match="not a TorchScript"):
+        Player(str(tmp_path / "no.ts"), 0, shared)
+    write_toy(tmp_path / "wide.ts", latent_dim=LARGEST_LATENT_DIM + 1)
+    with pytest.raises(UserError, match="257 latents"):
+        Player(str(tmp_path / "wide.ts"), 0, shared)
 
 
 def refused(*arguments: object) -> str:

@@ -27,7 +27,8 @@ class ToyModel(nn.Module):
     def __init__(self, sample_rate: int = SAMPLE_RATE, hop: int = HOP, latents: int = LATENTS) -> None:
         super().__init__()
         self.hop, self.latents = hop, latents
-        ratios = torch.tensor([math.sqrt(p) for p in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)[:latents]])
+        primes = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
+        ratios = torch.tensor([math.sqrt(primes[i % len(primes)]) for i in range(latents)])
         self.register_buffer("steps", (2 * math.pi * 110 * ratios / sample_rate).double())
         generator = torch.Generator().manual_seed(1)
         self.register_buffer("measure", torch.randn(latents, 2 * hop, generator=generator) / hop**0.5)
