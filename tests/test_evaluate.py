@@ -24,7 +24,7 @@ from wavevae.evaluation import listen, plots, report
 from wavevae.evaluation.__main__ import main
 from wavevae.evaluation.judge import between, reblocked
 from wavevae.evaluation.selection import Source
-from wavevae.evaluation.subject import load_subject
+from wavevae.evaluation.subject import load_subject, memory_samples
 from wavevae.nn.model import Autoencoder
 
 RATE = 8000
@@ -113,6 +113,23 @@ def test_a_long_sound_in_segments_is_what_it_is_in_one_go(run: Path) -> None:
     assert torch.allclose(means, latents, atol=1e-5)
 
 
+def test_a_models_memory_is_measured() -> None:
+    """A sum over layers of (kernel - 1) x dilation x the samples a frame of that layer stands for."""
+    shape = ModelConfig(
+        RATE, fold=8, ratios=(4,), widths=(6, 8), dilations=(1, 3), latent_dim=3, noise_bands=0
+    )
+    torch.manual_seed(0)
+    autoencoder = Autoencoder(shape).eval()
+    for parameter in autoencoder.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    outer, inner = 8, 32  # samples a frame
+    stack = 2 * (1 + 3)
+    encoder = (2 + stack) * outer + 4 * outer + stack * inner
+    decoder = (2 + stack) * inner + inner + (stack + 2) * outer
+    found = memory_samples(autoencoder)
+    assert encoder + decoder - inner <= found <= encoder + decoder + 2 * inner
+
+
 @torch.inference_mode()
 def test_a_model_file_is_streamed_with_its_state_and_starts_anew_for_each_sound(model: Path) -> None:
     subject = load_subject(model)
@@ -188,13 +205,13 @@ def test_only_what_the_run_held_out(run: Path, sounds: Path, tmp_path: Path) -> 
     wanted = {Path(item.path).name for item in validation}
     assert len(wanted) == 2
     drawn, reported = tmp_path / "drawn", tmp_path / "reported"
-    assert main([str(run), str(sounds), "--held-out", "-o", str(drawn)]) == 0
+    assert main([str(run), str(sounds), "--held-out", "-o", str(drawn), "--pairs", "1"]) == 0
     with (run / "data_report.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["path", "status", "seconds", "reason"])
         for item in store.items:
             table.writerow([item.path, "used", 1.0, "validation" if Path(item.path).name in wanted else ""])
-    assert main([str(run / "checkpoints" / "best.ckpt"), "--held-out", "-o", str(reported)]) == 0
+    assert main([str(run / "checkpoints" / "best.ckpt"), "--held-out", "-o", str(reported), "--pairs", "0"]) == 0
     for out in (drawn, reported):
         rows = csv.DictReader((out / "chunks.csv").open())
         assert {Path(row["file"]).name for row in rows} == wanted
@@ -224,7 +241,7 @@ def test_a_second_report_replaces_the_first_and_nothing_else(
     model: Path, sounds: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "report"
-    assert main([str(model), str(sounds), "-o", str(out), "--pairs", "4"]) == 0
+    assert main([str(model), str(sounds), "-o", str(out), "--pairs", "2"]) == 0
     (out / "mine.txt").write_text("keep")
     assert main([str(model), str(sounds / "high"), "-o", str(out), "--pairs", "1"]) == 0
     assert len(list((out / "pairs").iterdir())) == 2

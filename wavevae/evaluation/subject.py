@@ -61,16 +61,16 @@ class Subject(Protocol):
 class Run:
     """A trained autoencoder from its checkpoint, averaged weights, posterior mean, nothing random.
 
-    A long sound is cut into segments that overlap by at least the receptive field, at whole turns of the decoder's
+    A long sound is cut into segments that overlap by more than the model remembers, at whole turns of the decoder's
     fixed noise, so that the segments are what the whole would be.
     """
 
-    def __init__(self, model: Autoencoder, facts: Facts, receptive_field: int) -> None:
+    def __init__(self, model: Autoencoder, facts: Facts) -> None:
         from wavevae.nn.noise import TABLE_FRAMES
 
         self.model, self.facts = model, facts
         turn = TABLE_FRAMES * model.config.fold  # samples
-        self.context = turn * -(-receptive_field // turn)
+        self.context = turn * -(-memory_samples(model) // turn)
         self.block_samples = turn * max(1, 600_000 // turn)
 
     @torch.inference_mode()
@@ -97,6 +97,21 @@ class Run:
         bottleneck = self.model.bottleneck
         log_variance = bottleneck.split(hidden)[1][0] if isinstance(bottleneck, Gaussian) else None
         return z[0], log_variance, self.model.decode(z, len(sound))[0, 0]
+
+
+@torch.inference_mode()
+def memory_samples(model: Autoencoder) -> int:
+    """How far back a model hears, measured: the last output sample that a change of the first hop moves at all."""
+    length = 1 << 16
+    while True:
+        sound = 0.1 * torch.randn(1, 1, length, generator=torch.Generator().manual_seed(0))
+        changed = sound.clone()
+        changed[..., : model.hop_length] *= -1
+        moved = (model(sound) != model(changed)).nonzero()
+        last = int(moved[:, -1].max()) + 1 if len(moved) else model.hop_length
+        if last <= length - model.hop_length or length >= 1 << 22:
+            return last
+        length *= 2
 
 
 class Model:
@@ -134,7 +149,7 @@ def load_run(path: Path, which: str) -> Run:
     facts = Facts(
         "run", path, shape.sample_rate, shape.hop_length, shape.latent_dim, shape.bottleneck, details
     )
-    return Run(model, facts, getattr(model, "receptive_field", 1))
+    return Run(model, facts)
 
 
 def load_file(path: Path) -> Model:
