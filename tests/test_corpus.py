@@ -230,13 +230,17 @@ def test_after_kill_9_in_decoding_it_goes_on(tmp_path: Path, build, decoded: lis
 
 
 def test_two_processes_at_once_agree(tmp_path: Path, build) -> None:
-    sounds(tmp_path / "in", 40)
-    both = [start_builder(tmp_path / "in", tmp_path / "cache") for _ in range(2)]
-    outputs = [process.communicate()[0] for process in both]
-    store = build(tmp_path / "in")
-    assert outputs == [f"{store.content_hash} 40\n"] * 2
+    """Two on the same folder take turns; one on an overlapping folder decodes beside them."""
+    sounds(tmp_path / "all/in", 40)
+    sounds(tmp_path / "all/more", 5, first=70)
+    folders = [tmp_path / "all/in", tmp_path / "all/in", tmp_path / "all"]
+    builders = [start_builder(folder, tmp_path / "cache") for folder in folders]
+    outputs = [process.communicate()[0] for process in builders]
+    store = build(tmp_path / "all")
+    small = build(tmp_path / "all/in")
+    assert outputs == [f"{small.content_hash} 40\n"] * 2 + [f"{store.content_hash} 45\n"]
     places = sorted((item.start, item.length) for item in store.items)
-    assert places == [(i * RATE, RATE) for i in range(40)]  # each content once, none over another
+    assert places == [(i * RATE, RATE) for i in range(45)]  # each content once, none over another
     for item in store.items:
         there, _ = soundfile.read(item.path, dtype="int16")
         np.testing.assert_array_equal(store.samples[item.start :][: item.length], there)

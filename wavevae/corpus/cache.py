@@ -3,6 +3,7 @@
     CACHE/index.sqlite                files: (path, size, mtime) -> content; decoded: content -> place or error
     CACHE/22050-keep.i16              samples of everything decoded at 22 050 Hz with loudness `keep`
     CACHE/parts/HOST-PID/...          files being decoded right now
+    CACHE/turns/...                   held by whoever decodes a set of files, so that no one else does the same
 
     arena   | file A | file C | file B |.......   <- appended at the end that the index knows of
                                        ^ index.end: what lies beyond was never finished and is written over
@@ -19,7 +20,8 @@ import os
 import platform
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -30,6 +32,7 @@ from wavevae.errors import UserError
 FORMAT_VERSION = 1
 SAMPLE_BYTES = 2
 LOCK_TIMEOUT_S = 600.0
+TURN_POLL_S = 0.1
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, key TEXT NOT NULL) WITHOUT ROWID;
@@ -98,6 +101,7 @@ class Cache:
             )
             self.index.executescript(SCHEMA)
             self._sweep()
+            (self.folder / "turns").mkdir(exist_ok=True)
         self._forget_lost()
 
     def __enter__(self) -> Cache:
@@ -138,6 +142,22 @@ class Cache:
             size = self.arena.stat().st_size // SAMPLE_BYTES if self.arena.exists() else 0
             drop = "DELETE FROM decoded WHERE arena = ? AND start + length > ?"
             self.index.execute(drop, (self.name, size))
+
+    @contextlib.contextmanager
+    def turn(self, keys: Iterable[str], waiting: Callable[[], None]) -> Iterator[None]:
+        """One process at a time for the same set of contents (the ranks of a training, a second start); the
+        others wait, calling `waiting` once. Ends with the process, however that ends.
+        """
+        job = hashlib.blake2b("\n".join([self.name, *sorted(keys)]).encode(), digest_size=1).hexdigest()
+        path = (
+            self.folder / "turns" / job
+        )  # one of 256 files that stay: removing one could split a turn in two
+        with _explained(self.folder), contextlib.closing(sqlite3.connect(path, timeout=0.0)) as lock:
+            if not _locked(lock):
+                waiting()
+                while not _locked(lock):
+                    time.sleep(TURN_POLL_S)
+            yield
 
     def known_keys(self, stats: Sequence[tuple[Path, int, int]]) -> list[str | None]:
         """Content keys of files (path, size, mtime_ns) that have not changed since they were hashed."""
@@ -190,6 +210,17 @@ class Cache:
     def samples(self) -> np.ndarray:
         """Everything decoded, int16 (N,), mapped: nothing is read before it is used."""
         return np.memmap(self.arena, np.int16, mode="r", shape=(self.arena.stat().st_size // SAMPLE_BYTES,))
+
+
+def _locked(lock: sqlite3.Connection) -> bool:
+    """Take it, or say that another process has it. Raises: sqlite3.Error for anything else."""
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise
+        return False
+    return True
 
 
 def _blob(path: Path) -> bytes:

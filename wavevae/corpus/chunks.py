@@ -11,12 +11,32 @@ short    |====|00000|                                    n < L: zeros at the end
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 
 import numpy as np
 
 from wavevae.corpus.store import Item, Store
 from wavevae.corpus.worker import to_float
+
+RELEASE_BYTES = 8 << 20
+
+
+class _Pages:
+    """Lets go of a memory map's pages now and then, so that what is resident does not grow with the corpus.
+
+    They stay in the system's cache; the next use finds them there.
+    """
+
+    def __init__(self, samples: np.ndarray) -> None:
+        self.map = samples.base if isinstance(samples.base, mmap.mmap) else None
+        self.read_bytes = 0
+
+    def count(self, read_bytes: int) -> None:
+        self.read_bytes += read_bytes
+        if self.map is not None and self.read_bytes > RELEASE_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+            self.map.madvise(mmap.MADV_DONTNEED)
+            self.read_bytes = 0
 
 
 class Chunks:
@@ -28,6 +48,7 @@ class Chunks:
     def __init__(self, store: Store, items: Sequence[Item], chunk_samples: int, overlap: float) -> None:
         self.samples, self.items = store.samples, list(items)
         self.chunk_samples = chunk_samples
+        self._pages = _Pages(store.samples)
         self.step = max(1, round(chunk_samples * (1 - overlap)))
         self.item_starts = np.array([item.start for item in self.items], np.int64)
         self.item_ends = self.item_starts + np.array([item.length for item in self.items], np.int64)
@@ -60,6 +81,7 @@ class Chunks:
         out = np.zeros(before + samples, np.float32)
         offset = before - (start - begin)
         out[offset : offset + end - begin] = to_float(self.samples[begin:end])
+        self._pages.count(2 * (end - begin))
         return out
 
     def read(self, index: int, jitter_samples: int = 0) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 Progress = Callable[[str, float, str], None]
-"""Called with what is being done, the share done (0..1; 1 ends it) and a few words."""
+"""Called with what is being done, the share done (0..1; 0 and 1 are always shown) and a few words."""
 
 BAR_CELLS = 24
 LINE_EVERY_S = 10.0
@@ -25,7 +25,7 @@ class ConsoleProgress:
     def __call__(self, what: str, share: float, text: str) -> None:
         terminal = self.stream.isatty()
         now = time.monotonic()
-        if share < 1 and now - self.last < (REDRAW_EVERY_S if terminal else LINE_EVERY_S):
+        if 0 < share < 1 and now - self.last < (REDRAW_EVERY_S if terminal else LINE_EVERY_S):
             return
         self.last = now
         if not terminal:

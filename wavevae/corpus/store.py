@@ -104,6 +104,16 @@ def _keys(cache: Cache, sources: Sequence[_Source], progress: Progress) -> dict[
     return keys
 
 
+def _missing(cache: Cache, sources: Sequence[_Source], keys: dict[Path, str | OSError]) -> dict[str, _Source]:
+    """The contents that have to be decoded, each from one file that holds it."""
+    missing: dict[str, _Source] = {}
+    for source in sources:
+        key = keys[source.found.path]
+        if isinstance(key, str) and key not in missing and cache.lookup(key) is None:
+            missing[key] = source
+    return missing
+
+
 class _Decoding:
     """Decodes what the cache lacks and hands it over to it about once a second."""
 
@@ -207,13 +217,10 @@ def build_store(
     progress = progress or ConsoleProgress()
     with Cache(Path(cache) if cache else default_cache(), sample_rate, loudness) as kept:
         keys = _keys(kept, sources, progress)
-        missing: dict[str, _Source] = {}
-        for source in sources:
-            key = keys[source.found.path]
-            if isinstance(key, str) and key not in missing and kept.lookup(key) is None:
-                missing[key] = source
         decoding = _Decoding(kept, sample_rate, loudness, progress)
-        decoding.run(missing)
+        if missing := _missing(kept, sources, keys):
+            with kept.turn(missing, lambda: progress("waiting", 0.0, "another process decodes these files")):
+                decoding.run(_missing(kept, sources, keys))
         entries = {k: kept.lookup(k) for k in keys.values() if isinstance(k, str)}
         table = _Table(sample_rate, keys, entries, reasons, decoding.errors)
         for entry in found:
