@@ -7,42 +7,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from tiny_run import TINY, workplace
 from wavevae.train.__main__ import main
 from wavevae.train.journal import MetricsFile, read_rows
 
-from wavevae import audio
 from wavevae.checkpoint import Checkpoint, read_checkpoint
-
-TINY = (
-    *("--sr", "8000", "--chunk", "0.25", "--batch-size", "2", "--latent-dim", "3", "--seed", "3"),
-    *("--set", "ratios=[4]", "--set", "widths=[4, 6]", "--set", "dilations=[1]", "--set", "noise_bands=2"),
-    *("--set", "n_ffts=[256]", "--set", "mel_windows=[256]", "--set", "validate_every=20"),
-)
-"""A model that trains thousands of steps a minute."""
-
-
-def tones(folder: Path, count: int = 5) -> Path:
-    """A few decaying tones as WAV files."""
-    folder.mkdir()
-    t = np.arange(8000) / 8000
-    for number in range(count):
-        tone = 0.3 * np.sin(2 * np.pi * 110 * (number + 2) * t) * np.exp(-3 * t)
-        audio.write(folder / f"tone-{number}.wav", tone.astype(np.float32), 8000)
-    return folder
 
 
 @pytest.fixture
-def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of tones, a cache of its own, and one thread here and in every process started from here."""
-    monkeypatch.setenv("WAVEVAE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    return tones(tmp_path / "sounds")
+def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Tones in a folder; the test runs in an empty folder beside it."""
+    with workplace(tmp_path, monkeypatch) as folder:
+        yield folder
 
 
 def train(*arguments: object) -> int:

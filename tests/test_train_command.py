@@ -1,18 +1,25 @@
 """`wavevae train` as typed: what it comes to, what it refuses, and what it leaves behind."""
 
 import argparse
+import csv
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from tiny_run import TINY, workplace
 from wavevae.train import arguments
 from wavevae.train.__main__ import main
 from wavevae.train.plan import make_plan
 from wavevae.train.run_folder import RunFolder, lock, new_folder, notes
 
-from wavevae.checkpoint import Checkpoint, write_checkpoint
+from wavevae.checkpoint import Checkpoint, find_checkpoint, load_model, read_checkpoint, write_checkpoint
 from wavevae.config import RunConfig, TrainConfig, to_tree
 from wavevae.errors import UserError
+from wavevae.latents import LatentStatistics
 
 
 def parse(*argv: object) -> argparse.Namespace:
@@ -225,3 +232,123 @@ def test_one_process_a_run(tmp_path: Path) -> None:
     again = lock(folder)
     assert again is not None
     again.close()
+
+
+# -- whole runs ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Tones in a folder; the test runs in an empty folder beside it."""
+    with workplace(tmp_path, monkeypatch) as folder:
+        yield folder
+
+
+def test_a_run_leaves_what_the_interface_names(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (sounds / "notes.txt").write_text("not a sound")
+    (sounds / "broken.wav").write_bytes(b"RIFF")
+    assert main([str(sounds), *TINY, "--max-steps", "22"]) == 0
+    (run,) = Path("runs").iterdir()
+    assert run.name.startswith("sounds-")
+    names = "config.yaml data_report.csv metrics.csv losses.png beta_vs_kl.png checkpoints/best.ckpt"
+    for name in [*names.split(), "checkpoints/last.ckpt", "validation/original-1.wav"]:
+        assert (run / name).stat().st_size > 0, name
+    assert list((run / "tensorboard").iterdir())
+    assert {p.name for p in run.glob("validation/*-1.png")} >= {"091-percent-1.png", "100-percent-1.png"}
+    rows = {Path(r["path"]).name: r for r in csv.DictReader((run / "data_report.csv").open())}
+    assert rows["broken.wav"]["status"] == rows["notes.txt"]["status"] == "skipped"
+    assert sum(r["status"] == "used" for r in rows.values()) == 5
+    said = capsys.readouterr()
+    assert said.out == ""
+    for words in ("data    5 files, 5.0 s at 8000 Hz", "hop 64 (8.0 ms)", "budget  22 steps", "audio-s/s"):
+        assert words in said.err
+    assert f"wavevae export {run} -o {run.name}.ts" in said.err
+
+
+def test_what_the_checkpoint_says(sounds: Path) -> None:
+    assert main([str(sounds), *TINY, "--max-steps", "5", "--out", "run", "--bottleneck", "ae"]) == 0
+    checkpoint = read_checkpoint(find_checkpoint("run"))
+    config = RunFolder(Path("run")).read_config()[0]
+    assert checkpoint.config == config
+    assert (checkpoint.step, config.model.bottleneck) == (5, "ae")
+    assert checkpoint.audio_s == pytest.approx(5 * 2 * 0.25)
+    assert {"data", "commit", "torch"} <= set(checkpoint.origin)
+    statistics = LatentStatistics.from_dict(checkpoint.latents)
+    assert statistics.mean.shape == (3,)
+    assert not Path("run/beta_vs_kl.png").exists()  # there is no KL
+    model = load_model("run")
+    x = torch.randn(1, 1, 999)
+    with torch.no_grad():
+        assert model(x).shape == x.shape
+    assert not model.training
+
+
+def test_a_finished_run_goes_on_with_a_longer_budget(
+    sounds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(sounds), *TINY, "--max-steps", "3", "--out", "run"]) == 0
+    assert main(["--resume", "--out", "run", "--max-steps", "6"]) == 0
+    assert "budget 6 steps instead of 3 steps" in capsys.readouterr().err
+    assert read_checkpoint("run/checkpoints/last.ckpt").step == 6
+    config, about = RunFolder(Path("run")).read_config()
+    assert config.train.max_steps == 6
+    assert about["inputs"] == [str(sounds)]
+    assert about["resumed"]
+
+
+def test_no_usable_sound_leaves_no_run(tmp_path: Path, sounds: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for inputs in (empty, tmp_path / "nowhere"):
+        with pytest.raises(UserError):
+            main([str(inputs), "--out", "run"])
+    assert not Path("run").exists()
+
+
+def test_one_file_is_enough_and_held_out_is_optional(
+    sounds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = str(sounds / "tone-0.wav")
+    assert main([one, *TINY, "--max-steps", "2", "--out", "a"]) == 0
+    assert main([one, *TINY, "--max-steps", "2", "--out", "b", "--set", "validation_share=0"]) == 0
+    assert "none held out: validated on what is learned" in capsys.readouterr().err
+    assert read_checkpoint("b/checkpoints/best.ckpt").best_score is not None
+
+
+def test_a_run_that_diverges_ends_with_advice(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--set", "learning_rate=1e30", "--set", "warm_up=0", "--set", "ema_decay=0")
+    assert main([str(sounds), *TINY, *options, "--max-steps", "60", "--out", "run"]) == 1
+    (line,) = [text for text in capsys.readouterr().err.splitlines() if "error" in text]
+    assert line.startswith("wavevae: error: the loss was not finite for 20 steps in a row")
+    assert "--set learning_rate=2.5e+29" in line
+
+
+DDP = """
+import sys, torch, torch.distributed as dist
+from wavevae.train import module, __main__
+
+class Watched(module.TrainingModule):
+    def on_train_end(self):
+        mine = torch.nn.utils.parameters_to_vector([*self.model.parameters(), *self.averaged.parameters()])
+        theirs = [torch.zeros_like(mine) for _ in range(2)]
+        dist.all_gather(theirs, mine.detach())
+        print("steps", self.step, "equal", torch.equal(*theirs), flush=True)
+
+import wavevae.train.session as session
+session.TrainingModule = Watched
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(sounds: Path) -> None:
+    script = Path("ddp.py")
+    script.write_text(DDP)
+    options = (*TINY, "--max-steps", "25", "--devices", "2", "--strategy", "ddp", "--out", "run")
+    command = [sys.executable, str(script), str(sounds), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["steps 25 equal True"] * 2
+    assert done.stderr.count("held out, step 20") == 1
+    checkpoint = read_checkpoint("run/checkpoints/last.ckpt")
+    assert (checkpoint.step, checkpoint.audio_s) == (25, pytest.approx(2 * 25 * 2 * 0.25))

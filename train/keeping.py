@@ -22,8 +22,8 @@ EVERY_S = 30.0
 """Wall-clock between two saves of last.ckpt."""
 SMALLEST_SHARE = 0.03
 """Share of the time that saving may take: on a slow disk it is done less often."""
-CHUNKS = 64
-"""Training chunks encoded for the latent statistics of a save; four times as many at the end."""
+CHUNKS, CHUNKS_AT_THE_END = 32, 256
+"""Training chunks encoded for the latent statistics of a save."""
 CHUNKS_AT_ONCE = 16
 
 
@@ -44,7 +44,8 @@ def latent_statistics(model: Autoencoder, chunks: Chunks, count: int) -> dict[st
         ]
         z = model.encode(torch.from_numpy(np.stack(group)).unsqueeze(1).to(device))  # (b, latent_dim, frames)
         sequences.extend(z[..., lead_frames:].transpose(1, 2).float().cpu().numpy())
-    return LatentStatistics.fit(sequences).to_dict()
+    sound = [sequence for sequence in sequences if np.isfinite(sequence).all()]
+    return LatentStatistics.fit(sound).to_dict() if sound else {}
 
 
 class Checkpoints(pl.Callback):
@@ -74,8 +75,11 @@ class Checkpoints(pl.Callback):
     def save(
         self, trainer: pl.Trainer, module: TrainingModule, best: bool = False, count: int = CHUNKS
     ) -> None:
-        """Write last.ckpt, and best.ckpt before it where this moment is the best."""
-        if trainer.is_global_zero:
+        """Write last.ckpt, and best.ckpt before it where this moment is the best.
+
+        In a row of skipped steps nothing is written: last.ckpt stays from before the trouble.
+        """
+        if trainer.is_global_zero and module.skipped_in_a_row == 0:
             began = time.monotonic()
             moment = self.moment(module, count)
             for path in [self.folder.best, self.folder.last] if best else [self.folder.last]:
@@ -96,7 +100,7 @@ class Checkpoints(pl.Callback):
         if better:
             self.best = distance
         at_the_end = module.share >= 1.0
-        self.save(trainer, module, better, 4 * CHUNKS if at_the_end else CHUNKS)
+        self.save(trainer, module, better, CHUNKS_AT_THE_END if at_the_end else CHUNKS)
 
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
         if self._saved_step != module.step:

@@ -21,6 +21,8 @@ from .progress import say
 VALIDATION_CHUNKS = 32
 SILENCE_DB = -60.0
 """RMS below which a chunk is silent, dBFS: the yardstick's own limit."""
+DEMO_S = 180
+"""Length of the demo corpus, about."""
 EXAMPLES = 3
 EXAMPLE_S = 6.0
 """Held-out excerpts that are reconstructed into RUN/validation."""
@@ -110,7 +112,12 @@ def gather(plan: Plan) -> Material:
 def demo(sample_rate: int) -> Path:
     """The built-in corpus, made where it is not there yet."""
     say("no DATA given: learning from the built-in demo corpus (bowed, plucked, reed and struck notes)")
-    return demo_corpus(sample_rate)
+    show = corpus.ConsoleProgress() if is_first() else corpus.silent
+
+    def progress(files: int, seconds: int) -> None:
+        show("synthesising", min(0.99, seconds / DEMO_S), f"{files} files, {seconds} s; once, then kept")
+
+    return demo_corpus(sample_rate, progress)
 
 
 def warn_of_change(plan: Plan, store: Store) -> None:

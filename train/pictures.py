@@ -22,6 +22,9 @@ MOMENTS = 4
 SMALLEST_SHARE = 0.01
 """Share of the time that drawing may take; what it does not allow is drawn at the end."""
 
+LIKELY_COST_S = 3.0
+"""Of drawing once."""
+
 
 class Pictures(pl.Callback):
     """At each quarter a sound, NNN-percent-K.wav; in time its spectrogram beside the original's, and the curves."""
@@ -44,7 +47,7 @@ class Pictures(pl.Callback):
         if int(module.share * MOMENTS) > self.quarter:
             self.quarter = int(module.share * MOMENTS)
             self.keep_sounds(module)
-        if self.cost_s < SMALLEST_SHARE * module.budget.elapsed_s and module.share < 1.0:
+        if self.cost_s + LIKELY_COST_S < SMALLEST_SHARE * module.elapsed_s and module.share < 1.0:
             self.draw(module)
 
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
@@ -78,6 +81,6 @@ class Pictures(pl.Callback):
 
 @torch.inference_mode()
 def reconstruct(module: TrainingModule, sound: np.ndarray) -> np.ndarray:
-    """(samples,) -> (samples,) through the averaged weights and the posterior's mean."""
+    """(samples,) -> (samples,) through the averaged weights and the posterior's mean; a NaN is a gap."""
     x = torch.from_numpy(np.ascontiguousarray(sound)).to(module.device).reshape(1, 1, -1)
-    return module.averaged.model(x).reshape(-1).float().cpu().numpy()
+    return np.nan_to_num(module.averaged.model(x).reshape(-1).float().cpu().numpy())
