@@ -40,13 +40,13 @@ class ModelConfig:
     """Samples folded into channels at both ends: a strided convolution of this ratio."""
     ratios: tuple[int, ...] = (4, 4)
     """Strides after the fold; hop_length = fold x their product."""
-    widths: tuple[int, ...] = (48, 96, 192)
+    widths: tuple[int, ...] = (48, 96, 128)
     """Channels at each rate, from the fold inward: one more than ratios."""
     dilations: tuple[int, ...] = (1, 3, 9)
     """Dilations of the residual units at each rate, in frames of that rate."""
-    latent_dim: int = 16
+    latent_dim: int = 64
     """Numbers a latent frame holds."""
-    noise_bands: int = 16
+    noise_bands: int = 0
     """Gated noise channels at the decoder's outer rate; 0 for none."""
     bottleneck: str = "vae"
     """ae (no constraint) or vae (Gaussian posterior)."""
@@ -57,13 +57,18 @@ class ModelConfig:
             for value in values:
                 _require(_is_power_of_two(value), name, value, "use powers of two: hosts play no others")
         _require(
-            len(self.widths) == len(self.ratios) + 1, "widths", self.widths, "give one more than there are ratios"
+            len(self.widths) == len(self.ratios) + 1,
+            "widths",
+            self.widths,
+            "give one more than there are ratios",
         )
         _require(all(w >= 1 for w in self.widths), "widths", self.widths, "use 1 or more channels")
         _require(self.latent_dim >= 1, "latent_dim", self.latent_dim, "use 1 or more")
         _require(self.noise_bands >= 0, "noise_bands", self.noise_bands, "use 0 or more")
         if self.bottleneck not in BOTTLENECKS:
-            raise UserError(f"unknown bottleneck '{self.bottleneck}'; {nearest(self.bottleneck, BOTTLENECKS)}")
+            raise UserError(
+                f"unknown bottleneck '{self.bottleneck}'; {nearest(self.bottleneck, BOTTLENECKS)}"
+            )
 
     @property
     def hop_length(self) -> int:
@@ -99,7 +104,9 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _require(0 < self.chunk_seconds <= 60, "chunk", self.chunk_seconds, "use seconds above 0, up to 60")
-        _require(0 <= self.overlap < 1, "overlap", self.overlap, "use a fraction from 0 up to (not including) 1")
+        _require(
+            0 <= self.overlap < 1, "overlap", self.overlap, "use a fraction from 0 up to (not including) 1"
+        )
         _require(0 <= self.validation_share < 1, "validation_share", self.validation_share, "use 0 up to 1")
         _require(self.loudness in ("keep", "peak"), "loudness", self.loudness, "use keep or peak")
         _require(0 <= self.gain_db <= 60, "gain_db", self.gain_db, "use 0 to 60 dB")
@@ -120,9 +127,9 @@ class ObjectiveConfig:
     """Weight of the multi-scale log-mel L1 distance."""
     mel_windows: tuple[int, ...] = (256, 1024, 2048)
     """Its window lengths, samples."""
-    waveform_l1: float = 0.0
-    """Weight of the L1 distance between waveforms."""
-    kl: float = 1e-3
+    waveform_l1: float = 3.0
+    """Weight of the L1 distance between waveforms, relative to the target's mean magnitude."""
+    kl: float = 1e-4
     """Weight of the KL divergence at the end of its schedule (beta max)."""
     kl_schedule: str = "linear"
     """constant, linear or cosine: how the weight of the KL rises."""
@@ -137,11 +144,15 @@ class ObjectiveConfig:
         for name in ("mr_stft", "log_mel", "waveform_l1", "kl", "free_bits"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "use 0 or more")
         distances = self.mr_stft + self.log_mel + self.waveform_l1
-        _require(distances > 0, "mr_stft + log_mel + waveform_l1", distances, "give one of them a weight above 0")
+        _require(
+            distances > 0, "mr_stft + log_mel + waveform_l1", distances, "give one of them a weight above 0"
+        )
         for name in ("kl_warm_up", "kl_baseline"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "use a share, 0 to 1")
         if self.kl_schedule not in KL_SCHEDULES:
-            raise UserError(f"unknown kl_schedule '{self.kl_schedule}'; {nearest(self.kl_schedule, KL_SCHEDULES)}")
+            raise UserError(
+                f"unknown kl_schedule '{self.kl_schedule}'; {nearest(self.kl_schedule, KL_SCHEDULES)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -152,7 +163,7 @@ class TrainConfig:
     """Wall-clock budget, s; none: only max_steps counts."""
     max_steps: int | None = None
     """Optimiser steps; none: only max_time_s counts."""
-    batch_size: int = 8
+    batch_size: int = 4
     """Chunks a step, on each device."""
     learning_rate: float = 2e-3
     """At the top of its schedule."""
@@ -177,7 +188,9 @@ class TrainConfig:
         if self.max_steps is not None:
             _require(self.max_steps > 0, "max_steps", self.max_steps, "use 1 or more")
         _require(self.batch_size > 0, "batch_size", self.batch_size, "use 1 or more")
-        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "use a number above 0, e.g. 2e-3")
+        _require(
+            self.learning_rate > 0, "learning_rate", self.learning_rate, "use a number above 0, e.g. 2e-3"
+        )
         _require(0 <= self.warm_up <= 1, "warm_up", self.warm_up, "use a share, 0 to 1")
         _require(self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "use a norm above 0")
         _require(self.validate_every > 0, "validate_every", self.validate_every, "use 1 or more")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from wavevae.config import ObjectiveConfig
 from wavevae.nn.bottleneck import Latents
 from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel
+from wavevae.objectives.waveform import relative_l1
 
 
 class Objectives(nn.Module):
@@ -39,7 +40,7 @@ class Objectives(nn.Module):
         if self.log_mel is not None:
             terms["log_mel"] = self.log_mel(estimate, target)
         if self.config.waveform_l1:
-            terms["waveform_l1"] = (estimate - target).abs().mean()
+            terms["waveform_l1"] = relative_l1(estimate, target)
         if "kl" in latents.losses:
             terms["kl"] = self.charged_kl(latents.losses["kl"])
         return terms
