@@ -85,6 +85,18 @@ def test_the_store_holds_the_sounds_themselves(tmp_path: Path, build) -> None:
     assert store.seconds == 3.0
 
 
+def test_long_and_short_sounds_arrive_alike(tmp_path: Path, build) -> None:
+    """Short ones come through a pipe, long ones through a file."""
+    from wavevae.corpus.worker import INLINE_SAMPLES
+
+    for number, length in enumerate((INLINE_SAMPLES - 1, INLINE_SAMPLES, INLINE_SAMPLES + 1, 1)):
+        sounds(tmp_path / "in", 1, samples=length, first=number)
+    store = build(tmp_path / "in")
+    for item in store.items:
+        there, _ = soundfile.read(item.path, dtype="int16")
+        np.testing.assert_array_equal(store.samples[item.start : item.start + item.length], there)
+
+
 def test_it_is_resampled_and_mixed(tmp_path: Path, build) -> None:
     time_s = np.arange(2 * 44100) / 44100
     left = 0.4 * np.sin(2 * np.pi * 440 * time_s)
@@ -440,9 +452,10 @@ def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_time(tmp_path
 
     (path,) = sounds(tmp_path / "in", 1)
     task = {"path": str(path), "part": str(tmp_path / "p"), "sample_rate": RATE, "loudness": "keep"}
-    assert "changed" in run_task(task | {"size": 1, "mtime_ns": 2})["passing"]
+    assert "changed" in run_task(task | {"size": 1, "mtime_ns": 2})[0]["passing"]
     status = path.stat()
-    assert run_task(task | {"size": status.st_size, "mtime_ns": status.st_mtime_ns})["length"] == RATE
+    result, samples = run_task(task | {"size": status.st_size, "mtime_ns": status.st_mtime_ns})
+    assert result["length"] == RATE == len(samples) // 2
 
 
 def test_ctrl_c_keeps_what_is_decoded(tmp_path: Path, build, decoded: list[str]) -> None:
@@ -616,6 +629,16 @@ def test_jitter_moves_the_start_and_stays_inside_the_file() -> None:
             start = int(np.clip(chunks.starts[index] + jitter, item.start, item.start + item.length - 100))
             expected = store.samples[start : start + 100] / 32768
             np.testing.assert_array_equal(chunks.read(index, jitter), expected.astype(np.float32))
+
+
+def test_pages_that_were_let_go_come_back(tmp_path: Path, build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus.chunks, "RELEASE_BYTES", 1)
+    sounds(tmp_path / "in", 2)
+    store = build(tmp_path / "in")
+    chunks = Chunks(store, store.items, 1000, 0.0)
+    for index in [*range(len(chunks)), *range(len(chunks))]:
+        there = store.samples[chunks.starts[index] :][:1000] / np.float32(32768)
+        np.testing.assert_array_equal(chunks.read(index), there)
 
 
 def test_a_stretch_has_the_past_before_it_and_zeros_outside_the_file() -> None:

@@ -54,12 +54,20 @@ class Decoded(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A content just decoded: its samples in `part`, or an error."""
+    """A content just decoded: its samples at hand or in `part`, or an error."""
 
     key: str
+    samples: bytes
     part: Path
     note: str
     error: str
+
+    def copy_to(self, arena: BinaryIO) -> None:
+        if self.samples:
+            arena.write(self.samples)
+        elif not self.error:
+            with open(self.part, "rb") as source:
+                shutil.copyfileobj(source, arena, 1 << 20)
 
 
 def default_cache() -> Path:
@@ -182,19 +190,19 @@ class Cache:
         """Add contents for good; removes their parts. What another process has added meanwhile is left out."""
         with self._transaction(), self._open_arena() as arena:
             rows = []
-            for key, part, note, error in finished:
-                if self.lookup(key) is not None:
+            for entry in finished:
+                if self.lookup(entry.key) is not None:
                     continue
                 start = arena.tell() // SAMPLE_BYTES
-                if not error:
-                    with open(part, "rb") as source:
-                        shutil.copyfileobj(source, arena, 1 << 20)
-                rows.append((self.name, key, start, arena.tell() // SAMPLE_BYTES - start, note, error))
+                entry.copy_to(arena)
+                length = arena.tell() // SAMPLE_BYTES - start
+                rows.append((self.name, entry.key, start, length, entry.note, entry.error))
             arena.flush()
             os.fsync(arena.fileno())
             self.index.executemany("INSERT OR REPLACE INTO decoded VALUES (?, ?, ?, ?, ?, ?)", rows)
         for entry in finished:
-            entry.part.unlink(missing_ok=True)
+            if not entry.samples:
+                entry.part.unlink(missing_ok=True)
 
     def _open_arena(self) -> BinaryIO:
         """At the end of the last whole sound. A new index never writes over an old arena: it may be mapped."""

@@ -18,6 +18,7 @@ from typing import Any
 
 Task = dict[str, Any]
 Result = dict[str, Any]
+"""What `worker.run_task` returns, a short sound's int16 under `samples`."""
 
 
 def usable_cores() -> int:
@@ -29,9 +30,9 @@ class _Worker:
     """One process: a task in, its result out."""
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self) -> subprocess.Popen[bytes]:
         paths = [p for p in sys.path if p]
         env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
@@ -39,8 +40,6 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # libmpg123 comments on every broken file
-            text=True,
-            encoding="ascii",
             env=env,
         )
 
@@ -49,13 +48,17 @@ class _Worker:
         assert self.process.stdin
         assert self.process.stdout
         try:
-            self.process.stdin.write(json.dumps(task) + "\n")
+            self.process.stdin.write(json.dumps(task).encode() + b"\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
         except OSError:
-            line = ""
-        if line:
-            return json.loads(line)
+            line = b""
+        if line.endswith(b"\n"):
+            result = json.loads(line)
+            count = result.pop("inline", 0)
+            result["samples"] = self.process.stdout.read(count)
+            if len(result["samples"]) == count:
+                return result
         status = self.process.wait()
         self.process = None
         return {"passing": f"the decoder crashed on it (status {status})"}

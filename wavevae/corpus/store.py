@@ -23,7 +23,7 @@ from wavevae.errors import UserError
 from wavevae.units import format_seconds
 
 COMMIT_EVERY_S = 1.0
-COMMIT_BYTES = 256 << 20
+COMMIT_BYTES = 32 << 20
 HASH_BATCH = 2048
 WORTH_A_WORKER_BYTES = 1 << 20
 """Starting another process takes as long as decoding so much."""
@@ -163,7 +163,8 @@ class _Decoding:
             self.errors[task["key"]] = result["passing"]
         else:
             note, error = result.get("note", ""), result.get("error", "")
-            self.waiting.append(Finished(task["key"], Path(task["part"]), note, error))
+            samples = result.get("samples", b"")
+            self.waiting.append(Finished(task["key"], samples, Path(task["part"]), note, error))
         self.samples += result.get("length", 0)
         self.waiting_bytes += 2 * result.get("length", 0)
         self.bytes += task["size"]

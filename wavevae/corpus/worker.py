@@ -6,6 +6,7 @@ It imports numpy, soundfile and soxr, nothing heavier.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -20,11 +21,12 @@ import soundfile
 
 from wavevae.audio import Damaged, decode, printable, probe
 from wavevae.errors import UserError
-from wavevae.units import amplitude_to_db, db_to_amplitude
+from wavevae.units import amplitude_to_db, db_to_amplitude, resampled_length
 
 FULL_SCALE = 32768
 PEAK_DB = -1.0
 """What `loudness: peak` scales every file to, dBFS."""
+INLINE_SAMPLES = 1 << 17
 HEADER_TOLERANCE_S = 0.1
 SHORT_CHUNK = re.compile(r"(?:data|SSND)\s*:\s*(\d+)\s*\(should be (\d+)\)")
 
@@ -79,26 +81,22 @@ def _missing_end(path: Path, claimed_s: float, length_s: float) -> str:
     return f"truncated: its header claims {claimed_s:.2f} s, {length_s:.2f} s are there and used"
 
 
-def decode_file(path: Path, sample_rate: int, loudness: str, part: Path) -> dict[str, Any]:
-    """Write `part` (raw int16). Returns `length` (samples) and `note` (what the report should say of it).
+def decode_file(path: Path, sample_rate: int, loudness: str, out: BinaryIO) -> dict[str, Any]:
+    """Write raw int16 to `out`. Returns `length` (samples) and `note` (what the report should say of it).
 
     A sound beyond full scale (float files, lossy codecs, resampling) is scaled down as a whole, never clipped.
-    Raises: UserError for a file with nothing to use; OSError when `part` cannot be written.
+    Raises: UserError for a file with nothing to use; OSError when `out` cannot be written.
     """
-    info = probe(path)
-    notes = []
-    with open(part, "w+b") as out:
-        head = _Head(path, sample_rate)
-        _write(out, head.blocks(), 1.0)
-        scale = 1.0
-        if head.peak > 1.0:
-            scale = 1.0 / head.peak
-            notes.append(f"peak {amplitude_to_db(head.peak):+.2f} dBFS, scaled down to full scale")
-        if loudness == "peak" and head.peak > 0:
-            scale = db_to_amplitude(PEAK_DB) / head.peak
-            notes.clear()
-        if scale != 1.0:
-            _write(out, _Head(path, sample_rate).blocks(), scale)
+    info, head, notes = probe(path), _Head(path, sample_rate), []
+    _write(out, head.blocks(), 1.0)
+    scale = 1.0
+    if loudness == "peak" and head.peak > 0:
+        scale = db_to_amplitude(PEAK_DB) / head.peak
+    elif head.peak > 1.0:
+        scale = 1.0 / head.peak
+        notes.append(f"peak {amplitude_to_db(head.peak):+.2f} dBFS, scaled down to full scale")
+    if scale != 1.0:
+        _write(out, _Head(path, sample_rate).blocks(), scale)
     if head.length == 0:
         raise UserError(head.note.removesuffix("; the part before is used") or "holds no samples")
     claimed_s, length_s = info.frames / info.sample_rate, head.length / sample_rate
@@ -106,32 +104,47 @@ def decode_file(path: Path, sample_rate: int, loudness: str, part: Path) -> dict
     return {"length": head.length, "note": "; ".join(note for note in notes if note)}
 
 
-def run_task(task: dict[str, Any]) -> dict[str, Any]:
-    """One task (a `store._Decoding` makes them) -> one of
+def run_task(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """One task (a `store._Decoding` makes them) -> its result, and the samples of a short sound as int16.
 
-    {length, note}; {error}: the content cannot be used; {passing}: nor this time, but it may the next;
-    {fatal}: nothing can be written.
+    {length, note} with a long sound in the file `part`; {length, note, inline: bytes} with a short one;
+    {error}: the content cannot be used; {passing}: nor this time, but it may the next; {fatal}: nothing can be
+    written. Making a file for each short sound would take longer than decoding it.
     """
     path = Path(task["path"])
+    short = io.BytesIO()
     try:
-        result = decode_file(path, task["sample_rate"], task["loudness"], Path(task["part"]))
+        info = probe(path)
+        samples = resampled_length(info.frames, info.sample_rate, task["sample_rate"])
+        with short if samples <= INLINE_SAMPLES else open(task["part"], "w+b") as out:
+            result = decode_file(path, task["sample_rate"], task["loudness"], out)
+            data = short.getvalue() if out is short else b""
     except UserError as error:
-        result = {"error": without_path(error, path)}
+        result, data = {"error": without_path(error, path)}, b""
     except OSError as error:
-        return {"fatal": f"{error.strerror or error}"}
+        return {"fatal": f"{error.strerror or error}"}, b""
+    if changed := _changed(task):
+        return {"passing": changed}, b""
+    return (result | {"inline": len(data)} if data else result), data
+
+
+def _changed(task: dict[str, Any]) -> str:
+    """'' or what has happened to the file since its content was hashed."""
     try:
-        status = os.stat(path)
+        status = os.stat(task["path"])
     except OSError as error:
-        return {"passing": f"cannot be read ({error.strerror})"}
-    changed = (status.st_size, status.st_mtime_ns) != (task["size"], task["mtime_ns"])
-    return {"passing": "changed while it was being read"} if changed else result
+        return f"cannot be read ({error.strerror})"
+    same = (status.st_size, status.st_mtime_ns) == (task["size"], task["mtime_ns"])
+    return "" if same else "changed while it was being read"
 
 
 def main() -> int:
     """Serve tasks until standard input ends. Ctrl-C is the parent's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for line in sys.stdin:
-        print(json.dumps(run_task(json.loads(line))), flush=True)
+    for line in sys.stdin.buffer:
+        result, data = run_task(json.loads(line))
+        sys.stdout.buffer.write(json.dumps(result).encode() + b"\n" + data)
+        sys.stdout.buffer.flush()
     return 0
 
 
