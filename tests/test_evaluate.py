@@ -211,7 +211,9 @@ def test_only_what_the_run_held_out(run: Path, sounds: Path, tmp_path: Path) -> 
         table.writerow(["path", "status", "seconds", "reason"])
         for item in store.items:
             table.writerow([item.path, "used", 1.0, "validation" if Path(item.path).name in wanted else ""])
-    assert main([str(run / "checkpoints" / "best.ckpt"), "--held-out", "-o", str(reported), "--pairs", "0"]) == 0
+    assert (
+        main([str(run / "checkpoints" / "best.ckpt"), "--held-out", "-o", str(reported), "--pairs", "0"]) == 0
+    )
     for out in (drawn, reported):
         rows = csv.DictReader((out / "chunks.csv").open())
         assert {Path(row["file"]).name for row in rows} == wanted
