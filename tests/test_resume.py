@@ -38,7 +38,7 @@ def reached(run: Path, steps: int) -> bool:
 
 
 def wait_for(run: Path, steps: int, alive: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 900
     while alive() and not reached(run, steps) and time.monotonic() < deadline:
         time.sleep(0.002)
 

@@ -143,8 +143,12 @@ def test_out_that_exists_is_left_alone(tmp_path: Path) -> None:
     kept = tmp_path / "run" / "precious.txt"
     kept.parent.mkdir()
     kept.write_text("mine")
-    for out in (kept.parent, kept):
-        with pytest.raises(UserError, match="exists already"):
+    for out, says in (
+        (kept.parent, "exists already"),
+        (kept, "exists already"),
+        (kept / "in", "no writing in"),
+    ):
+        with pytest.raises(UserError, match=says):
             main(["--out", str(out)])
     assert kept.read_text() == "mine"
     assert list(kept.parent.iterdir()) == [kept]

@@ -11,8 +11,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from wavevae.objectives.schedules import learning_rate
-
 from .module import TrainingModule
 from .run_folder import RunFolder, write_text
 
@@ -95,8 +93,7 @@ class Journal(pl.Callback):
         self._write(
             module,
             {
-                "learning_rate": learning_rate(module.share, module.config.train),
-                "kl_weight": module.weights.get("kl", 0.0),
+                **module.scheduled,
                 "skipped": module.skipped,
                 "audio_s_per_s": round(module.audio_s / max(1e-9, module.budget.elapsed_s), 2),
                 **means,

@@ -50,7 +50,8 @@ class TrainingModule(pl.LightningModule):
         self.skipped_in_a_row = 0
         self.stop_asked = False  # by a signal, on this process
         self.stopping = False  # agreed on by all
-        self.terms: dict[str, Tensor] = {}
+        self.scheduled: dict[str, float] = {}  # what held in the last step
+        self.terms: dict[str, Tensor] = {}  # raw numbers of the last step
         self.validation: dict[str, float] = {}
         self._validation_sums: dict[str, Tensor] = {}
         self._resumed: Checkpoint | None = None
@@ -98,8 +99,12 @@ class TrainingModule(pl.LightningModule):
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
     ) -> None:
         """Schedule, step, average, count: in this order, and nothing of it elsewhere."""
+        self.scheduled = {
+            "learning_rate": learning_rate(self.share, self.config.train),
+            "kl_weight": self.weights["kl"],
+        }
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(self.share, self.config.train)
+            group["lr"] = self.scheduled["learning_rate"]
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self.step += 1
         if self.skipped_in_a_row == 0:

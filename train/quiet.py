@@ -42,5 +42,4 @@ def settle_torch(processes: int) -> int:
     threads = max(1, cores() // processes)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    torch.set_float32_matmul_precision("high")
     return threads

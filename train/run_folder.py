@@ -39,6 +39,9 @@ class RunFolder:
         if self.path.exists() or self.path.is_symlink():
             how = f"; go on with `wavevae train --resume --out {self.path}`" if self.config.is_file() else ""
             raise UserError(f"--out {self.path} exists already{how or '; name a new folder'}")
+        above = next(folder for folder in self.path.absolute().parents if folder.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            raise UserError(f"cannot make {self.path}: no writing in {above}; name another --out")
 
     def must_be_a_run(self) -> None:
         """Raises: UserError where there is no run to go on with."""

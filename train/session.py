@@ -41,7 +41,8 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
         with stop_gently(module):
             trainer.fit(module, datamodule=material.data)
     except Interrupted as stop:
-        say(f"saved; resume with: wavevae train --resume --out {plan.folder.path}")
+        how = "saved" if plan.folder.last.is_file() else "stopped"
+        say(f"{how}; resume with: wavevae train --resume --out {plan.folder.path}")
         return stop.status
     except Diverged as error:
         say(f"wavevae: error: {error}")

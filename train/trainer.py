@@ -50,6 +50,7 @@ def make_trainer(
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
+            benchmark=torch.cuda.is_available(),  # chunks are all of one length
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         given = " ".join(
