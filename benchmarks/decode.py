@@ -3,10 +3,10 @@
     python benchmarks/decode.py --preset default
     python benchmarks/decode.py --model mine.ts
 
-Both are scripted, checked to give the same sound, and called turn and turn about, so that a busy machine slows
-both. A block size at a time: wall-clock per block (median, p99) and times real time; the same from the thread's
-CPU time, which leaves out waiting for a busy core (not its shared caches); the ratio pair by pair in CPU time, and
-which share of this core's matrix product peak (1024 x 1024, CPU time, right after) the decoder reaches.
+First our file alone, block after block: time per block, times real time by the clock and by the thread's CPU time
+(which leaves out waiting for a busy core, not its shared caches), and which share of this core's matrix product
+peak (1024 x 1024, CPU time) it reaches. Then both in turns, so that a busy machine slows both: there each finds
+its weights pushed out of the caches by the other, as beside other programs; the ratio is pair by pair, in CPU time.
 """
 
 import argparse
@@ -200,21 +200,23 @@ HEADER = "block   ms: median  p99   real time: clock  CPU"
 
 
 def measure(config: ModelConfig, rounds: int) -> None:
-    """Print a line a block size for a preset: ours, the ratio to cached-conv, the share of the peak."""
+    """Print a line a block size for a preset: ours alone, ours and cached-conv in turns, the share of the peak."""
     ours, theirs = pair_of(config)
     work = operations(Autoencoder(config).decoder, config.hop_length // config.fold)
     square = torch.randn(1024, 1024)
-    print(f"{HEADER}    cached-conv: clock  CPU    ours is faster   of matmul peak")
+    print(f"{HEADER}   of matmul peak      in turns, CPU: ours   cached-conv   ratio")
     for block in [b for b in BLOCKS if b >= config.hop_length]:
         frames, length = block // config.hop_length, block / config.sample_rate
         z = torch.randn(1, config.latent_dim, frames)
+        (alone,) = interleaved([partial(ours.decode, z)], rounds)
         mine, other = interleaved([partial(ours.decode, z), partial(theirs, z)], rounds)
         peak = 2 * 1024**3 / statistics.median(interleaved([partial(torch.mm, square, square)], 9)[0].cpu)
+        share = work * frames / statistics.median(alone.cpu) / peak
+        by_cpu, by_cpu_theirs = (length / statistics.median(t.cpu) for t in (mine, other))
         ratio = statistics.median(b / a for a, b in zip(mine.cpu, other.cpu, strict=True))
-        share = work * frames / statistics.median(mine.cpu) / peak
         print(
-            f"{block:5d}   {mine.block()}    {mine.real_time(length)}      {other.real_time(length)}"
-            f"       {ratio:5.2f} x        {share:4.0%} of {peak / 1e9:.0f} GFLOP/s"
+            f"{block:5d}   {alone.block()}    {alone.real_time(length)}   {share:4.0%} of {peak / 1e9:3.0f} GFLOP/s"
+            f"              {by_cpu:6.1f} x      {by_cpu_theirs:6.1f} x  {ratio:4.2f}"
         )
 
 
