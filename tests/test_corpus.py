@@ -413,10 +413,13 @@ def test_unreadable_files_and_folders_are_rows(build, only_nobody_looks: Path) -
     sounds(folder / "in/locked", 1, first=5)
     (folder / "in/001.wav").chmod(0)
     (folder / "in/locked").chmod(0)
+    sounds(folder / "in/to look at only", 1, first=6)
+    (folder / "in/to look at only").chmod(0o444)
     store = build(folder / "in", cache=folder / "cache")
     assert reasons(store) == {
         "000.wav": ("used", ""),
         "001.wav": ("skipped", "cannot be read (Permission denied)"),
+        "006.wav": ("skipped", "Permission denied"),
         "locked": ("skipped", "folder cannot be read (Permission denied)"),
     }
 

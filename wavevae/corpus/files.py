@@ -67,7 +67,7 @@ def _nsynth_labels(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
 
 
 def _is_nsynth(folder: Path) -> bool:
-    return (folder / LABEL_FILE).is_file() and (folder / "audio").is_dir()
+    return os.path.isfile(folder / LABEL_FILE) and os.path.isdir(folder / "audio")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class _Walk:
             yield from self.file(path / LABEL_FILE, place, wrong or "labels, no sound")
         for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
             child = path / entry.name
-            if not child.is_dir():
+            if not os.path.isdir(child):  # Path.is_dir raises where a folder may be listed but not entered
                 yield from self.file(child, place)
             elif entry.name.startswith("."):
                 yield Found(child, reason="hidden")
@@ -134,6 +134,16 @@ class _Walk:
         yield Found(path, {}, "", reason) if reason else Found(path, place.labels(path), place.split)
 
 
+def _require_there(path: Path) -> None:
+    """Raises: UserError."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        raise UserError(f"{printable(path)}: no such file or folder; give a folder of sounds") from None
+    except OSError as error:
+        raise UserError(f"{printable(path)}: cannot be read ({error.strerror})") from None
+
+
 def find_files(inputs: Sequence[str | Path]) -> list[Found]:
     """Every file in the folders (recursively) and files given, sorted by path within each.
 
@@ -144,9 +154,8 @@ def find_files(inputs: Sequence[str | Path]) -> list[Found]:
         raise UserError("no sounds given; name a folder of sounds")
     walk, found = _Walk(), list[Found]()
     for path in map(Path, inputs):
-        if not path.exists():
-            raise UserError(f"{printable(path)}: no such file or folder; give a folder of sounds")
-        if not path.is_dir():
+        _require_there(path)
+        if not os.path.isdir(path):
             suffix = path.suffix.lower()
             needs = "needs ffmpeg: convert it to WAV or FLAC" if suffix in NEEDS_FFMPEG else ""
             found += walk.file(path, _Place(), needs or _kind_reason(path))

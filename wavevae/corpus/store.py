@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from wavevae.audio import printable
-from wavevae.corpus.cache import FORMAT_VERSION, Cache, Decoded, Finished, content_key, default_cache
+from wavevae.corpus.cache import FORMAT_VERSION, Cache, Decoded, Finished, default_cache
 from wavevae.corpus.files import Found, find_files
+from wavevae.corpus.keys import Source, keys_of, sources_of
 from wavevae.corpus.pool import Result, Task, run_tasks, usable_cores
 from wavevae.corpus.progress import ConsoleProgress, Progress
 from wavevae.corpus.report import Row, why_nothing
@@ -24,7 +23,6 @@ from wavevae.units import format_seconds
 
 COMMIT_EVERY_S = 1.0
 COMMIT_BYTES = 32 << 20
-HASH_BATCH = 2048
 WORTH_A_WORKER_BYTES = 1 << 20
 """Starting another process takes as long as decoding so much."""
 
@@ -64,56 +62,6 @@ class Store:
         return sum(item.length for item in self.items) / self.sample_rate
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A candidate with what the file system says of it."""
-
-    found: Found
-    size: int
-    mtime_ns: int
-
-    @property
-    def stat(self) -> tuple[Path, int, int]:
-        return self.found.path, self.size, self.mtime_ns
-
-
-def _keys(cache: Cache, sources: Sequence[_Source], progress: Progress) -> dict[Path, str | OSError]:
-    """The content key of each file: from the index where path, size and time are unchanged, else by reading."""
-    known = cache.known_keys([source.stat for source in sources])
-    keys: dict[Path, str | OSError] = {
-        s.found.path: key for s, key in zip(sources, known, strict=True) if key is not None
-    }
-    unknown = [s for s, key in zip(sources, known, strict=True) if key is None]
-
-    def read(source: _Source) -> str | OSError:
-        try:
-            return content_key(source.found.path)
-        except OSError as error:
-            return error
-
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        for begin in range(0, len(unknown), HASH_BATCH):
-            batch = unknown[begin : begin + HASH_BATCH]
-            hashed = list(threads.map(read, batch))
-            keys.update((s.found.path, key) for s, key in zip(batch, hashed, strict=True))
-            good = [(s.stat, key) for s, key in zip(batch, hashed, strict=True) if isinstance(key, str)]
-            cache.remember_keys([stat for stat, _ in good], [key for _, key in good])
-            done = begin + len(batch)
-            if len(unknown) > HASH_BATCH:
-                progress("looking", done / len(unknown), f"{done} of {len(unknown)} files")
-    return keys
-
-
-def _missing(cache: Cache, sources: Sequence[_Source], keys: dict[Path, str | OSError]) -> dict[str, _Source]:
-    """The contents that have to be decoded, each from one file that holds it."""
-    missing: dict[str, _Source] = {}
-    for source in sources:
-        key = keys[source.found.path]
-        if isinstance(key, str) and key not in missing and cache.lookup(key) is None:
-            missing[key] = source
-    return missing
-
-
 class _Decoding:
     """Decodes what the cache lacks and hands it over to it about once a second."""
 
@@ -125,7 +73,7 @@ class _Decoding:
         self.waiting_bytes = self.files = self.bytes = self.samples = 0
         self.begun = self.committed = time.monotonic()
 
-    def run(self, missing: dict[str, _Source]) -> None:
+    def run(self, missing: dict[str, Source]) -> None:
         """Raises: UserError when the cache cannot be written; KeyboardInterrupt saying what is kept."""
         largest_first = sorted(missing.items(), key=lambda entry: -entry[1].size)
         tasks = [self._task(number, key, source) for number, (key, source) in enumerate(largest_first)]
@@ -142,7 +90,7 @@ class _Decoding:
             ) from None
         self._commit()
 
-    def _task(self, number: int, key: str, source: _Source) -> Task:
+    def _task(self, number: int, key: str, source: Source) -> Task:
         return {
             "path": str(source.found.path),
             "part": str(self.cache.parts / f"{number}.i16"),
@@ -186,20 +134,6 @@ class _Decoding:
         self.waiting, self.waiting_bytes, self.committed = [], 0, time.monotonic()
 
 
-def _sources(found: Sequence[Found]) -> tuple[list[_Source], dict[Path, str]]:
-    """Candidates with size and time; and why some vanished meanwhile."""
-    sources, reasons = [], {}
-    for entry in found:
-        if entry.reason:
-            continue
-        try:
-            status = os.stat(entry.path)
-            sources.append(_Source(entry, status.st_size, status.st_mtime_ns))
-        except OSError as error:
-            reasons[entry.path] = str(error.strerror)
-    return sources, reasons
-
-
 def build_store(
     inputs: Sequence[str | Path],
     sample_rate: int,
@@ -214,15 +148,21 @@ def build_store(
     Raises: UserError when an input is missing or empty, nothing can be used, or the cache cannot be written.
     """
     found = find_files(inputs)
-    sources, reasons = _sources(found)
+    sources, reasons = sources_of(found)
     progress = progress or ConsoleProgress()
     with Cache(Path(cache) if cache else default_cache(), sample_rate, loudness) as kept:
-        keys = _keys(kept, sources, progress)
+        keys = keys_of(kept, sources, progress)
+        entries = {key: kept.lookup(key) for key in keys.values() if isinstance(key, str)}
         decoding = _Decoding(kept, sample_rate, loudness, progress)
-        if missing := _missing(kept, sources, keys):
+        missing: dict[str, Source] = {}
+        for source in sources:
+            key = keys[source.found.path]
+            if isinstance(key, str) and entries[key] is None:
+                missing.setdefault(key, source)
+        if missing:
             with kept.turn(missing, lambda: progress("waiting", 0.0, "another process decodes these files")):
-                decoding.run(_missing(kept, sources, keys))
-        entries = {k: kept.lookup(k) for k in keys.values() if isinstance(k, str)}
+                decoding.run({key: s for key, s in missing.items() if kept.lookup(key) is None})
+            entries.update((key, kept.lookup(key)) for key in missing)
         table = _Table(sample_rate, keys, entries, reasons, decoding.errors)
         for entry in found:
             table.add(entry)
