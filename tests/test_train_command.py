@@ -126,6 +126,9 @@ def test_new_folders_never_meet(tmp_path: Path) -> None:
         (["--resume", "--out", "x", "--set", "kl=1"], "--set cannot change a run"),
         (["--resume", "--out", "nowhere"], "no run at nowhere to resume"),
         (["--devices", "many"], "--devices is 'many'"),
+        (["--devices", "0"], "--devices is '0'; give a number from 1"),
+        (["--precision", "bf17"], "--precision bf17: Precision 'bf17' is invalid"),
+        (["--strategy", "foo"], "--strategy foo: You selected an invalid strategy"),
         (["--lr", "3"], "unrecognized arguments: --lr"),
     ],
 )

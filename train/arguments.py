@@ -110,16 +110,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return args
 
 
-def parse_devices(text: str | None) -> int | str | list[int]:
-    """'2', 'auto', '0,1' as Lightning wants them. Raises: UserError."""
-    if text is None:
-        return 1
+def parse_devices(text: str | None) -> int | str | list[int] | None:
+    """'2', 'auto', '0,1' as Lightning wants them; none where nothing was typed. Raises: UserError."""
+    if text is None or text == "auto":
+        return text
     try:
-        return [int(d) for d in text.split(",") if d] if "," in text else int(text)
+        devices: int | list[int] = [int(d) for d in text.split(",") if d] if "," in text else int(text)
     except ValueError:
-        if text == "auto":
-            return text
-        raise UserError(f"--devices is '{text}'; give a number, a list like 0,1 or auto") from None
+        devices = 0
+    if devices == 0:
+        raise UserError(f"--devices is '{text}'; give a number from 1, a list like 0,1 or auto")
+    return devices
 
 
 def _presets() -> dict[str, Traversable]:

@@ -53,13 +53,17 @@ class Progress(pl.Callback):
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as RichProgress
+        from rich.table import Column
 
+        rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # on a narrow terminal only this is cut
         columns = (
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %  {task.fields[left]} left"),
-            TextColumn("[dim]step {task.fields[step]}  {task.fields[text]}"),
+            BarColumn(bar_width=16, table_column=Column(width=16)),
+            TextColumn(
+                "{task.percentage:>3.0f} % {task.fields[left]:>6} left", table_column=Column(width=17)
+            ),
+            TextColumn("[dim]step {task.fields[step]}  {task.fields[text]}", table_column=rest),
         )
-        self.bar = RichProgress(*columns, console=Console(stderr=True), auto_refresh=False)
+        self.bar = RichProgress(*columns, console=Console(stderr=True), auto_refresh=False, expand=True)
         self.task = self.bar.add_task(
             "", total=1.0, completed=module.share, left="...", step=module.step, text=""
         )

@@ -27,14 +27,15 @@ from .trainer import make_trainer
 def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
     """Read the sounds, fit, tell. Returns the exit status. Raises: UserError."""
     quiet.hush()
-    threads = quiet.settle_torch(args.devices if isinstance(args.devices, int) else 1)
+    threads = quiet.settle_torch(args.devices if isinstance(args.devices, int) and args.devices > 0 else 1)
+    trainer = make_trainer(args, plan)
     for remark in plan.remarks:
         say(f"resuming {plan.folder.path}: {remark}")
     material = gather(plan)
     module = TrainingModule(plan.config, plan.budget())
     if plan.resumed is not None:
         module.resume(plan.resumed)
-    trainer = make_trainer(args, module, plan.folder, callbacks(plan, material))
+    trainer.callbacks += callbacks(plan, material)  # type: ignore[attr-defined]
     held = claim(plan, material, argv)
     greeting(plan, material, module, trainer, threads)
     try:

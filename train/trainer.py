@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,8 +11,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from wavevae.errors import UserError
 
-from .module import TrainingModule
-from .run_folder import RunFolder
+from .plan import Plan
 
 
 class KeepCount(pl.Callback):
@@ -28,23 +26,21 @@ def default_precision() -> str:
     return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
 
 
-def make_trainer(
-    args: argparse.Namespace, module: TrainingModule, folder: RunFolder, callbacks: Sequence[pl.Callback]
-) -> pl.Trainer:
-    """Raises: UserError for devices, strategy or precision that this machine or Lightning has not."""
+def make_trainer(args: argparse.Namespace, plan: Plan) -> pl.Trainer:
+    """Without a run's callbacks yet. Raises: UserError for what this machine or Lightning has not."""
     try:
         return pl.Trainer(
             accelerator="auto",
-            devices=args.devices,
+            devices=args.devices or 1,
             num_nodes=args.num_nodes or 1,
             strategy=args.strategy or "auto",
             precision=args.precision or default_precision(),  # type: ignore[arg-type]
             max_epochs=-1,  # the budget ends it
-            val_check_interval=module.config.train.validate_every,
+            val_check_interval=plan.config.train.validate_every,
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
-            callbacks=[KeepCount(), *callbacks],
-            default_root_dir=folder.path,
+            callbacks=[KeepCount()],
+            default_root_dir=plan.folder.path,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
