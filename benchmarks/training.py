@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch loads its th
 
 import torch
 from torch import Tensor, nn
+from wavevae.train.optimizer import make_optimizer
 
 from wavevae import config as configuration
 from wavevae.nn.blocks import activation, residual_stack
@@ -27,7 +28,6 @@ from wavevae.nn.bottleneck import make_bottleneck
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.weighing import Objectives, weighted_sum
-from wavevae.train.optimizer import make_optimizer
 
 PRESETS = Path(__file__).parent.parent / "train/presets"
 

@@ -2,6 +2,7 @@
 
 import math
 
+import auraloss
 import pytest
 import torch
 
@@ -30,10 +31,25 @@ DISTANCES = {
 def test_a_distance_is_zero_on_itself_and_grows_with_the_error(name: str) -> None:
     distance, x = DISTANCES[name], tone()
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
-    errors = [float(distance(x + level * noise, x)) for level in (0.0, 0.001, 0.01, 0.1)]
+    errors = [
+        float(distance(x + level * noise, x)) for level in (0.0, 0.001, 0.01, 0.1)
+    ]  # -60, -40, -20 dBFS
     assert errors[0] == pytest.approx(0.0, abs=1e-6)
     assert errors == sorted(errors)
     assert errors[-1] > 2 * errors[1]
+
+
+def test_mr_stft_is_auraloss_own_number_above_the_floor() -> None:
+    loud, other = (0.3 * torch.randn(2, 1, RATE, generator=torch.Generator().manual_seed(s)) for s in (0, 1))
+    theirs = auraloss.freq.MultiResolutionSTFTLoss([256, 1024], [64, 256], [256, 1024])(loud, other)
+    assert float(MultiResolutionSTFT((256, 1024))(loud, other)) == pytest.approx(float(theirs), rel=1e-4)
+
+
+def test_what_is_below_the_floor_is_not_heard() -> None:
+    whisper = 1e-6 * torch.randn(1, 1, RATE, generator=torch.Generator().manual_seed(0))
+    assert float(MultiResolutionSTFT((512,))(whisper, torch.zeros_like(whisper))) == pytest.approx(
+        0.0, abs=1e-6
+    )
 
 
 def test_log_mel_reads_a_level_change_in_bels_of_power() -> None:

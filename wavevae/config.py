@@ -46,7 +46,7 @@ class ModelConfig:
     """Dilations of the residual units at each rate, in frames of that rate."""
     latent_dim: int = 64
     """Numbers a latent frame holds."""
-    noise_bands: int = 0
+    noise_bands: int = 16
     """Gated noise channels at the decoder's outer rate; 0 for none."""
     bottleneck: str = "vae"
     """ae (no constraint) or vae (Gaussian posterior)."""

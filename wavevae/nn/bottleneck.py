@@ -55,7 +55,11 @@ class Identity(Bottleneck):
 
 
 class Gaussian(Bottleneck):
-    """Diagonal Gaussian posterior, standard normal prior (Kingma & Welling 2014, eq. 10 and appendix B)."""
+    """Diagonal Gaussian posterior, standard normal prior (Kingma & Welling 2014, eq. 10 and appendix B).
+
+    In training every second item of a batch is decoded from its mean, which is what `encode` gives later. Drawn
+    latents alone teach the decoder to use the draw as its source of noise, and it then falls silent without.
+    """
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
@@ -68,10 +72,14 @@ class Gaussian(Bottleneck):
 
     def forward(self, h: Tensor) -> Latents:
         mean, log_variance = self.split(h)
-        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).float()  # (B, latent_dim, frames)
+        noise = torch.randn_like(mean)
+        if self.training:
+            noise[1::2] = 0.0
+        z = mean + torch.exp(0.5 * log_variance) * noise
+        mean, log_variance = mean.float(), log_variance.float()
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)  # (B, latent_dim, frames)
         kl = kl.mean(dim=(0, 2))  # nats a frame, by dimension
-        active = (mean.float().var(dim=(0, 2)) > 0.01).sum()  # Burda et al. 2016, sec. 5.2
+        active = (mean.var(dim=(0, 2)) > 0.01).sum()  # Burda et al. 2016, sec. 5.2
         return Latents(z, None, {"kl": kl}, {"kl_nats": kl.sum().detach(), "active_dims": active.detach()})
 
     def mean(self, h: Tensor) -> Tensor:

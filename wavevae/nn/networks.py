@@ -69,4 +69,8 @@ def start(network: Encoder | Decoder) -> None:
     for module in network.modules():
         if isinstance(module, ResidualUnit):
             shrink(module.pointwise, 0.1)
+        elif isinstance(module, NoiseGate):
+            shrink(
+                module.mix, 0.05
+            )  # noise comes in where it helps; at full strength it drowns the first steps
     shrink(network.outlet, 0.1)
