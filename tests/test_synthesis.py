@@ -12,7 +12,7 @@ import soundfile
 
 from wavevae.errors import UserError
 from wavevae.synthesis import FAMILIES, demo_corpus, write_corpus
-from wavevae.synthesis.corpus import mark, perform
+from wavevae.synthesis.corpus import VERSION, mark, perform
 from wavevae.synthesis.score import MOTIFS, Note, Piece, phrase, pitch_name, single
 from wavevae.synthesis.waveguide import RATE, Trip, damping, lagrange
 
@@ -126,7 +126,7 @@ def test_an_interrupted_corpus_leaves_nothing(tmp_path: Path) -> None:
 def test_the_cache_folder_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAVEVAE_CACHE", str(tmp_path))
     monkeypatch.setattr("wavevae.synthesis.corpus.write_corpus", lambda folder, rate, progress: folder)
-    assert demo_corpus(16000) == tmp_path / "demo-corpus-16000"
+    assert demo_corpus(16000) == tmp_path / f"demo-corpus-{VERSION}-16000"
 
 
 def test_a_moving_delay_reads_between_samples() -> None:

@@ -1,0 +1,14 @@
+"""What every test shares: a cache of its own, so that the suite neither reads nor fills the user's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("WAVEVAE_CACHE", str(folder))
+        yield folder
