@@ -25,8 +25,9 @@ INT, FLOAT = 1, 2
 """nn~'s ids of attribute types."""
 AUDIO_LIMIT = 16.0
 """Full scales (24 dB over the loudest sane input); beyond it audio is cut."""
-LATENT_LIMIT = 100.0
-"""Standard deviations; beyond it latents are cut."""
+LATENT_LIMIT = 1e6
+"""Standard deviations; beyond it latents are cut, only so that sums stay finite: a sound unlike the training data
+moves an axis that hardly moved there by hundreds of its standard deviations."""
 
 
 def conform(x: Tensor, channels: int, multiple: int, limit: float) -> Tensor:

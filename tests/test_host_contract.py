@@ -1,5 +1,6 @@
 """MODEL.ts under the hands of a host: nn~'s calls, attributes set while it plays, bad signals, many voices."""
 
+import dataclasses
 import math
 import resource
 from pathlib import Path
@@ -172,6 +173,17 @@ def test_gain_and_temperature(module: torch.jit.ScriptModule, model: Autoencoder
     module.set_temperature(0.0)
     module.reset()
     close(module(x), offline(model, x))
+
+
+def test_latents_far_from_the_training_data_are_not_cut(model: Autoencoder, axes: AxisMap) -> None:
+    """An axis that hardly moved in training gives hundreds of standard deviations for another sound."""
+    weak = dataclasses.replace(axes, from_matrix=axes.from_matrix / 500, to_matrix=axes.to_matrix * 500)
+    module = script(Instrument(model, weak))
+    x = toy_model.sound(9 * HOP)
+    with torch.inference_mode():
+        latents = module.encode(x)
+        assert latents.abs().max() > 300
+        close(module.decode(latents), model.decode(weak.decode(latents)))
 
 
 # -- what a host should not send --------------------------------------------------------------------------------
