@@ -187,4 +187,6 @@ def cache_folder() -> Path:
 
 def demo_corpus(sample_rate: int, progress: Progress | None = None) -> Path:
     """The built-in corpus at a rate: made once in the cache folder, reused when it is whole."""
-    return write_corpus(cache_folder() / f"demo-corpus-{VERSION}-{sample_rate}", sample_rate, progress=progress)
+    return write_corpus(
+        cache_folder() / f"demo-corpus-{VERSION}-{sample_rate}", sample_rate, progress=progress
+    )
