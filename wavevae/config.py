@@ -127,7 +127,7 @@ class ObjectiveConfig:
     """Weight of the multi-scale log-mel L1 distance."""
     mel_windows: tuple[int, ...] = (256, 1024, 2048)
     """Its window lengths, samples."""
-    waveform_l1: float = 3.0
+    waveform_l1: float = 10.0
     """Weight of the L1 distance between waveforms, relative to the target's mean magnitude."""
     kl: float = 1e-4
     """Weight of the KL divergence at the end of its schedule (beta max)."""
@@ -137,7 +137,7 @@ class ObjectiveConfig:
     """Share of the budget over which it rises."""
     kl_baseline: float = 0.0
     """Share of beta max that it starts from."""
-    free_bits: float = 0.0
+    free_bits: float = 0.5
     """Nats a latent dimension and frame that cost nothing."""
 
     def __post_init__(self) -> None:
