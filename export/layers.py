@@ -11,7 +11,6 @@ cached input; half of what is left is the cost of calls, so there are few: every
 Every twin copies the weights of the offline layer it is built from and has
     forward(x (T * B, C_in))  any T >= 1; B as told to `start`
     start(voices)             forget the past, for that many voices
-    earliest(frame)           the first input frame on which an output frame depends: arithmetic, no torch
 """
 
 from collections.abc import Iterable
@@ -62,10 +61,6 @@ class StreamingLayer(nn.Module):
         """Forget the past."""
         raise AssertionError("a twin says what it remembers")
 
-    def earliest(self, frame: int) -> int:
-        """The first input frame on which output frame `frame` depends."""
-        raise AssertionError("a twin says how far back it hears")
-
 
 class StreamingLinear(StreamingLayer):
     """Twin of a CausalConv1d of kernel 1: it has no past."""
@@ -80,9 +75,6 @@ class StreamingLinear(StreamingLayer):
 
     def start(self, voices: int) -> None:
         pass
-
-    def earliest(self, frame: int) -> int:
-        return frame
 
 
 class StreamingConv(StreamingLayer):
@@ -112,9 +104,6 @@ class StreamingConv(StreamingLayer):
         self.rows = self.dilation * voices
         self.past = self.past.new_zeros([(self.taps - 1) * self.rows, self.past.size(1)])
 
-    def earliest(self, frame: int) -> int:
-        return frame - (self.taps - 1) * self.dilation
-
 
 class StreamingDownsample(StreamingLayer):
     """Twin of Downsample: groups of `ratio` frames are one frame (for one voice a free view), then two taps."""
@@ -132,9 +121,6 @@ class StreamingDownsample(StreamingLayer):
     def start(self, voices: int) -> None:
         self.voices = voices
         self.conv.start(voices)
-
-    def earliest(self, frame: int) -> int:
-        return self.conv.earliest(frame) * self.ratio
 
 
 class StreamingUpsample(StreamingLayer):
@@ -155,9 +141,6 @@ class StreamingUpsample(StreamingLayer):
         self.voices = voices
         self.conv.start(voices)
 
-    def earliest(self, frame: int) -> int:
-        return self.conv.earliest(frame // self.ratio)
-
 
 class StreamingResidualUnit(StreamingLayer):
     """Twin of ResidualUnit."""
@@ -173,9 +156,6 @@ class StreamingResidualUnit(StreamingLayer):
     def start(self, voices: int) -> None:
         self.dilated.start(voices)
         self.pointwise.start(voices)
-
-    def earliest(self, frame: int) -> int:
-        return self.dilated.earliest(self.pointwise.earliest(frame))
 
 
 class StreamingNoiseGate(StreamingLayer):
@@ -213,9 +193,6 @@ class StreamingNoiseGate(StreamingLayer):
         self.voices = voices
         self.position = 0
 
-    def earliest(self, frame: int) -> int:
-        return self.gate.earliest(self.mix.earliest(frame))
-
 
 class StreamingSequence(StreamingLayer):
     """Twin of nn.Sequential, or of a list of layers called one after the other."""
@@ -232,11 +209,6 @@ class StreamingSequence(StreamingLayer):
     def start(self, voices: int) -> None:
         for layer in self.layers:
             layer.start(voices)  # type: ignore[operator]
-
-    def earliest(self, frame: int) -> int:
-        for layer in reversed(list(self.layers)):
-            frame = layer.earliest(frame)  # type: ignore[operator]
-        return frame
 
 
 def taps_last(conv: nn.Conv1d) -> tuple[Tensor, Tensor]:

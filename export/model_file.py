@@ -16,7 +16,6 @@ from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
 
 from .axes import AxisMap, axis_map
-from .streaming import receptive_field_samples
 from .torchscript import Instrument, script
 from .verify import reference, verify
 
@@ -50,9 +49,7 @@ def export_model(model: Autoencoder, axes: AxisMap, path: Path, origin: dict[str
         hop_length=model.hop_length,
         latent_dim=axes.kept,
         axes=axes.axes,
-        receptive_field_samples=receptive_field_samples(
-            instrument.encoder, instrument.decoder, model.hop_length
-        ),
+        receptive_field_samples=model.receptive_field,
         bottleneck=model.config.bottleneck,
         origin={**origin, "latent_dim_trained": model.latent_dim},
         density=axes.density,

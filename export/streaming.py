@@ -1,4 +1,4 @@
-"""The streaming twins of wavevae.nn.networks, line by line, and how far back they hear."""
+"""The streaming twins of wavevae.nn.networks, line by line."""
 
 import torch
 from torch import Tensor, nn
@@ -30,11 +30,6 @@ class StreamingEncoder(nn.Module):
         self.core.start(voices)
         self.outlet.start(voices)
 
-    def earliest(self, frame: int) -> int:
-        """First sample that latent frame `frame` depends on."""
-        frame = self.core.earliest(self.outlet.earliest(frame))
-        return self.inlet.earliest(self.stages.earliest(frame)) * self.fold
-
 
 class StreamingDecoder(nn.Module):
     """Twin of Decoder: latent frames -> folded samples, both as rows (T * B, C)."""
@@ -63,13 +58,6 @@ class StreamingDecoder(nn.Module):
             self.noise.start(voices)
         self.outlet.start(voices)
 
-    def earliest(self, frame: int) -> int:
-        """First latent frame that outer frame `frame` (of `fold` samples) depends on."""
-        frame = self.outlet.earliest(frame)
-        if self.noise is not None:
-            frame = min(frame, self.noise.earliest(frame))
-        return self.inlet.earliest(self.core.earliest(self.stages.earliest(frame)))
-
 
 def refuse_unknown_parts(twin: nn.Module, offline: nn.Module) -> None:
     """Raises: TypeError when the offline network has a part that its twin does not mirror."""
@@ -81,11 +69,3 @@ def refuse_unknown_parts(twin: nn.Module, offline: nn.Module) -> None:
         raise TypeError(
             f"{type(twin).__name__} does not mirror {sorted(missing | own)}; add it to export/streaming.py"
         )
-
-
-def receptive_field_samples(encoder: StreamingEncoder, decoder: StreamingDecoder, hop_length: int) -> int:
-    """Samples that a resynthesised hop depends on, counted back from the hop's own end.
-
-    The hop's first sample hears furthest back: outer frame 0 of latent frame 0.
-    """
-    return hop_length - encoder.earliest(decoder.earliest(0))

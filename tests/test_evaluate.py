@@ -24,7 +24,7 @@ from wavevae.evaluation import listen, plots, report
 from wavevae.evaluation.__main__ import main
 from wavevae.evaluation.judge import between, reblocked
 from wavevae.evaluation.selection import Source
-from wavevae.evaluation.subject import load_subject, memory_samples
+from wavevae.evaluation.subject import load_subject
 from wavevae.nn.model import Autoencoder
 
 RATE = 8000
@@ -111,23 +111,6 @@ def test_a_long_sound_in_segments_is_what_it_is_in_one_go(run: Path) -> None:
     assert torch.equal(torch.cat([piece.reference for piece in pieces]), torch.from_numpy(x))
     means = torch.cat([piece.mean for piece in pieces if piece.mean is not None], dim=-1)
     assert torch.allclose(means, latents, atol=1e-5)
-
-
-def test_a_models_memory_is_measured() -> None:
-    """A sum over layers of (kernel - 1) x dilation x the samples a frame of that layer stands for."""
-    shape = ModelConfig(
-        RATE, fold=8, ratios=(4,), widths=(6, 8), dilations=(1, 3), latent_dim=3, noise_bands=0
-    )
-    torch.manual_seed(0)
-    autoencoder = Autoencoder(shape).eval()
-    for parameter in autoencoder.parameters():
-        parameter.data += 0.3 * torch.randn_like(parameter)
-    outer, inner = 8, 32  # samples a frame
-    stack = 2 * (1 + 3)
-    encoder = (2 + stack) * outer + 4 * outer + stack * inner
-    decoder = (2 + stack) * inner + inner + (stack + 2) * outer
-    found = memory_samples(autoencoder)
-    assert encoder + decoder - inner <= found <= encoder + decoder + 2 * inner
 
 
 @torch.inference_mode()

@@ -45,6 +45,7 @@ def describe_model_file(path: Path) -> dict[str, Any]:
 def describe_run(path: Path) -> dict[str, Any]:
     """Plain values of a run folder or a checkpoint. Raises: UserError."""
     from wavevae.checkpoint import find_checkpoint, read_checkpoint
+    from wavevae.nn.model import Autoencoder
 
     found = find_checkpoint(path)
     checkpoint = read_checkpoint(found)
@@ -62,6 +63,8 @@ def describe_run(path: Path) -> dict[str, Any]:
         "wavevae_version": checkpoint.wavevae_version,
         **_rates(model.sample_rate, model.hop_length, model.latent_dim),
         "bottleneck": model.bottleneck,
+        "algorithmic_latency_samples": 0,
+        **_field(Autoencoder(model).receptive_field, model.sample_rate),
         "parameters": sum(tensor.numel() for tensor in checkpoint.state.values()),
         "steps": checkpoint.step,
         "trained_s": checkpoint.elapsed_s,

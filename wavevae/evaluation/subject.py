@@ -70,7 +70,7 @@ class Run:
 
         self.model, self.facts = model, facts
         turn = TABLE_FRAMES * model.config.fold  # samples
-        self.context = turn * -(-memory_samples(model) // turn)
+        self.context = turn * -(-model.receptive_field // turn)
         self.block_samples = turn * max(1, 600_000 // turn)
 
     @torch.inference_mode()
@@ -97,21 +97,6 @@ class Run:
         bottleneck = self.model.bottleneck
         log_variance = bottleneck.split(hidden)[1][0] if isinstance(bottleneck, Gaussian) else None
         return z[0], log_variance, self.model.decode(z, len(sound))[0, 0]
-
-
-@torch.inference_mode()
-def memory_samples(model: Autoencoder) -> int:
-    """How far back a model hears, measured: the last output sample that a change of the first hop moves at all."""
-    length = 1 << 16
-    while True:
-        sound = 0.1 * torch.randn(1, 1, length, generator=torch.Generator().manual_seed(0))
-        changed = sound.clone()
-        changed[..., : model.hop_length] *= -1
-        moved = (model(sound) != model(changed)).nonzero()
-        last = int(moved[:, -1].max()) + 1 if len(moved) else model.hop_length
-        if last <= length - model.hop_length or length >= 1 << 22:
-            return last
-        length *= 2
 
 
 class Model:

@@ -8,6 +8,7 @@ from wavevae.config import ModelConfig
 from wavevae.nn.bottleneck import Latents, make_bottleneck
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.networks import Decoder, Encoder
+from wavevae.nn.reach import receptive_field_samples
 
 
 class Autoencoder(nn.Module):
@@ -34,6 +35,11 @@ class Autoencoder(nn.Module):
     @property
     def latent_dim(self) -> int:
         return self.config.latent_dim
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that a resynthesised hop depends on, counted back from its own end."""
+        return receptive_field_samples(self.encoder, self.decoder, self.hop_length)
 
     def posterior(self, x: Tensor) -> Latents:
         """Encode (B, 1, T), keeping what the bottleneck says of it; random where the method is."""

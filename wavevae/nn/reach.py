@@ -1,0 +1,56 @@
+"""How far back a network hears: arithmetic over its layers, no audio needed."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from wavevae.nn.blocks import ResidualUnit
+from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
+from wavevae.nn.networks import Decoder, Encoder
+from wavevae.nn.noise import NoiseGate
+
+
+def earliest(layer: nn.Module, frame: int) -> int:
+    """The first input frame on which output frame `frame` of a layer or network depends.
+
+    An Encoder's input frames are samples; a Decoder's output frames are of its outer rate (`fold` samples).
+    Raises: TypeError for a layer that it does not know.
+    """
+    match layer:
+        case CausalConv1d():
+            return frame - layer.past
+        case Downsample():
+            return frame * layer.ratio - layer.past
+        case Upsample():
+            return frame // layer.ratio - layer.past
+        case ResidualUnit():
+            return earliest_of((layer.dilated, layer.pointwise), frame)
+        case NoiseGate():
+            return earliest_of((layer.gate, layer.mix), frame)
+        case nn.Sequential() | nn.ModuleList():
+            return earliest_of(tuple(layer), frame)
+        case Encoder():
+            parts = (layer.inlet, layer.stages, layer.core, layer.outlet)
+            return earliest_of(parts, frame) * layer.fold
+        case Decoder():
+            gated = frame if layer.noise is None else earliest(layer.noise, frame)
+            last = min(earliest(layer.outlet, frame), earliest(layer.outlet, gated))
+            return earliest_of((layer.inlet, layer.core, layer.stages), last)
+    raise TypeError(
+        f"{type(layer).__name__} is not known to wavevae/nn/reach.py; say there how far back it hears"
+    )
+
+
+def earliest_of(layers: tuple[nn.Module, ...], frame: int) -> int:
+    """The same of layers called one after the other."""
+    for layer in reversed(layers):
+        frame = earliest(layer, frame)
+    return frame
+
+
+def receptive_field_samples(encoder: Encoder, decoder: Decoder, hop_length: int) -> int:
+    """Samples that a resynthesised hop depends on, counted back from the hop's own end.
+
+    The hop's first sample hears furthest back: outer frame 0 of latent frame 0.
+    """
+    return hop_length - earliest(encoder, earliest(decoder, 0))
