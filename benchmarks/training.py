@@ -75,7 +75,7 @@ def make_step(model: nn.Module, config: configuration.RunConfig, x: Tensor):  # 
 
     def step() -> None:
         y, latents = model.reconstruct(x)  # type: ignore[operator]
-        loss = weighted_sum(objectives.raw(y, x, latents), objectives.weights(config.objective.kl))
+        loss = weighted_sum(objectives.raw(y, x, latents), objectives.weights(share=1.0))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), config.train.gradient_clip)

@@ -73,11 +73,13 @@ def test_effective_weight_of_each_term(name: str) -> None:
     weights = {"mr_stft": 1.0, "log_mel": 2.0, "waveform_l1": 3.0, "kl": 0.5}
     spectra: dict[str, Any] = {"n_ffts": (256,), "mel_windows": (256,), "kl_schedule": "constant"}
     batch = torch.randn(2, 1, 1024, generator=torch.Generator().manual_seed(1)) * 0.1
-    base = tiny(ObjectiveConfig(**spectra, **weights))
-    more = tiny(ObjectiveConfig(**spectra, **{**weights, name: 2 * weights[name]}))
-    alone = tiny(
-        ObjectiveConfig(**spectra, **{**dict.fromkeys(weights, 0.0), "waveform_l1": 1e-12, name: 1.0})
-    )
+
+    def weighed(**changed: float) -> TrainingModule:
+        values = {**weights, **changed}
+        return tiny(ObjectiveConfig(**spectra, **values, waveform_l1_end=values["waveform_l1"]))
+
+    base, more = weighed(), weighed(**{name: 2 * weights[name]})
+    alone = weighed(**{**dict.fromkeys(weights, 0.0), "waveform_l1": 1e-12, name: 1.0})
     gradients = [gradient(m, batch) for m in (base, more, alone)]
     assert base.terms["total"].item() == pytest.approx(
         sum(weights[k] * base.terms[k].item() for k in weights), rel=1e-5
@@ -119,7 +121,7 @@ def test_it_stops_at_the_budget_annealed_and_validated(tmp_path: Path) -> None:
     rate = trainer.optimizers[0].param_groups[0]["lr"]
     assert rate == pytest.approx(learning_rate(0.8, module.config.train))  # of the fifth step
     assert {"val_mr_stft", "val_log_mel", "val_kl", "val_distance"} <= set(module.validation)
-    weighed = {"mr_stft": 1.0, "log_mel": 2.0, "waveform_l1": 10.0}
+    weighed = {"mr_stft": 1.0, "log_mel": 2.0, "waveform_l1": 1.0}
     distance = sum(weight * module.validation[f"val_{name}"] for name, weight in weighed.items())
     assert module.validation["val_distance"] == pytest.approx(distance, rel=1e-5)  # the KL picks no best
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from wavevae.config import ObjectiveConfig, TrainConfig
-from wavevae.objectives.schedules import kl_weight, learning_rate, rise
+from wavevae.objectives.schedules import kl_weight, learning_rate, rise, waveform_weight
 
 SHARES = [i / 200 for i in range(201)]
 
@@ -42,3 +42,8 @@ def test_shapes_of_a_rise() -> None:
     assert rise(0.05, 0.2, "cosine") == pytest.approx(0.14645, abs=1e-5)
     assert rise(0.1, 0.2, "cosine") == pytest.approx(0.5)
     assert rise(0.0, 0.0) == 1.0
+
+
+def test_waveform_weight_falls_from_start_to_end() -> None:
+    config = ObjectiveConfig(waveform_l1=10.0, waveform_l1_end=2.0)
+    assert [waveform_weight(s, config) for s in (0.0, 0.5, 1.0)] == pytest.approx([10.0, 6.0, 2.0])

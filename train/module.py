@@ -11,7 +11,7 @@ from torch import Tensor
 from wavevae.checkpoint import Checkpoint
 from wavevae.config import RunConfig
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.schedules import kl_weight, learning_rate
+from wavevae.objectives.schedules import learning_rate
 from wavevae.objectives.weighing import Objectives, weighted_sum
 
 from .averaging import AveragedModel
@@ -81,7 +81,7 @@ class TrainingModule(pl.LightningModule):
     @property
     def weights(self) -> dict[str, float]:
         """The effective weight of every raw number now."""
-        return self.objectives.weights(kl_weight(self.share, self.config.objective))
+        return self.objectives.weights(self.share)
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
         """(B, 1, T) -> the loss. Spectra and KL are taken in fp32 whatever the precision of the rest."""
@@ -160,6 +160,7 @@ class TrainingModule(pl.LightningModule):
         sums = mean_over_ranks(torch.stack([self._validation_sums[name] for name in names]).float())
         chunks = float(sums[names.index("chunks")])
         means = {name: float(s) / chunks for name, s in zip(names, sums, strict=True) if name != "chunks"}
-        distances = {k: w * means[k] for k, w in self.weights.items() if k in means and k != "kl"}
+        final = self.objectives.weights(1.0)  # the same yardstick at every moment
+        distances = {k: w * means[k] for k, w in final.items() if k in means and k != "kl"}
         self.validation = {f"val_{name}": value for name, value in means.items()}
         self.validation["val_distance"] = sum(distances.values())

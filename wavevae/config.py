@@ -128,7 +128,9 @@ class ObjectiveConfig:
     mel_windows: tuple[int, ...] = (256, 1024, 2048)
     """Its window lengths, samples."""
     waveform_l1: float = 10.0
-    """Weight of the L1 distance between waveforms, relative to the target's mean magnitude."""
+    """Weight, at the start, of the L1 distance between waveforms, relative to the target's mean magnitude."""
+    waveform_l1_end: float = 1.0
+    """The same at the end of the budget: partials are put in place first, spectra refined after."""
     kl: float = 1e-4
     """Weight of the KL divergence at the end of its schedule (beta max)."""
     kl_schedule: str = "linear"
@@ -141,12 +143,11 @@ class ObjectiveConfig:
     """Nats a latent dimension and frame that cost nothing."""
 
     def __post_init__(self) -> None:
-        for name in ("mr_stft", "log_mel", "waveform_l1", "kl", "free_bits"):
+        for name in ("mr_stft", "log_mel", "waveform_l1", "waveform_l1_end", "kl", "free_bits"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "use 0 or more")
-        distances = self.mr_stft + self.log_mel + self.waveform_l1
-        _require(
-            distances > 0, "mr_stft + log_mel + waveform_l1", distances, "give one of them a weight above 0"
-        )
+        distances = self.mr_stft + self.log_mel + self.waveform_l1_end
+        name = "mr_stft + log_mel + waveform_l1_end"
+        _require(distances > 0, name, distances, "give one of them a weight above 0")
         for name in ("kl_warm_up", "kl_baseline"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "use a share, 0 to 1")
         if self.kl_schedule not in KL_SCHEDULES:

@@ -36,3 +36,9 @@ def kl_weight(share: float, config: ObjectiveConfig) -> float:
     """From kl_baseline x kl up to kl (beta max), which it then keeps."""
     risen = rise(share, config.kl_warm_up, config.kl_schedule)
     return config.kl * (config.kl_baseline + (1.0 - config.kl_baseline) * risen)
+
+
+def waveform_weight(share: float, config: ObjectiveConfig) -> float:
+    """Half a cosine from waveform_l1 to waveform_l1_end: partials are put in place first, spectra refined after."""
+    fallen = rise(share, 1.0, "cosine")
+    return config.waveform_l1 + (config.waveform_l1_end - config.waveform_l1) * fallen

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from wavevae.config import ObjectiveConfig
 from wavevae.nn.bottleneck import Latents
+from wavevae.objectives.schedules import kl_weight, waveform_weight
 from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel
 from wavevae.objectives.waveform import relative_l1
 
@@ -22,14 +23,14 @@ class Objectives(nn.Module):
         self.mr_stft = MultiResolutionSTFT(config.n_ffts) if config.mr_stft else None
         self.log_mel = MultiScaleLogMel(config.mel_windows, sample_rate) if config.log_mel else None
 
-    def weights(self, kl_weight: float) -> dict[str, float]:
-        """The effective weight of every term, given the KL's at this moment (`schedules`)."""
+    def weights(self, share: float) -> dict[str, float]:
+        """The effective weight of every term at a share of the budget."""
         config = self.config
         return {
             "mr_stft": config.mr_stft,
             "log_mel": config.log_mel,
-            "waveform_l1": config.waveform_l1,
-            "kl": kl_weight,
+            "waveform_l1": waveform_weight(share, config),
+            "kl": kl_weight(share, config),
         }
 
     def raw(self, estimate: Tensor, target: Tensor, latents: Latents) -> dict[str, Tensor]:
@@ -39,7 +40,7 @@ class Objectives(nn.Module):
             terms["mr_stft"] = self.mr_stft(estimate, target)
         if self.log_mel is not None:
             terms["log_mel"] = self.log_mel(estimate, target)
-        if self.config.waveform_l1:
+        if self.config.waveform_l1 or self.config.waveform_l1_end:
             terms["waveform_l1"] = relative_l1(estimate, target)
         if "kl" in latents.losses:
             terms["kl"] = self.charged_kl(latents.losses["kl"])
