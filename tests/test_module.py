@@ -76,7 +76,8 @@ def test_effective_weight_of_each_term(name: str) -> None:
 
     def weighed(**changed: float) -> TrainingModule:
         values = {**weights, **changed}
-        return tiny(ObjectiveConfig(**spectra, **values, waveform_l1_end=values["waveform_l1"]))
+        ends = {f"{name}_end": values[name] for name in ("log_mel", "waveform_l1")}
+        return tiny(ObjectiveConfig(**spectra, **values, **ends))
 
     base, more = weighed(), weighed(**{name: 2 * weights[name]})
     alone = weighed(**{**dict.fromkeys(weights, 0.0), "waveform_l1": 1e-12, name: 1.0})
@@ -121,7 +122,7 @@ def test_it_stops_at_the_budget_annealed_and_validated(tmp_path: Path) -> None:
     rate = trainer.optimizers[0].param_groups[0]["lr"]
     assert rate == pytest.approx(learning_rate(0.8, module.config.train))  # of the fifth step
     assert {"val_mr_stft", "val_log_mel", "val_kl", "val_distance"} <= set(module.validation)
-    weighed = {"mr_stft": 1.0, "log_mel": 2.0, "waveform_l1": 1.0}
+    weighed = {"mr_stft": 1.0, "log_mel": 8.0, "waveform_l1": 1.0}
     distance = sum(weight * module.validation[f"val_{name}"] for name, weight in weighed.items())
     assert module.validation["val_distance"] == pytest.approx(distance, rel=1e-5)  # the KL picks no best
 

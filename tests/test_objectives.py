@@ -73,7 +73,13 @@ def test_bank_covers_every_frequency_above_the_lowest_bands() -> None:
 
 def test_free_bits_cost_nothing_and_the_sum_weighs_once() -> None:
     config = ObjectiveConfig(
-        mr_stft=0.0, log_mel=0.0, waveform_l1=4.0, waveform_l1_end=2.0, kl=0.25, free_bits=0.5
+        mr_stft=0.0,
+        log_mel=0.0,
+        log_mel_end=0.0,
+        waveform_l1=4.0,
+        waveform_l1_end=2.0,
+        kl=0.25,
+        free_bits=0.5,
     )
     objectives = Objectives(config, RATE)
     latents = Latents(torch.zeros(1, 3, 4), None, {"kl": torch.tensor([0.1, 0.5, 2.0])}, {})

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from wavevae.config import ObjectiveConfig, TrainConfig
-from wavevae.objectives.schedules import kl_weight, learning_rate, rise, waveform_weight
+from wavevae.objectives.schedules import kl_weight, learning_rate, over_budget, rise
 
 SHARES = [i / 200 for i in range(201)]
 
@@ -44,6 +44,5 @@ def test_shapes_of_a_rise() -> None:
     assert rise(0.0, 0.0) == 1.0
 
 
-def test_waveform_weight_falls_from_start_to_end() -> None:
-    config = ObjectiveConfig(waveform_l1=10.0, waveform_l1_end=2.0)
-    assert [waveform_weight(s, config) for s in (0.0, 0.5, 1.0)] == pytest.approx([10.0, 6.0, 2.0])
+def test_a_weight_moves_from_start_to_end() -> None:
+    assert [over_budget(s, 10.0, 2.0) for s in (0.0, 0.5, 1.0)] == pytest.approx([10.0, 6.0, 2.0])

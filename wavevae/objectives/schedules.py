@@ -38,7 +38,6 @@ def kl_weight(share: float, config: ObjectiveConfig) -> float:
     return config.kl * (config.kl_baseline + (1.0 - config.kl_baseline) * risen)
 
 
-def waveform_weight(share: float, config: ObjectiveConfig) -> float:
-    """Half a cosine from waveform_l1 to waveform_l1_end: partials are put in place first, spectra refined after."""
-    fallen = rise(share, 1.0, "cosine")
-    return config.waveform_l1 + (config.waveform_l1_end - config.waveform_l1) * fallen
+def over_budget(share: float, start: float, end: float) -> float:
+    """From start to end along half a cosine over the whole budget."""
+    return start + (end - start) * rise(share, 1.0, "cosine")

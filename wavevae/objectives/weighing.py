@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from wavevae.config import ObjectiveConfig
 from wavevae.nn.bottleneck import Latents
-from wavevae.objectives.schedules import kl_weight, waveform_weight
+from wavevae.objectives.schedules import kl_weight, over_budget
 from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel
 from wavevae.objectives.waveform import relative_l1
 
@@ -21,15 +21,19 @@ class Objectives(nn.Module):
         super().__init__()
         self.config = config
         self.mr_stft = MultiResolutionSTFT(config.n_ffts) if config.mr_stft else None
-        self.log_mel = MultiScaleLogMel(config.mel_windows, sample_rate) if config.log_mel else None
+        self.log_mel = (
+            MultiScaleLogMel(config.mel_windows, sample_rate)
+            if config.log_mel or config.log_mel_end
+            else None
+        )
 
     def weights(self, share: float) -> dict[str, float]:
         """The effective weight of every term at a share of the budget."""
         config = self.config
         return {
             "mr_stft": config.mr_stft,
-            "log_mel": config.log_mel,
-            "waveform_l1": waveform_weight(share, config),
+            "log_mel": over_budget(share, config.log_mel, config.log_mel_end),
+            "waveform_l1": over_budget(share, config.waveform_l1, config.waveform_l1_end),
             "kl": kl_weight(share, config),
         }
 
