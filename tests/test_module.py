@@ -76,7 +76,7 @@ def test_effective_weight_of_each_term(name: str) -> None:
 
     def weighed(**changed: float) -> TrainingModule:
         values = {**weights, **changed}
-        ends = {f"{name}_end": values[name] for name in ("log_mel", "waveform_l1")}
+        ends = {f"{name}_end": values[name] for name in ("mr_stft", "log_mel", "waveform_l1")}
         return tiny(ObjectiveConfig(**spectra, **values, **ends))
 
     base, more = weighed(), weighed(**{name: 2 * weights[name]})

@@ -74,6 +74,7 @@ def test_bank_covers_every_frequency_above_the_lowest_bands() -> None:
 def test_free_bits_cost_nothing_and_the_sum_weighs_once() -> None:
     config = ObjectiveConfig(
         mr_stft=0.0,
+        mr_stft_end=0.0,
         log_mel=0.0,
         log_mel_end=0.0,
         waveform_l1=4.0,

@@ -115,7 +115,7 @@ class DataConfig:
         _require(0 <= self.pitch_semitones <= 24, "pitch_semitones", self.pitch_semitones, "use 0 to 24")
 
 
-WEIGHTS = ("mr_stft", "log_mel", "log_mel_end", "waveform_l1", "waveform_l1_end", "kl")
+WEIGHTS = ("mr_stft", "mr_stft_end", "log_mel", "log_mel_end", "waveform_l1", "waveform_l1_end", "kl")
 """The weights of ObjectiveConfig."""
 
 
@@ -123,12 +123,14 @@ WEIGHTS = ("mr_stft", "log_mel", "log_mel_end", "waveform_l1", "waveform_l1_end"
 class ObjectiveConfig:
     """What is minimised: weight x raw number, summed."""
 
-    mr_stft: float = 1.0
-    """Weight of the multi-resolution STFT distance."""
+    mr_stft: float = 0.1
+    """Weight, at the start, of the multi-resolution STFT distance; much of it early favours silence."""
+    mr_stft_end: float = 1.0
+    """The same at the end of the budget; in between, half a cosine."""
     n_ffts: tuple[int, ...] = (512, 1024, 2048)
     """Its transform lengths, samples; windows and hops follow from them."""
-    log_mel: float = 1.0
-    """Weight, at the start, of the multi-scale log-mel L1 distance; too much of it early favours silence."""
+    log_mel: float = 0.1
+    """Weight, at the start, of the multi-scale log-mel L1 distance."""
     log_mel_end: float = 8.0
     """The same at the end of the budget."""
     mel_windows: tuple[int, ...] = (1024, 2048, 4096)
@@ -151,8 +153,8 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         for name in (*WEIGHTS, "free_bits"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "use 0 or more")
-        distances = self.mr_stft + self.log_mel_end + self.waveform_l1_end
-        name = "mr_stft + log_mel_end + waveform_l1_end"
+        distances = self.mr_stft_end + self.log_mel_end + self.waveform_l1_end
+        name = "mr_stft_end + log_mel_end + waveform_l1_end"
         _require(distances > 0, name, distances, "give one of them a weight above 0")
         for name in ("kl_warm_up", "kl_baseline"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "use a share, 0 to 1")

@@ -20,7 +20,7 @@ class Objectives(nn.Module):
     def __init__(self, config: ObjectiveConfig, sample_rate: int) -> None:
         super().__init__()
         self.config = config
-        self.mr_stft = MultiResolutionSTFT(config.n_ffts) if config.mr_stft else None
+        self.mr_stft = MultiResolutionSTFT(config.n_ffts) if config.mr_stft or config.mr_stft_end else None
         self.log_mel = (
             MultiScaleLogMel(config.mel_windows, sample_rate)
             if config.log_mel or config.log_mel_end
@@ -31,7 +31,7 @@ class Objectives(nn.Module):
         """The effective weight of every term at a share of the budget."""
         config = self.config
         return {
-            "mr_stft": config.mr_stft,
+            "mr_stft": over_budget(share, config.mr_stft, config.mr_stft_end),
             "log_mel": over_budget(share, config.log_mel, config.log_mel_end),
             "waveform_l1": over_budget(share, config.waveform_l1, config.waveform_l1_end),
             "kl": kl_weight(share, config),
