@@ -1,9 +1,13 @@
 """What every test shares: a cache of its own, so that the suite neither reads nor fills the user's."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# A shell starts background jobs with Ctrl-C ignored, and children inherit that: the tests that press it would hang.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
