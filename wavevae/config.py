@@ -15,8 +15,11 @@ import yaml
 
 from wavevae.errors import UserError, nearest
 
-BOTTLENECKS = ("ae", "vae")
-KL_SCHEDULES = ("constant", "linear", "cosine")
+BOTTLENECKS = ("ae", "vae", "vq", "rvq", "hvae")
+CONDITIONS = ("none", "class", "pitch", "class+pitch")
+KL_SCHEDULES = ("constant", "linear", "cosine", "logistic", "cyclical")
+COMMITMENT_RULES = ("fixed", "variance")
+STARTS = ("linear", "random")
 NOTES = "run"
 """The section of RUN/config.yaml that tells where a run comes from; nothing in it is a setting."""
 
@@ -24,6 +27,11 @@ NOTES = "run"
 def _require(ok: bool, name: str, value: object, advice: str) -> None:
     if not ok:
         raise UserError(f"{name} is {value}; {advice}")
+
+
+def _require_known(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UserError(f"unknown {name} '{value}'; {nearest(value, known)}")
 
 
 def _is_power_of_two(n: int) -> bool:
@@ -49,7 +57,29 @@ class ModelConfig:
     noise_bands: int = 16
     """Gated noise channels at the decoder's outer rate; 0 for none."""
     bottleneck: str = "vae"
-    """ae (no constraint) or vae (Gaussian posterior)."""
+    """ae (no constraint), vae (Gaussian posterior), vq, rvq (codebooks) or hvae (Gaussians at two rates)."""
+    codebook_size: int = 512
+    """vq, rvq: codes in a codebook."""
+    n_codebooks: int = 4
+    """rvq: codebooks, each for what the ones before leave over; vq has one."""
+    code_dim: int = 8
+    """vq, rvq: numbers a code holds."""
+    codebook_decay: float = 0.99
+    """vq, rvq: decay a step of the averages that the codes are."""
+    codebook_dead: float = 0.1
+    """vq, rvq: a code used less than this share of an even use starts again elsewhere; 0: never."""
+    codebook_dropout: float = 0.5
+    """rvq: probability that a chunk is learned with the first few codebooks only."""
+    top_dim: int = 16
+    """hvae: how many of latent_dim are the slow level's."""
+    top_every: int = 4
+    """hvae: frames for which the slow level holds."""
+    condition: str = "none"
+    """none, class, pitch or class+pitch: labels that encoder and decoder are told."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes; filled in from the data."""
+    partials: int = 64
+    """Pitch: harmonics of the oscillator bank that encoder and decoder tune to the label."""
 
     def __post_init__(self) -> None:
         _require(1000 <= self.sample_rate <= 192000, "sample_rate", self.sample_rate, "use 1000 to 192000 Hz")
@@ -65,10 +95,33 @@ class ModelConfig:
         _require(all(w >= 1 for w in self.widths), "widths", self.widths, "use 1 or more channels")
         _require(self.latent_dim >= 1, "latent_dim", self.latent_dim, "use 1 or more")
         _require(self.noise_bands >= 0, "noise_bands", self.noise_bands, "use 0 or more")
-        if self.bottleneck not in BOTTLENECKS:
-            raise UserError(
-                f"unknown bottleneck '{self.bottleneck}'; {nearest(self.bottleneck, BOTTLENECKS)}"
-            )
+        _require_known("bottleneck", self.bottleneck, BOTTLENECKS)
+        _require_known("condition", self.condition, CONDITIONS)
+        self._check_bottleneck()
+
+    def _check_bottleneck(self) -> None:
+        """Raises: UserError for settings of codebooks, levels and partials that cannot be."""
+        _require(2 <= self.codebook_size <= 65536, "codebook_size", self.codebook_size, "use 2 to 65536")
+        _require(1 <= self.n_codebooks <= 64, "n_codebooks", self.n_codebooks, "use 1 to 64")
+        _require(2 <= self.code_dim <= 256, "code_dim", self.code_dim, "use 2 to 256")
+        _require(0 <= self.codebook_decay < 1, "codebook_decay", self.codebook_decay, "use 0 up to 1")
+        _require(0 <= self.codebook_dead < 1, "codebook_dead", self.codebook_dead, "use 0 up to 1")
+        _require(0 <= self.codebook_dropout <= 1, "codebook_dropout", self.codebook_dropout, "use 0 to 1")
+        _require(_is_power_of_two(self.top_every), "top_every", self.top_every, "use a power of two")
+        _require(1 <= self.partials <= 512, "partials", self.partials, "use 1 to 512")
+        if self.bottleneck == "hvae":
+            fits = 1 <= self.top_dim < self.latent_dim
+            _require(fits, "top_dim", self.top_dim, f"use 1 up to latent_dim - 1 ({self.latent_dim - 1})")
+
+    @property
+    def has_class(self) -> bool:
+        """Whether it is told classes."""
+        return "class" in self.condition
+
+    @property
+    def has_pitch(self) -> bool:
+        """Whether it is told pitches."""
+        return "pitch" in self.condition
 
     @property
     def hop_length(self) -> int:
@@ -101,6 +154,14 @@ class DataConfig:
     """Augmentation: probability of a random all-pass filter."""
     pitch_semitones: float = 0.0
     """Augmentation: pitch drawn from plus or minus this, by resampling, semitones."""
+    class_field: str = ""
+    """Label that names the class; none: `class` (the first-level folder), or NSynth's instrument_family."""
+    label_dropout: float = 0.1
+    """Probability that a chunk is learned as if it had no label, class and pitch apart."""
+    tied_semitones: float = 4.0
+    """Pitch condition: the encoder hears each chunk moved by up to this; the decoder gives it unmoved."""
+    tied_gain_db: float = 0.0
+    """The encoder hears each chunk louder or softer by up to this; the decoder gives it unchanged, dB."""
 
     def __post_init__(self) -> None:
         _require(0 < self.chunk_seconds <= 60, "chunk", self.chunk_seconds, "use seconds above 0, up to 60")
@@ -113,6 +174,9 @@ class DataConfig:
         _require(0 <= self.polarity <= 1, "polarity", self.polarity, "use a probability, 0 to 1")
         _require(0 <= self.phase <= 1, "phase", self.phase, "use a probability, 0 to 1")
         _require(0 <= self.pitch_semitones <= 24, "pitch_semitones", self.pitch_semitones, "use 0 to 24")
+        _require(0 <= self.label_dropout <= 1, "label_dropout", self.label_dropout, "use 0 to 1")
+        _require(0 <= self.tied_semitones <= 24, "tied_semitones", self.tied_semitones, "use 0 to 24")
+        _require(0 <= self.tied_gain_db <= 60, "tied_gain_db", self.tied_gain_db, "use 0 to 60 dB")
 
 
 WEIGHTS = ("mr_stft", "mr_stft_end", "log_mel", "log_mel_end", "waveform_l1", "waveform_l1_end", "kl")
@@ -123,45 +187,70 @@ WEIGHTS = ("mr_stft", "mr_stft_end", "log_mel", "log_mel_end", "waveform_l1", "w
 class ObjectiveConfig:
     """What is minimised: weight x raw number, summed."""
 
-    mr_stft: float = 0.1
-    """Weight, at the start, of the multi-resolution STFT distance; much of it early favours silence."""
+    mr_stft: float = 1.0
+    """Weight, at the start, of the multi-resolution STFT distance."""
     mr_stft_end: float = 1.0
     """The same at the end of the budget; in between, half a cosine."""
     n_ffts: tuple[int, ...] = (512, 1024, 2048)
     """Its transform lengths, samples; windows and hops follow from them."""
-    log_mel: float = 0.1
+    log_mel: float = 2.0
     """Weight, at the start, of the multi-scale log-mel L1 distance."""
     log_mel_end: float = 8.0
     """The same at the end of the budget."""
     mel_windows: tuple[int, ...] = (1024, 2048, 4096)
     """Its window lengths, samples."""
-    waveform_l1: float = 10.0
+    waveform_l1: float = 3.0
     """Weight, at the start, of the L1 distance between waveforms, relative to the target's mean magnitude."""
     waveform_l1_end: float = 1.0
-    """The same at the end of the budget: partials are put in place first, spectra refined after."""
+    """The same at the end of the budget: partials are kept in place first, spectra refined after."""
     kl: float = 1e-4
     """Weight of the KL divergence at the end of its schedule (beta max)."""
     kl_schedule: str = "linear"
-    """constant, linear or cosine: how the weight of the KL rises."""
+    """constant, linear, cosine, logistic or cyclical: how the weight of the KL rises."""
     kl_warm_up: float = 0.3
-    """Share of the budget over which it rises."""
+    """Share of the budget over which it rises; cyclical: of one cycle, half of it rising."""
+    kl_cycles: int = 3
+    """Cyclical: how often it rises."""
     kl_baseline: float = 0.0
     """Share of beta max that it starts from."""
     free_bits: float = 0.5
     """Nats a latent dimension and frame that cost nothing."""
+    kl_top: float = 1e-4
+    """hvae: the same six of the slow level; nats a frame, so a held latent's are divided by its frames."""
+    kl_top_schedule: str = "linear"
+    kl_top_warm_up: float = 0.3
+    kl_top_cycles: int = 3
+    kl_top_baseline: float = 0.0
+    free_bits_top: float = 0.125
+    commitment: float = 0.25
+    """vq, rvq: weight of the distance from encodings to their codes."""
+    commitment_rule: str = "variance"
+    """fixed, or variance: the distance is divided by the variance of the encodings."""
+    evenness: float = 0.0
+    """vq, rvq: weight of the unevenness of the codes' use, nats."""
 
     def __post_init__(self) -> None:
-        for name in (*WEIGHTS, "free_bits"):
+        for name in (*WEIGHTS, "free_bits", "kl_top", "free_bits_top", "commitment", "evenness"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "use 0 or more")
         distances = self.mr_stft_end + self.log_mel_end + self.waveform_l1_end
         name = "mr_stft_end + log_mel_end + waveform_l1_end"
         _require(distances > 0, name, distances, "give one of them a weight above 0")
-        for name in ("kl_warm_up", "kl_baseline"):
+        for name in ("kl_warm_up", "kl_baseline", "kl_top_warm_up", "kl_top_baseline"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "use a share, 0 to 1")
-        if self.kl_schedule not in KL_SCHEDULES:
-            raise UserError(
-                f"unknown kl_schedule '{self.kl_schedule}'; {nearest(self.kl_schedule, KL_SCHEDULES)}"
-            )
+        _require_known("commitment_rule", self.commitment_rule, COMMITMENT_RULES)
+        for level in ("kl", "kl_top"):
+            self._check_schedule(level)
+
+    def _check_schedule(self, level: str) -> None:
+        """Raises: UserError for a schedule that is not known or does not fit into the budget."""
+        schedule, cycles = getattr(self, f"{level}_schedule"), getattr(self, f"{level}_cycles")
+        _require_known(f"{level}_schedule", schedule, KL_SCHEDULES)
+        _require(cycles >= 1, f"{level}_cycles", cycles, "use 1 or more")
+        used = cycles * getattr(self, f"{level}_warm_up")
+        fits = schedule != "cyclical" or used <= 1
+        _require(
+            fits, f"{level}_cycles x {level}_warm_up", f"{used:g}", "the cycles must fit into the budget, 1"
+        )
 
 
 @dataclass(frozen=True)
@@ -174,8 +263,12 @@ class TrainConfig:
     """Optimiser steps; none: only max_time_s counts."""
     batch_size: int = 4
     """Chunks a step, on each device."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-4
     """At the top of its schedule."""
+    start: str = "linear"
+    """linear (the best linear codec of the corpus, in closed form) or random (needs 2e-3 and patience)."""
+    trunk_rate: float = 0.2
+    """Share of the learning rate for the layers that a linear start sets."""
     warm_up: float = 0.02
     """Share of the budget over which the learning rate rises."""
     ema_decay: float = 0.999
@@ -198,8 +291,11 @@ class TrainConfig:
             _require(self.max_steps > 0, "max_steps", self.max_steps, "use 1 or more")
         _require(self.batch_size > 0, "batch_size", self.batch_size, "use 1 or more")
         _require(
-            self.learning_rate > 0, "learning_rate", self.learning_rate, "use a number above 0, e.g. 2e-3"
+            self.learning_rate > 0, "learning_rate", self.learning_rate, "use a number above 0, e.g. 5e-4"
         )
+        if self.start not in STARTS:
+            raise UserError(f"unknown start '{self.start}'; {nearest(self.start, STARTS)}")
+        _require(0 < self.trunk_rate <= 1, "trunk_rate", self.trunk_rate, "use a share above 0, up to 1")
         _require(0 <= self.warm_up <= 1, "warm_up", self.warm_up, "use a share, 0 to 1")
         _require(self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "use a norm above 0")
         _require(self.validate_every > 0, "validate_every", self.validate_every, "use 1 or more")
@@ -236,7 +332,8 @@ def _coerce(key: str, value: Any, wanted: Any) -> Any:
             return None
         if "tuple" in text:
             items = value if isinstance(value, (list, tuple)) else [value]
-            return tuple(int(item) for item in items)
+            kind = str if "str" in text else int
+            return tuple(kind(item) for item in items)
         if text.startswith("<class 'int'") or text.startswith("int"):
             if float(value) != int(value):
                 raise ValueError

@@ -1,6 +1,7 @@
-"""Between encoder and decoder: the interface of all bottlenecks, and the two that are continuous."""
+"""Between encoder and decoder: the interface of all bottlenecks, and the two that are continuous.
 
-from __future__ import annotations
+No `from __future__ import annotations` here: TorchScript reads the annotations of quantizers.
+"""
 
 from typing import NamedTuple
 
@@ -11,6 +12,10 @@ from wavevae.config import ModelConfig
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)
 """Keeps exp() and the KL finite whatever the encoder says."""
+LOG_VARIANCE_START = -9.0
+"""Of a posterior that a linear start begins with, relative to the prior: draws 39 dB below their mean."""
+SMALLEST_STD = 1e-6
+"""Of the prior: an axis that the corpus does not move."""
 
 
 class Latents(NamedTuple):
@@ -39,6 +44,19 @@ class Bottleneck(nn.Module):
         """The deterministic latents (B, latent_dim, frames) that `encode` gives."""
         raise AssertionError("a bottleneck says what it does")
 
+    def direct_axes(self) -> int:
+        """How many latents are the encoder's first numbers, one to one, where nothing else is learned yet."""
+        return self.in_channels
+
+    def begin(self, outlet: nn.Conv1d, std: Tensor) -> None:
+        """Told by the linear start: the encoder's last layer, and the standard deviation of each direct axis."""
+
+    def start(self, h: Tensor, importance: Tensor | None = None) -> None:
+        """Begin from frames (N, in_channels) of the encoder; where a method has nothing to set, nothing happens.
+
+        `importance` (in_channels,): how much the decoder makes of each number.
+        """
+
 
 class Identity(Bottleneck):
     """A plain autoencoder: nothing in between."""
@@ -55,18 +73,24 @@ class Identity(Bottleneck):
 
 
 class Gaussian(Bottleneck):
-    """Diagonal Gaussian posterior, standard normal prior (Kingma & Welling 2014, eq. 10 and appendix B).
+    """Diagonal Gaussian posterior and prior (Kingma & Welling 2014, eq. 10 and appendix B).
+
+    The prior's mean is 0, its standard deviations are `prior_std`: 1, or what the linear start found in the corpus,
+    so that latents may keep the units of sound and weights their common size. The log-variance is relative to it.
 
     In training every second item of a batch is decoded from its mean, which is what `encode` gives later. Drawn
     latents alone teach the decoder to use the draw as its source of noise, and it then falls silent without.
     """
 
+    prior_std: Tensor
+
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
         self.in_channels = 2 * latent_dim
+        self.register_buffer("prior_std", torch.ones(latent_dim, 1))
 
     def split(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """-> mean and log-variance, each (B, latent_dim, frames)."""
+        """-> mean, and log-variance relative to the prior, each (B, latent_dim, frames)."""
         mean, log_variance = h.chunk(2, dim=1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
@@ -75,8 +99,8 @@ class Gaussian(Bottleneck):
         noise = torch.randn_like(mean)
         if self.training:
             noise[1::2] = 0.0
-        z = mean + torch.exp(0.5 * log_variance) * noise
-        mean, log_variance = mean.float(), log_variance.float()
+        z = mean + self.prior_std * torch.exp(0.5 * log_variance) * noise
+        mean, log_variance = mean.float() / self.prior_std, log_variance.float()
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)  # (B, latent_dim, frames)
         kl = kl.mean(dim=(0, 2))  # nats a frame, by dimension
         active = (mean.var(dim=(0, 2)) > 0.01).sum()  # Burda et al. 2016, sec. 5.2
@@ -85,7 +109,37 @@ class Gaussian(Bottleneck):
     def mean(self, h: Tensor) -> Tensor:
         return self.split(h)[0]
 
+    def direct_axes(self) -> int:
+        return len(self.prior_std)
+
+    def begin(self, outlet: nn.Conv1d, std: Tensor) -> None:
+        dim = len(self.prior_std)
+        self.prior_std[: len(std)] = std[:, None].clamp_min(SMALLEST_STD)
+        with torch.no_grad():
+            assert outlet.bias is not None
+            outlet.bias[dim:] = LOG_VARIANCE_START
+
 
 def make_bottleneck(config: ModelConfig) -> Bottleneck:
     """The bottleneck that the configuration names."""
-    return {"ae": Identity, "vae": Gaussian}[config.bottleneck](config.latent_dim)
+    from wavevae.nn.codebook import Codebook
+    from wavevae.nn.hierarchy import Hierarchical
+    from wavevae.nn.quantizer import VQ, ResidualVQ
+
+    def codebook() -> Codebook:
+        decay, dead = config.codebook_decay, config.codebook_dead
+        return Codebook(config.codebook_size, config.code_dim, decay, dead)
+
+    match config.bottleneck:
+        case "ae":
+            return Identity(config.latent_dim)
+        case "vae":
+            return Gaussian(config.latent_dim)
+        case "vq":
+            return VQ(config.latent_dim, codebook(), config.frame_rate)
+        case "rvq":
+            books = [codebook() for _ in range(config.n_codebooks)]
+            return ResidualVQ(config.latent_dim, books, config.frame_rate, config.codebook_dropout)
+        case "hvae":
+            return Hierarchical(config.latent_dim, config.top_dim, config.top_every)
+    raise AssertionError(f"the configuration lets {config.bottleneck} through")

@@ -39,7 +39,7 @@ class Autoencoder(nn.Module):
     @property
     def receptive_field(self) -> int:
         """Samples that a resynthesised hop depends on, counted back from its own end."""
-        return receptive_field_samples(self.encoder, self.decoder, self.hop_length)
+        return receptive_field_samples(self.encoder, self.bottleneck, self.decoder, self.hop_length)
 
     def posterior(self, x: Tensor) -> Latents:
         """Encode (B, 1, T), keeping what the bottleneck says of it; random where the method is."""

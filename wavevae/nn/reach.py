@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from wavevae.nn.blocks import ResidualUnit
+from wavevae.nn.bottleneck import Bottleneck
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
+from wavevae.nn.hierarchy import Hierarchical
 from wavevae.nn.networks import Decoder, Encoder
 from wavevae.nn.noise import NoiseGate
 
@@ -27,6 +29,12 @@ def earliest(layer: nn.Module, frame: int) -> int:
             return earliest_of((layer.dilated, layer.pointwise), frame)
         case NoiseGate():
             return earliest_of((layer.gate, layer.mix), frame)
+        case Hierarchical():
+            late = frame // layer.every - 1  # a group gets what the one before has heard
+            slow = earliest_of((layer.slow.gather, layer.slow.unit, layer.slow.outlet), late)
+            return min(frame, slow)
+        case Bottleneck():
+            return frame
         case nn.Sequential() | nn.ModuleList():
             return earliest_of(tuple(layer), frame)
         case Encoder():
@@ -48,9 +56,15 @@ def earliest_of(layers: tuple[nn.Module, ...], frame: int) -> int:
     return frame
 
 
-def receptive_field_samples(encoder: Encoder, decoder: Decoder, hop_length: int) -> int:
-    """Samples that a resynthesised hop depends on, counted back from the hop's own end.
+def receptive_field_samples(
+    encoder: Encoder, bottleneck: Bottleneck, decoder: Decoder, hop_length: int
+) -> int:
+    """Samples that a resynthesised hop depends on, counted back from the hop's own end: the most that any hop needs.
 
-    The hop's first sample hears furthest back: outer frame 0 of latent frame 0.
+    The hop's first sample hears furthest back. Where latents are held over a group, the group's last hop does.
     """
-    return hop_length - earliest(encoder, earliest(decoder, 0))
+    outer = hop_length // encoder.fold
+    hops = range(bottleneck.every if isinstance(bottleneck, Hierarchical) else 1)
+    return max(
+        (hop + 1) * hop_length - earliest_of((encoder, bottleneck, decoder), hop * outer) for hop in hops
+    )

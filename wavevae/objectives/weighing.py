@@ -9,9 +9,14 @@ from torch import Tensor, nn
 
 from wavevae.config import ObjectiveConfig
 from wavevae.nn.bottleneck import Latents
-from wavevae.objectives.schedules import kl_weight, over_budget
+from wavevae.objectives.schedules import kl_top_weight, kl_weight, over_budget
 from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel
 from wavevae.objectives.waveform import relative_l1
+
+SMALLEST_VARIANCE = 1e-4
+"""Of encodings of length 1; keeps the ratio finite where all are the same."""
+REGULARISERS = ("kl", "kl_top", "commitment", "unevenness")
+"""Terms that say nothing of how alike two sounds are: they pick no best checkpoint."""
 
 
 class Objectives(nn.Module):
@@ -35,6 +40,9 @@ class Objectives(nn.Module):
             "log_mel": over_budget(share, config.log_mel, config.log_mel_end),
             "waveform_l1": over_budget(share, config.waveform_l1, config.waveform_l1_end),
             "kl": kl_weight(share, config),
+            "kl_top": kl_top_weight(share, config),
+            "commitment": config.commitment,
+            "unevenness": config.evenness,
         }
 
     def raw(self, estimate: Tensor, target: Tensor, latents: Latents) -> dict[str, Tensor]:
@@ -46,13 +54,33 @@ class Objectives(nn.Module):
             terms["log_mel"] = self.log_mel(estimate, target)
         if self.config.waveform_l1 or self.config.waveform_l1_end:
             terms["waveform_l1"] = relative_l1(estimate, target)
-        if "kl" in latents.losses:
-            terms["kl"] = self.charged_kl(latents.losses["kl"])
+        return terms | self.regularisers(latents.losses)
+
+    def regularisers(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The bottleneck's own terms, unweighted scalars."""
+        terms: dict[str, Tensor] = {}
+        if "kl" in losses:
+            terms["kl"] = self.charged_kl(losses["kl"])
+        if "kl_top" in losses:
+            terms["kl_top"] = losses["kl_top"].clamp_min(self.config.free_bits_top).sum()
+        if "commitment" in losses:
+            terms["commitment"] = self.commitment(losses)
+        if self.config.evenness and "unevenness" in losses:
+            terms["unevenness"] = losses["unevenness"]
         return terms
 
     def charged_kl(self, kl: Tensor) -> Tensor:
         """Nats a frame beyond the free bits of each dimension (Kingma et al. 2016, eq. 15): (D,) -> scalar."""
         return kl.clamp_min(self.config.free_bits).sum()
+
+    def commitment(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Mean square from encodings to codes; by the rule `variance` the share of their variance that is left over.
+
+        The same weight then means the same for encodings that are spread wide and for those that hardly differ.
+        """
+        if self.config.commitment_rule == "fixed":
+            return losses["commitment"]
+        return losses["commitment"] / losses["encoding_variance"].clamp_min(SMALLEST_VARIANCE)
 
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -1,0 +1,160 @@
+"""The two-level VAE: what each level costs, that the slow one knows nothing of its own frames, how far it hears."""
+
+import math
+
+import pytest
+import torch
+import toy_model
+from torch import Tensor
+
+from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, override
+from wavevae.errors import UserError
+from wavevae.nn.bottleneck import Latents
+from wavevae.nn.hierarchy import Hierarchical, hold, relative_kl
+from wavevae.nn.model import Autoencoder
+from wavevae.objectives.weighing import Objectives
+
+SHAPE = ModelConfig(
+    widths=(8, 12, 16),
+    latent_dim=6,
+    noise_bands=2,
+    dilations=(1, 3),
+    bottleneck="hvae",
+    top_dim=2,
+    top_every=4,
+)
+
+
+def hvae(every: int = 4) -> Hierarchical:
+    torch.manual_seed(0)
+    return Hierarchical(6, 2, every).eval()
+
+
+def frames(count: int, seed: int = 1) -> Tensor:
+    return torch.randn(2, 8, count, generator=torch.Generator().manual_seed(seed))
+
+
+def test_relative_kl_is_that_of_two_gaussians() -> None:
+    prior = torch.distributions.Normal(0.7, math.exp(0.5 * 0.4))
+    posterior = torch.distributions.Normal(0.7 + 0.3, math.exp(0.5 * (0.4 - 1.1)))
+    ours = relative_kl(torch.tensor(0.3), torch.tensor(-1.1), torch.tensor(0.4))
+    assert float(ours) == pytest.approx(float(torch.distributions.kl_divergence(posterior, prior)), abs=1e-6)
+
+
+def test_slow_latents_are_held_over_their_group() -> None:
+    z = hvae().mean(frames(11))
+    top = z[:, 4:]
+    assert z.shape == (2, 6, 11)
+    for group in range(3):
+        held = top[..., 4 * group : 4 * group + 4]
+        assert torch.equal(held, held[..., :1].expand_as(held))
+    assert not torch.equal(top[..., 3], top[..., 4])
+    assert hold(torch.arange(3.0).view(1, 1, 3), 2, 5).flatten().tolist() == [0, 0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("every", [1, 2, 4, 8])
+def test_a_group_knows_none_of_its_own_frames(every: int) -> None:
+    """Not by one bit: z before frame n is the same whatever comes from n on, the slow latents until n's group ends."""
+    bottleneck, h = hvae(every), frames(32)
+    with torch.inference_mode():
+        z = bottleneck.mean(h)
+        for frame in (1, 5, 8, 15, 16, 31):
+            other = h.clone()
+            other[..., frame:] += 1.0
+            changed = bottleneck.mean(other)
+            group_end = (frame // every + 1) * every
+            assert torch.equal(changed[..., :frame], z[..., :frame])
+            assert torch.equal(changed[:, 4:, :group_end], z[:, 4:, :group_end])
+            assert group_end >= 32 or not torch.equal(changed[:, 4:, group_end], z[:, 4:, group_end])
+
+
+def test_the_slow_level_says_what_to_expect_of_the_fast() -> None:
+    bottleneck, h = hvae(), frames(12)
+    with torch.inference_mode():
+        z = bottleneck.mean(h)
+        expected, _ = bottleneck.expected(z[:, 4:])
+    torch.testing.assert_close(z[:, :4], expected + h[:, :4])
+
+
+def test_kl_of_each_level_by_monte_carlo() -> None:
+    """E[log q - log p] over draws, for both levels of one fixed input."""
+    bottleneck = hvae().eval()
+    h = frames(4)[:1].repeat(4000, 1, 1)
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        latents = bottleneck(h)
+        mean, log_variance = bottleneck.slow(h[:1]).chunk(2, 1)
+        top = latents.z[:, 4:, :1]
+        posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+        nats = (posterior.log_prob(top) - torch.distributions.Normal(0.0, 1.0).log_prob(top)).mean(0)[:, 0]
+        torch.testing.assert_close(latents.losses["kl_top"] * 4, nats, rtol=0.05, atol=0.05)
+        prior_mean, prior_log_variance = bottleneck.expected(latents.z[:, 4:])
+        prior = torch.distributions.Normal(prior_mean, (0.5 * prior_log_variance).exp())
+        shift, log_ratio = h.chunk(2, 1)
+        own = torch.distributions.Normal(prior_mean + shift, (0.5 * (prior_log_variance + log_ratio)).exp())
+        fast = latents.z[:, :4]
+        nats = (own.log_prob(fast) - prior.log_prob(fast)).mean((0, 2))
+    torch.testing.assert_close(latents.losses["kl"], nats, rtol=0.05, atol=0.05)
+
+
+def test_every_second_chunk_is_learned_from_the_means_of_both_levels() -> None:
+    bottleneck, h = hvae().train(), frames(8)
+    with torch.no_grad():
+        z = bottleneck(h).z
+        torch.testing.assert_close(z[1], bottleneck.mean(h)[1])
+        assert not torch.allclose(z[0], bottleneck.mean(h)[0], atol=0.05)
+
+
+def test_each_level_has_free_bits_and_a_weight_of_its_own() -> None:
+    config = ObjectiveConfig(
+        n_ffts=(256,),
+        mel_windows=(256,),
+        free_bits=0.5,
+        free_bits_top=0.1,
+        kl=2.0,
+        kl_top=3.0,
+        kl_warm_up=0.0,
+    )
+    losses = {"kl": torch.tensor([0.2, 0.9]), "kl_top": torch.tensor([0.05, 0.3])}
+    objectives = Objectives(config, 8000)
+    silence = torch.zeros(1, 1, 512)
+    raw = objectives.raw(silence, silence, Latents(silence, None, losses, {}))
+    assert (float(raw["kl"]), float(raw["kl_top"])) == pytest.approx((1.4, 0.4))
+    weights = objectives.weights(0.15)
+    assert (weights["kl"], weights["kl_top"]) == pytest.approx((2.0, 1.5))
+
+
+def test_gradients_reach_both_levels() -> None:
+    bottleneck = hvae().train()
+    latents = bottleneck(frames(16))
+    (latents.z.square().sum() + latents.losses["kl"].sum() + latents.losses["kl_top"].sum()).backward()
+    for name, parameter in bottleneck.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_the_whole_model_is_causal_and_hears_as_far_back_as_it_says() -> None:
+    model, hop = toy_model.make(SHAPE), SHAPE.hop_length
+    reach = model.receptive_field
+    x = toy_model.sound(24 * hop)
+    with torch.inference_mode():
+        later = x.clone()
+        later[..., 10 * hop :] = 0.5
+        assert torch.equal(model(later)[..., : 10 * hop], model(x)[..., : 10 * hop])
+        for back, reached in ((reach, True), (reach + 1, False)):
+            assert any(hears(model, hop, back, phase) for phase in range(4)) is reached
+
+
+def hears(model: Autoencoder, hop: int, back: int, phase: int) -> bool:
+    """Whether a hop, `phase` hops into its group, depends on the sample `back` before its own end."""
+    end = (4 * (back // hop // 4 + 2) + phase + 1) * hop
+    x = torch.zeros(1, 1, end)
+    x[..., end - back] = torch.nan
+    return bool(model(x)[..., end - hop :].isnan().any())
+
+
+@pytest.mark.parametrize("top_dim", [0, 6, 7])
+def test_a_slow_level_that_leaves_nothing_or_is_nothing_is_refused(top_dim: int) -> None:
+    values = {"bottleneck": "hvae", "latent_dim": 6, "top_dim": top_dim}
+    with pytest.raises(UserError, match=r"top_dim is .*; use 1 up to latent_dim - 1 \(5\)"):
+        override(RunConfig(), values)

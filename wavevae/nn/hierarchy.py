@@ -1,0 +1,133 @@
+"""Two levels at two rates: what changes slowly is told once a group of frames, and says what to expect of the fast.
+
+    frames   | 0 1 2 3 | 4 5 6 7 | 8 9 ...      fast latents: one vector a frame
+    groups        0         1         2         slow latents: one vector a group, held over it
+    heard by         \\_______^ group 1 hears frames 0..3 and earlier, none of its own: no look-ahead
+
+z = (fast, slow held over its group), (B, latent_dim, frames): the decoder sees one rate, as with any bottleneck.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wavevae.nn.blocks import ResidualUnit, activation
+from wavevae.nn.bottleneck import LOG_VARIANCE_RANGE, Bottleneck, Latents
+from wavevae.nn.conv import CausalConv1d, Downsample, init_conv, pad_to_multiple, shrink
+
+HIDDEN = 64
+"""Channels between the levels."""
+FIRST_LOG_VARIANCE = -2.0
+"""Of the slow posterior at the start: it carries something before the decoder has learned not to listen."""
+
+
+def hold(top: Tensor, every: int, frames: int) -> Tensor:
+    """(B, C, groups) -> (B, C, frames), each for `every` frames."""
+    return top.repeat_interleave(every, dim=2)[..., :frames]
+
+
+def relative_kl(mean: Tensor, log_variance: Tensor, prior_log_variance: Tensor) -> Tensor:
+    """Of a Gaussian that is told relative to its prior (Vahdat & Kautz 2020, NVAE, eq. 2), number by number.
+
+    `mean`: distance from the prior's; `log_variance`: log ratio to the prior's. Nats.
+    """
+    apart = mean.square() * torch.exp(-prior_log_variance)
+    return 0.5 * (apart + log_variance.exp() - 1 - log_variance)
+
+
+class Slow(nn.Module):
+    """The encoder's frames -> posterior of the slow latents, each group told by the groups before it."""
+
+    def __init__(self, in_channels: int, top_dim: int, every: int) -> None:
+        super().__init__()
+        self.every = every
+        self.gather = Downsample(in_channels, HIDDEN, every)
+        self.unit = ResidualUnit(HIDDEN, 1)
+        self.outlet = CausalConv1d(HIDDEN, 2 * top_dim, 1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, C, F) -> (B, 2 top_dim, ceil(F / every))."""
+        groups = self.gather(pad_to_multiple(h, self.every))
+        late = F.pad(groups, (1, 0))[..., :-1]  # group n gets what group n - 1 has heard
+        return self.outlet(activation(self.unit(late)))
+
+
+class Expected(nn.Module):
+    """Held slow latents -> prior of the fast ones: (B, top_dim, F) -> mean and log-variance (B, bottom_dim, F) each."""
+
+    def __init__(self, top_dim: int, bottom_dim: int) -> None:
+        super().__init__()
+        self.inlet = CausalConv1d(top_dim, HIDDEN, 1)
+        self.outlet = CausalConv1d(HIDDEN, 2 * bottom_dim, 1)
+
+    def forward(self, top: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.outlet(activation(self.inlet(top))).chunk(2, dim=1)
+        return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
+
+
+class Hierarchical(Bottleneck):
+    """Two-level VAE with a top-down posterior (Sonderby et al. 2016, Ladder VAE, eq. 7-11; relative as in NVAE).
+
+        slow ~ q(s | x)     prior N(0, 1)              KL `kl_top`: nats a frame (a group's over its frames)
+        fast ~ q(f | x, s)  prior N(m(s), v(s))        KL `kl`:     nats a frame
+
+    with the fast posterior N(m(s) + dm(x), v(s) dv(x)): the encoder says only what the slow level does not expect.
+    As with the VAE every second chunk is learned from the means, which is what `encode` gives later.
+    """
+
+    def __init__(self, latent_dim: int, top_dim: int, every: int) -> None:
+        super().__init__()
+        self.every, self.top_dim, self.bottom_dim = every, top_dim, latent_dim - top_dim
+        self.in_channels = 2 * self.bottom_dim
+        self.slow = Slow(self.in_channels, top_dim, every)
+        self.expected = Expected(top_dim, self.bottom_dim)
+        self.apply(init_conv)
+        shrink(self.expected.outlet, 0.1)
+        with torch.no_grad():
+            bias = self.slow.outlet.conv.bias
+            assert bias is not None
+            bias[top_dim:] = FIRST_LOG_VARIANCE
+
+    def levels(self, h: Tensor, noise: bool) -> tuple[Tensor, ...]:
+        """(B, in_channels, F) -> z (B, latent_dim, F), KL of the fast level (B, bottom_dim, F), of the slow level
+        (B, top_dim, groups) in nats a group, and both means."""
+        top_mean, top_log_variance = self.slow(h).chunk(2, dim=1)
+        top_log_variance = top_log_variance.clamp(*LOG_VARIANCE_RANGE)
+        top = hold(self._draw(top_mean, top_log_variance, noise), self.every, h.shape[-1])
+        prior_mean, prior_log_variance = self.expected(top)
+        delta, log_ratio = h.chunk(2, dim=1)
+        log_ratio = log_ratio.clamp(*LOG_VARIANCE_RANGE)
+        mean = prior_mean + delta
+        bottom = self._draw(mean, prior_log_variance + log_ratio, noise)
+        kl = relative_kl(delta.float(), log_ratio.float(), prior_log_variance.float())
+        kl_top = relative_kl(
+            top_mean.float(),
+            top_log_variance.float(),
+            torch.zeros_like(top_log_variance, dtype=torch.float32),
+        )
+        return torch.cat([bottom, top], 1), kl, kl_top, mean, top_mean
+
+    def _draw(self, mean: Tensor, log_variance: Tensor, noise: bool) -> Tensor:
+        if not noise:
+            return mean
+        drawn = torch.randn_like(mean)
+        if self.training:
+            drawn[1::2] = 0.0
+        return mean + torch.exp(0.5 * log_variance) * drawn
+
+    def forward(self, h: Tensor) -> Latents:
+        z, kl, kl_top, mean, top_mean = self.levels(h, noise=True)
+        losses = {"kl": kl.mean(dim=(0, 2)), "kl_top": kl_top.mean(dim=(0, 2)) / self.every}
+        metrics = {
+            "kl_nats": losses["kl"].sum() + losses["kl_top"].sum(),
+            "kl_nats_top": losses["kl_top"].sum(),
+            "active_dims": (mean.float().var(dim=(0, 2)) > 0.01).sum(),
+            "active_dims_top": (top_mean.float().var(dim=(0, 2)) > 0.01).sum(),
+        }
+        metrics["active_dims"] = metrics["active_dims"] + metrics["active_dims_top"]
+        return Latents(z, None, losses, {name: value.detach() for name, value in metrics.items()})
+
+    def mean(self, h: Tensor) -> Tensor:
+        return self.levels(h, noise=False)[0]

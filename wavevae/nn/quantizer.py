@@ -1,0 +1,201 @@
+"""Bottlenecks of codes: VQ and residual VQ, both over small unit vectors.
+
+h (latent_dim) --into--> (code_dim) --length 1--> nearest code --out--> (latent_dim) = z
+"""
+
+import math
+from typing import Dict, List, Optional, Tuple  # noqa: UP035  (TorchScript reads these)
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wavevae.nn.bottleneck import Bottleneck, Latents
+from wavevae.nn.codebook import Codebook, unit
+
+SMALLEST = 1e-8
+
+
+class Quantizer(nn.Module):
+    """One codebook between two projections: factorised, L2-normalised codes (Yu et al. 2022, ViT-VQGAN, sec. 3.2).
+
+    What the codes stand for is learned by `out`; `into` and the encoder learn through the straight-through estimate
+    z = out(e + stop(c - e)) and the commitment |e - stop(c)|^2 (van den Oord et al. 2017, eq. 3).
+    """
+
+    def __init__(self, latent_dim: int, code_dim: int, codebook: Codebook) -> None:
+        super().__init__()
+        self.into = nn.Conv1d(latent_dim, code_dim, 1)
+        self.out = nn.Conv1d(code_dim, latent_dim, 1)
+        self.codebook = codebook
+
+    def encodings(self, h: Tensor) -> Tensor:
+        """(B, latent_dim, F) -> (B, code_dim, F), each frame of length 1."""
+        return F.normalize(self.into(h).float(), dim=1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, latent_dim, F) -> codes (B, F)."""
+        e = self.encodings(h).transpose(1, 2)  # (B, F, code_dim)
+        return self.codebook(e.reshape(-1, e.size(2))).view(e.size(0), e.size(1))
+
+    def decode(self, index: Tensor) -> Tensor:
+        """Codes (B, F) -> (B, latent_dim, F)."""
+        return self.out(self.codebook.vectors(index).transpose(1, 2))
+
+    @torch.jit.unused
+    def start(self, h: Tensor, importance: Tensor) -> Tensor:
+        """From frames (N, latent_dim) -> what is left of them over, (N, latent_dim).
+
+        `into` becomes the principal axes of the frames weighed by `importance` (latent_dim,), and one constant, so that
+        the direction tells a frame's size as well (the middle size lies half-way); the codes k-means; `out` the
+        least-squares way back.
+        """
+        size, device = self.codebook.codes.shape[1], h.device
+        h, importance = h.double(), importance.double()
+        mean = h.mean(dim=0)
+        axes = torch.linalg.eigh(torch.cov(((h - mean) * importance).T))[1].flip(1)[:, : size - 1]
+        matrix = h.new_zeros(size, h.shape[1])
+        matrix[: axes.shape[1]] = (importance[:, None] * axes).T
+        sizes = ((h - mean) @ matrix.T).norm(dim=1)
+        spread = sizes[sizes > 0.01 * sizes.mean()].median().clamp_min(SMALLEST)  # silence apart
+        bias = -(matrix / spread) @ mean
+        bias[-1] = 1.0
+        with torch.no_grad():
+            self.into.weight.copy_((matrix / spread).unsqueeze(-1))
+            self.into.bias.copy_(bias)  # type: ignore[union-attr]
+            e = unit(self.into(h.float()[..., None])[..., 0])
+            self.codebook.start(e)
+            c = self.codebook.vectors(self.codebook(e)).double()
+            c = torch.cat([c, c.new_ones(len(c), 1)], 1)
+            ridge = 1e-6 * len(c) * torch.eye(c.shape[1], device=device, dtype=c.dtype)
+            back = torch.linalg.solve(c.T @ c + ridge, c.T @ h)  # (code_dim + 1, latent_dim)
+            self.out.weight.copy_(back[:-1].T.unsqueeze(-1))
+            self.out.bias.copy_(back[-1])  # type: ignore[union-attr]
+        return (h - c @ back).float()
+
+
+class ResidualVQ(Bottleneck):
+    """Codebooks in a row, each for what the ones before leave over (Zeghidour et al. 2021, SoundStream, alg. 1).
+
+    With `dropout` that share of the chunks is learned with the first n codebooks only, n even from 1 to all (ibid.,
+    sec. III-C). One codebook is a plain VQ (`VQ`). Losses: `commitment` (mean square a number), `encoding_variance`
+    (of a number, to weigh it by), `unevenness` (nats), each the mean over the codebooks.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        codebooks: List[Codebook],  # noqa: UP006
+        frame_rate: float,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.in_channels = latent_dim
+        self.frame_rate, self.dropout = frame_rate, dropout
+        self.stages = nn.ModuleList(Quantizer(latent_dim, c.codes.shape[1], c) for c in codebooks)
+
+    def encode(self, h: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+        """(B, latent_dim, F) -> z of the same shape, codes (B, n_codebooks, F). Scriptable, deterministic."""
+        z = torch.zeros_like(h)
+        codes: List[Tensor] = []  # noqa: UP006
+        for stage in self.stages:
+            index = stage(h - z)
+            z = z + stage.decode(index)  # type: ignore[operator]
+            codes.append(index)
+        return z, torch.stack(codes, 1)
+
+    @torch.jit.export
+    def decode_codes(self, codes: Tensor) -> Tensor:
+        """Codes (B, n, F), n up to n_codebooks -> z (B, latent_dim, F)."""
+        z: Optional[Tensor] = None  # noqa: UP045
+        for number, stage in enumerate(self.stages):
+            if number < codes.size(1):
+                part = stage.decode(codes[:, number])  # type: ignore[operator]
+                z = part if z is None else z + part
+        assert z is not None
+        return z
+
+    @torch.jit.export
+    def mean(self, h: Tensor) -> Tensor:
+        """(B, latent_dim, F) -> z."""
+        return self.encode(h)[0]
+
+    @torch.jit.unused
+    def start(self, h: Tensor, importance: Optional[Tensor] = None) -> None:  # noqa: UP045
+        """Projections and codes from frames (N, latent_dim), stage by stage; `importance` of each number."""
+        left = h.detach().float()
+        importance = torch.ones_like(left[0]) if importance is None else importance
+        for stage in self.stages:
+            left = stage.start(left, importance)  # type: ignore[operator]
+
+    @torch.jit.unused
+    def started(self) -> bool:
+        """Whether every codebook has begun from data."""
+        return all(bool(stage.codebook.started) for stage in self.stages)  # type: ignore[union-attr]
+
+    @torch.jit.unused
+    def kept(self, h: Tensor) -> Tensor:
+        """(B,) how many codebooks each chunk is learned with."""
+        count = len(self.stages)
+        few = torch.randint(1, count + 1, (len(h),), device=h.device)
+        dropped = torch.rand(len(h), device=h.device) < self.dropout
+        return torch.where(dropped & torch.tensor(self.training, device=h.device), few, count)
+
+    @torch.jit.unused
+    def forward(self, h: Tensor) -> Latents:
+        """(B, latent_dim, F) -> Latents; learns the codebooks in training mode."""
+        if self.training and not self.started():
+            self.start(h.detach().transpose(1, 2).flatten(0, 1))
+        z, codes, terms = torch.zeros_like(h), [], []
+        kept = self.kept(h)
+        for number, stage in enumerate(self.stages):
+            mask = (kept > number).float()  # (B,)
+            part, index, raw = self._pass(stage, h - z.detach(), mask)  # type: ignore[arg-type]
+            z = z + part * mask[:, None, None]
+            codes.append(index)
+            terms.append(raw)
+        losses = {name: torch.stack([raw[name] for raw in terms]).mean() for name in terms[0]}
+        return Latents(z, torch.stack(codes, 1), losses, self.metrics())
+
+    def _pass(
+        self,
+        stage: Quantizer,
+        h: Tensor,
+        mask: Tensor,
+    ) -> Tuple[Tensor, Tensor, Dict[str, Tensor]]:  # noqa: UP006
+        """One stage: straight-through latents, codes (B, F), raw terms; chunks of mask (B,) 0 do not count."""
+        e = stage.encodings(h).transpose(1, 2)  # (B, F, code_dim)
+        rows = e.reshape(-1, e.shape[2])
+        counts = mask.repeat_interleave(e.shape[1])  # (B F,)
+        index = stage.codebook(rows.detach())
+        code = stage.codebook.vectors(index)
+        apart = (rows - code).square().mean(dim=1)
+        frames = counts.sum().clamp_min(1.0)
+        centre = (rows * counts[:, None]).sum(0) / frames
+        variance = ((rows - centre).square().mean(dim=1) * counts).sum() / frames
+        raw = {"commitment": (apart * counts).sum() / frames, "encoding_variance": variance.detach()}
+        if self.training:
+            raw["unevenness"] = stage.codebook.unevenness(rows)
+            stage.codebook.learn(rows.detach(), index, counts)
+        through = rows + (code - rows).detach()
+        z = stage.out(through.view(e.shape).transpose(1, 2))
+        return z, index.view(e.shape[:2]), raw
+
+    @torch.jit.unused
+    def metrics(self) -> Dict[str, Tensor]:  # noqa: UP006
+        """Perplexity and usage, means over the codebooks, and what the codes hold, kbit/s, by their entropy."""
+        entropies = torch.stack([s.codebook.entropy() for s in self.stages])  # type: ignore[operator,union-attr]
+        usage = torch.stack([s.codebook.usage() for s in self.stages])  # type: ignore[operator,union-attr]
+        rate = entropies.sum() / math.log(2) * self.frame_rate / 1000
+        return {
+            "codebook_perplexity": entropies.exp().mean(),
+            "codebook_usage": usage.mean(),
+            "kbit_s": rate,
+        }
+
+
+class VQ(ResidualVQ):
+    """One codebook (van den Oord et al. 2017)."""
+
+    def __init__(self, latent_dim: int, codebook: Codebook, frame_rate: float) -> None:
+        super().__init__(latent_dim, [codebook], frame_rate)
