@@ -23,6 +23,8 @@ from wavevae.nn.blocks import SLOPE, ResidualUnit
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
 from wavevae.nn.noise import NoiseGate
 
+from .matrices import Matrix
+
 
 def activation(x: Tensor, slope: float = SLOPE) -> Tensor:
     """wavevae.nn.blocks.activation in the form that scripts (a script sees no module-level numbers)."""
@@ -44,16 +46,6 @@ def from_rows(rows: Tensor, voices: int) -> Tensor:
     return rows.view(-1, voices, rows.size(1)).transpose(0, 1)
 
 
-def constant(values: Tensor) -> nn.Parameter:
-    """Weights for playing: a float32 copy without gradient."""
-    return nn.Parameter(values.detach().to(torch.float32).clone().contiguous(), requires_grad=False)
-
-
-def constant_matrix(weight: Tensor) -> nn.Parameter:
-    """Weight (C_out, C_in) as `addmm` wants it, (C_in, C_out), without changing how it lies in memory."""
-    return nn.Parameter(constant(weight).t(), requires_grad=False)
-
-
 class StreamingLayer(nn.Module):
     """Interface of all twins."""
 
@@ -67,11 +59,14 @@ class StreamingLinear(StreamingLayer):
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
-        self.weight = constant_matrix(weight)  # (C_in, C_out)
-        self.bias = constant(bias)
+        self.product = Matrix(weight, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.bias, x, self.weight)
+        return self.product(x)
+
+    def add_to(self, y: Tensor, x: Tensor) -> Tensor:
+        """y + forward(x), in y's memory."""
+        return self.product.add_to(y, x)
 
     def start(self, voices: int) -> None:
         pass
@@ -85,24 +80,36 @@ class StreamingConv(StreamingLayer):
     def __init__(self, weight: Tensor, bias: Tensor, taps: int, dilation: int) -> None:
         super().__init__()
         self.taps, self.dilation = taps, dilation
-        self.rows = dilation
-        """From one tap to the next: dilation * B."""
-        self.weight = constant_matrix(weight)  # (taps * C_in, C_out)
-        self.bias = constant(bias)
-        self.register_buffer("past", torch.zeros((taps - 1) * dilation, weight.shape[1] // taps))
+        self.step = dilation
+        """Rows from one tap to the next: dilation * B."""
+        self.kept = (taps - 1) * dilation
+        """Rows of the past."""
+        self.product = Matrix(weight, bias)
+        self.register_buffer("past", torch.zeros(self.kept, weight.shape[1] // taps))
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.size(0)
         joined = torch.cat([self.past, x])  # (past + T * B, C_in)
-        self.past = joined.narrow(0, rows, self.past.size(0))
+        self.past = joined.narrow(0, rows, self.kept)
+        return self.product(self.taps_of(joined, rows))
+
+    def taps_of(self, joined: Tensor, rows: int) -> Tensor:
+        """(past + T * B, C_in) -> (T * B, taps * C_in). Two and three taps are written out: each call counts."""
+        now = joined.narrow(0, self.kept, rows)
+        first = joined.narrow(0, 0, rows)
+        if self.taps == 3:
+            return torch.cat([first, joined.narrow(0, self.step, rows), now], 1)
+        if self.taps == 2:
+            return torch.cat([first, now], 1)
         slices: list[Tensor] = []
         for tap in range(self.taps):
-            slices.append(joined.narrow(0, tap * self.rows, rows))
-        return torch.addmm(self.bias, torch.cat(slices, 1), self.weight)
+            slices.append(joined.narrow(0, tap * self.step, rows))
+        return torch.cat(slices, 1)
 
     def start(self, voices: int) -> None:
-        self.rows = self.dilation * voices
-        self.past = self.past.new_zeros([(self.taps - 1) * self.rows, self.past.size(1)])
+        self.step = self.dilation * voices
+        self.kept = (self.taps - 1) * self.step
+        self.past = self.past.new_zeros([self.kept, self.past.size(1)])
 
 
 class StreamingDownsample(StreamingLayer):
@@ -143,15 +150,17 @@ class StreamingUpsample(StreamingLayer):
 
 
 class StreamingResidualUnit(StreamingLayer):
-    """Twin of ResidualUnit."""
+    """Twin of ResidualUnit; its result takes the place of its input in memory."""
 
     def __init__(self, offline: ResidualUnit) -> None:
         super().__init__()
         self.dilated = twin_of(offline.dilated)
-        self.pointwise = twin_of(offline.pointwise)
+        pointwise = twin_of(offline.pointwise)
+        assert isinstance(pointwise, StreamingLinear)
+        self.pointwise = pointwise
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pointwise(activation_(self.dilated(activation(x)))).add_(x)
+        return self.pointwise.add_to(x, activation_(self.dilated(activation(x))))
 
     def start(self, voices: int) -> None:
         self.dilated.start(voices)
@@ -172,11 +181,11 @@ class StreamingNoiseGate(StreamingLayer):
         self.voices = 1
 
     def forward(self, h: Tensor) -> Tensor:
-        gate = torch.sigmoid(self.gate(activation(h)))
+        gate = torch.sigmoid_(self.gate(activation(h)))
         noise = self.noise(h.size(0) // self.voices)
         if self.voices > 1:
             noise = noise.unsqueeze(1).repeat(1, self.voices, 1).flatten(0, 1)  # the same for all voices
-        return self.mix(gate * noise)
+        return self.mix(gate.mul_(noise))
 
     def noise(self, frames: int) -> Tensor:
         """The next (frames, bands) of the table, which begins again after its end."""

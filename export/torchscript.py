@@ -18,7 +18,8 @@ from wavevae.controls import GAIN, TEMPERATURE
 from wavevae.nn.model import Autoencoder
 
 from .axes import AxisMap
-from .layers import StreamingConv, StreamingLinear, constant, constant_matrix, from_rows, to_rows
+from .layers import StreamingConv, StreamingLinear, from_rows, to_rows
+from .matrices import Matrix
 from .streaming import StreamingDecoder, StreamingEncoder
 
 INT, FLOAT = 1, 2
@@ -178,9 +179,9 @@ def read_axes(encoder: StreamingEncoder, axes: AxisMap) -> None:
     dim = axes.to_matrix.shape[1]
     outlet = encoder.outlet
     assert isinstance(outlet, (StreamingLinear, StreamingConv))
-    weight, bias = outlet.weight.t()[:dim].double(), outlet.bias[:dim].double()
-    outlet.weight = constant_matrix(axes.to_matrix @ weight)
-    outlet.bias = constant(axes.to_matrix @ bias + axes.to_offset)
+    assert isinstance(outlet.product, Matrix)
+    weight, bias = outlet.product.weight.t()[:dim].double(), outlet.product.bias[:dim].double()
+    outlet.product = Matrix(axes.to_matrix @ weight, axes.to_matrix @ bias + axes.to_offset)
 
 
 def script(instrument: Instrument) -> torch.jit.ScriptModule:
