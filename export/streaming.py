@@ -1,28 +1,34 @@
-"""The streaming twins of wavevae.nn.networks, line by line."""
+"""The streaming twins of wavevae.nn.networks, line by line.
 
-import torch
+They hold for any kind of layer twins whose dimension 1 is channels: `twins` makes them.
+"""
+
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from wavevae.nn.networks import Decoder, Encoder
 
-from .layers import StreamingSequence, activation, twin_of
+from .layers import StreamingLayer, StreamingSequence, twin_of
+
+Twins = Callable[[nn.Module], StreamingLayer]
 
 
 class StreamingEncoder(nn.Module):
-    """Twin of Encoder: folded samples -> latent frames, both as rows (T * B, C), a whole number of hops."""
+    """Twin of Encoder: folded samples -> latent frames, a whole number of hops."""
 
-    def __init__(self, offline: Encoder) -> None:
+    def __init__(self, offline: Encoder, twins: Twins = twin_of) -> None:
         super().__init__()
         self.fold = offline.fold
-        self.inlet = twin_of(offline.inlet)
-        self.stages = StreamingSequence(offline.stages)
-        self.core = twin_of(offline.core)
-        self.outlet = twin_of(offline.outlet)
+        self.inlet = twins(offline.inlet)
+        self.stages = StreamingSequence(offline.stages, twins)
+        self.core = twins(offline.core)
+        self.outlet = twins(offline.outlet)
         refuse_unknown_parts(self, offline)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.stages(self.inlet(x))
-        return self.outlet(activation(self.core(h)))
+        return self.outlet(self.core(h))
 
     def start(self, voices: int) -> None:
         self.inlet.start(voices)
@@ -32,23 +38,22 @@ class StreamingEncoder(nn.Module):
 
 
 class StreamingDecoder(nn.Module):
-    """Twin of Decoder: latent frames -> folded samples, both as rows (T * B, C)."""
+    """Twin of Decoder: latent frames -> folded samples."""
 
-    def __init__(self, offline: Decoder) -> None:
+    def __init__(self, offline: Decoder, twins: Twins = twin_of) -> None:
         super().__init__()
-        self.inlet = twin_of(offline.inlet)
-        self.core = twin_of(offline.core)
-        self.stages = StreamingSequence(offline.stages)
-        self.noise = None if offline.noise is None else twin_of(offline.noise)
-        self.outlet = twin_of(offline.outlet)
+        self.inlet = twins(offline.inlet)
+        self.core = twins(offline.core)
+        self.stages = StreamingSequence(offline.stages, twins)
+        self.noise = None if offline.noise is None else twins(offline.noise)
+        self.outlet = twins(offline.outlet)
         refuse_unknown_parts(self, offline)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.stages(self.core(self.inlet(z)))
         if self.noise is not None:
             h = h + self.noise(h)
-        wave, gate = self.outlet(activation(h)).chunk(2, dim=1)  # each (T / fold * B, fold)
-        return torch.tanh(wave) * torch.sigmoid(gate)
+        return self.outlet(h).clamp(-1.0, 1.0)  # (T / fold * B, fold)
 
     def start(self, voices: int) -> None:
         self.inlet.start(voices)

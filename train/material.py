@@ -23,6 +23,8 @@ SILENCE_DB = -60.0
 """RMS below which a chunk is silent, dBFS: the yardstick's own limit."""
 DEMO_S = 180
 """Length of the demo corpus, about."""
+START_CHUNKS = 512
+"""Heard before the first step, for a linear start."""
 EXAMPLES = 3
 EXAMPLE_S = 6.0
 """Held-out excerpts that are reconstructed into RUN/validation."""
@@ -61,6 +63,14 @@ class Material:
     def chunks(self) -> Chunks:
         """To learn from."""
         return self.data.train_chunks
+
+    def hops(self, hop_length: int) -> np.ndarray:
+        """(N, hop_length) of what is learned from: chunks spread evenly over it, cut into hops."""
+        picked = np.unique(np.linspace(0, len(self.chunks) - 1, START_CHUNKS).round().astype(int))
+        whole = self.chunks.chunk_samples // hop_length * hop_length
+        if whole == 0:  # chunks shorter than a hop
+            return np.zeros((0, hop_length), np.float32)
+        return np.concatenate([self.chunks.read(i)[:whole].reshape(-1, hop_length) for i in picked])
 
     @property
     def examples(self) -> list[np.ndarray]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from wavevae.checkpoint import Checkpoint
 from wavevae.config import RunConfig
+from wavevae.nn.linear_start import linear_start
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.schedules import learning_rate
-from wavevae.objectives.weighing import Objectives, weighted_sum
+from wavevae.objectives.weighing import REGULARISERS, Objectives, weighted_sum
 
 from .averaging import AveragedModel
 from .budget import Budget
@@ -57,6 +59,12 @@ class TrainingModule(pl.LightningModule):
         self._resumed: Checkpoint | None = None
 
     # -- where it begins, and where it goes on -------------------------------------------------------------
+
+    def begin(self, hops: np.ndarray) -> float:
+        """Start as the best linear codec of `hops` (N, hop_length); returns the energy that it carries, 0 to 1."""
+        carried = linear_start(self.model, hops)
+        self.averaged.model.load_state_dict(self.model.state_dict())
+        return carried
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint: weights, average, counters now; the optimizer when there is one."""
@@ -104,7 +112,7 @@ class TrainingModule(pl.LightningModule):
             "kl_weight": self.weights["kl"],
         }
         for group in optimizer.param_groups:
-            group["lr"] = self.scheduled["learning_rate"]
+            group["lr"] = self.scheduled["learning_rate"] * group["share"]
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self.step += 1
         if self.skipped_in_a_row == 0:
@@ -161,6 +169,6 @@ class TrainingModule(pl.LightningModule):
         chunks = float(sums[names.index("chunks")])
         means = {name: float(s) / chunks for name, s in zip(names, sums, strict=True) if name != "chunks"}
         final = self.objectives.weights(1.0)  # the same yardstick at every moment
-        distances = {k: w * means[k] for k, w in final.items() if k in means and k != "kl"}
+        distances = {k: w * means[k] for k, w in final.items() if k in means and k not in REGULARISERS}
         self.validation = {f"val_{name}": value for name, value in means.items()}
         self.validation["val_distance"] = sum(distances.values())

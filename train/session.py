@@ -35,6 +35,9 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
     module = TrainingModule(plan.config, plan.budget())
     if plan.resumed is not None:
         module.resume(plan.resumed)
+    elif plan.config.train.start == "linear":
+        carried = module.begin(material.hops(plan.config.model.hop_length))
+        say(f"start   linear codec of the corpus: {carried:.0%} of its energy at equal loudness")
     trainer.callbacks += callbacks(plan, material)  # type: ignore[attr-defined]
     held = claim(plan, material, argv)
     greeting(plan, material, module, trainer, threads)

@@ -1,12 +1,15 @@
-"""Encoder and Decoder: causal strided convolutions between folded samples and latent frames."""
+"""Encoder and Decoder: causal strided convolutions between folded samples and latent frames.
+
+Both have a trunk without activations (inlet, strided layers, outlet) and residual units along it that bend what
+the trunk carries: with the units at nothing the whole is linear, which `linear_start` makes use of.
+"""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
-from wavevae.nn.blocks import ResidualUnit, activation, residual_stack
+from wavevae.nn.blocks import ResidualUnit, residual_stack
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, fold, init_conv, shrink, unfold
 from wavevae.nn.noise import NoiseGate
 
@@ -31,14 +34,11 @@ class Encoder(nn.Module):
         h = self.inlet(fold(x, self.fold))
         for stage in self.stages:
             h = stage(h)
-        return self.outlet(activation(self.core(h)))
+        return self.outlet(self.core(h))
 
 
 class Decoder(nn.Module):
-    """(B, latent_dim, F) -> (B, 1, F x hop_length).
-
-    The last layer gives, a sample, a waveform and its gate: tanh(w) * sigmoid(g), within full scale.
-    """
+    """(B, latent_dim, F) -> (B, 1, F x hop_length), within full scale."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Decoder(nn.Module):
             for wide, narrow, ratio in zip(widths, widths[1:], config.ratios[::-1], strict=False)
         )
         self.noise = NoiseGate(widths[-1], config.noise_bands) if config.noise_bands else None
-        self.outlet = CausalConv1d(widths[-1], 2 * config.fold, 3)
+        self.outlet = CausalConv1d(widths[-1], config.fold, 3)
         start(self)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -59,8 +59,7 @@ class Decoder(nn.Module):
             h = stage(h)
         if self.noise is not None:
             h = h + self.noise(h)
-        wave, gate = self.outlet(activation(h)).chunk(2, dim=1)  # each (B, fold, T / fold)
-        return unfold(torch.tanh(wave) * torch.sigmoid(gate))
+        return unfold(self.outlet(h)).clamp(-1.0, 1.0)
 
 
 def start(network: Encoder | Decoder) -> None:
@@ -70,7 +69,5 @@ def start(network: Encoder | Decoder) -> None:
         if isinstance(module, ResidualUnit):
             shrink(module.pointwise, 0.1)
         elif isinstance(module, NoiseGate):
-            shrink(
-                module.mix, 0.05
-            )  # noise comes in where it helps; at full strength it drowns the first steps
+            shrink(module.mix, 0.05)  # it comes in where it helps; at full strength it drowns the first steps
     shrink(network.outlet, 0.1)

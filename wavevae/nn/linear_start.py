@@ -1,0 +1,173 @@
+"""A start in closed form: before its first step the model is the best linear codec of its corpus.
+
+The trunk (inlets, strided layers, outlets) has no activation of its own, residual branches and noise begin at
+nothing, so the whole model is a linear map from one hop of samples to latents and back. That map is set to the
+principal components of the corpus' hops (the Karhunen-Loeve transform), where a linear autoencoder ends (Baldi &
+Hornik 1989) and a linear VAE too (Lucas et al. 2019, sec. 4). Training begins from a sound with its partials in
+phase and learns what a linear codec of single hops cannot: overlap, high bands, noise, time.
+
+    samples   fold      x ratio    x ratio               latents
+    |16|16|.. ==16==>  ==64==>    ==top 128 of 256==>    top 64        each arrow an orthonormal matrix
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wavevae.nn.blocks import ResidualUnit
+from wavevae.nn.conv import Downsample, Upsample, shrink
+from wavevae.nn.model import Autoencoder
+from wavevae.nn.networks import Decoder, Encoder
+from wavevae.nn.noise import NoiseGate
+
+QUIET = 1e-4
+"""RMS (-80 dBFS) at and below which hops are the same to `equal_loudness`."""
+
+Array = np.ndarray
+
+
+def linear_start(model: Autoencoder, hops: Array) -> float:
+    """Set a new model's trunk to the linear codec of `hops` (N, hop_length), samples that follow each other.
+
+    Returns the share of the hops' energy, each at the same loudness, that its latents carry, 0 to 1.
+    Raises: ValueError where the hops are of another length.
+    """
+    config = model.config
+    if hops.ndim != 2 or hops.shape[1] != config.hop_length:
+        raise ValueError(f"hops have shape {hops.shape}; they must be (N, {config.hop_length})")
+    covariance = second_moments(equal_loudness(hops))
+    maps = nested_maps(covariance, config.fold, config.ratios, config.widths)
+    deepest = expand(maps)  # (features, hop_length)
+    axes = principal(deepest @ covariance @ deepest.T, model.bottleneck.direct_axes())
+    codec = axes @ deepest  # (axes, hop_length)
+    variance = np.einsum("ij,jk,ik->i", codec, second_moments(hops), codec)
+    with torch.no_grad():
+        write_encoder(model.encoder, maps, axes)
+        write_decoder(model.decoder, maps, axes)
+    model.bottleneck.begin(model.encoder.outlet.conv, tensor(np.sqrt(np.maximum(variance, 0.0))))
+    return float(np.trace(codec @ covariance @ codec.T) / max(np.trace(covariance), 1e-30))
+
+
+def trunk(model: Autoencoder) -> list[nn.Parameter]:
+    """The parameters that `linear_start` sets."""
+    encoder, decoder = model.encoder, model.decoder
+    ends = (encoder.inlet, encoder.outlet, decoder.inlet, decoder.outlet)
+    layers = (*ends, *(strided(stage) for stage in (*encoder.stages, *decoder.stages)))
+    return [parameter for layer in layers for parameter in layer.parameters()]
+
+
+# ---------------------------------------------------------------------------------------------- the codec
+
+
+def equal_loudness(hops: Array) -> Array:
+    """Every hop at the same RMS, so that a note's decay counts as much as its attack."""
+    hops = hops.astype(np.float64)
+    rms = np.sqrt(np.mean(hops**2, axis=1, keepdims=True) + QUIET**2)
+    return hops / rms
+
+
+def second_moments(rows: Array) -> Array:
+    """(N, n) -> (n, n); the covariance where the mean is zero, as a sound's is."""
+    rows = rows.astype(np.float64)
+    return rows.T @ rows / max(1, len(rows))
+
+
+def principal(covariance: Array, kept: int) -> Array:
+    """The `kept` strongest orthonormal directions, as rows (kept, n), strongest first."""
+    _, vectors = np.linalg.eigh(covariance)
+    return vectors[:, ::-1].T[:kept]
+
+
+def average_block(covariance: Array, length: int) -> Array:
+    """(n, n) -> (length, length): of the n / length blocks along the diagonal, the mean."""
+    starts = range(0, len(covariance), length)
+    return np.mean([covariance[s : s + length, s : s + length] for s in starts], axis=0)
+
+
+def nested_maps(
+    covariance: Array, fold: int, ratios: tuple[int, ...], widths: tuple[int, ...]
+) -> list[Array]:
+    """Orthonormal maps, one a layer from the fold inward: of `ratio` frames of the layer before, side by side.
+
+    A layer with channels enough keeps everything (the identity), a narrower one the principal components.
+    """
+    maps: list[Array] = []
+    samples, features = 1, np.eye(1)  # features (m, samples): what the layer before makes of its samples
+    for ratio, width in zip((fold, *ratios), widths, strict=True):
+        samples *= ratio
+        joined = np.kron(np.eye(ratio), features)  # (ratio * m, samples)
+        if len(joined) <= width:
+            maps.append(np.eye(len(joined)))
+        else:
+            maps.append(principal(joined @ average_block(covariance, samples) @ joined.T, width))
+        features = maps[-1] @ joined
+    return maps
+
+
+def expand(maps: list[Array]) -> Array:
+    """The maps of all layers as one: (features of the last, hop_length)."""
+    features = np.eye(1)
+    for layer in maps:
+        features = layer @ np.kron(np.eye(layer.shape[1] // len(features)), features)
+    return features
+
+
+# ------------------------------------------------------------------------------------- into the layers
+
+
+def write_encoder(encoder: Encoder, maps: list[Array], axes: Array) -> None:
+    """Samples -> features in the first channels of every layer -> `axes`, the outlet's first rows."""
+    quieten(encoder)
+    inlet = encoder.inlet.conv.weight  # (width, fold, taps)
+    inlet[: len(maps[0])] = 0.0
+    inlet[: len(maps[0]), :, -1] = tensor(maps[0])
+    for stage, layer in zip(encoder.stages, maps[1:], strict=True):
+        conv = strided(stage)
+        weight, ratio = (
+            conv.conv.weight,
+            conv.ratio,
+        )  # (C_out, C_in, 2 * ratio): the hop before, then this one
+        taps = tensor(layer.reshape(len(layer), ratio, -1)).transpose(1, 2)  # (features, before, ratio)
+        weight[: len(layer)] = 0.0
+        weight[: len(layer), : taps.shape[1], ratio:] = taps
+    outlet = encoder.outlet.conv.weight  # (rows, C, 1)
+    outlet.zero_()
+    outlet[: len(axes), : axes.shape[1], -1] = tensor(axes)
+
+
+def write_decoder(decoder: Decoder, maps: list[Array], axes: Array) -> None:
+    """The transpose: latents -> features in the first channels of every layer -> samples."""
+    quieten(decoder)
+    inlet = decoder.inlet.conv.weight  # (C, latents, taps)
+    inlet[: axes.shape[1]] = 0.0
+    inlet[: axes.shape[1], : len(axes), -1] = tensor(axes.T)
+    for stage, layer in zip(decoder.stages, maps[:0:-1], strict=True):
+        conv = strided(stage)
+        weight = conv.conv.weight.view(conv.ratio, -1, *conv.conv.weight.shape[1:])  # (ratio, C_out, C_in, 2)
+        frames = tensor(layer.T.reshape(conv.ratio, -1, len(layer)))  # (ratio, features out, features in)
+        weight[:, : frames.shape[1]] = 0.0
+        weight[:, : frames.shape[1], : frames.shape[2], 1] = frames
+    outlet = decoder.outlet.conv.weight  # (fold, C, taps)
+    outlet.zero_()
+    outlet[:, : len(maps[0]), -1] = tensor(maps[0].T)
+
+
+def quieten(network: nn.Module) -> None:
+    """Residual branches and noise begin at exactly nothing (SkipInit, De & Smith 2020)."""
+    for module in network.modules():
+        if isinstance(module, ResidualUnit):
+            shrink(module.pointwise, 0.0)
+        elif isinstance(module, NoiseGate):
+            shrink(module.mix, 0.0)
+
+
+def strided(stage: nn.Module) -> Downsample | Upsample:
+    """The strided layer of a stage: at the end of an encoder's, at the beginning of a decoder's."""
+    (layer,) = [part for part in stage.children() if isinstance(part, (Downsample, Upsample))]
+    return layer
+
+
+def tensor(values: Array) -> Tensor:
+    return torch.tensor(np.ascontiguousarray(values), dtype=torch.float32)
