@@ -14,7 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.nn.blocks import ResidualUnit, activation
-from wavevae.nn.bottleneck import LOG_VARIANCE_RANGE, Bottleneck, Latents
+from wavevae.nn.bottleneck import (
+    LOG_VARIANCE_RANGE,
+    LOG_VARIANCE_START,
+    SMALLEST_STD,
+    Bottleneck,
+    Latents,
+)
 from wavevae.nn.conv import CausalConv1d, Downsample, init_conv, pad_to_multiple, shrink
 
 HIDDEN = 64
@@ -74,14 +80,18 @@ class Hierarchical(Bottleneck):
         fast ~ q(f | x, s)  prior N(m(s), v(s))        KL `kl`:     nats a frame
 
     with the fast posterior N(m(s) + dm(x), v(s) dv(x)): the encoder says only what the slow level does not expect.
+    m and v are in units of `prior_std`, as the VAE's prior is: 1, or what the linear start found in the corpus.
     As with the VAE every second chunk is learned from the means, which is what `encode` gives later.
     """
+
+    prior_std: Tensor
 
     def __init__(self, latent_dim: int, top_dim: int, every: int) -> None:
         super().__init__()
         self.every, self.top_dim, self.bottom_dim = every, top_dim, latent_dim - top_dim
         self.in_channels = 2 * self.bottom_dim
-        self.slow = Slow(self.in_channels, top_dim, every)
+        self.register_buffer("prior_std", torch.ones(self.bottom_dim, 1))
+        self.slow = Slow(self.bottom_dim, top_dim, every)
         self.expected = Expected(top_dim, self.bottom_dim)
         self.apply(init_conv)
         shrink(self.expected.outlet, 0.1)
@@ -92,15 +102,15 @@ class Hierarchical(Bottleneck):
 
     def levels(self, h: Tensor, noise: bool) -> tuple[Tensor, ...]:
         """(B, in_channels, F) -> z (B, latent_dim, F), KL of the fast level (B, bottom_dim, F), of the slow level
-        (B, top_dim, groups) in nats a group, and both means."""
-        top_mean, top_log_variance = self.slow(h).chunk(2, dim=1)
+        (B, top_dim, groups) in nats a group, and both means, in units of the prior."""
+        delta, log_ratio = h.chunk(2, dim=1)
+        delta, log_ratio = delta / self.prior_std, log_ratio.clamp(*LOG_VARIANCE_RANGE)
+        top_mean, top_log_variance = self.slow(delta).chunk(2, dim=1)
         top_log_variance = top_log_variance.clamp(*LOG_VARIANCE_RANGE)
         top = hold(self._draw(top_mean, top_log_variance, noise), self.every, h.shape[-1])
         prior_mean, prior_log_variance = self.expected(top)
-        delta, log_ratio = h.chunk(2, dim=1)
-        log_ratio = log_ratio.clamp(*LOG_VARIANCE_RANGE)
         mean = prior_mean + delta
-        bottom = self._draw(mean, prior_log_variance + log_ratio, noise)
+        bottom = self.prior_std * self._draw(mean, prior_log_variance + log_ratio, noise)
         kl = relative_kl(delta.float(), log_ratio.float(), prior_log_variance.float())
         kl_top = relative_kl(
             top_mean.float(),
@@ -131,3 +141,12 @@ class Hierarchical(Bottleneck):
 
     def mean(self, h: Tensor) -> Tensor:
         return self.levels(h, noise=False)[0]
+
+    def direct_axes(self) -> int:
+        return self.bottom_dim
+
+    def begin(self, outlet: nn.Conv1d, std: Tensor) -> None:
+        self.prior_std[: len(std)] = std[:, None].clamp_min(SMALLEST_STD)
+        with torch.no_grad():
+            assert outlet.bias is not None
+            outlet.bias[self.bottom_dim :] = LOG_VARIANCE_START
