@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
 from wavevae.nn.bottleneck import Latents, make_bottleneck
+from wavevae.nn.conditioning import Condition, make_condition
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.networks import Decoder, Encoder
 from wavevae.nn.reach import receptive_field_samples
@@ -41,30 +42,44 @@ class Autoencoder(nn.Module):
         """Samples that a resynthesised hop depends on, counted back from its own end."""
         return receptive_field_samples(self.encoder, self.bottleneck, self.decoder, self.hop_length)
 
-    def posterior(self, x: Tensor) -> Latents:
-        """Encode (B, 1, T), keeping what the bottleneck says of it; random where the method is."""
+    def condition(
+        self,
+        class_name: str | None = None,
+        pitch: float | None = None,
+        batch: int = 1,
+    ) -> Condition | None:
+        """Labels for `batch` items; none for an unconditional model.
+
+        Raises: UserError for an unknown class, a pitch that is no MIDI pitch, or a label the model is not told.
+        """
+        return make_condition(self.config, class_name, pitch, batch)
+
+    def features(self, x: Tensor, condition: Condition | None = None) -> Tensor:
+        """What the encoder gives the bottleneck. Raises: ValueError for what is no sound."""
         if x.ndim != 3 or x.shape[1] != 1 or x.shape[2] < 1:
             raise ValueError(f"audio has shape {tuple(x.shape)}; it must be (batch, 1, samples >= 1)")
-        return self.bottleneck(self.encoder(pad_to_multiple(x, self.hop_length)))
+        return self.encoder(pad_to_multiple(x, self.hop_length), condition)
 
-    def encode(self, x: Tensor, sample: bool = False) -> Tensor:
+    def posterior(self, x: Tensor, condition: Condition | None = None) -> Latents:
+        """Encode (B, 1, T), keeping what the bottleneck says of it; random where the method is."""
+        return self.bottleneck(self.features(x, condition))
+
+    def encode(self, x: Tensor, sample: bool = False, condition: Condition | None = None) -> Tensor:
         """(B, 1, T) -> (B, latent_dim, ceil(T / hop_length)): the posterior's mean, or a draw from it."""
         if sample:
-            return self.posterior(x).z
-        if x.ndim != 3 or x.shape[1] != 1 or x.shape[2] < 1:
-            raise ValueError(f"audio has shape {tuple(x.shape)}; it must be (batch, 1, samples >= 1)")
-        return self.bottleneck.mean(self.encoder(pad_to_multiple(x, self.hop_length)))
+            return self.posterior(x, condition).z
+        return self.bottleneck.mean(self.features(x, condition))
 
-    def decode(self, z: Tensor, length: int | None = None) -> Tensor:
+    def decode(self, z: Tensor, length: int | None = None, condition: Condition | None = None) -> Tensor:
         """(B, latent_dim, frames) -> (B, 1, length); length defaults to frames x hop_length."""
-        y = self.decoder(z)
+        y = self.decoder(z, condition)
         return y if length is None else y[..., :length]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Condition | None = None) -> Tensor:
         """(B, 1, T) -> (B, 1, T): resynthesis from the posterior's mean."""
-        return self.decode(self.encode(x), x.shape[-1])
+        return self.decode(self.encode(x, condition=condition), x.shape[-1], condition)
 
-    def reconstruct(self, x: Tensor) -> tuple[Tensor, Latents]:
+    def reconstruct(self, x: Tensor, condition: Condition | None = None) -> tuple[Tensor, Latents]:
         """Resynthesis as training sees it: through a draw from the posterior."""
-        latents = self.posterior(x)
-        return self.decode(latents.z, x.shape[-1]), latents
+        latents = self.posterior(x, condition)
+        return self.decode(latents.z, x.shape[-1], condition), latents

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
 from wavevae.nn.blocks import ResidualUnit, residual_stack
+from wavevae.nn.conditioning import Condition, make_conditioning, told
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, fold, init_conv, shrink, unfold
 from wavevae.nn.noise import NoiseGate
+from wavevae.nn.partials import PartialAnalysis, PartialSynthesis
 
 
 class Encoder(nn.Module):
@@ -28,13 +30,20 @@ class Encoder(nn.Module):
         )
         self.core = residual_stack(widths[-1], config.dilations)
         self.outlet = CausalConv1d(widths[-1], out_channels, 1)
+        self.conditioning = make_conditioning(config, widths)
+        pitched = (config.partials, widths[-1], config.hop_length, config.sample_rate)
+        self.partials = PartialAnalysis(*pitched) if config.has_pitch else None
         start(self)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Condition | None = None) -> Tensor:
+        """Labels default to none."""
         h = self.inlet(fold(x, self.fold))
-        for stage in self.stages:
-            h = stage(h)
-        return self.outlet(self.core(h))
+        label = None if self.conditioning is None else self.conditioning.label(condition, h)
+        for place, stage in enumerate(self.stages):
+            h = stage(told(self.conditioning, place, h, label))
+        if self.partials is not None and condition is not None:
+            h = h + self.partials(x, condition.pitch)
+        return self.outlet(self.core(told(self.conditioning, len(self.stages), h, label)))
 
 
 class Decoder(nn.Module):
@@ -43,6 +52,7 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = config.widths[::-1]
+        self.fold = config.fold
         self.inlet = CausalConv1d(config.latent_dim, widths[0], 3)
         self.core = residual_stack(widths[0], config.dilations)
         self.stages = nn.ModuleList(
@@ -51,15 +61,24 @@ class Decoder(nn.Module):
         )
         self.noise = NoiseGate(widths[-1], config.noise_bands) if config.noise_bands else None
         self.outlet = CausalConv1d(widths[-1], config.fold, 3)
+        self.conditioning = make_conditioning(config, (widths[0], *widths[:-1]))
+        pitched = (config.partials, widths[0], config.hop_length, config.sample_rate)
+        self.partials = PartialSynthesis(*pitched) if config.has_pitch else None
         start(self)
 
-    def forward(self, z: Tensor) -> Tensor:
-        h = self.core(self.inlet(z))
-        for stage in self.stages:
-            h = stage(h)
+    def forward(self, z: Tensor, condition: Condition | None = None) -> Tensor:
+        """Labels default to none."""
+        h = self.inlet(z)
+        label = None if self.conditioning is None else self.conditioning.label(condition, h)
+        h = deep = self.core(told(self.conditioning, 0, h, label))
+        for place, stage in enumerate(self.stages, 1):
+            h = stage(told(self.conditioning, place, h, label))
         if self.noise is not None:
             h = h + self.noise(h)
-        return unfold(self.outlet(h)).clamp(-1.0, 1.0)
+        y = unfold(self.outlet(h))
+        if self.partials is not None and condition is not None:
+            y = y + self.partials(deep, condition.pitch)
+        return y.clamp(-1.0, 1.0)
 
 
 def start(network: Encoder | Decoder) -> None:

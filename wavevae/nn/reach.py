@@ -38,12 +38,16 @@ def earliest(layer: nn.Module, frame: int) -> int:
         case nn.Sequential() | nn.ModuleList():
             return earliest_of(tuple(layer), frame)
         case Encoder():
-            parts = (layer.inlet, layer.stages, layer.core, layer.outlet)
-            return earliest_of(parts, frame) * layer.fold
+            deep = earliest_of((layer.core, layer.outlet), frame)
+            first = earliest_of((layer.inlet, layer.stages), deep) * layer.fold
+            return first if layer.partials is None else min(first, (deep - 1) * layer.partials.hop_length)
         case Decoder():
             gated = frame if layer.noise is None else earliest(layer.noise, frame)
             last = min(earliest(layer.outlet, frame), earliest(layer.outlet, gated))
-            return earliest_of((layer.inlet, layer.core, layer.stages), last)
+            deep = earliest(layer.stages, last)
+            if layer.partials is not None:  # amplitudes come from the hop before
+                deep = min(deep, frame * layer.fold // layer.partials.hop_length - 1)
+            return earliest_of((layer.inlet, layer.core), deep)
     raise TypeError(
         f"{type(layer).__name__} is not known to wavevae/nn/reach.py; say there how far back it hears"
     )
