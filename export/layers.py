@@ -13,7 +13,7 @@ Every twin copies the weights of the offline layer it is built from and has
     start(voices)             forget the past, for that many voices
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -91,20 +91,15 @@ class StreamingConv(StreamingLayer):
         rows = x.size(0)
         joined = torch.cat([self.past, x])  # (past + T * B, C_in)
         self.past = joined.narrow(0, rows, self.kept)
-        return self.product(self.taps_of(joined, rows))
-
-    def taps_of(self, joined: Tensor, rows: int) -> Tensor:
-        """(past + T * B, C_in) -> (T * B, taps * C_in). Two and three taps are written out: each call counts."""
-        now = joined.narrow(0, self.kept, rows)
         first = joined.narrow(0, 0, rows)
+        if self.taps == 2:  # written out, as are three taps: every call counts
+            return self.product(torch.cat([first, x], 1))
         if self.taps == 3:
-            return torch.cat([first, joined.narrow(0, self.step, rows), now], 1)
-        if self.taps == 2:
-            return torch.cat([first, now], 1)
-        slices: list[Tensor] = []
-        for tap in range(self.taps):
+            return self.product(torch.cat([first, joined.narrow(0, self.step, rows), x], 1))
+        slices = [first]
+        for tap in range(1, self.taps):
             slices.append(joined.narrow(0, tap * self.step, rows))
-        return torch.cat(slices, 1)
+        return self.product(torch.cat(slices, 1))  # (T * B, taps * C_in) before the product
 
     def start(self, voices: int) -> None:
         self.step = self.dilation * voices
@@ -204,11 +199,11 @@ class StreamingNoiseGate(StreamingLayer):
 
 
 class StreamingSequence(StreamingLayer):
-    """Twin of nn.Sequential, or of a list of layers called one after the other."""
+    """Twin of nn.Sequential, or of a list of layers called one after the other; `twins` makes the twin of each."""
 
-    def __init__(self, offline: Iterable[nn.Module]) -> None:
+    def __init__(self, offline: Iterable[nn.Module], twins: Callable[[nn.Module], StreamingLayer]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(twin_of(layer) for layer in offline)
+        self.layers = nn.ModuleList(twins(layer) for layer in offline)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
@@ -218,6 +213,16 @@ class StreamingSequence(StreamingLayer):
     def start(self, voices: int) -> None:
         for layer in self.layers:
             layer.start(voices)  # type: ignore[operator]
+
+
+class Rows(nn.Module):
+    """How these layers want their frames: (B, T, C) -> rows, and back."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return to_rows(frames)
+
+    def back(self, rows: Tensor, voices: int) -> Tensor:
+        return from_rows(rows, voices)
 
 
 def taps_last(conv: nn.Conv1d) -> tuple[Tensor, Tensor]:
@@ -243,7 +248,7 @@ TWINS = {
     Upsample: StreamingUpsample,
     ResidualUnit: StreamingResidualUnit,
     NoiseGate: StreamingNoiseGate,
-    nn.Sequential: StreamingSequence,
+    nn.Sequential: lambda layers: StreamingSequence(layers, twin_of),
 }
 
 

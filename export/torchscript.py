@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.controls import GAIN, TEMPERATURE
+from wavevae.nn.conv import CausalConv1d
 from wavevae.nn.model import Autoencoder
 
 from .axes import AxisMap
-from .layers import StreamingConv, StreamingLinear, from_rows, to_rows
-from .matrices import Matrix
-from .streaming import StreamingDecoder, StreamingEncoder
+from .layers import Rows, twin_of
+from .streaming import StreamingDecoder, StreamingEncoder, Twins
 
 INT, FLOAT = 1, 2
 """nn~'s ids of attribute types."""
@@ -44,16 +44,20 @@ def conform(x: Tensor, channels: int, multiple: int, limit: float) -> Tensor:
 class Instrument(nn.Module):
     """Streaming encode, decode and forward of one model, with its latent axes."""
 
-    def __init__(self, model: Autoencoder, axes: AxisMap) -> None:
+    def __init__(
+        self, model: Autoencoder, axes: AxisMap, twins: Twins = twin_of, layout: nn.Module | None = None
+    ) -> None:
+        """`twins` makes a layer's streaming twin, `layout` brings frames into the twins' form and back."""
         super().__init__()
         config = model.config
         self.hop_length = config.hop_length
         self.latent_dim = axes.kept
         self.fold = config.fold
-        self.encoder = StreamingEncoder(model.encoder)
-        self.decoder = StreamingDecoder(model.decoder)
-        read_axes(self.encoder, axes)
-        self.from_axes = StreamingLinear(axes.from_matrix, axes.from_offset)
+        self.layout = Rows() if layout is None else layout
+        self.encoder = StreamingEncoder(model.encoder, twins)
+        self.encoder.outlet = twins(outlet_to_axes(model.encoder.outlet, axes))
+        self.decoder = StreamingDecoder(model.decoder, twins)
+        self.from_axes = twins(pointwise(axes.from_matrix, axes.from_offset))
         self.encoder_voices = 1
         self.decoder_voices = 1
         self.gain = 0.0
@@ -95,7 +99,7 @@ class Instrument(nn.Module):
         x = conform(x, 1, self.hop_length, self.audio_limit)
         if x.numel() == 0:
             return x.new_zeros([x.size(0), self.latent_dim, 0])
-        return from_rows(self._listen(x), x.size(0)).transpose(1, 2).contiguous()
+        return self.layout.back(self._listen(x), x.size(0)).transpose(1, 2).contiguous()
 
     @torch.jit.export
     def decode(self, z: Tensor) -> Tensor:
@@ -103,7 +107,7 @@ class Instrument(nn.Module):
         z = conform(z, self.latent_dim, 1, self.latent_limit)
         if z.numel() == 0:
             return z.new_zeros([z.size(0), 1, 0])
-        return self._speak(to_rows(z.transpose(1, 2)), z.size(0))
+        return self._speak(self.layout(z.transpose(1, 2)), z.size(0))
 
     def forward(self, x: Tensor) -> Tensor:
         """Audio (B, 1, T) -> its resynthesis (B, 1, T)."""
@@ -120,21 +124,21 @@ class Instrument(nn.Module):
         self.decoder.start(self.decoder_voices)
 
     def _listen(self, x: Tensor) -> Tensor:
-        """Audio (B, 1, T) -> axes as rows (F * B, latent_dim)."""
+        """Audio (B, 1, T) -> axes in the twins' layout."""
         voices = x.size(0)
         if voices != self.encoder_voices:
             self.encoder_voices = voices
             self.encoder.start(voices)
-        return self.encoder(to_rows(x.reshape(voices, -1, self.fold)))
+        return self.encoder(self.layout(x.reshape(voices, -1, self.fold)))
 
     def _speak(self, z: Tensor, voices: int) -> Tensor:
-        """Axes as rows (F * B, latent_dim) -> audio (B, 1, T)."""
+        """Axes in the twins' layout -> audio (B, 1, T)."""
         if voices != self.decoder_voices:
             self.decoder_voices = voices
             self.decoder.start(voices)
         if self.temperature > 0.0:
             z = z + self.temperature * torch.randn_like(z)
-        y = from_rows(self.decoder(self.from_axes(z)), voices).reshape(voices, 1, -1)
+        y = self.layout.back(self.decoder(self.from_axes(z)), voices).reshape(voices, 1, -1)
         if self.amplitude != 1.0:
             y = y * self.amplitude
         return y
@@ -174,14 +178,20 @@ class Instrument(nn.Module):
         return (0,)
 
 
-def read_axes(encoder: StreamingEncoder, axes: AxisMap) -> None:
-    """Let the encoder's last layer give axes: the mean's rows times the axes' matrix; the variance is dropped."""
+def pointwise(weight: Tensor, bias: Tensor) -> CausalConv1d:
+    """A convolution of kernel 1 with these weights (C_out, C_in), which any kind of twin can be made of."""
+    layer = CausalConv1d(weight.shape[1], weight.shape[0], 1)
+    layer.conv.weight.data = weight.float()[:, :, None]
+    layer.conv.bias = nn.Parameter(bias.float())
+    return layer
+
+
+def outlet_to_axes(outlet: CausalConv1d, axes: AxisMap) -> CausalConv1d:
+    """The encoder's last layer that gives axes: the mean's rows times the axes' matrix; the variance is dropped."""
     dim = axes.to_matrix.shape[1]
-    outlet = encoder.outlet
-    assert isinstance(outlet, (StreamingLinear, StreamingConv))
-    assert isinstance(outlet.product, Matrix)
-    weight, bias = outlet.product.weight.t()[:dim].double(), outlet.product.bias[:dim].double()
-    outlet.product = Matrix(axes.to_matrix @ weight, axes.to_matrix @ bias + axes.to_offset)
+    assert outlet.conv.bias is not None
+    weight, bias = outlet.conv.weight.detach()[:dim, :, 0].double(), outlet.conv.bias.detach()[:dim].double()
+    return pointwise(axes.to_matrix @ weight, axes.to_matrix @ bias + axes.to_offset)
 
 
 def script(instrument: Instrument) -> torch.jit.ScriptModule:
