@@ -1,117 +1,329 @@
-"""The control process: one UDP socket, the OSC table, the shared controls. No torch, no sound."""
+"""The control process: OSC, MIDI, the control page, presets, recording. No torch, no sound.
+
+Everything runs in one asyncio loop; what may block (files, MIDI drivers) has a thread of its own.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import select
 import socket
+import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
 
+from wavevae.controls import MODES, TRANSFORM, ControlState, Refused
 from wavevae.errors import UserError
 
-from .osc import OscFace, Value
+from .about import About
+from .address import ROOT, Address, Arguments, Value, count, text
+from .desk import Desk, Line
+from .osc import OscFace, Reply
+from .presets import Preset, Presets, presets_file, read_presets, write_presets
 from .processes import settle
-from .shared import Count, Shared
+from .shared import Count, DeckCount, Shared
 
 STATE_RATE_HZ = 30.0
-LARGEST_DATAGRAM = 65536
+LARGEST_UDP = 65536
 MOST_AT_ONCE = 200
-"""Datagrams read before the subscribers have their turn."""
+"""Datagrams read before anything else has its turn."""
+FLOOR_DB = -120.0
 
 
 @dataclass(frozen=True)
-class About:
-    """What can be asked about the model."""
+class WebSetup:
+    """The control page's socket and who may use it."""
 
-    model: str
-    sample_rate: int
-    hop_length: int
-    latent_dim: int
-
-
-def open_socket(host: str, port: int) -> socket.socket:
-    """A bound UDP socket; port 0 takes a free one. Raises: UserError when it is in use or cannot be had."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        opened = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
-        raise UserError(f"--osc-host {host}: {error}; use 127.0.0.1 or an address of this machine") from None
-    try:
-        opened.bind(address)
-    except OSError as error:
-        opened.close()
-        raise UserError(
-            f"OSC port {port} on {host}: {error.strerror or error}; end what uses it or take another with --osc-port"
-        ) from None
-    opened.setblocking(False)
-    return opened
+    socket: socket.socket
+    host: str
+    port: int
+    token: str = ""
+    """Asked of every visitor, when it is not empty."""
 
 
-def control(about: About, shared: Shared, udp: socket.socket) -> None:
+@dataclass(frozen=True)
+class MidiSetup:
+    """A port by name, and where its map lies."""
+
+    port: str
+    map_file: Path
+
+
+@dataclass(frozen=True)
+class RecordSetup:
+    """Where a session is kept."""
+
+    score: Path | None = None
+    audio: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ControlSetup:
+    """What the control process is to do."""
+
+    udp: socket.socket
+    osc_host: str
+    osc_port: int
+    web: WebSetup | None = None
+    midi: MidiSetup | None = None
+    record: RecordSetup = field(default_factory=RecordSetup)
+    announce: bool = False
+
+
+@dataclass(frozen=True)
+class Begin:
+    """A model is about to play on a deck; `resumed`: the controls go on as they are in the shared memory."""
+
+    about: About
+    deck: int
+    resumed: bool
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Messages are heard; `lines` says what else is there."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something to say."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class WantModel:
+    """Somebody asks for another model."""
+
+    path: str
+
+
+def control(setup: ControlSetup, shared: Shared, pipe: Connection) -> None:
     """Entry point of the process: until QUIT."""
     settle()
-    Controller(about, shared, udp).run()
+    try:
+        begin = pipe.recv()
+        controller = Controller(setup, begin, shared, pipe)
+    except EOFError:
+        return
+    except UserError as error:
+        pipe.send(Problem(str(error)))
+        return
+    if sys.platform == "win32":  # its default loop cannot watch a socket
+        asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
+    asyncio.run(controller.run())
 
 
 class Controller:
-    """Carries datagrams to the table and its replies back; feeds the subscribers."""
+    """Carries messages to the desk and replies back; feeds those who watch."""
 
-    def __init__(self, about: About, shared: Shared, udp: socket.socket) -> None:
-        self._about, self._shared, self._udp = about, shared, udp
-        self._face = OscFace(about.latent_dim, lambda s: shared.controls.write(s.pack()), self._look_up)
+    def __init__(self, setup: ControlSetup, begin: Begin, shared: Shared, pipe: Connection) -> None:
+        self.setup, self.shared, self._pipe = setup, shared, pipe
+        self._files = ThreadPoolExecutor(1)
+        self.desk = Desk(begin.about, self._publish, self._presets(begin.about))
+        self._deck = shared.decks[begin.deck]
+        self.face = OscFace(self.desk, self.look_up)
+        self._add_model_address()
+        self._watchers: list[Callable[[], None]] = []
+        """Called 30 times a second."""
+        self._closers: list[Callable[[], object]] = [self._files.shutdown]
+        self._timer: asyncio.TimerHandle | None = None
+        self._model_asked_by: tuple = ()
+        self._recorder = self._make_recorder()
+        self.midi = self._make_midi()
+        if begin.resumed:
+            self._resume()
+        elif begin.about.hears:
+            self.face.act(f"{ROOT}/mode", (MODES[TRANSFORM],))
 
-    def run(self) -> None:
+    # the loop
+
+    async def run(self) -> None:
         """Until QUIT."""
+        loop = asyncio.get_running_loop()
+        lines = [*self._start_midi(loop), *await self._start_web()]
+        loop.add_reader(self.setup.udp.fileno(), self._receive)
+        self._pipe.send(Listening(tuple(lines)))
         due = time.monotonic()
-        while not self._shared.counts[Count.QUIT]:
-            readable, _, _ = select.select([self._udp], [], [], 1 / STATE_RATE_HZ)
-            if readable:
-                self._receive()
-            if time.monotonic() >= due:
-                due = time.monotonic() + 1 / STATE_RATE_HZ
-                self._tell_subscribers()
+        while not self.shared.counts[Count.QUIT]:
+            due = max(due + 1 / STATE_RATE_HZ, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+            self._tick()
+        loop.remove_reader(self.setup.udp.fileno())
+        for close in self._closers:
+            outcome = close()
+            if asyncio.iscoroutine(outcome):
+                await outcome
+        if self._recorder is not None:
+            self._recorder.finish()
+
+    def _tick(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while self._pipe.poll():
+                self._hear(self._pipe.recv())
+        self._count()
+        if self._recorder is not None:
+            self._recorder.look()
+        if self.face.subscribers:
+            messages = self.face.state_messages()
+            for subscriber in self.face.subscribers:
+                for data in messages:
+                    self._send(Reply(data, subscriber))
+        for watcher in self._watchers:
+            watcher()
+
+    def _hear(self, message: object) -> None:
+        """From the supervisor."""
+        if isinstance(message, Begin):
+            self._change(message)
+        elif isinstance(message, Problem) and self._model_asked_by:
+            from .osc import ERROR, encode
+
+            self._send(Reply(encode(ERROR, f"{ROOT}/model: {message.message}"[:200]), self._model_asked_by))
+            self._model_asked_by = ()
+
+    # OSC
 
     def _receive(self) -> None:
         """What has come in, up to MOST_AT_ONCE."""
         for _ in range(MOST_AT_ONCE):
             try:
-                datagram, sender = self._udp.recvfrom(LARGEST_DATAGRAM)
+                datagram, sender = self.setup.udp.recvfrom(LARGEST_UDP)
             except BlockingIOError:
                 break
             except OSError:  # some systems report here that an earlier reply found nobody
                 continue
-            for reply in self._face.handle(datagram, sender):
-                self._send(reply.data, reply.to)
-        self._shared.counts[Count.ACCEPTED] = self._face.accepted
-        self._shared.counts[Count.REJECTED] = self._face.rejected
+            for reply in self.face.handle(datagram, sender):
+                self._send(reply)
+        self._count()
+        self._set_timer()
 
-    def _tell_subscribers(self) -> None:
-        if not self._face.subscribers:
-            return
-        messages = self._face.state_messages()
-        for subscriber in self._face.subscribers:
-            for data in messages:
-                self._send(data, subscriber)
+    def _set_timer(self) -> None:
+        """Wake up for what is dated."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.face.next_due is not None:
+            delay = max(0.0, self.face.next_due - time.time())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._run_due)
 
-    def _send(self, data: bytes, to: tuple) -> None:
+    def _run_due(self) -> None:
+        for reply in self.face.run_due():
+            self._send(reply)
+        self._count()
+        self._set_timer()
+
+    def _send(self, reply: Reply) -> None:
         """A listener that is gone or too slow is no reason to stop."""
         with contextlib.suppress(OSError, OverflowError):
-            self._udp.sendto(data, to)
+            self.setup.udp.sendto(reply.data, reply.to)
 
-    def _look_up(self) -> dict[str, Value]:
-        """What the other processes know."""
-        fields, latents = self._shared.meter.read()
-        counts = self._shared.counts
-        lost = counts[[Count.EMPTY, Count.DEVICE_UNDERFLOWS, Count.MISSING]].sum()
+    def _count(self) -> None:
+        self.shared.counts[Count.ACCEPTED] = self.face.accepted
+        self.shared.counts[Count.REJECTED] = self.face.rejected
+
+    # what others know
+
+    def look_up(self) -> dict[str, Value]:
+        """Values that the desk does not have."""
+        fields, latents = self._deck.meter.read()
+        about = self.desk.about
         return {
-            "level": fields.get("level_db", -120.0),
+            "level": fields.get("level_db", FLOOR_DB),
             "real_time_factor": fields.get("real_time_factor", 0.0),
+            "worst_block_ms": fields.get("worst_block_ms", 0.0),
             "latents": latents,
-            "underflows": int(lost),
-            "clipped": int(counts[Count.CLIPPED]),
-            "model": self._about.model,
-            "sample_rate": self._about.sample_rate,
-            "hop_length": self._about.hop_length,
-            "latent_dim": self._about.latent_dim,
+            "underflows": self.shared.lost,
+            "limited": int(self._deck.counts[DeckCount.LIMITED]),
+            "presets": list(self.desk.presets.named),
+            "model": about.name,
+            "sample_rate": about.sample_rate,
+            "hop_length": about.hop_length,
+            "latent_dim": about.latent_dim,
         }
+
+    def say(self, text: str) -> None:
+        """On the terminal of whoever started it."""
+        self._pipe.send(Problem(text))
+
+    # the state
+
+    def _publish(self, state: ControlState, lines: list[Line]) -> None:
+        self._deck.controls.write(state.pack())
+        if self._recorder is not None:
+            self._recorder.note(self._deck.controls.version, lines)
+
+    def _resume(self) -> None:
+        """After an earlier control process that died."""
+        _, packed = self._deck.controls.read()
+        if len(packed):
+            self.desk.resume(ControlState.unpack(packed.tolist()))
+
+    def _presets(self, about: About) -> Presets:
+        """Those beside the model; stored by a thread, so that a slow disk holds nobody up."""
+        path = presets_file(Path(about.path))
+        presets = read_presets(path)
+        if presets.problem:
+            self.say(presets.problem)
+
+        def save(named: dict[str, Preset]) -> None:
+            self._files.submit(self._write, partial(write_presets, path, named), f"presets: {path.name}")
+
+        presets.save = save
+        return presets
+
+    def _write(self, work: Callable[[], None], what: str) -> None:
+        try:
+            work()
+        except OSError as error:
+            self.say(f"{what} cannot be written ({error.strerror or error}); it is kept until the end only")
+
+    # another model
+
+    def _add_model_address(self) -> None:
+        def ask(state: ControlState, arguments: Arguments) -> ControlState:
+            count(arguments, 1)
+            path = Path(text(arguments[0], "model"))
+            if not path.is_absolute():
+                path = Path(self.desk.about.path).parent / path
+            if "\0" in str(path) or not path.is_file():
+                raise Refused(f"no model file at {str(path)[:120]}")
+            self._model_asked_by = self.face.sender
+            self._pipe.send(WantModel(str(path)))
+            return state
+
+        doc = "change to another MODEL.ts without a gap (a name without folder: beside the present one)"
+        path = f"{ROOT}/model"
+        self.desk.extra[path] = Address(path, "s", doc, ask, lambda: self.desk.about.name)
+
+    def _change(self, begin: Begin) -> None:
+        """The controls go to another deck, as far as they fit its model."""
+        self._deck = self.shared.decks[begin.deck]
+        if begin.about.path != self.desk.about.path:
+            self.desk.change(begin.about, self._presets(begin.about))
+        self.desk.resume(self.desk.state)
+        self._deck.controls.write(self.desk.state.pack())
+        if self._recorder is not None:
+            self._recorder.changed(begin.about)
+
+    # optional parts
+
+    def _make_recorder(self):  # type: ignore[no-untyped-def]
+        return None
+
+    def _make_midi(self):  # type: ignore[no-untyped-def]
+        return None
+
+    def _start_midi(self, loop: asyncio.AbstractEventLoop) -> list[str]:
+        return []
+
+    async def _start_web(self) -> list[str]:
+        return []

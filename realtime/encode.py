@@ -16,20 +16,24 @@ def main(argv: list[str]) -> int:
         "  wavevae encode mine.ts voice.wav -o voice.npy\n"
         "  wavevae render mine.ts --latents voice.npy -o voice-as-mine.wav",
     )
-    parser.add_argument("model", metavar="MODEL.ts", type=Path, help="a file that `wavevae export` wrote")
+    parser.add_argument(
+        "model", metavar="MODEL.ts", type=Path, help="of `wavevae export`, or any file that nn~ plays"
+    )
     parser.add_argument("input", metavar="IN.wav", type=Path, help="any sound file; its rate is converted")
     parser.add_argument("-o", "--out", metavar="Z.npy", type=Path, required=True, help="where to write")
+    parser.add_argument("--sr", type=int, metavar="HZ", help="rate of a file that does not say its own")
     arguments = parser.parse_args(argv)
 
+    from .core import Core
     from .latent_files import LatentWriter
     from .offline import encode_file, length_at, load_offline
     from .terminal import Progress
 
-    bundle = load_offline(arguments.model)
+    bundle = load_offline(arguments.model, arguments.sr)
     total = length_at(arguments.input, bundle.info.sample_rate)
     progress = Progress("encoded", total, bundle.info.sample_rate)
     with LatentWriter(arguments.out, bundle.info.latent_dim) as out:
-        for samples, frames in encode_file(bundle, arguments.input):
+        for samples, frames in encode_file(Core(bundle), arguments.input):
             out.write(frames)
             progress.add(samples)
     progress.end(

@@ -1,7 +1,7 @@
 """Controls and a block in, a block out: the same live and offline, so that what is rendered equals what is played.
 
-        controls ──> source ──> latents ──> decode ──> remainder ──> gain, fades ──> full scale ──> block
-(input sound) ────────┘                  whole hops   any number of samples
+        controls ──> source ──> latents ──> decoder ──> remainder ──> gain, fades ──> limiter ──> block
+(input sound) ────────┘                   whole hops   any number of samples
 """
 
 from __future__ import annotations
@@ -9,41 +9,41 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from wavevae.controls import ControlState
 from wavevae.units import db_to_amplitude
 
+from .core import Audio
+from .limiter import Limiter
 from .ramp import Ramp
 from .sources import FrameSource
-from .timing import FADE_MS, GAIN_GLIDE_MS
+from .timing import FADE_MS
+from .voices import Decoder
 
 WARM_UP_CALLS = 4
 """The first calls of a loaded module compile: tens of milliseconds each."""
 
-Audio = NDArray[np.float32]
-
 
 class Engine:
-    """One voice of a model.
+    """Plays a model.
 
     Blocks may have any number of samples: frames are decoded as they are needed and what is left of a hop
-    waits for the next block. `clipped` and `broken` count the samples that were beyond full scale and not
-    finite; `peak` is the largest there was before clipping.
+    waits for the next block. `limited` and `broken` count the samples that were beyond full scale and not
+    finite; `peak` is the largest there was before the limiter.
     """
 
     def __init__(
-        self,
-        module: torch.jit.ScriptModule,
-        sample_rate: int,
-        hop_length: int,
-        source: FrameSource,
-        fade_in: bool = True,
+        self, decoder: Decoder, sample_rate: int, hop_length: int, source: FrameSource, fade_in: bool = True
     ) -> None:
-        self.module, self.sample_rate, self.hop_length, self.source = module, sample_rate, hop_length, source
-        self.clipped = self.broken = 0
-        self.peak = 0.0
+        self.decoder, self.sample_rate, self.hop_length, self.source = (
+            decoder,
+            sample_rate,
+            hop_length,
+            source,
+        )
+        self.limiter = Limiter(sample_rate)
+        self.broken = 0
         self._fade_in = fade_in
         self.latents: NDArray[np.float32] | None = None
         """The frame heard last, (latent_dim,)."""
@@ -58,22 +58,31 @@ class Engine:
         """Faded out for good."""
         return self._stopping and self._gate.rests_at(0.0)
 
+    @property
+    def limited(self) -> int:
+        return self.limiter.limited
+
+    @property
+    def peak(self) -> float:
+        return self.limiter.peak
+
     def fade_out(self) -> None:
         """From the next block on: to silence, and stay there."""
         self._stopping = True
 
     def reset(self, controls: ControlState) -> None:
         """Clear the model's state and what waits, at once."""
-        with torch.inference_mode():
-            self.module.reset()
+        self.decoder.reset()
         self._ready = np.zeros(0, np.float32)
         self.source.restart(controls)
 
-    def begin_again(self, controls: ControlState) -> None:
-        """As new: after a trial."""
+    def begin_again(self, controls: ControlState, source: FrameSource) -> None:
+        """As new, with a new source: after a trial."""
+        self.source = source
         self.reset(controls)
-        self.clipped = self.broken = 0
-        self.peak = 0.0
+        self.limiter.begin_again()
+        self.broken = 0
+        self._resets = controls.resets
         self.latents = self._gain = None
         self._gate.jump(0.0 if self._fade_in else 1.0)
 
@@ -88,23 +97,16 @@ class Engine:
                 self.reset(controls)
             return np.zeros(samples, np.float32)
         if heard is not None and not controls.frozen:
-            self.source.hear(heard)
-        return self._limit(self._level(self._take(samples, controls), controls))
+            self.source.hear(heard, controls)
+        return self.limiter.process(self._level(self._take(samples, controls), controls))
 
-    def decode(self, frames: NDArray[np.float32]) -> Audio:
-        """Latent frames (F, latent_dim) -> (F * hop_length,) samples."""
-        with torch.inference_mode():
-            latents = torch.from_numpy(np.ascontiguousarray(frames.T)[None])  # (1, latent_dim, F)
-            return self.module.decode(latents).reshape(-1).numpy()
-
-    def warm_up(self, block_size: int, latent_dim: int) -> None:
+    def warm_up(self, block_size: int, controls: ControlState) -> None:
         """Run every number of frames that blocks of this size will ask for, then forget it."""
         fewest = block_size // self.hop_length
         for count in {max(1, fewest), fewest + (block_size % self.hop_length > 0)}:
             for _ in range(WARM_UP_CALLS):
-                self.decode(np.zeros((count, latent_dim), np.float32))
-        with torch.inference_mode():
-            self.module.reset()
+                self.decoder.decode(np.zeros((count, len(controls.latents)), np.float32), controls)
+        self.decoder.reset()
 
     def _steps(self, milliseconds: float) -> int:
         return round(milliseconds / 1000 * self.sample_rate)
@@ -114,7 +116,7 @@ class Engine:
         missing = samples - len(self._ready)
         if missing > 0:
             count = math.ceil(missing / self.hop_length)
-            decoded = self._finite(self.decode(self._frames(count, controls)))
+            decoded = self._finite(self.decoder.decode(self._frames(count, controls), controls))
             self._ready = np.concatenate([self._ready, decoded]) if len(self._ready) else decoded
         block, self._ready = self._ready[:samples], self._ready[samples:]
         return block
@@ -131,7 +133,7 @@ class Engine:
         gain = db_to_amplitude(controls.gain_db)
         if self._gain is None:
             self._gain = Ramp(gain)  # the fade-in covers the first one
-        self._gain.aim(gain, self._steps(GAIN_GLIDE_MS))
+        self._gain.aim(gain, self._steps(controls.gain_glide_ms))
         if self._gain.rests_at(1.0) and self._gate.rests_at(1.0):
             return block
         steps = self._gain.advance(len(block)) * self._gate.advance(len(block))  # (samples, 1)
@@ -143,15 +145,5 @@ class Engine:
         if not bad.any():
             return decoded
         self.broken += int(np.count_nonzero(bad))
-        with torch.inference_mode():
-            self.module.reset()
+        self.decoder.reset()
         return np.where(bad, np.float32(0), decoded)
-
-    def _limit(self, block: Audio) -> Audio:
-        """Within full scale."""
-        peak = float(np.abs(block).max(initial=0.0))
-        self.peak = max(self.peak, peak)
-        if peak <= 1.0:
-            return block
-        self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
-        return np.clip(block, -1.0, 1.0)

@@ -10,27 +10,28 @@ from numpy.typing import NDArray
 
 from wavevae.audio import printable, probe, stream_mono
 from wavevae.bundle import Bundle, read_bundle
-from wavevae.controls import ControlState
 from wavevae.errors import UserError
 from wavevae.units import resampled_length
 
-from .sources import Frames, Heard
+from .core import Core, Frames
 from .terminal import say
 
 BLOCK_FRAMES = 64
 """Latent frames a call, always: the same cut gives the same bytes."""
 
 
-def load_offline(path: Path) -> Bundle:
+def load_offline(path: Path, sample_rate: int | None = None) -> Bundle:
     """The model, on one thread: the same sums in the same order. Raises: UserError."""
     import torch
 
     if not path.is_file():
         raise UserError(f"no model file at {path}; make one with `wavevae export RUN -o MODEL.ts`")
     torch.set_num_threads(1)
-    bundle = read_bundle(path)
-    with torch.inference_mode():
-        bundle.module.reset()
+    bundle = read_bundle(path, sample_rate)
+    if sample_rate not in (None, bundle.info.sample_rate):
+        raise UserError(
+            f"--sr {sample_rate}: {path} is a model of {bundle.info.sample_rate} Hz; leave --sr out"
+        )
     return bundle
 
 
@@ -48,14 +49,8 @@ def blocks_of(path: Path, sample_rate: int, hop_length: int) -> Iterator[tuple[i
         yield len(block), np.pad(block, (0, -len(block) % hop_length))
 
 
-def encode_file(bundle: Bundle, path: Path) -> Iterator[tuple[int, Frames]]:
+def encode_file(core: Core, path: Path) -> Iterator[tuple[int, Frames]]:
     """A sound's latents, piece by piece, from a cleared state: (samples heard, (F, latent_dim))."""
-    import torch
-
-    hop = bundle.info.hop_length
-    with torch.inference_mode():
-        bundle.module.reset()
-    source, controls = Heard(bundle.module, hop), ControlState.initial(bundle.info.latent_dim)
-    for samples, block in blocks_of(path, bundle.info.sample_rate, hop):
-        source.hear(block)
-        yield samples, source.frames(len(block) // hop, controls)
+    core.reset()
+    for samples, block in blocks_of(path, core.sample_rate, core.hop_length):
+        yield samples, core.encode(block)

@@ -1,28 +1,34 @@
-"""What OSC can do to the instrument: a table of addresses, looked up, never matched.
+"""OSC over UDP: datagrams in, replies out.
 
-A message either is exactly right and gives a new `ControlState`, or it changes nothing, is counted, and its
-sender is told why on /wavevae/error.
+A message either is exactly right and changes the desk, or it changes nothing, is counted, and its sender is
+told why on /wavevae/error. Bundles with a time tag are applied at their time.
 """
 
 from __future__ import annotations
 
+import heapq
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from wavevae.controls import GAIN, LATENT, SMOOTHING, TEMPERATURE, Control, ControlState, Refused
+from wavevae.controls import ControlState, Refused
 
-from .osc_wire import Message, parse, split
+from .address import ROOT, Address, Arguments, Value, count, text
+from .desk import Desk
+from .osc_wire import Budget, Exhausted, Message, parse, split
 
-ROOT = "/wavevae"
 ERROR = f"{ROOT}/error"
 STATE = f"{ROOT}/state"
 MOST_SUBSCRIBERS = 16
+MOST_PENDING = 1024
+"""Messages that wait for their time."""
+MOST_ERRORS = 4
+"""Answers to one datagram."""
 
 Sender = tuple
 """An address as the socket gives it: (host, port, ...)."""
-Value = float | int | str | list[float]
 
 
 @dataclass(frozen=True)
@@ -43,72 +49,89 @@ def encode(address: str, *values: Value) -> bytes:
     return message.build().dgram
 
 
-def _count(arguments: tuple[object, ...], wanted: int) -> None:
-    if len(arguments) != wanted:
-        raise Refused(f"{len(arguments)} arguments; send {wanted}")
-
-
-def _one(control: Control, arguments: tuple[object, ...]) -> float:
-    _count(arguments, 1)
-    return control.check(arguments[0])
-
-
 class OscFace:
-    """Takes datagrams, keeps the state they lead to.
+    """Takes datagrams to a desk.
 
-    `publish` is called with the new state once a datagram that changed it; `look_up` gives the values that
-    queries and subscriptions may ask for.
+    `look_up` gives the values, besides the desk's own, that queries and subscriptions may ask for.
     """
 
     def __init__(
         self,
-        latent_dim: int,
-        publish: Callable[[ControlState], None],
+        desk: Desk,
         look_up: Callable[[], dict[str, Value]] = dict,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self.state = ControlState.initial(latent_dim)
+        self.desk, self._look_up, self._clock = desk, look_up, clock
         self.accepted = self.rejected = 0
         self.subscribers: list[Sender] = []
-        self._latent_dim, self._publish, self._look_up = latent_dim, publish, look_up
-        self._sender: Sender = ()
+        self.sender: Sender = ()
         self._replies: list[Reply] = []
-        self._table: dict[str, Callable[[tuple[object, ...]], ControlState]] = {
-            f"{ROOT}/latents": self._latents,
-            f"{ROOT}/gain": lambda a: replace(self.state, gain_db=_one(GAIN, a), muted=False),
-            f"{ROOT}/smoothing": lambda a: replace(self.state, smoothing_ms=_one(SMOOTHING, a)),
-            f"{ROOT}/temperature": lambda a: replace(self.state, temperature=_one(TEMPERATURE, a)),
-            f"{ROOT}/freeze": self._freeze,
-            f"{ROOT}/reset": lambda a: self._clear(a, muted=False),
-            f"{ROOT}/panic": lambda a: self._clear(a, muted=True),
-            f"{ROOT}/subscribe": self._subscribe,
-            f"{ROOT}/query": self._query,
-            **{f"{ROOT}/latent/{i}": self._latent_setter(i) for i in range(latent_dim)},
-        }
+        self._errors = 0
+        self._asked: dict[str, Value] | None = None
+        """Values looked up for this datagram."""
+        self._pending: list[tuple[float, int, Message, Sender]] = []
+        self._order = 0
+        desk.extra.update(
+            {
+                f"{ROOT}/subscribe": Address(
+                    f"{ROOT}/subscribe", "i", "a port that gets /wavevae/state/... 30 times a second; 0 ends it",
+                    self._subscribe,
+                ),
+                f"{ROOT}/query": Address(
+                    f"{ROOT}/query", "s", "answers with a value on /wavevae/state/<name>", self._query
+                ),
+            }
+        )  # fmt: skip
 
     def handle(self, datagram: bytes, sender: Sender) -> list[Reply]:
         """Everything a datagram asks for. Never raises for what is in it. Returns what to send back."""
-        before, self._sender, self._replies = self.state, sender, []
+        self.sender, self._replies, self._errors, self._asked = sender, [], 0, None
+        budget = Budget()
         try:
-            for data in split(datagram):
-                self._handle_message(data)
+            for due, data in split(datagram, self._clock()):
+                self._handle_message(data, due, budget)
         except Refused as reason:
             self._refuse(str(reason))
-        if self.state is not before:
-            self._publish(self.state)
+        self.desk.flush()
         return self._replies
+
+    def run_due(self) -> list[Reply]:
+        """What has come to its time."""
+        replies: list[Reply] = []
+        now = self._clock()
+        while self._pending and self._pending[0][0] <= now:
+            _, _, message, self.sender = heapq.heappop(self._pending)
+            self._replies, self._errors, self._asked = [], 0, None
+            self._try(message)
+            replies += self._replies
+        self.desk.flush()
+        return replies
+
+    @property
+    def next_due(self) -> float | None:
+        """When (Unix s) `run_due` is to be called."""
+        return self._pending[0][0] if self._pending else None
+
+    def act(self, path: str, arguments: Arguments) -> str:
+        """A message from nobody on the network (MIDI, the page). Returns why it was refused, or nothing."""
+        try:
+            self.desk.apply(path, arguments)
+            self.accepted += 1
+        except Refused as reason:
+            self.rejected += 1
+            return f"{path}: {reason}"
+        self.desk.flush()
+        return ""
 
     def state_messages(self) -> list[bytes]:
         """One message a value, for subscribers."""
         return [encode(f"{STATE}/{name}", value) for name, value in self.values().items()]
 
     def values(self) -> dict[str, Value]:
-        """All that can be queried, by name."""
-        state = self.state
+        """All that can be subscribed to, by name."""
+        state = self.desk.state
         return {
-            "gain": state.gain_db,
-            "smoothing": state.smoothing_ms,
-            "temperature": state.temperature,
-            "freeze": int(state.frozen),
+            **{r.name: r.value() for r in self.desk.table.values() if r.value and "/" not in r.name},
             "muted": int(state.muted),
             "targets": list(state.latents),
             "accepted": self.accepted,
@@ -116,75 +139,65 @@ class OscFace:
             **self._look_up(),
         }
 
-    def _handle_message(self, data: bytes) -> None:
-        address = "a message"
+    def _handle_message(self, data: bytes, due: float | None, budget: Budget) -> None:
         try:
-            message = parse(data)
-            address = message.address
-            self.state = self._apply(message)
+            message = parse(data, budget)
+        except Exhausted:
+            raise
+        except Refused as reason:
+            self._refuse(f"a message: {reason}")
+            return
+        if due is None:
+            self._try(message)
+        elif len(self._pending) >= MOST_PENDING:
+            self._refuse(f"{message.address}: {MOST_PENDING} messages wait for their time already")
+        else:
+            self._order += 1
+            heapq.heappush(self._pending, (due, self._order, message, self.sender))
+
+    def _try(self, message: Message) -> None:
+        try:
+            self.desk.apply(message.address, message.arguments)
             self.accepted += 1
         except Refused as reason:
             # Errors are never answered: two programs that did would do so for ever.
-            answer = not (address.startswith((ERROR, STATE)))
-            self._refuse(f"{address}: {reason}", answer)
-
-    def _apply(self, message: Message) -> ControlState:
-        handler = self._table.get(message.address)
-        if handler is None:
-            last = self._latent_dim - 1
-            raise Refused(f"no such address here (latents are 0 to {last}); see `wavevae serve --help`")
-        return handler(message.arguments)
+            answer = not message.address.startswith((ERROR, STATE))
+            self._refuse(f"{message.address[:100]}: {reason}", answer)
 
     def _refuse(self, reason: str, answer: bool = True) -> None:
         self.rejected += 1
-        if answer:
-            self._replies.append(Reply(encode(ERROR, reason[:200]), self._sender))
+        self._errors += 1
+        if answer and self._errors <= MOST_ERRORS:
+            self._replies.append(Reply(encode(ERROR, reason[:200]), self.sender))
 
-    def _latent_setter(self, axis: int) -> Callable[[tuple[object, ...]], ControlState]:
-        def set_latent(arguments: tuple[object, ...]) -> ControlState:
-            latents = list(self.state.latents)
-            latents[axis] = _one(LATENT, arguments)
-            return replace(self.state, latents=tuple(latents))
-
-        return set_latent
-
-    def _latents(self, arguments: tuple[object, ...]) -> ControlState:
-        _count(arguments, self._latent_dim)
-        return replace(self.state, latents=tuple(LATENT.check(a) for a in arguments))
-
-    def _freeze(self, arguments: tuple[object, ...]) -> ControlState:
-        """Without argument: the other way round; with 0 or 1: that."""
-        if not arguments:
-            return replace(self.state, frozen=not self.state.frozen)
-        _count(arguments, 1)
-        if arguments[0] not in (0, 1):
-            raise Refused("send nothing, 0 or 1")
-        return replace(self.state, frozen=bool(arguments[0]))
-
-    def _clear(self, arguments: tuple[object, ...], muted: bool) -> ControlState:
-        _count(arguments, 0)
-        return replace(self.state, resets=self.state.resets + 1, muted=muted)
-
-    def _subscribe(self, arguments: tuple[object, ...]) -> ControlState:
+    def _subscribe(self, state: ControlState, arguments: Arguments) -> ControlState:
         """Port 0 ends the subscriptions of the sender's machine."""
-        _count(arguments, 1)
+        count(arguments, 1)
         port = arguments[0]
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
             raise Refused("send a port, 1 to 65535, or 0 to end")
-        to = (self._sender[0], port, *self._sender[2:])
+        if not self.sender:
+            raise Refused("only for OSC over UDP")
+        to = (self.sender[0], port, *self.sender[2:])
         if port == 0:
             self.subscribers = [s for s in self.subscribers if s[0] != to[0]]
         elif to not in self.subscribers:
             if len(self.subscribers) >= MOST_SUBSCRIBERS:
                 raise Refused(f"{MOST_SUBSCRIBERS} subscribers already; end some with port 0")
             self.subscribers.append(to)
-        return self.state
+        return state
 
-    def _query(self, arguments: tuple[object, ...]) -> ControlState:
-        _count(arguments, 1)
-        values = self.values()
-        name = arguments[0]
-        if not isinstance(name, str) or name not in values:
-            raise Refused(f"nothing of that name; ask for {', '.join(sorted(values))}")
-        self._replies.append(Reply(encode(f"{STATE}/{name}", values[name]), self._sender))
-        return self.state
+    def _query(self, state: ControlState, arguments: Arguments) -> ControlState:
+        """By the name of a state value, or by an address below /wavevae."""
+        count(arguments, 1)
+        name = text(arguments[0], "name").removeprefix(ROOT + "/")
+        row = self.desk.table.get(f"{ROOT}/{name}")
+        values = self._asked = self._asked or self.values()
+        if name in values:
+            value = values[name]
+        elif row is not None and row.value is not None:
+            value = row.value()
+        else:
+            raise Refused(f"nothing of that name; ask for {', '.join(values)} or an address")
+        self._replies.append(Reply(encode(f"{STATE}/{name}", value), self.sender))
+        return state

@@ -8,7 +8,6 @@ is checked here first, byte by byte. (OSC 1.0: strings end in zeros up to a mult
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -21,9 +20,12 @@ DEEPEST_BUNDLE = 4
 IMMEDIATELY = 1
 NTP_EPOCH_S = 2_208_988_800
 """1900 to 1970."""
-FARTHEST_AHEAD_S = 1.0
-"""A bundle dated later is refused: there is no queue, what comes is played on arrival."""
-SIZES = {"i": 4, "f": 4, "h": 8, "d": 8, "T": 0, "F": 0, "N": 0}
+FARTHEST_AHEAD_S = 10.0
+"""A bundle dated later is refused: it would wait in memory."""
+LARGEST_DATAGRAM = 8192
+MOST_MESSAGES, MOST_ARGUMENTS = 32, 512
+"""In one datagram: so that none takes longer than a millisecond."""
+SIZES = {"i": 4, "f": 4, "h": 8, "d": 8, "T": 0, "F": 0}
 WILDCARDS = frozenset("*?[]{}")
 
 
@@ -34,19 +36,46 @@ class Message(NamedTuple):
     arguments: tuple[object, ...]
 
 
-def split(datagram: bytes, now: float | None = None, depth: int = 0) -> Iterator[bytes]:
-    """The messages of a datagram: itself, or the elements of a bundle in order.
+class Exhausted(Refused):
+    """What follows in the datagram is not looked at."""
 
-    Raises: Refused for a bundle that is cut short, nested too deep or dated ahead.
+
+class Budget:
+    """What a datagram may still hold."""
+
+    def __init__(self) -> None:
+        self._messages, self._arguments = MOST_MESSAGES, MOST_ARGUMENTS
+
+    def take_message(self) -> None:
+        """Raises: Exhausted."""
+        self._messages -= 1
+        if self._messages < 0:
+            raise Exhausted(f"more than {MOST_MESSAGES} messages in one datagram; send several")
+
+    def take_arguments(self, count: int) -> None:
+        """Raises: Exhausted."""
+        self._arguments -= count
+        if self._arguments < 0:
+            raise Exhausted(f"more than {MOST_ARGUMENTS} arguments in one datagram; send several")
+
+
+def split(
+    datagram: bytes, now: float, due: float | None = None, depth: int = 0
+) -> Iterator[tuple[float | None, bytes]]:
+    """The messages of a datagram, each with the moment (Unix s) it is for, None: at once.
+
+    Raises: Refused for a bundle that is cut short, nested too deep or dated too far ahead.
     """
+    if len(datagram) > LARGEST_DATAGRAM:
+        raise Refused(f"a datagram of {len(datagram)} bytes; send {LARGEST_DATAGRAM} at most")
     if not datagram.startswith(BUNDLE):
-        yield datagram
+        yield due, datagram
         return
     if depth >= DEEPEST_BUNDLE:
         raise Refused(f"bundles nested deeper than {DEEPEST_BUNDLE}")
     if len(datagram) < 16:
         raise Refused("a bundle cut short")
-    _check_date(struct.unpack_from(">Q", datagram, 8)[0], time.time() if now is None else now)
+    due = _date(struct.unpack_from(">Q", datagram, 8)[0], now)
     place = 16
     while place < len(datagram):
         if place + 4 > len(datagram):
@@ -55,19 +84,25 @@ def split(datagram: bytes, now: float | None = None, depth: int = 0) -> Iterator
         place += 4
         if size <= 0 or size % 4 or place + size > len(datagram):
             raise Refused("a bundle with an element of impossible size")
-        yield from split(datagram[place : place + size], now, depth + 1)
+        yield from split(datagram[place : place + size], now, due, depth + 1)
         place += size
 
 
-def _check_date(tag: int, now: float) -> None:
-    ahead = tag / 2**32 - NTP_EPOCH_S - now
-    if tag != IMMEDIATELY and ahead > FARTHEST_AHEAD_S:
-        raise Refused(f"a bundle dated {ahead:.1f} s ahead; send it when it is due")
+def _date(tag: int, now: float) -> float | None:
+    """When a bundle is for; None: at once, or late already. Raises: Refused when that is too far away."""
+    moment = tag / 2**32 - NTP_EPOCH_S
+    if tag == IMMEDIATELY or moment <= now:
+        return None
+    if moment - now > FARTHEST_AHEAD_S:
+        raise Refused(
+            f"a bundle dated {moment - now:.1f} s ahead; send it {FARTHEST_AHEAD_S:g} s ahead at most"
+        )
+    return moment
 
 
-def parse(data: bytes) -> Message:
+def parse(data: bytes, budget: Budget | None = None) -> Message:
     """One message. Raises: Refused for anything that is not exactly one, and for wildcards in its address."""
-    _check_frame(data)
+    _check_frame(data, budget or Budget())
     try:
         message = OscMessage(data)
     except Exception:  # whatever the parser stumbles over is no message
@@ -87,8 +122,9 @@ def _string_end(data: bytes, start: int) -> int:
     return end
 
 
-def _check_frame(data: bytes) -> None:
+def _check_frame(data: bytes, budget: Budget) -> None:
     """The bytes are an address, type tags and exactly the arguments these promise."""
+    budget.take_message()
     if not data.startswith(b"/") or len(data) % 4:
         raise Refused("not an OSC message")
     place = _string_end(data, 0)
@@ -98,6 +134,7 @@ def _check_frame(data: bytes) -> None:
     tags = data[place:tags_end].rstrip(b"\0").decode("latin-1")
     if not tags.startswith(","):
         raise Refused("not an OSC message")
+    budget.take_arguments(len(tags))
     place = tags_end
     for tag in tags[1:]:
         if tag == "s":

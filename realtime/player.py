@@ -1,4 +1,4 @@
-"""The engine's process: loads and warms the model, says what it found, then keeps the ring full."""
+"""The engine's process: loads and warms a model, says what it found, then keeps its deck's ring full."""
 
 from __future__ import annotations
 
@@ -14,20 +14,41 @@ from wavevae.controls import ControlState
 from wavevae.errors import UserError
 from wavevae.units import amplitude_to_db
 
+from .about import About
 from .processes import ask_for_real_time, quiet, settle
-from .shared import LARGEST_LATENT_DIM, Count, Shared
+from .shared import LOGGED_BLOCKS, Count, DeckCount, Shared
 
 FLOOR_DB = -120.0
-MEASURED_SECONDS = 0.3
+MEASURED_SECONDS = 0.25
 """Busy at real-time priority: well below the 0.95 s after which Linux would stop it."""
 FORGET = 0.05
 """Share of the newest block in the running mean of the time a block takes."""
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.0002, 0.002
+SAFE_SHARE = 0.7
+"""Of a block's duration that its computation may take."""
+LONGEST_MESSAGE = 300
+GO = "go"
+FADE_OUT, LEAVE = 1, 2
+"""What DeckCount.STOP asks for: silence; or to end, since another deck plays."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a player is to play."""
+
+    path: str
+    seed: int = 0
+    voices: int = 1
+    hears: bool = False
+    sample_rate: int | None = None
+    """What it must be, if that is known."""
+    while_playing: bool = False
+    """Another engine sounds: take nothing from it while this one is made ready."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The engine could not start; `status` as the command's."""
+    """It could not be loaded; `status` as the command's."""
 
     message: str
     status: int
@@ -37,115 +58,173 @@ class Failed:
 class Ready:
     """A warmed engine, with its measured speed."""
 
-    sample_rate: int
-    hop_length: int
-    latent_dim: int
-    algorithmic_latency_samples: int
+    about: About
     block_ms: float
     """Median time a block takes."""
     worst_block_ms: float
     real_time_factor: float
     priority: str
+    enough: int | None = None
+    """The smallest block size that leaves headroom, where the present one does not (0: none does)."""
 
 
-def play(model: str, seed: int, shared: Shared, pipe: Connection) -> None:
-    """Entry point of the process. Sends Failed or Ready, waits for the word to start, plays until QUIT."""
+def play(deck: int, shared: Shared, pipe: Connection) -> None:
+    """Entry point of the process. Waits for a Load, answers Failed (and waits on) or Ready, plays from GO until
+    its deck is stopped or everything ends."""
     settle()
-    try:
-        player = Player(model, seed, shared)
-        ready = player.get_ready()
-    except UserError as error:
-        pipe.send(Failed(str(error), 2))
-        return
-    except Exception as error:
-        pipe.send(Failed(f"the engine could not start: {type(error).__name__}: {error}", 1))
-        return
-    pipe.send(ready)
+    import torch  # noqa: F401 the longest part of starting: done before the model is known
+
+    while True:
+        try:
+            load = pipe.recv()
+        except EOFError:
+            return
+        player, answer = make_player(load, deck, shared)
+        pipe.send(answer)
+        if player is not None:
+            break
     try:
         pipe.recv()
     except EOFError:
         return
+    player.ask_for_priority()
+    player.begin()
     quiet()
     player.run()
 
 
+def make_player(load: Load, deck: int, shared: Shared) -> tuple[Player | None, Ready | Failed]:
+    """A warmed player and what it says of itself, or why there is none."""
+    try:
+        player = Player(load, deck, shared)
+        return player, player.get_ready()
+    except UserError as error:
+        return None, Failed(str(error), 2)
+    except Exception as error:
+        what = " ".join(str(error).split())[-LONGEST_MESSAGE:]  # of a script's traceback the end says it
+        return None, Failed(f"{load.path} cannot be played: {type(error).__name__}: {what}", 1)
+
+
 class Player:
-    """An engine that is driven by the shared controls and fills the shared ring."""
+    """An engine that is driven by its deck's controls and fills its deck's ring."""
 
-    def __init__(self, model: str, seed: int, shared: Shared) -> None:
-        import torch
+    def __init__(self, load: Load, deck: int, shared: Shared) -> None:
+        from .build import Instrument
 
-        from wavevae.bundle import read_bundle
-
-        from .engine import Engine
-        from .sources import Knobs, Shaken
-
-        torch.set_num_threads(1)
-        bundle = read_bundle(model)
-        self.info, self.shared, self.block_size = bundle.info, shared, shared.ring.block_size
-        if self.info.latent_dim > LARGEST_LATENT_DIM:
-            raise UserError(
-                f"{model} has {self.info.latent_dim} latents; serve plays up to {LARGEST_LATENT_DIM}"
-            )
-        self.controls = ControlState.initial(self.info.latent_dim)
-        source = Shaken(Knobs(self.controls, self.info.frame_rate), seed)
-        self.engine = Engine(bundle.module, self.info.sample_rate, self.info.hop_length, source)
-        self.block_s = self.block_size / self.info.sample_rate
+        self.instrument = Instrument(
+            load.path, load.seed, load.voices, load.hears, load.sample_rate, load.while_playing
+        )
+        self.shared, self.deck, self._while_playing = shared, shared.decks[deck], load.while_playing
+        self.block_size = self.deck.ring.block_size
+        self.block_s = self.block_size / self.instrument.about.sample_rate
+        self.controls, self._version = self.instrument.controls, 0
         self.mean_s = self.worst_s = 0.0
+        self._hears = load.hears
+        self._priority = ""
 
     def get_ready(self) -> Ready:
         """Warm up, ask for priority, measure with it."""
-        self.engine.warm_up(self.block_size, self.info.latent_dim)
-        priority = ask_for_real_time()
-        spent = self._measure()
+        engine = self.instrument.engine
+        engine.warm_up(self.block_size, self.controls)
+        if not self._while_playing:
+            self.ask_for_priority()
+        spent = self._measure(self.block_size, MEASURED_SECONDS)
         self.mean_s = float(spent.mean())
+        enough = None if np.median(spent) < SAFE_SHARE * self.block_s else self._find_enough()
         return Ready(
-            self.info.sample_rate,
-            self.info.hop_length,
-            self.info.latent_dim,
-            self.info.algorithmic_latency_samples,
+            self.instrument.about,
             float(np.median(spent)) * 1000,
             float(spent.max()) * 1000,
             self.block_s / max(self.mean_s, 1e-9),
-            priority,
+            self._priority,
+            enough,
         )
 
-    def _measure(self) -> NDArray[np.float64]:
+    def ask_for_priority(self) -> None:
+        if not self._priority:
+            self._priority = ask_for_real_time()
+
+    def begin(self) -> None:
+        """From the controls as they are now."""
+        self._follow()
+        self.instrument.begin(self.controls)
+        if self._hears:
+            self.deck.counts[DeckCount.LISTENED] = self.shared.counts[Count.HEARD]
+
+    def _measure(self, block_size: int, seconds: float) -> NDArray[np.float64]:
         """Seconds each of many blocks takes; the engine is as new afterwards."""
         spent: list[float] = []
-        until = time.perf_counter() + MEASURED_SECONDS
+        until = time.perf_counter() + seconds
         while time.perf_counter() < until or len(spent) < 3:
             start = time.perf_counter()
-            self.engine.process(self.controls, self.block_size)
+            self.instrument.engine.process(self.controls, block_size)
             spent.append(time.perf_counter() - start)
-        self.engine.begin_again(self.controls)
+        self.instrument.begin(self.controls)
         return np.array(spent)
 
+    def _find_enough(self) -> int:
+        size = self.block_size
+        while size < 8192:
+            size *= 2
+            self.instrument.engine.process(self.controls, size)
+            spent = self._measure(size, 0.05)
+            if np.median(spent) < SAFE_SHARE * size / self.instrument.about.sample_rate:
+                return size
+        return 0
+
     def run(self) -> None:
-        """Until QUIT: a block whenever the ring has room."""
-        counts, ring = self.shared.counts, self.shared.ring
+        """A block whenever the ring has room."""
+        counts, ring = self.deck.counts, self.deck.ring
         pause = min(max(self.block_s / 10, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
-        while not counts[Count.QUIT]:
-            if ring.full:
+        while not self.shared.counts[Count.QUIT] and counts[DeckCount.STOP] != LEAVE:
+            if ring.full or not self._may_listen():
                 time.sleep(pause)
                 continue
-            if counts[Count.STOP]:
-                self.engine.fade_out()
-            ring.put(self._next_block())
-            counts[Count.SILENT] = self.engine.silent
-            counts[Count.CLIPPED] = self.engine.clipped
-            counts[Count.BROKEN] = self.engine.broken
+            ring.put(self.next_block())
 
-    def _next_block(self) -> NDArray[np.float32]:
+    def _may_listen(self) -> bool:
+        """The block that belongs to the next one has been heard, or there is no time to wait for it."""
+        if not self._hears or self.deck.ring.filled == 0:
+            return True
+        waiting = self.shared.counts[Count.HEARD] - self.deck.counts[DeckCount.LISTENED]
+        return bool(waiting > 0) or self.deck.counts[DeckCount.WRITTEN] < self.deck.ring.depth
+
+    def _listen(self) -> NDArray[np.float32] | None:
+        """The next input block. At most as many wait as the ring lacks: what is older is passed over, so that
+        the input never becomes later than it was."""
+        if not self._hears:
+            return None
+        counts, ring = self.deck.counts, self.deck.ring
+        heard = int(self.shared.counts[Count.HEARD])  # read before the ring: it may only seem too empty
+        next_one = max(int(counts[DeckCount.LISTENED]), heard - (ring.depth - ring.filled))
+        if next_one >= heard:
+            counts[DeckCount.LISTENED] = heard
+            return np.zeros(self.block_size, np.float32)
+        counts[DeckCount.LISTENED] = next_one + 1
+        return self.shared.input_block(next_one).copy()
+
+    def _follow(self) -> None:
+        """Take over the newest controls, if they are new."""
+        if self.deck.controls.version == self._version:
+            return
+        self._version, packed = self.deck.controls.read()
+        self.controls = ControlState.unpack(packed.tolist())
+
+    def next_block(self) -> NDArray[np.float32]:
         """Compute a block from the newest controls, and tell the meter."""
         start = time.perf_counter()
-        packed = self.shared.controls.read()
-        if len(packed):
-            self.controls = ControlState.unpack(packed.tolist())
-        block = self.engine.process(self.controls, self.block_size)
+        counts, engine = self.deck.counts, self.instrument.engine
+        self._follow()
+        if counts[DeckCount.STOP] == FADE_OUT:
+            engine.fade_out()
+        self.deck.log[counts[DeckCount.WRITTEN] % LOGGED_BLOCKS] = self._version
+        block = engine.process(self.controls, self.block_size, self._listen())
         spent = time.perf_counter() - start
         self.mean_s += FORGET * (spent - self.mean_s)
         self.worst_s = max(self.worst_s, spent)
         level = amplitude_to_db(math.sqrt(float(np.mean(block**2))), FLOOR_DB)
-        self.shared.meter.write(level, self.block_s / self.mean_s, self.worst_s * 1000, self.engine.latents)
+        self.deck.meter.write(level, self.block_s / self.mean_s, self.worst_s * 1000, engine.latents)
+        counts[DeckCount.SILENT] = engine.silent
+        counts[DeckCount.LIMITED] = engine.limited
+        counts[DeckCount.BROKEN] = engine.broken
         return block

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -19,6 +20,8 @@ PRIORITY = 10
 def settle() -> None:
     """At the start of a child: Ctrl-C is the parent's business, and when the parent is gone, so is the child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as name:
+        name.write(multiprocessing.current_process().name)  # what top and ps show, on Linux
     parent = multiprocessing.parent_process()
     if parent is None:
         return

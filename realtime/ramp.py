@@ -22,16 +22,21 @@ class Ramp:
         """Every value is at its target."""
         return not self._left.any()
 
+    def rests_at_zero(self, place: int) -> bool:
+        """One of the values is 0 and stays so."""
+        return self.value[place] == 0 and self._left[place] == 0
+
     def rests_at(self, value: float) -> bool:
         return self.resting and bool((self.value == value).all())
 
-    def aim(self, target: ArrayLike, steps: int) -> None:
-        """Set targets; the values whose target is new arrive after `steps` steps (0: with the next one)."""
+    def aim(self, target: ArrayLike, steps: ArrayLike) -> None:
+        """Set targets; the values whose target is new arrive after `steps` steps (0: with the next one), one
+        number for all or (D,)."""
         new = np.atleast_1d(np.asarray(target, dtype=np.float64))
         moved = new != self.target
         if moved.any():
             self.target = np.where(moved, new, self.target)
-            self._left = np.where(moved, max(1, steps), self._left)
+            self._left = np.where(moved, np.maximum(1, steps), self._left).astype(np.int64)
 
     def jump(self, value: ArrayLike) -> None:
         """Be there now."""

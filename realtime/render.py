@@ -16,6 +16,7 @@ from wavevae.units import amplitude_to_db, format_seconds
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle
 
+    from .core import Core
     from .engine import Engine
     from .takes import Take
 
@@ -37,7 +38,7 @@ def build_parser() -> Parser:
     """The command line of `wavevae render`."""
     parser = Parser("render", "Render MODEL.ts to a WAV or FLAC file. Exactly one source:", EXAMPLE)
     add = parser.add_argument
-    add("model", metavar="MODEL.ts", type=Path, help="a file that `wavevae export` wrote")
+    add("model", metavar="MODEL.ts", type=Path, help="of `wavevae export`, or any file that nn~ plays")
     add(
         "--input", type=Path, metavar="IN.wav", help="a sound: resynthesis, timbre transfer; as long as it is"
     )
@@ -55,6 +56,7 @@ def build_parser() -> Parser:
         metavar="T",
         help="--sample: spread of the draws [1]; otherwise: noise on the latents, standard deviations [0]",
     )
+    add("--sr", type=int, metavar="HZ", help="rate of a file that does not say its own")
     add("--gain", type=float, default=0.0, metavar="DB", help="level of the output [0]")
     add("--save-latents", type=Path, metavar="Z.npy", help="also write the latents that were played")
     return parser
@@ -86,27 +88,27 @@ def _check(arguments: argparse.Namespace) -> None:
                 raise UserError(f"{out} is also what is read; name another output")
 
 
-def choose_take(arguments: argparse.Namespace, bundle: Bundle) -> Take:
+def choose_take(arguments: argparse.Namespace, core: Core, bundle: Bundle) -> Take:
     """The one source asked for. Raises: UserError where it cannot be had."""
     from . import takes
 
     if arguments.input:
-        return takes.transfer(bundle, arguments.input, arguments.seed)
+        return takes.transfer(core, bundle, arguments.input, arguments.seed)
     if arguments.latents:
         return takes.from_list(bundle, arguments.latents, arguments.seed)
     if arguments.interpolate:
         first, second = arguments.interpolate
-        return takes.morph(bundle, first, second, arguments.seed)
+        return takes.morph(core, bundle, first, second, arguments.seed)
     return takes.draw(bundle, arguments.seconds, arguments.seed)
 
 
 def _report(arguments: argparse.Namespace, engine: Engine, samples: int, speed: float) -> str:
     """The last line, and what went wrong."""
     lines = []
-    if engine.clipped:
+    if engine.limited:
         over = amplitude_to_db(engine.peak)
         lines.append(
-            f"{engine.clipped} samples clipped (up to {over:.1f} dB over full scale): "
+            f"{engine.limited} samples limited (up to {over:.1f} dB over full scale): "
             f"render again with --gain {arguments.gain - over - 0.05:.1f}"
         )
     if engine.broken:
@@ -122,14 +124,16 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     """From the source to the file, block by block."""
     from wavevae.audio import Writer
 
+    from .core import Core
     from .engine import Engine
     from .latent_files import LatentWriter
     from .sources import Recorded
     from .terminal import Progress
+    from .voices import Solo
 
-    info = bundle.info
-    take = choose_take(arguments, bundle)
-    engine = Engine(bundle.module, info.sample_rate, info.hop_length, take.source, fade_in=False)
+    info, core = bundle.info, Core(bundle)
+    take = choose_take(arguments, core, bundle)
+    engine = Engine(Solo(core), info.sample_rate, info.hop_length, take.source, fade_in=False)
     engine.reset(controls)
     progress = Progress("rendered", take.samples, info.sample_rate)
     with contextlib.ExitStack() as files:
@@ -154,7 +158,8 @@ def main(argv: list[str]) -> int:
 
     from .offline import load_offline
 
-    bundle = load_offline(arguments.model)
+    bundle = load_offline(arguments.model, arguments.sr)
     controls = ControlState.initial(bundle.info.latent_dim)
-    _render(arguments, bundle, replace(controls, temperature=temperature, gain_db=gain))
+    spread, noise = (temperature, 0.0) if arguments.sample else (controls.spread, temperature)
+    _render(arguments, bundle, replace(controls, gain_db=gain, spread=spread, temperature=noise))
     return 0

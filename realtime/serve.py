@@ -1,194 +1,185 @@
-"""`wavevae serve`: a model played live, under OSC control."""
+"""`wavevae serve`: a model played live, under control of OSC, MIDI and a page."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import os
+import importlib.util
+import secrets
 import time
-from pathlib import Path
 
-from wavevae.cli import Parser, fail
-from wavevae.controls import CONTROLS, SMOOTHING
 from wavevae.errors import UserError
 
-from .control import About, open_socket
-from .devices import NO_DEVICE, Device, choose, find_outputs
-from .player import Ready
-from .processes import StopSignals, quiet
+from .control import ControlSetup, MidiSetup, RecordSetup, WebSetup
+from .devices import NO_DEVICE
+from .options import build_parser
+from .player import Load, Ready
+from .ports import LOOPBACK, open_tcp, open_udp
+from .processes import StopSignals
 from .session import LOOK_EVERY_S, Interrupted, Session, Summary
-from .shell import Callback, Watch
-from .streams import CardStream, ClockStream, DeviceGone, Stream, channels_of
+from .sound import Found, Open, Opened, Wish
 from .terminal import say
-from .timing import FADE_MS, Delay, count_delay
+from .timing import count_delay, good_depth
 
-DEVICE_GONE_S = 3.0
+HTTP_PORT = 9001
+SMALLEST_IN_CALLBACK = 512
 REPORT_EVERY_S = 1.0
-
-EXAMPLE = f"""\
-  wavevae serve mine.ts                        # then send OSC to 127.0.0.1:9000
-  oscsend 127.0.0.1 9000 /wavevae/latent/0 f 1.5
-
-OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothing and is answered on
-/wavevae/error):
-  /wavevae/latent/<i> f        target of axis i, in standard deviations of the training data (0 = mean)
-  /wavevae/latents f x all     every axis at once
-  /wavevae/gain f              dB
-  /wavevae/smoothing f         ms in which a latent glides to its target ({SMOOTHING.default:g} at first)
-  /wavevae/temperature f       noise on the latents, new every frame
-  /wavevae/freeze [0|1]        hold the latents, let go (nothing: the other way round)
-  /wavevae/reset               clear the model's state, with a dip of {FADE_MS:g} ms
-  /wavevae/panic               silence now, until a gain or reset message
-  /wavevae/query s             answers with the value of that name on /wavevae/state/<name>
-  /wavevae/subscribe i         a port of yours that then gets every /wavevae/state/... 30 times a second; 0 ends it
-
-ranges:
-""" + "\n".join(f"  {c.name:<12} {c.low:g} to {c.high:g} {c.unit}" for c in CONTROLS)
+NO_PAGE = "no control page: `pip install 'wavevae[live]'` brings it"
 
 
-def build_parser() -> Parser:
-    """The command line of `wavevae serve`."""
-    parser = Parser("serve", "Play MODEL.ts live, under OSC control. Ctrl-C fades out and ends it.", EXAMPLE)
-    add = parser.add_argument
-    add("model", metavar="MODEL.ts", type=Path, help="a file that `wavevae export` wrote")
-    add(
-        "--device",
-        metavar="NAME|INDEX",
-        help=f"output device (`wavevae devices`), or '{NO_DEVICE}' for no sound",
+def _check(arguments: argparse.Namespace) -> None:
+    """What can be said before anything starts. Raises: UserError."""
+    if not arguments.model.is_file():
+        raise UserError(f"no model file at {arguments.model}; make one with `wavevae export RUN -o MODEL.ts`")
+    if arguments.in_callback and arguments.block_size and arguments.block_size < SMALLEST_IN_CALLBACK:
+        raise UserError(
+            f"--in-callback with --block-size {arguments.block_size}; use {SMALLEST_IN_CALLBACK} or more, or leave "
+            "--in-callback out"
+        )
+    if arguments.input is not None and arguments.device == NO_DEVICE:
+        raise UserError(
+            "--input with --device none: without a device there is no input; leave one of them out"
+        )
+    if arguments.http_host not in LOOPBACK and not arguments.allow_remote:
+        raise UserError(
+            f"--http-host {arguments.http_host} lets other machines in; add --allow-remote if that is meant"
+        )
+    if arguments.map is not None and arguments.midi is None:
+        raise UserError("--map goes with --midi PORT; `wavevae devices` lists the ports")
+    for path in (arguments.record, arguments.record_audio):
+        if path is not None and not path.parent.is_dir():
+            raise UserError(f"{path}: there is no folder {path.parent}; make it first")
+
+
+def _open_web(arguments: argparse.Namespace, sockets: contextlib.ExitStack) -> WebSetup | None:
+    """The page's socket. Raises: UserError for a port in use, or a page asked for that cannot be had."""
+    if arguments.http_port == -1:
+        return None
+    if importlib.util.find_spec("aiohttp") is None:
+        if arguments.http_port is not None or arguments.allow_remote:
+            raise UserError("the control page needs aiohttp; `pip install 'wavevae[live]'`")
+        say(NO_PAGE)
+        return None
+    host = "0.0.0.0" if arguments.allow_remote and arguments.http_host in LOOPBACK else arguments.http_host
+    port = HTTP_PORT if arguments.http_port is None else arguments.http_port
+    tcp = sockets.enter_context(contextlib.closing(open_tcp(host, port)))
+    token = secrets.token_urlsafe(16) if arguments.allow_remote else ""
+    return WebSetup(tcp, host, tcp.getsockname()[1], token)
+
+
+def _set_up(arguments: argparse.Namespace, sockets: contextlib.ExitStack) -> ControlSetup:
+    """Everything that the control process listens on. Raises: UserError."""
+    udp = sockets.enter_context(contextlib.closing(open_udp(arguments.osc_host, arguments.osc_port)))
+    web = _open_web(arguments, sockets)
+    midi = None
+    if arguments.midi is not None:
+        midi = MidiSetup(arguments.midi, arguments.map or arguments.model.with_suffix(".midi.yaml"))
+        if arguments.map is not None and not arguments.map.is_file():
+            raise UserError(f"no map at {arguments.map}; `wavevae midi --learn` makes one")
+    return ControlSetup(
+        udp,
+        arguments.osc_host,
+        udp.getsockname()[1],
+        web,
+        midi,
+        RecordSetup(arguments.record, arguments.record_audio, arguments.seed),
+        arguments.announce,
     )
-    add("--block-size", type=_whole(16, 16384), default=512, metavar="N", help="samples a callback [512]")
-    add("--ring-depth", type=_whole(1, 64), default=2, metavar="N", help="blocks computed ahead [2]")
-    add(
-        "--osc-host",
-        default="127.0.0.1",
-        metavar="HOST",
-        help="address to listen on [127.0.0.1: this machine only]",
-    )
-    add(
-        "--osc-port",
-        type=_whole(0, 65535),
-        default=9000,
-        metavar="PORT",
-        help="UDP port; 0 takes a free one [9000]",
-    )
-    add("--sr", type=_whole(1, 768_000), metavar="HZ", help="refuse a model of another rate")
-    add("--seconds", type=_seconds, metavar="S", help="end by itself")
-    add("--seed", type=_whole(0, 2**63 - 1), default=0, metavar="N", help="of the noise on the latents [0]")
-    return parser
 
 
-def _whole(low: int, high: int):  # type: ignore[no-untyped-def]
-    """A type for argparse: a whole number within a range."""
-
-    def convert(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{value} is out of range; use {low} to {high}")
-        return value
-
-    convert.__name__ = "whole number"
-    return convert
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no time; use seconds above 0")
-    return value
+def _prepare(arguments: argparse.Namespace, session: Session) -> tuple[Found, Ready, Opened]:
+    """Devices found and opened, the model loaded and warm. Raises: UserError, Interrupted."""
+    found = session.find()
+    block = arguments.block_size or found.good_block
+    hears = arguments.input is not None
+    load = Load(str(arguments.model.resolve()), arguments.seed, arguments.voices, hears, arguments.sr)
+    if arguments.in_callback:
+        session.shared.lay_out(1, max(block, SMALLEST_IN_CALLBACK))
+        opened = session.open(Open(0, load))
+        assert opened.engine is not None
+        return found, opened.engine, opened
+    session.shared.lay_out(1, block)
+    ready = session.load(load)
+    rate = ready.about.sample_rate
+    session.shared.lay_out(arguments.ring_depth or good_depth(block, rate), block)
+    return found, ready, session.open(Open(rate))
 
 
 def _describe(
-    arguments: argparse.Namespace, ready: Ready, device: Device | None, delay: Delay, port: int
-) -> str:
-    rate, block = ready.sample_rate, arguments.block_size
-    where = f"{device}, {channels_of(device)} channels" if device else "none: a clock, no sound"
+    arguments: argparse.Namespace,
+    session: Session,
+    setup: ControlSetup,
+    found: Found,
+    ready: Ready,
+    opened: Opened,
+) -> list[str]:
+    about, ring = ready.about, session.shared.deck.ring
+    rate, block, depth = about.sample_rate, ring.block_size, ring.depth
     speed, headroom = ready.real_time_factor, 1 - 1 / ready.real_time_factor
+    how = "in the callback" if arguments.in_callback else f"ring {depth}"
+    delay = count_delay(about, block, 0 if arguments.in_callback else depth, opened.latency_s)
     lines = [
-        f"{arguments.model.name}: {ready.latent_dim} latents at {rate / ready.hop_length:.1f} frames/s",
-        f"  device   {where}; {rate} Hz, block {block} ({1000 * block / rate:.1f} ms), ring {arguments.ring_depth}",
+        f"{about.name}: {about.latent_dim} latents at {rate / about.hop_length:.1f} frames/s",
+        f"  device   {found}; {rate} Hz, block {block} ({1000 * block / rate:.1f} ms), {how}",
         f"  delay    {delay}",
         f"  compute  real-time factor {speed:.1f}: a block takes {ready.block_ms:.2f} ms, "
         f"at most {ready.worst_block_ms:.2f}; headroom {100 * headroom:.0f} %",
         f"  priority {ready.priority}",
-        f"  OSC      {arguments.osc_host}:{port}, /wavevae/latent/0 to /{ready.latent_dim - 1}, "
+        f"  OSC      {arguments.osc_host}:{setup.osc_port}, /wavevae/latent/0 to /{about.latent_dim - 1}, "
         "/wavevae/gain, /wavevae/panic ... (`wavevae serve --help`)",
     ]
-    if speed < 1:
-        lines.append(
-            "  warning  this machine is too slow for this model: expect gaps; a lighter preset plays"
-        )
-    return "\n".join([*lines, "playing; Ctrl-C ends it"])
+    if ready.enough is not None:
+        lines.append(_warning(ready, block, rate))
+    return lines
 
 
-def _open(device: Device | None, ready: Ready, block_size: int, callback: Callback) -> Stream:
-    if device is None:
-        return ClockStream(ready.sample_rate, block_size, callback)
-    return CardStream(device, ready.sample_rate, block_size, callback)
+def _warning(ready: Ready, block: int, rate: int) -> str:
+    """Too slow for its block: with the numbers, and what would do."""
+    text = f"  warning  a block of {1000 * block / rate:.1f} ms takes {ready.block_ms:.1f} ms: expect gaps; "
+    if ready.enough:
+        return text + f"--block-size {ready.enough} would do"
+    return text + "no block size would do here: a lighter preset plays"
 
 
-def _watch(session: Session, watch: Watch, seconds: float | None) -> None:
-    """Until it is time to end: report lost sound when it happens. Raises: Interrupted, EngineDied, DeviceGone."""
+def _watch(session: Session, seconds: float | None) -> None:
+    """Until it is time to end: report lost sound when it happens. Raises: Interrupted, EngineDied."""
     start = reported_at = time.monotonic()
     reported = 0
     while seconds is None or time.monotonic() - start < seconds:
         time.sleep(LOOK_EVERY_S)
-        watch.look()
-        if watch.lost > reported and time.monotonic() - reported_at >= REPORT_EVERY_S:
-            say(f"underflow: {watch.lost - reported} blocks lost ({watch.lost} so far)")
-            reported, reported_at = watch.lost, time.monotonic()
-        if watch.silent_for_s > DEVICE_GONE_S:
-            raise DeviceGone(
-                f"the device has not asked for sound for {DEVICE_GONE_S:g} s; is it unplugged, or its server gone?"
-            )
-        session.check()
-
-
-def _perform(session: Session, stream: Stream, watch: Watch, seconds: float | None) -> Summary:
-    """Sound, from the first block to the fade-out."""
-    began = time.monotonic()
-    stream.start()
-    with contextlib.suppress(Interrupted):
-        _watch(session, watch, seconds)
-    session.fade_out(stream.latency_s)
-    stream.close()
-    return session.summary(watch, time.monotonic() - began)
+        session.look()
+        lost = session.shared.lost
+        if lost > reported and time.monotonic() - reported_at >= REPORT_EVERY_S:
+            say(f"underflow: {lost - reported} blocks lost ({lost} so far)")
+            reported, reported_at = lost, time.monotonic()
 
 
 def _serve(arguments: argparse.Namespace, stop: StopSignals) -> Summary:
     """Everything between the command line and the summary."""
-    with open_socket(arguments.osc_host, arguments.osc_port) as udp:
-        port = udp.getsockname()[1]
-        device = None if arguments.device == NO_DEVICE else choose(find_outputs(), arguments.device)
-        with Session(arguments.ring_depth, arguments.block_size, stop) as session:
-            ready = session.load(arguments.model, arguments.seed)
-            if arguments.sr not in (None, ready.sample_rate):
-                raise UserError(
-                    f"--sr {arguments.sr}: {arguments.model} is a model of {ready.sample_rate} Hz; leave --sr out, "
-                    "and set the device to the model's rate"
-                )
-            callback = Callback(session.shared, channels_of(device) if device else 1)
-            stream = _open(device, ready, arguments.block_size, callback)
-            with contextlib.closing(stream):
-                about = About(arguments.model.name, ready.sample_rate, ready.hop_length, ready.latent_dim)
-                session.listen(about, udp)
-                session.fill()
-                delay = count_delay(ready, arguments.block_size, arguments.ring_depth, stream.latency_s)
-                say(_describe(arguments, ready, device, delay, port))
-                quiet()
-                watch = Watch(callback, session.shared, arguments.block_size / ready.sample_rate)
-                return _perform(session, stream, watch, arguments.seconds)
+    wish = Wish(arguments.device, arguments.input or None, arguments.input is not None)
+    with contextlib.ExitStack() as open_things:
+        setup = _set_up(arguments, open_things)
+        session = open_things.enter_context(Session(wish, stop, arguments.in_callback))
+        session.prepare_control(setup)
+        found, ready, opened = _prepare(arguments, session)
+        listening = session.listen(ready.about)
+        session.start()
+        say("\n".join([*_describe(arguments, session, setup, found, ready, opened), *listening.lines]))
+        say("playing; Ctrl-C ends it")
+        began = time.monotonic()
+        with contextlib.suppress(Interrupted):
+            _watch(session, arguments.seconds)
+        session.fade_out(opened.latency_s)
+        return session.summary(time.monotonic() - began)
 
 
 def main(argv: list[str]) -> int:
     """Entry point of `wavevae serve`."""
     arguments = build_parser().parse_args(argv)
-    if not arguments.model.is_file():
-        raise UserError(f"no model file at {arguments.model}; make one with `wavevae export RUN -o MODEL.ts`")
+    _check(arguments)
     with StopSignals() as stop:
         try:
             say(str(_serve(arguments, stop)))
         except Interrupted:
             say("stopped before it played")
-        except DeviceGone as gone:
-            os._exit(fail(str(gone), 1))
     return 0

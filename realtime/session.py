@@ -1,39 +1,34 @@
-"""One performance: three processes started, watched and ended.
+"""One performance: its processes started, watched and ended.
 
-This process is the audio shell; the engine and the control process are its children.
+This process supervises; the sound shell, the engines and the control process are its children. It computes
+nothing and touches no device: whatever hangs or dies, it is still there to replace it.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-import socket
 import time
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
-from pathlib import Path
 
 from wavevae.errors import UserError
 
-from .control import About, control
-from .player import Failed, Ready, play
-from .processes import StopSignals, children_ignore_interrupts
-from .shared import Count, Shared
-from .shell import Watch
+from .about import About
+from .children import Child, context
+from .control import Begin, ControlSetup, Listening, Problem, WantModel, control
+from .decks import Decks
+from .keeper import Keeper
+from .player import FADE_OUT, Failed, Load, Ready
+from .processes import StopSignals
+from .shared import Count, DeckCount, Shared
+from .sound import Found, Open, Opened, Wish
+from .terminal import say
 
-GO = "go"
-LOOK_EVERY_S = 0.05
+LOOK_EVERY_S = 0.02
 FILL_AT_MOST_S = 5.0
-END_AT_MOST_S = 2.0
+END_AT_MOST_S = 3.0
 
 
 class Interrupted(Exception):
     """Asked to stop before it sounded."""
-
-
-class EngineDied(RuntimeError):
-    """A child ended on its own."""
 
 
 @dataclass
@@ -47,113 +42,185 @@ class Summary:
     missing: int = 0
     accepted: int = 0
     rejected: int = 0
-    clipped: int = 0
+    limited: int = 0
     broken: int = 0
+    callback_us: int = 0
 
     def __str__(self) -> str:
         lost = self.empty + self.device_underflows + self.missing
         text = (
             f"played {self.seconds:.1f} s in {self.blocks} blocks; {lost} underflows ({self.empty} ring empty, "
-            f"{self.device_underflows} reported by the device, {self.missing} callbacks missing); "
-            f"{self.accepted} messages taken, {self.rejected} refused"
+            f"{self.device_underflows} reported by the device, {self.missing} callbacks missing), a callback takes "
+            f"{self.callback_us / 1000:.3f} ms (p99); {self.accepted} messages taken, {self.rejected} refused"
         )
-        if self.clipped:
-            text += f"; {self.clipped} samples clipped: lower /wavevae/gain"
+        if self.limited:
+            text += f"; {self.limited} samples limited: lower /wavevae/gain"
         return text + (f"; {self.broken} samples not finite, silenced" if self.broken else "")
 
 
 class Session:
     """Owns the children and the shared memory. Use as a context: on leaving, every process is gone."""
 
-    def __init__(self, ring_depth: int, block_size: int, stop: StopSignals) -> None:
-        self._context = multiprocessing.get_context("spawn")
-        self.shared = Shared(self._context, ring_depth, block_size)
-        self.stop = stop
-        self._children: dict[str, SpawnProcess] = {}
-        self._pipe: Connection | None = None
+    def __init__(self, wish: Wish, stop: StopSignals, in_callback: bool = False) -> None:
+        self._spawn, self.stop, self.in_callback = context(), stop, in_callback
+        self.shared = Shared(self._spawn)
+        self.keeper = Keeper(self._spawn, wish, self.shared, say)
+        self.decks = None if in_callback else Decks(self._spawn, self.shared, self._switch, self._refuse, say)
+        self._control: Child | None = None
+        self._setup: ControlSetup | None = None
+        self._about: About | None = None
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.shared.counts[Count.QUIT] = 1
-        if self._pipe is not None:
-            self._pipe.close()
         deadline = time.monotonic() + END_AT_MOST_S
-        for child in self._children.values():
-            child.join(max(0.0, deadline - time.monotonic()))
-            if child.is_alive():
-                child.kill()
-                child.join()
+        if self._control is not None:
+            self._control.stop(deadline)
+        if self.decks is not None:
+            self.decks.stop(deadline)
+        self.keeper.stop(deadline)
 
-    def load(self, model: Path, seed: int) -> Ready:
-        """Start the engine's process and wait until it is warm.
+    # to the first sound
 
-        Raises: UserError for a file that is no model; EngineDied; Interrupted.
-        """
-        self._pipe, theirs = self._context.Pipe()
-        self._start("engine", play, (str(model), seed, self.shared, theirs))
-        theirs.close()
-        while not self._pipe.poll(LOOK_EVERY_S):  # true at the end of an engine that said nothing, too
-            if self.stop.asked:
-                raise Interrupted
-        try:
-            answer = self._pipe.recv()
-        except EOFError:
-            raise EngineDied("the engine ended while it loaded the model") from None
+    def find(self) -> Found:
+        """The devices. Raises: UserError, Interrupted."""
+        return self._until(self.keeper.answer)
+
+    def load(self, load: Load) -> Ready:
+        """The model, warm. Raises: UserError for a file that is no model; Interrupted."""
+        assert self.decks is not None
+        self.decks.load(load)
+        answer = self._until(self._engine_answer)
         if isinstance(answer, Failed):
-            raise UserError(answer.message) if answer.status == 2 else EngineDied(answer.message)
+            raise UserError(answer.message) if answer.status == 2 else RuntimeError(answer.message)
+        self.decks.loaded(answer)
         return answer
 
-    def listen(self, about: About, udp: socket.socket) -> None:
-        """Start the control process on a bound socket."""
-        self._start("control", control, (about, self.shared, udp))
-        udp.close()
+    def _engine_answer(self) -> Ready | Failed | None:
+        assert self.decks is not None
+        engine = self.decks.playing
+        answer = engine.hear()
+        if answer is None and not engine.alive:
+            raise RuntimeError(f"the engine ended while it loaded the model ({engine.end})")
+        return answer
 
-    def fill(self) -> None:
-        """Let the engine start, and wait for a full ring. Raises: EngineDied, Interrupted."""
-        assert self._pipe is not None
-        self._pipe.send(GO)
-        deadline = time.monotonic() + FILL_AT_MOST_S
-        while not self.shared.ring.full and time.monotonic() < deadline:
-            self.check()
+    def open(self, order: Open) -> Opened:
+        """The device. Raises: UserError where it refuses; Interrupted."""
+        self.keeper.open(order)
+        return self._until(self.keeper.answer)
+
+    def prepare_control(self, setup: ControlSetup) -> None:
+        """Start the control process; it waits for the model."""
+        self._setup = setup
+        self._control = Child(self._spawn, "control", control, setup, self.shared)
+
+    def listen(self, about: About) -> Listening:
+        """From now on messages are heard. Raises: UserError for a map or a file it cannot use."""
+        self._about = about
+        assert self._control is not None
+        self._control.tell(Begin(about, int(self.shared.counts[Count.WANTED]), resumed=False))
+        return self._until(self._control_answer)
+
+    def _control_answer(self) -> Listening | None:
+        assert self._control is not None
+        answer = self._control.hear()
+        if isinstance(answer, Problem):
+            raise UserError(answer.message)
+        if answer is None and not self._control.alive:
+            raise RuntimeError(f"the control process ended ({self._control.end})")
+        return answer
+
+    def start(self) -> None:
+        """A full ring, then sound; then the spare. Raises: Interrupted."""
+        if self.decks is not None:
+            self.decks.go()
+            deadline = time.monotonic() + FILL_AT_MOST_S
+            self._until(lambda: self.shared.deck.ring.full or time.monotonic() > deadline or None)
+        self.keeper.go()
+        if self.decks is not None:
+            self.decks.start_spare()
+
+    def _until(self, ask):  # type: ignore[no-untyped-def]
+        """What `ask` says, as soon as it says anything. Raises: Interrupted."""
+        while (answer := ask()) is None:
+            if self.stop.asked:
+                raise Interrupted
             time.sleep(0.005)
+        return answer
+
+    # while it sounds
+
+    def look(self) -> None:
+        """A few times a second. Raises: Interrupted when asked to stop, EngineDied."""
+        if self.stop.asked:
+            raise Interrupted
+        self.keeper.look()
+        if self.decks is not None:
+            self.decks.look()
+        self._look_at_control()
+
+    def _look_at_control(self) -> None:
+        assert self._control is not None
+        assert self._setup is not None
+        assert self._about is not None
+        if not self._control.alive:
+            say(
+                f"the control process ended ({self._control.end}); another takes its place, the sound goes on"
+            )
+            self._control.stop()
+            self._control = Child(self._spawn, "control", control, self._setup, self.shared)
+            self._control.tell(Begin(self._about, int(self.shared.counts[Count.WANTED]), resumed=True))
+        message = self._control.hear()
+        if isinstance(message, WantModel) and self.decks is not None:
+            self.decks.change(message.path)
+        elif isinstance(message, WantModel):
+            self._refuse("models cannot be changed with --in-callback; end serve and start it without")
+        elif isinstance(message, Problem):
+            say(message.message)
+
+    def _switch(self, about: About, deck: int) -> None:
+        self._about = about
+        if self._control is not None:
+            self._control.tell(Begin(about, deck, resumed=False))
+
+    def _refuse(self, why: str) -> None:
+        say(f"the model was not changed: {why}")
+        if self._control is not None:
+            self._control.tell(Problem(why))
+
+    # the end
 
     def fade_out(self, latency_s: float) -> None:
         """Silence without a click: what is in the ring is played, then the fade, then it may stop."""
-        self.shared.counts[Count.STOP] = 1
+        if self.decks is not None:
+            self.decks.fade_out()
+        else:
+            self.shared.deck.counts[DeckCount.STOP] = FADE_OUT
         deadline = time.monotonic() + END_AT_MOST_S
-        while not self.shared.counts[Count.SILENT] and time.monotonic() < deadline:
+        deck = self.shared.deck
+        while not deck.counts[DeckCount.SILENT] and time.monotonic() < deadline and not self.keeper.lost:
             time.sleep(0.005)
-        last = int(self.shared.counts[Count.WRITTEN])
-        while self.shared.counts[Count.TAKEN] < last and time.monotonic() < deadline:
+        last = int(deck.counts[DeckCount.WRITTEN])
+        while deck.counts[DeckCount.TAKEN] < last and time.monotonic() < deadline and not self.keeper.lost:
             time.sleep(0.005)
         time.sleep(min(latency_s, 0.5))
+        self.shared.counts[Count.QUIT] = 1
+        self.keeper.stop(deadline)
 
-    def check(self) -> None:
-        """Raises: Interrupted when asked to stop, EngineDied when a child is gone."""
-        for name, child in self._children.items():
-            if not child.is_alive():
-                raise EngineDied(f"the {name} process ended ({_how(child.exitcode)})")
-        if self.stop.asked:
-            raise Interrupted
-
-    def summary(self, watch: Watch, seconds: float) -> Summary:
+    def summary(self, seconds: float) -> Summary:
         """Once the stream is closed."""
-        watch.finish()
-        counts = [int(n) for n in self.shared.counts]
-        names = (Count.EMPTY, Count.DEVICE_UNDERFLOWS, Count.MISSING, Count.ACCEPTED, Count.REJECTED)
-        more = (Count.CLIPPED, Count.BROKEN)
-        return Summary(seconds, counts[Count.CALLBACKS], *(counts[n] for n in (*names, *more)))
-
-    def _start(self, name: str, work: object, arguments: tuple) -> None:
-        child = self._context.Process(target=work, args=arguments, daemon=True, name=f"wavevae {name}")  # type: ignore[arg-type]
-        with children_ignore_interrupts():
-            child.start()
-        self._children[name] = child
-
-
-def _how(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"signal {signal.Signals(-code).name}"
-    return f"status {code}"
+        counts, deck = [int(n) for n in self.shared.counts], self.shared.deck.counts
+        return Summary(
+            seconds,
+            counts[Count.CALLBACKS],
+            counts[Count.EMPTY],
+            counts[Count.DEVICE_UNDERFLOWS],
+            counts[Count.MISSING],
+            counts[Count.ACCEPTED],
+            counts[Count.REJECTED],
+            int(deck[DeckCount.LIMITED]),
+            int(deck[DeckCount.BROKEN]),
+            counts[Count.CALLBACK_US],
+        )

@@ -1,11 +1,13 @@
-"""What the processes of `serve` share: snapshots, a ring of blocks, counters. Nobody ever waits for anybody.
+"""What the processes of `serve` share: snapshots, rings of blocks, counters. Nobody ever waits for anybody.
 
-    control process ──controls──> engine process ──ring of blocks──> audio shell
-           ^  └──────meter, counters──────┘  └────────counters────────────┘
+    control process ──controls──> engine process ──ring of blocks──> audio shell ──tape──> control process
+           ^  └──────meter, counters──────┘  ^                          │
+           └───────counters──────────────────┴──────input blocks────────┘
 
-The memory is multiprocessing's anonymous kind: it has no name, so nothing is left when every process is gone,
-however they went. Every number has exactly one writer. Indices are published after what they point at; x86-64
-keeps that order, and elsewhere the interpreter's own locks lie between the two statements.
+There are two decks (an engine, its controls, its ring, its meter): one sounds, on the other the next model is
+made ready. The memory is multiprocessing's anonymous kind: it has no name, so nothing is left when every process
+is gone, however they went. Every number has exactly one writer. Indices are published after what they point at;
+x86-64 keeps that order, and elsewhere the interpreter's own locks lie between the two statements.
 """
 
 from __future__ import annotations
@@ -18,10 +20,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wavevae.controls import largest_packed
+
 LARGEST_LATENT_DIM = 256
 """Room is made before the model is known."""
-SNAPSHOT_SCALARS = 16
+DEEPEST_RING, LARGEST_BLOCK = 64, 16384
 SNAPSHOT_SLOTS = 4
+SNAPSHOT_NUMBERS = 1 + largest_packed(LARGEST_LATENT_DIM)
+INPUT_BLOCKS = 128
+TAPE_SAMPLES = 2**20
+"""At least 5 s at any rate up to 192 kHz: what the control process may lag behind."""
+LOGGED_BLOCKS = 2**16
+DECKS = 2
 
 
 class SharedArray:
@@ -52,74 +62,113 @@ class Snapshot:
 
     def __init__(self, context: SpawnContext) -> None:
         self._version = SharedArray(context, (1,), np.int64)
-        self._slots = SharedArray(context, (SNAPSHOT_SLOTS, 1 + SNAPSHOT_SCALARS + LARGEST_LATENT_DIM), "f8")
+        self._slots = SharedArray(context, (SNAPSHOT_SLOTS, SNAPSHOT_NUMBERS), "f8")
+
+    @property
+    def version(self) -> int:
+        """How often it was written."""
+        return int(self._version.array[0])
 
     def write(self, values: NDArray[np.float64]) -> None:
         """Replace the vector; its length may change."""
-        version = int(self._version.array[0]) + 1
+        version = self.version + 1
         slot = self._slots.array[version % SNAPSHOT_SLOTS]
         slot[0] = len(values)
         slot[1 : 1 + len(values)] = values
         self._version.array[0] = version
 
-    def read(self) -> NDArray[np.float64]:
-        """A copy of the newest vector; empty before the first `write`."""
+    def read(self) -> tuple[int, NDArray[np.float64]]:
+        """Its version, and a copy of the newest vector; 0 and empty before the first `write`."""
         while True:
-            version = int(self._version.array[0])
+            version = self.version
             slot = self._slots.array[version % SNAPSHOT_SLOTS]
             copy = slot[1 : 1 + int(slot[0])].copy()
-            if int(self._version.array[0]) - version < SNAPSHOT_SLOTS - 1:
-                return copy
+            if self.version - version < SNAPSHOT_SLOTS - 1:
+                return version, copy
 
 
 class Count(IntEnum):
-    """Where each counter or flag lies, and which process writes it."""
+    """Where each counter or flag of the performance lies, and which process writes it."""
+
+    CALLBACKS = 0  # shell
+    EMPTY = 1  # shell: callbacks that found the ring empty
+    DEVICE_UNDERFLOWS = 2  # shell: as PortAudio reports them
+    MISSING = 3  # shell: callbacks that never came
+    DECK = 4  # shell: the deck that sounds
+    TAPED = 5  # shell: samples played since the start
+    HEARD = 6  # shell: input blocks given
+    QUIT = 7  # supervisor: every process is to end
+    WANTED = 8  # supervisor: the deck that is to sound
+    ACCEPTED = 9  # control: messages
+    REJECTED = 10  # control: messages
+    DEPTH = 11  # supervisor: blocks of a ring
+    BLOCK = 12  # supervisor: samples of a block
+    CALLBACK_US = 13  # shell: the 99th percentile of a callback's time, microseconds
+    TAPE_LOST = 14  # control: samples that were overwritten before they were recorded
+
+
+class DeckCount(IntEnum):
+    """The same, of one deck."""
 
     WRITTEN = 0  # engine: blocks put into the ring
     TAKEN = 1  # shell: blocks taken out of it
-    CALLBACKS = 2  # shell
-    EMPTY = 3  # shell: callbacks that found the ring empty
-    DEVICE_UNDERFLOWS = 4  # shell: as PortAudio reports them
-    MISSING = 5  # shell: callbacks that never came
-    STOP = 6  # shell: the engine is to fade out
-    QUIT = 7  # shell: every process is to end
-    SILENT = 8  # engine: it has faded out
-    CLIPPED = 9  # engine: samples beyond full scale
-    BROKEN = 10  # engine: samples that were not finite
-    ACCEPTED = 11  # control: messages
-    REJECTED = 12  # control: messages
+    STOP = 2  # supervisor: the engine is to fade out
+    SILENT = 3  # engine: it has faded out
+    LIMITED = 4  # engine: samples beyond full scale
+    BROKEN = 5  # engine: samples that were not finite
+    LISTENED = 6  # engine: input blocks used or passed over
 
 
 class Ring:
-    """Blocks (block_size,) from one writer to one reader, oldest first."""
+    """Blocks (block_size,) from one writer to one reader, oldest first. `layout` says how many, of which size."""
 
-    def __init__(self, context: SpawnContext, depth: int, block_size: int, counts: SharedArray) -> None:
-        self.depth, self.block_size = depth, block_size
-        self._blocks = SharedArray(context, (depth, block_size), np.float32)
-        self._counts = counts
+    def __init__(self, context: SpawnContext, layout: SharedArray, counts: SharedArray) -> None:
+        self._samples = SharedArray(context, (DEEPEST_RING * LARGEST_BLOCK,), np.float32)
+        self._layout, self._counts = layout, counts
+
+    @property
+    def depth(self) -> int:
+        return int(self._layout.array[Count.DEPTH])
+
+    @property
+    def block_size(self) -> int:
+        return int(self._layout.array[Count.BLOCK])
 
     @property
     def filled(self) -> int:
         counts = self._counts.array
-        return int(counts[Count.WRITTEN] - counts[Count.TAKEN])
+        return int(counts[DeckCount.WRITTEN] - counts[DeckCount.TAKEN])
 
     @property
     def full(self) -> bool:
         return self.filled >= self.depth
 
+    def _block(self, number: int) -> NDArray[np.float32]:
+        size = self.block_size
+        start = number % self.depth * size
+        return self._samples.array[start : start + size]
+
     def put(self, block: NDArray[np.float32]) -> None:
         """Writer only, and only when not `full`."""
-        written = int(self._counts.array[Count.WRITTEN])
-        self._blocks.array[written % self.depth] = block
-        self._counts.array[Count.WRITTEN] = written + 1
+        written = int(self._counts.array[DeckCount.WRITTEN])
+        self._block(written)[:] = block
+        self._counts.array[DeckCount.WRITTEN] = written + 1
 
     def front(self) -> NDArray[np.float32]:
         """Reader only, and only when `filled`: the oldest block, in place."""
-        return self._blocks.array[int(self._counts.array[Count.TAKEN]) % self.depth]
+        return self._block(int(self._counts.array[DeckCount.TAKEN]))
 
     def drop(self) -> None:
         """Reader only: done with `front`."""
-        self._counts.array[Count.TAKEN] += 1
+        self._counts.array[DeckCount.TAKEN] += 1
+
+    def touch(self) -> None:
+        """Map what the reader will read."""
+        self._samples.array[: self.depth * self.block_size].sum()
+
+    def clear(self) -> None:
+        """When neither writer nor reader is at it."""
+        self._counts.array[:] = 0
 
 
 class Meter:
@@ -142,20 +191,73 @@ class Meter:
 
     def read(self) -> tuple[dict[str, float], list[float]]:
         """The fields by name (empty before the first block) and the latents heard last."""
-        values = self._snapshot.read().tolist()
+        values = self._snapshot.read()[1].tolist()
         return dict(zip(self.FIELDS, values, strict=False)), values[len(self.FIELDS) :]
+
+
+class Deck:
+    """Everything between one engine and the others."""
+
+    def __init__(self, context: SpawnContext, layout: SharedArray) -> None:
+        self._counts = SharedArray(context, (len(DeckCount),), np.int64)
+        self.ring = Ring(context, layout, self._counts)
+        self.controls = Snapshot(context)
+        self.meter = Meter(context)
+        self._log = SharedArray(context, (LOGGED_BLOCKS,), np.int64)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Indexed by `DeckCount`."""
+        return self._counts.array
+
+    @property
+    def log(self) -> NDArray[np.int64]:
+        """Which version of the controls block n was made from, at n % LOGGED_BLOCKS. Writer: engine."""
+        return self._log.array
 
 
 class Shared:
     """All of it."""
 
-    def __init__(self, context: SpawnContext, ring_depth: int, block_size: int) -> None:
+    def __init__(self, context: SpawnContext, ring_depth: int = 1, block_size: int = 512) -> None:
         self._counts = SharedArray(context, (len(Count),), np.int64)
-        self.ring = Ring(context, ring_depth, block_size, self._counts)
-        self.controls = Snapshot(context)
-        self.meter = Meter(context)
+        self.decks = tuple(Deck(context, self._counts) for _ in range(DECKS))
+        self._tape = SharedArray(context, (TAPE_SAMPLES,), np.float32)
+        self._input = SharedArray(context, (INPUT_BLOCKS, LARGEST_BLOCK), np.float32)
+        self.lay_out(ring_depth, block_size)
+
+    def lay_out(self, ring_depth: int, block_size: int) -> None:
+        """Before anything plays."""
+        self.counts[Count.DEPTH], self.counts[Count.BLOCK] = ring_depth, block_size
+
+    def touch(self) -> None:
+        """Map every page that a callback will come to: a page fault in it takes longer than its work."""
+        self.tape[:] = self.tape
+        for deck in self.decks:
+            deck.ring.touch()
+        for number in range(INPUT_BLOCKS):
+            self.input_block(number)[:] = 0.0
 
     @property
     def counts(self) -> NDArray[np.int64]:
         """Indexed by `Count`."""
         return self._counts.array
+
+    @property
+    def deck(self) -> Deck:
+        """The one that sounds."""
+        return self.decks[int(self.counts[Count.DECK])]
+
+    @property
+    def lost(self) -> int:
+        """Blocks that were not heard as they should have been."""
+        return int(self.counts[[Count.EMPTY, Count.DEVICE_UNDERFLOWS, Count.MISSING]].sum())
+
+    @property
+    def tape(self) -> NDArray[np.float32]:
+        """What was played: sample n at n % TAPE_SAMPLES. Writer: shell."""
+        return self._tape.array
+
+    def input_block(self, number: int) -> NDArray[np.float32]:
+        """Where input block `number` lies. Writer: shell."""
+        return self._input.array[number % INPUT_BLOCKS, : int(self.counts[Count.BLOCK])]

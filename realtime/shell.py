@@ -8,48 +8,120 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .shared import Count, Shared
+from .shared import TAPE_SAMPLES, Count, Deck, Shared
 
 TIMES_KEPT = 8192
 FADE_SAMPLES = 64
 """Around a gap: the last sample sinks to zero, the next block rises from it."""
+CROSS_FADE_MS = 80.0
+"""From one model to the next."""
 WINDOW_S = 1.0
+
+Samples = NDArray[np.float32]
+
+
+class Reader:
+    """Takes blocks of one deck's ring into `out` (block_size,); neither end of a gap clicks."""
+
+    def __init__(self, deck: Deck, after_gap: bool = False) -> None:
+        self._ring = deck.ring
+        size = deck.ring.block_size
+        self.out = np.zeros(size, np.float32)
+        self._rise = np.minimum(np.arange(1, size + 1) / FADE_SAMPLES, 1.0).astype(np.float32)
+        self._fall = 1.0 - self._rise
+        self._last, self._gap = np.float32(0.0), after_gap
+
+    def take(self) -> bool:
+        """The next block; False where there was none and `out` sinks to silence."""
+        if not self._ring.filled:
+            np.multiply(self._fall, self._last, out=self.out)
+            self._last, self._gap = np.float32(0.0), True
+            return False
+        if self._gap:
+            np.multiply(self._ring.front(), self._rise, out=self.out)
+            self._gap = False
+        else:
+            self.out[:] = self._ring.front()
+        self._last = self.out[-1]
+        self._ring.drop()
+        return True
 
 
 class Callback:
     """What the device calls for every block: take one from the ring, count. No lock, file, print or allocation
-    of audio; the engine is never waited for."""
+    of audio; the engine is never waited for. When another deck is wanted it fades over to that, with equal power.
+    """
 
-    def __init__(self, shared: Shared, channels: int) -> None:
-        self._ring, self._counts = shared.ring, shared.counts
+    def __init__(self, shared: Shared, sample_rate: int) -> None:
+        self._shared, self._counts = shared, shared.counts
         self.times: NDArray[np.float64] = np.zeros(TIMES_KEPT)
         """When each of the last callbacks came: callback n at n % TIMES_KEPT, s."""
-        size = shared.ring.block_size
-        rise = np.minimum(np.arange(1, size + 1) / FADE_SAMPLES, 1.0).astype(np.float32)
-        self._rise = np.repeat(rise[:, None], channels, axis=1)
-        self._fall = 1.0 - self._rise
-        self._last = np.float32(0.0)
-        self._gap = False
+        self.spent: NDArray[np.float64] = np.zeros(TIMES_KEPT)
+        """How long each took, s."""
+        size = int(self._counts[Count.BLOCK])
+        blocks = max(1, round(CROSS_FADE_MS / 1000 * sample_rate / size))
+        angle = np.linspace(0, np.pi / 2, blocks * size)
+        self._up = np.sin(angle).astype(np.float32).reshape(blocks, size)
+        self._down = np.cos(angle).astype(np.float32).reshape(blocks, size)
+        self._reader = Reader(shared.deck, after_gap=bool(self._counts[Count.CALLBACKS]))
+        self._next: Reader | None = None
+        self._faded = 0
 
-    def __call__(self, outdata: NDArray[np.float32], frames: int, _time: Any, status: Any) -> None:
+    def __call__(
+        self, outdata: Samples, frames: int, _time: Any, status: Any, heard: Samples | None = None
+    ) -> None:
+        start = time.perf_counter()
         counts = self._counts
-        self.times[counts[Count.CALLBACKS] % TIMES_KEPT] = time.perf_counter()
-        counts[Count.CALLBACKS] += 1
+        number = int(counts[Count.CALLBACKS])
+        self.times[number % TIMES_KEPT] = start
         if status and status.output_underflow:
             counts[Count.DEVICE_UNDERFLOWS] += 1
-        if not self._ring.filled:
-            np.multiply(self._fall, self._last, out=outdata)
-            self._last = np.float32(0.0)
-            self._gap = True
-            counts[Count.EMPTY] += 1
-            return
-        block = self._ring.front()
-        outdata[:] = block[:, None]
-        self._last = block[-1]
-        self._ring.drop()
-        if self._gap:
-            self._gap = False
-            np.multiply(outdata, self._rise, out=outdata)
+        taken = self._mix()
+        outdata[:] = self._reader.out[:, None]
+        self._tape(self._reader.out)
+        if heard is not None and taken:  # one in for one out: a gap does not make the input late
+            self._listen(heard)
+        counts[Count.CALLBACKS] = number + 1
+        self.spent[number % TIMES_KEPT] = time.perf_counter() - start
+
+    def _mix(self) -> bool:
+        """The next block into the reader's `out`; False if the deck that sounds had none."""
+        taken = self._reader.take()
+        if not taken:
+            self._counts[Count.EMPTY] += 1
+        wanted = int(self._counts[Count.WANTED])
+        if self._next is None and wanted != self._counts[Count.DECK]:
+            self._next, self._faded = Reader(self._shared.decks[wanted]), 0
+        if self._next is not None:
+            self._cross_fade(self._next)
+        return taken
+
+    def _cross_fade(self, coming: Reader) -> None:
+        if not coming.take():
+            self._counts[Count.EMPTY] += 1
+        out = self._reader.out
+        np.multiply(out, self._down[self._faded], out=out)
+        np.multiply(coming.out, self._up[self._faded], out=coming.out)
+        np.add(out, coming.out, out=coming.out)
+        out[:] = coming.out
+        self._faded += 1
+        if self._faded == len(self._up):
+            self._reader, self._next = coming, None
+            self._counts[Count.DECK] = self._counts[Count.WANTED]
+
+    def _tape(self, block: Samples) -> None:
+        place = int(self._counts[Count.TAPED])
+        start = place % TAPE_SAMPLES
+        first = min(len(block), TAPE_SAMPLES - start)
+        self._shared.tape[start : start + first] = block[:first]
+        self._shared.tape[: len(block) - first] = block[first:]
+        self._counts[Count.TAPED] = place + len(block)
+
+    def _listen(self, heard: Samples) -> None:
+        """Several channels are mixed to one."""
+        number = int(self._counts[Count.HEARD])
+        np.mean(heard, axis=1, out=self._shared.input_block(number))
+        self._counts[Count.HEARD] = number + 1
 
 
 class MissingCallbacks:
@@ -92,37 +164,28 @@ class MissingCallbacks:
 
 
 class Watch:
-    """Reads the callback's notes from outside it: lost sound, and whether the device still calls."""
+    """Reads the callback's notes from outside it: lost sound, how long callbacks took."""
 
     def __init__(self, callback: Callback, shared: Shared, period_s: float) -> None:
         self._callback, self._counts = callback, shared.counts
         self._missing = MissingCallbacks(period_s)
-        self._seen = 0
-        self._last_call = time.perf_counter()
+        self._seen = int(self._counts[Count.CALLBACKS])
+        self._before = int(self._counts[Count.MISSING])
+        """Of streams that went before this one."""
 
     def look(self) -> None:
         """Call a few times a second."""
         now = int(self._counts[Count.CALLBACKS])
-        if now > self._seen:
-            self._last_call = time.perf_counter()
         for number in range(max(self._seen, now - TIMES_KEPT), now):
             self._missing.feed(number, float(self._callback.times[number % TIMES_KEPT]))
         self._seen = now
-        self._counts[Count.MISSING] = self._missing.count
+        self._counts[Count.MISSING] = self._before + self._missing.count
 
     def finish(self) -> None:
         """After the last callback."""
         self.look()
         self._missing.end_window()
-        self._counts[Count.MISSING] = self._missing.count
-
-    @property
-    def silent_for_s(self) -> float:
-        """Since the device last asked for sound."""
-        return time.perf_counter() - self._last_call
-
-    @property
-    def lost(self) -> int:
-        """Blocks that were not heard as they should have been."""
-        events = self._counts[[Count.EMPTY, Count.DEVICE_UNDERFLOWS, Count.MISSING]]
-        return int(events.sum())
+        self._counts[Count.MISSING] = self._before + self._missing.count
+        kept = self._callback.spent[: min(self._seen, TIMES_KEPT)]
+        if len(kept):
+            self._counts[Count.CALLBACK_US] = round(1e6 * float(np.percentile(kept, 99)))

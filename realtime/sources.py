@@ -10,21 +10,19 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from wavevae.controls import ControlState
 
+from .core import Audio, Frames
 from .ramp import Ramp
 from .timing import largest_remainder
-
-Frames = NDArray[np.float32]
 
 
 class FrameSource(Protocol):
     """What the engine asks for latents."""
 
-    def hear(self, audio: NDArray[np.float32]) -> None:
+    def hear(self, audio: Audio, controls: ControlState) -> None:
         """Input samples, if the source listens to any."""
 
     def frames(self, count: int, controls: ControlState) -> Frames:
@@ -37,7 +35,7 @@ class FrameSource(Protocol):
 class Deaf:
     """A source that does not listen to an input."""
 
-    def hear(self, audio: NDArray[np.float32]) -> None:
+    def hear(self, audio: Audio, controls: ControlState) -> None:
         raise ValueError("this source takes no input sound")
 
     def restart(self, controls: ControlState) -> None:
@@ -45,14 +43,14 @@ class Deaf:
 
 
 class Knobs(Deaf):
-    """The controls drive: every axis glides to its target."""
+    """The controls drive: every axis glides to its target in the time that was set with it."""
 
     def __init__(self, controls: ControlState, frame_rate: float) -> None:
         self._frame_rate = frame_rate
         self._glide = Ramp(controls.latents)
 
     def frames(self, count: int, controls: ControlState) -> Frames:
-        self._glide.aim(controls.latents, round(controls.smoothing_ms / 1000 * self._frame_rate))
+        self._glide.aim(controls.latents, np.rint(np.array(controls.glides_ms) / 1000 * self._frame_rate))
         return self._glide.advance(count).astype(np.float32)
 
     def restart(self, controls: ControlState) -> None:
@@ -66,25 +64,22 @@ class Heard:
     the sound and delays it (by nothing, when blocks are whole hops).
     """
 
-    def __init__(self, module: torch.jit.ScriptModule, hop_length: int) -> None:
-        self._module, self._hop = module, hop_length
-        self._waiting: NDArray[np.float32] | None = None
+    def __init__(self, encode: Callable[[Audio], Frames], hop_length: int) -> None:
+        self._encode, self._hop = encode, hop_length
+        self._waiting: Audio | None = None
 
-    def hear(self, audio: NDArray[np.float32]) -> None:
+    def hear(self, audio: Audio, controls: ControlState | None = None) -> None:
         if self._waiting is None:
             self._waiting = np.zeros(largest_remainder(self._hop, len(audio)), np.float32)
         self._waiting = np.concatenate([self._waiting, audio]) if len(self._waiting) else audio
 
-    def frames(self, count: int, controls: ControlState) -> Frames:
+    def frames(self, count: int, controls: ControlState | None = None) -> Frames:
         wanted = count * self._hop
         heard = np.zeros(0, np.float32) if self._waiting is None else self._waiting
         now, self._waiting = heard[:wanted], heard[wanted:]
-        now = np.pad(now, (0, wanted - len(now)))  # silence where nothing was heard
-        with torch.inference_mode():
-            latents = self._module.encode(torch.tensor(now)[None, None])  # (1, 1, T) -> (1, D, count)
-        return np.ascontiguousarray(latents[0].numpy().T)
+        return self._encode(np.pad(now, (0, wanted - len(now))))  # silence where nothing was heard
 
-    def restart(self, controls: ControlState) -> None:
+    def restart(self, controls: ControlState | None = None) -> None:
         self._waiting = None
 
 
@@ -109,29 +104,55 @@ class Sampler(Protocol):
 
 
 class Drawn(Deaf):
-    """A density of the training latents drives; the temperature is that of its draws."""
+    """A density of the training latents drives."""
 
-    def __init__(self, sampler: Sampler) -> None:
-        self._sampler = sampler
+    def __init__(self, sampler: Sampler, frame_rate: float) -> None:
+        self._sampler, self._spread = sampler, Settling(frame_rate)
 
     def frames(self, count: int, controls: ControlState) -> Frames:
-        self._sampler.temperature = controls.temperature
-        return self._sampler.draw(count)
+        widths = self._spread.advance(controls.spread, controls, count)
+        if (widths == widths[0]).all():
+            self._sampler.temperature = float(widths[0])
+            return self._sampler.draw(count)
+        return np.concatenate([self._draw_one(float(width)) for width in widths])
+
+    def _draw_one(self, width: float) -> Frames:
+        self._sampler.temperature = width
+        return self._sampler.draw(1)
+
+
+class Settling:
+    """One number of the controls that glides to where it is set; the first time it is there at once."""
+
+    def __init__(self, frame_rate: float) -> None:
+        self._frame_rate = frame_rate
+        self._ramp: Ramp | None = None
+
+    def advance(self, value: float, controls: ControlState, count: int) -> NDArray[np.float64]:
+        """The next (count,) values."""
+        if self._ramp is None:
+            self._ramp = Ramp(value)
+        self._ramp.aim(value, round(controls.settle_ms / 1000 * self._frame_rate))
+        return self._ramp.advance(count)[:, 0]
 
 
 class Shaken:
     """Another source with Gaussian noise of the controls' temperature on every axis and frame."""
 
-    def __init__(self, source: FrameSource, seed: int) -> None:
+    def __init__(self, source: FrameSource, seed: int, frame_rate: float) -> None:
         self._source, self._random = source, np.random.default_rng(seed)
+        self._temperature = Settling(frame_rate)
 
-    def hear(self, audio: NDArray[np.float32]) -> None:
-        self._source.hear(audio)
+    def hear(self, audio: Audio, controls: ControlState) -> None:
+        self._source.hear(audio, controls)
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         frames = self._source.frames(count, controls)
-        if controls.temperature > 0:
-            frames = frames + controls.temperature * self._random.standard_normal(frames.shape, np.float32)
+        widths = self._temperature.advance(controls.temperature, controls, count)[:, None]
+        if widths.any():
+            frames = frames + widths.astype(np.float32) * self._random.standard_normal(
+                frames.shape, np.float32
+            )
         return frames.astype(np.float32, copy=False)
 
     def restart(self, controls: ControlState) -> None:
@@ -144,8 +165,8 @@ class Recorded:
     def __init__(self, source: FrameSource, keep: Callable[[Frames], None]) -> None:
         self._source, self._keep = source, keep
 
-    def hear(self, audio: NDArray[np.float32]) -> None:
-        self._source.hear(audio)
+    def hear(self, audio: Audio, controls: ControlState) -> None:
+        self._source.hear(audio, controls)
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         frames = self._source.frames(count, controls)

@@ -17,10 +17,6 @@ MOST_CHANNELS = 2
 CLOSE_AT_MOST_S = 2.0
 
 
-class DeviceGone(RuntimeError):
-    """The device no longer asks for sound. PortAudio may hang at the end of the process: leave by `os._exit`."""
-
-
 class Stream(Protocol):
     """Something that calls a callback once a block."""
 
@@ -39,23 +35,31 @@ def channels_of(device: Device) -> int:
 
 
 class CardStream:
-    """PortAudio's. Raises: UserError where the device refuses the model's rate or does not open."""
+    """PortAudio's. Raises: UserError where a device refuses the model's rate or does not open."""
 
-    def __init__(self, device: Device, sample_rate: int, block_size: int, callback: Callback) -> None:
+    def __init__(
+        self, device: Device, listens: Device | None, sample_rate: int, block_size: int, callback: Callback
+    ) -> None:
         sounddevice = import_sounddevice()
+        common = {"samplerate": sample_rate, "blocksize": block_size, "dtype": "float32", "latency": "low"}
         try:
-            self._stream: Any = sounddevice.OutputStream(
-                samplerate=sample_rate,
-                blocksize=block_size,
-                device=device.index,
-                channels=channels_of(device),
-                dtype="float32",
-                latency="low",
-                callback=callback,
-            )
-        except sounddevice.PortAudioError as error:
-            raise UserError(_refusal(device, sample_rate, error)) from None
-        self.latency_s = float(self._stream.latency)
+            if listens is None:
+                self._stream: Any = sounddevice.OutputStream(
+                    device=device.index, channels=channels_of(device), callback=callback, **common
+                )
+            else:
+                self._stream = sounddevice.Stream(
+                    device=(listens.index, device.index),
+                    channels=(min(MOST_CHANNELS, listens.input_channels), channels_of(device)),
+                    callback=lambda heard, out, frames, when, status: callback(
+                        out, frames, when, status, heard
+                    ),
+                    **common,
+                )
+        except (sounddevice.PortAudioError, ValueError) as error:
+            raise UserError(_refusal(device, listens, sample_rate, error)) from None
+        latency = self._stream.latency
+        self.latency_s = float(latency if listens is None else latency[1])
 
     def start(self) -> None:
         self._stream.start()
@@ -71,15 +75,17 @@ class CardStream:
         self._stream.close()
 
 
-def _refusal(device: Device, sample_rate: int, error: Exception) -> str:
+def _refusal(device: Device, listens: Device | None, sample_rate: int, error: Exception) -> str:
     why = " ".join(str(a) for a in error.args[:1])
-    if device.sample_rate != sample_rate:
-        return (
-            f"device {device} does not take {sample_rate} Hz, the model's rate (it prefers "
-            f"{device.sample_rate:g} Hz): set the device or its server to {sample_rate} Hz, or train a model at "
-            f"--sr {device.sample_rate:g} [{why}]"
-        )
-    return f"device {device} does not open at {sample_rate} Hz: {why}; try another (`wavevae devices`)"
+    for one in (device, *([listens] if listens else [])):
+        if one.sample_rate != sample_rate:
+            return (
+                f"device {one} does not take {sample_rate} Hz, the model's rate (it prefers "
+                f"{one.sample_rate:g} Hz): set the device or its server to {sample_rate} Hz, or train a model at "
+                f"--sr {one.sample_rate:g} [{why}]"
+            )
+    both = f" together with input {listens}" if listens else ""
+    return f"device {device}{both} does not open at {sample_rate} Hz: {why}; try another (`wavevae devices`)"
 
 
 class ClockStream:

@@ -19,9 +19,10 @@ from wavevae.errors import UserError
 from wavevae.latents import DensitySampler
 from wavevae.units import frames_to_samples, seconds_to_samples
 
+from .core import Core, Frames
 from .latent_files import open_latents, read_frames
 from .offline import BLOCK_FRAMES, blocks_of, encode_file, length_at
-from .sources import Drawn, Frames, FrameSource, Heard, Listed, Shaken
+from .sources import Drawn, FrameSource, Heard, Listed, Shaken
 
 Block = tuple[int, NDArray[np.float32] | None]
 """Samples to render, and the input to hear if there is any."""
@@ -44,11 +45,11 @@ def cut(samples: int, hop_length: int) -> Iterator[Block]:
         yield min(size, samples - start), None
 
 
-def transfer(bundle: Bundle, sound: Path, seed: int) -> Take:
+def transfer(core: Core, bundle: Bundle, sound: Path, seed: int) -> Take:
     """The model's own version of a sound: as long, and aligned with it."""
     info = bundle.info
     samples = length_at(sound, info.sample_rate)
-    source = Shaken(Heard(bundle.module, info.hop_length), seed)
+    source = Shaken(Heard(core.encode, info.hop_length), seed, info.frame_rate)
     return Take(source, iter(blocks_of(sound, info.sample_rate, info.hop_length)), samples)
 
 
@@ -56,7 +57,7 @@ def from_list(bundle: Bundle, path: Path, seed: int) -> Take:
     """Latents from a file: frames x hop_length samples. Raises: UserError."""
     latents = open_latents(path, bundle.info.latent_dim)
     samples = frames_to_samples(len(latents), bundle.info.hop_length)
-    source = Shaken(Listed(partial(read_frames, latents)), seed)
+    source = Shaken(Listed(partial(read_frames, latents)), seed, bundle.info.frame_rate)
     return Take(source, cut(samples, bundle.info.hop_length), samples)
 
 
@@ -71,10 +72,10 @@ def draw(bundle: Bundle, seconds: float, seed: int) -> Take:
         raise UserError(
             f"{printable(bundle.path)} holds no density to sample from ({error}); export it again"
         ) from None
-    return Take(Drawn(sampler), cut(samples, bundle.info.hop_length), samples)
+    return Take(Drawn(sampler, bundle.info.frame_rate), cut(samples, bundle.info.hop_length), samples)
 
 
-def morph(bundle: Bundle, first: Path, second: Path, seed: int) -> Take:
+def morph(core: Core, bundle: Bundle, first: Path, second: Path, seed: int) -> Take:
     """From one sound to another, as long as the longer.
 
     The latents of the shorter are stretched in time (its pitch stays) so that both begin and end together; the
@@ -82,8 +83,8 @@ def morph(bundle: Bundle, first: Path, second: Path, seed: int) -> Take:
     """
     info = bundle.info
     samples = max(length_at(path, info.sample_rate) for path in (first, second))
-    a, b = (np.concatenate([f for _, f in encode_file(bundle, path)]) for path in (first, second))
-    source = Shaken(Listed(partial(mixed, a, b)), seed)
+    a, b = (np.concatenate([f for _, f in encode_file(core, path)]) for path in (first, second))
+    source = Shaken(Listed(partial(mixed, a, b)), seed, info.frame_rate)
     return Take(source, cut(samples, info.hop_length), samples)
 
 

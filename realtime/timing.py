@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from wavevae.controls import SMOOTHING
 
-from .player import Ready
+from .about import About
 
 FADE_MS = 10.0
 """Start, stop, panic and reset: long enough not to click, short enough to be now."""
-GAIN_GLIDE_MS = 20.0
 
 
 def largest_remainder(hop_length: int, block_size: int) -> int:
@@ -46,13 +45,21 @@ class Delay:
         )
 
 
-def count_delay(ready: Ready, block_size: int, ring_depth: int, device_s: float) -> Delay:
+def count_delay(about: About, block_size: int, ring_depth: int, device_s: float) -> Delay:
     """The parts of the delay of an engine that plays blocks of this size."""
-    per_sample = 1000 / ready.sample_rate
+    per_sample = 1000 / about.sample_rate
     return Delay(
         block_size * per_sample,
         ring_depth * block_size * per_sample,
-        largest_remainder(ready.hop_length, block_size) * per_sample,
-        ready.algorithmic_latency_samples * per_sample,
+        largest_remainder(about.hop_length, block_size) * per_sample,
+        about.algorithmic_latency_samples * per_sample,
         device_s * 1000,
     )
+
+
+SMALLEST_RING, SMALLEST_RING_MS = 2, 20.0
+
+
+def good_depth(block_size: int, sample_rate: int) -> int:
+    """Blocks to compute ahead: at least two, and 20 ms."""
+    return max(SMALLEST_RING, math.ceil(SMALLEST_RING_MS * sample_rate / 1000 / block_size))

@@ -18,7 +18,7 @@ from pythonosc.osc_message import OscMessage
 from wavevae.realtime.osc import encode
 
 COMMAND = [sys.executable, "-c", "import sys; from wavevae.cli import main; sys.exit(main())"]
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 class Live:
@@ -27,7 +27,7 @@ class Live:
     def __init__(self, *arguments: object) -> None:
         self.said = ""
         self.process = subprocess.Popen(
-            [*COMMAND, "serve", *map(str, arguments), "--osc-port", "0"],
+            [*COMMAND, "serve", "--osc-port", "0", "--http-port", "none", *map(str, arguments)],
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -36,7 +36,7 @@ class Live:
         self._reader.start()
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind(("127.0.0.1", 0))
-        self.udp.settimeout(5.0)
+        self.udp.settimeout(PATIENCE_S)
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -74,7 +74,7 @@ class Live:
             while True:
                 self.udp.recv(65536)
         except TimeoutError:
-            self.udp.settimeout(5.0)
+            self.udp.settimeout(PATIENCE_S)
         return self.query(name)
 
     def level_below(self, level_db: float) -> bool:
@@ -85,13 +85,17 @@ class Live:
         return self._soon(lambda: self.query("level")[0] > level_db)
 
     @staticmethod
-    def _soon(test) -> bool:  # type: ignore[no-untyped-def]
-        deadline = time.monotonic() + 5.0
+    def _soon(test, patience_s: float = 5.0) -> bool:  # type: ignore[no-untyped-def]
+        deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
             if test():
                 return True
             time.sleep(0.02)
         return False
+
+    def says(self, words: str) -> bool:
+        """Whether it says so within a minute."""
+        return self._soon(lambda: words in self.said, PATIENCE_S)
 
     def children(self) -> list[int]:
         """Every process that descends from it."""
@@ -104,6 +108,13 @@ class Live:
             if int(status[2]) == self.process.pid or int(status[3]) == self.process.pid:
                 found.append(int(folder.name))
         return [pid for pid in found if pid != self.process.pid]
+
+    def child(self, name: str) -> int:
+        """The one that calls itself so; of several the oldest."""
+        pids = [
+            p for p in self.children() if Path(f"/proc/{p}/comm").read_text().strip() == f"wavevae {name}"
+        ]
+        return min(pids)
 
     def end(self, how: signal.Signals = signal.SIGINT) -> int:
         """Signal the whole group, as a terminal does, and wait."""

@@ -15,7 +15,8 @@ import pytest
 from live import Live, gone, live
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
 from wavevae.realtime import serve
-from wavevae.realtime.player import Player, Ready
+from wavevae.realtime.about import About
+from wavevae.realtime.player import Load, Player
 from wavevae.realtime.shared import LARGEST_LATENT_DIM, Shared
 from wavevae.realtime.timing import count_delay, largest_remainder
 
@@ -112,18 +113,70 @@ def test_children_of_a_killed_parent_end_and_leave_nothing(model: Path) -> None:
     assert shared_memory() == before
 
 
-def test_a_killed_engine_ends_the_performance_with_a_word(model: Path) -> None:
+def test_whatever_dies_is_replaced_and_the_controls_stay(model: Path) -> None:
     with live(model, "--device", "none") as player:
-        engine = next(pid for pid in player.children() if _has_torch(pid))
-        os.kill(engine, signal.SIGKILL)
-        assert player.process.wait(20) == 1
-        player._reader.join(5)
-        assert "engine process ended (signal SIGKILL)" in player.said
-        assert gone(player.children())
+        player.send("/wavevae/latent/0", 2.0)
+        player.send("/wavevae/gain", -20.0)
+        assert player.query("targets")[0] == 2.0
+        os.kill(player.child("control"), signal.SIGKILL)
+        assert player.says("another takes its place")
+        assert player.query("gain") == [-20.0]
+        player.send("/wavevae/gain", -6.0)
+        assert player.level_above(-25)
+        assert player.query("underflows") == [0]  # the sound went on
+        os.kill(player.child("sound"), signal.SIGKILL)
+        assert player.says("the device is back")
+        assert "trying again until it is back" in player.said
+        os.kill(player.child("engine"), signal.SIGKILL)
+        assert player.says("toy.ts plays")
+        assert "engine process ended (signal SIGKILL); the spare takes over" in player.said
+        assert player.query("targets")[0] == 2.0
+        assert player.level_above(-30)
+        children = player.children()
+        assert player.end() == 0
+    assert gone(children)
 
 
-def _has_torch(pid: int) -> bool:
-    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+def test_another_model_comes_without_a_gap_and_a_broken_one_changes_nothing(
+    model: Path, tmp_path: Path
+) -> None:
+    write_toy(tmp_path / "wide.ts", latent_dim=6)
+    write_toy(tmp_path / "fast.ts", sample_rate=44100)
+    (tmp_path / "broken.ts").write_bytes(b"no model")
+    with live(model, "--device", "none") as player:
+        player.send("/wavevae/latents", 1.0, 2.0, 3.0, 4.0)
+        player.send("/wavevae/model", str(tmp_path / "nothing.ts"))
+        assert "no model file" in player.receive("/wavevae/error")[0]
+        player.send("/wavevae/model", str(tmp_path / "broken.ts"))
+        assert "not a TorchScript" in player.receive("/wavevae/error")[0]
+        player.send("/wavevae/model", str(tmp_path / "fast.ts"))
+        assert "44100 Hz" in player.receive("/wavevae/error")[0]
+        assert player.query("model") == ["toy.ts"]
+        player.send("/wavevae/model", str(tmp_path / "wide.ts"))
+        assert player.says("wide.ts plays")
+        assert player.query("model") == ["wide.ts"]
+        assert player.query("targets") == [1.0, 2.0, 3.0, 4.0, 0.0, 0.0]
+        player.send("/wavevae/latent/5", 1.0)
+        assert player.query("targets")[5] == 1.0
+        assert player.end() == 0
+    assert "0 underflows" in player.said
+
+
+def test_presets_lie_beside_the_model_and_are_there_the_next_time(tmp_path: Path) -> None:
+    write_toy(tmp_path / "mine.ts")
+    with live(tmp_path / "mine.ts", "--device", "none") as player:
+        player.send("/wavevae/latent/2", 1.5)
+        player.send("/wavevae/preset/store", "warm one")
+        assert player.query("presets") == ["warm one"]
+        assert player.end() == 0
+    assert (tmp_path / "mine.presets.json").exists()
+    with live(tmp_path / "mine.ts", "--device", "none", "--in-callback") as player:
+        player.send("/wavevae/preset/recall", "warm one", 0.1)
+        assert player.query("targets") == [0.0, 0.0, 1.5, 0.0]
+        player.send("/wavevae/model", "mine.ts")
+        assert player.says("--in-callback")
+        assert player.level_above(-30)
+        assert player.end() == 0
 
 
 def test_it_ends_by_itself_and_terminated(model: Path) -> None:
@@ -146,10 +199,13 @@ def test_what_the_engine_cannot_play_is_told_to_the_shell(tmp_path: Path) -> Non
     (tmp_path / "no.ts").write_text("no model")
     shared = Shared(multiprocessing.get_context("spawn"), 2, 512)
     with pytest.raises(UserError, match="not a TorchScript"):
-        Player(str(tmp_path / "no.ts"), 0, shared)
+        Player(Load(str(tmp_path / "no.ts")), 0, shared)
     write_toy(tmp_path / "wide.ts", latent_dim=LARGEST_LATENT_DIM + 1)
     with pytest.raises(UserError, match="257 latents"):
-        Player(str(tmp_path / "wide.ts"), 0, shared)
+        Player(Load(str(tmp_path / "wide.ts")), 0, shared)
+    write_toy(tmp_path / "plain.ts")
+    with pytest.raises(UserError, match="no pitch"):
+        Player(Load(str(tmp_path / "plain.ts"), voices=2), 0, shared)
 
 
 def refused(*arguments: object) -> str:
@@ -168,7 +224,21 @@ def test_wrong_uses_are_refused_before_anything_starts(model: Path, tmp_path: Pa
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
-        assert f"OSC port {port}" in refused(model, "--osc-port", port, "--device", "none")
+        said = refused(model, "--osc-port", port, "--device", "none")
+        assert f"OSC port {port}" in said
+        assert f"by process {os.getpid()} (" in said
+    with socket.socket() as web:
+        web.bind(("127.0.0.1", 0))
+        web.listen()
+        port = web.getsockname()[1]
+        said = refused(model, "--osc-port", 0, "--http-port", port, "--device", "none")
+        assert f"HTTP port {port}" in said
+    assert "--allow-remote" in refused(model, "--http-host", "0.0.0.0")
+    assert "--input" in refused(model, "--input", "--device", "none")
+    assert "--in-callback" in refused(model, "--in-callback", "--block-size", 128)
+    assert "no folder" in refused(model, "--record", tmp_path / "none" / "a.jsonl")
+    assert "--midi" in refused(model, "--map", "x.yaml")
+    assert "no map" in refused(model, "--midi", "x", "--map", tmp_path / "x.yaml", "--osc-port", 0)
 
 
 def test_the_shell_and_the_control_process_are_free_of_torch() -> None:
@@ -181,7 +251,7 @@ def test_the_shell_and_the_control_process_are_free_of_torch() -> None:
 )
 def test_the_delay_is_the_sum_of_its_parts(block: int, rest: int) -> None:
     assert largest_remainder(HOP, block) == rest
-    ready = Ready(SAMPLE_RATE, HOP, LATENTS, 32, 1.0, 1.0, 10.0, "")
-    delay = count_delay(ready, block, 3, 0.005)
+    about = About("", "", SAMPLE_RATE, HOP, (), algorithmic_latency_samples=32)
+    delay = count_delay(about, block, 3, 0.005)
     assert delay.total == pytest.approx(1000 * (4 * block + rest + 32) / SAMPLE_RATE + 5)
     assert f"{delay.total:.1f} ms" in str(delay)

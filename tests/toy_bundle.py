@@ -72,7 +72,7 @@ class ToyModel(nn.Module):
 
 
 def toy_info(**changes: Any) -> BundleInfo:
-    sample_rate, hop, latents = SAMPLE_RATE, HOP, LATENTS
+    sample_rate, hop, latents = SAMPLE_RATE, HOP, changes.get("latent_dim", LATENTS)
     walk = np.cumsum(np.random.default_rng(0).normal(size=(400, latents)), axis=0)
     values: dict[str, Any] = {
         "sample_rate": sample_rate,

@@ -90,6 +90,8 @@ class Bundle:
     module: torch.jit.ScriptModule
     info: BundleInfo
     path: Path
+    foreign: bool = False
+    """Of another program: it keeps nn~'s contract, and `info` is what can be read from that."""
 
 
 def write_bundle(
@@ -141,22 +143,26 @@ def _repack(source: Path, target: Path, info: BundleInfo) -> None:
             new.writestr(entry, content)
 
 
-def read_bundle(path: str | Path) -> Bundle:
+def read_bundle(path: str | Path, sample_rate: int | None = None) -> Bundle:
     """Load MODEL.ts on the CPU, ready to play.
 
-    Raises: UserError for a missing file, one that is no TorchScript, one without `wavevae.json`, or one of
-    a newer format.
+    A file of another program that keeps nn~'s contract needs its `sample_rate` (Hz), which it does not say.
+
+    Raises: UserError for a missing file, one that is no TorchScript, one without `wavevae.json` that cannot be
+    played either, or one of a newer format.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no model file at {path}; make one with `wavevae export RUN -o {path.name}`")
     extra = {EXTRA_FILE: ""}
     try:
-        module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+        module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).eval()
     except (RuntimeError, ValueError, EOFError) as error:
         raise UserError(
             f"{path} is not a TorchScript model file; export one with `wavevae export`"
         ) from error
+    if not extra[EXTRA_FILE]:
+        return Bundle(module, foreign_info(module, path, sample_rate), path, foreign=True)
     try:
         text = extra[EXTRA_FILE]
         info = BundleInfo.from_json(text if isinstance(text, str) else text.decode())  # type: ignore[attr-defined]
@@ -168,4 +174,41 @@ def read_bundle(path: str | Path) -> Bundle:
         raise UserError(
             f"{path} has format {info.format_version}, this wavevae reads {FORMAT_VERSION}; update wavevae"
         )
-    return Bundle(module.eval(), info, path)
+    return Bundle(module, info, path)
+
+
+FOREIGN_RANGE = 3.0
+"""Latents of other programs are taken to be about normal, as a variational autoencoder's are."""
+
+
+def foreign_info(module: torch.jit.ScriptModule, path: Path, sample_rate: int | None) -> BundleInfo:
+    """What nn~'s contract says of a file: `decode_params = [latents, hop, channels, 1]`; see HOSTS.
+
+    Raises: UserError for a file that is no such instrument, or without `sample_rate`.
+    """
+    try:
+        latents, hop, channels, ratio = (int(n) for n in module.decode_params)
+        encoded = [int(n) for n in module.encode_params]
+    except (AttributeError, TypeError, ValueError):
+        raise UserError(
+            f"{path} holds no {EXTRA_FILE}, and no encode and decode as nn~ has them: it cannot be played; export "
+            "one with `wavevae export`"
+        ) from None
+    if ratio != 1 or hop < 1 or latents < 1 or encoded[1:] != [1, latents, hop]:
+        raise UserError(
+            f"{path}: encode {encoded} and decode {[latents, hop, channels, ratio]} do not fit each other"
+        )
+    if sample_rate is None:
+        raise UserError(
+            f"{path} holds no {EXTRA_FILE}, so it does not say its sample rate; give it with --sr"
+        )
+    labels = list(getattr(module, "decode_input_labels", [])) or [f"latent {i}" for i in range(latents)]
+    return BundleInfo(
+        sample_rate=sample_rate,
+        hop_length=hop,
+        latent_dim=latents,
+        axes=tuple(LatentAxis(str(name), -FOREIGN_RANGE, FOREIGN_RANGE) for name in labels[:latents]),
+        receptive_field_samples=0,
+        bottleneck="unknown",
+        channels=channels,
+    )

@@ -6,8 +6,9 @@ The control side replaces a `ControlState` whole; the engine reads it once a blo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ class Control:
     def check(self, value: object) -> float:
         """The value as a float. Raises: Refused unless it is a finite number within the range."""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise Refused(f"{self.name} is {value!r}; send a number")
+            raise Refused(f"{self.name} is {str(value)[:40]!r}; send a number")
         if not math.isfinite(value):
             raise Refused(f"{self.name} is {value}; send a finite number")
         if not self.low <= value <= self.high:
@@ -42,10 +43,39 @@ class Control:
 
 
 LATENT = Control("latent", "standard deviations", -10, 10, 0, "target of one latent axis, 0 = its mean")
+SCALE = Control("scale", "", -10, 10, 1, "factor on one axis of the live input's latents")
+BIAS = Control("bias", "standard deviations", -10, 10, 0, "added to one axis of the live input's latents")
 GAIN = Control("gain", "dB", -120, 24, 0, "level of the output; also ends the silence after a panic")
 SMOOTHING = Control("smoothing", "ms", 0, 60_000, 30, "time in which a latent glides to its target")
 TEMPERATURE = Control("temperature", "standard deviations", 0, 4, 0, "noise on the latents, new every frame")
-CONTROLS = (LATENT, GAIN, SMOOTHING, TEMPERATURE)
+SPREAD = Control("spread", "", 0, 4, 1, "mode sample: width of the draws, 1 = as in training")
+ATTACK = Control("attack", "ms", 0, 10_000, 10, "time in which a note rises")
+RELEASE = Control("release", "ms", 0, 10_000, 200, "time in which a note falls after its key")
+VELOCITY = Control("velocity", "", 0, 1, 0, "strength of a note, 0 = off")
+X, Y = (Control(n, "", 0, 1, 0.5, f"{n} on the map of the training latents") for n in "xy")
+CONTROLS = (LATENT, SCALE, BIAS, GAIN, SMOOTHING, TEMPERATURE, SPREAD, ATTACK, RELEASE)
+
+MODES = ("generate", "transform", "sample")
+"""Controls drive; a live input drives; the density of the training latents drives."""
+GENERATE, TRANSFORM, SAMPLE = range(3)
+NO_LABEL = NO_PITCH = -1
+HIGHEST_PITCH = 127
+MOST_VOICES = 16
+MOST_ATTRIBUTES = 64
+GAIN_GLIDE_MS = 20.0
+
+
+class Note(NamedTuple):
+    """What one voice plays."""
+
+    pitch: int
+    """MIDI number."""
+    velocity: float
+    """0 to 1, as it was struck."""
+    held: bool
+    """The key is down."""
+    serial: int
+    """Counts the notes of the performance: a new one is a new attack."""
 
 
 @dataclass(frozen=True)
@@ -54,31 +84,123 @@ class ControlState:
 
     latents: tuple[float, ...]
     """Target of each axis, in standard deviations of the training data."""
+    glides_ms: tuple[float, ...]
+    """In which each axis goes there, from the moment its target was set."""
+    scale: tuple[float, ...]
+    bias: tuple[float, ...]
     gain_db: float = GAIN.default
+    gain_glide_ms: float = GAIN_GLIDE_MS
     smoothing_ms: float = SMOOTHING.default
+    settle_ms: float = SMOOTHING.default
+    """In which scale, bias, temperature and spread go to where they are set."""
     temperature: float = TEMPERATURE.default
+    spread: float = SPREAD.default
+    attack_ms: float = ATTACK.default
+    release_ms: float = RELEASE.default
+    mode: int = GENERATE
+    """Index into MODES."""
+    label: int = NO_LABEL
+    """Class of a conditional model."""
     frozen: bool = False
     """Hold the present latents, whatever the targets."""
     muted: bool = False
     """Silence since a panic; a gain or a reset message ends it."""
     resets: int = 0
     """How often the model's state was to be cleared; the engine acts when it sees the count change."""
+    keyed: bool = False
+    """Notes have been played: it sounds while they do. Until then it sounds by itself."""
+    notes: tuple[Note, ...] = ()
+    """One a voice, once it has played."""
+    attributes: tuple[float, ...] = ()
+    """Of a file that has some of its own, in its order."""
 
     @classmethod
-    def initial(cls, latent_dim: int) -> ControlState:
+    def initial(cls, latent_dim: int, attributes: Sequence[float] = ()) -> ControlState:
         """Every axis at its mean, every control at its default."""
-        return cls(latents=(LATENT.default,) * latent_dim)
+
+        def every(value: float) -> tuple[float, ...]:
+            return (value,) * latent_dim
+
+        return cls(
+            every(LATENT.default),
+            every(SMOOTHING.default),
+            every(SCALE.default),
+            every(BIAS.default),
+            attributes=tuple(attributes),
+        )
+
+    def with_latent(self, axis: int, value: float) -> ControlState:
+        """One target set; it glides there in the present smoothing."""
+        return replace(
+            self,
+            latents=put(self.latents, axis, value),
+            glides_ms=put(self.glides_ms, axis, self.smoothing_ms),
+        )
+
+    def with_latents(self, values: Sequence[float], glide_ms: float | None = None) -> ControlState:
+        """Every target set, in the present smoothing or another time."""
+        glide = self.smoothing_ms if glide_ms is None else glide_ms
+        return replace(self, latents=tuple(values), glides_ms=(glide,) * len(self.latents))
+
+    def fitted(self, latent_dim: int, attributes: Sequence[float] = ()) -> ControlState:
+        """For another model: axes that both have keep their values, the rest starts at its default."""
+        fresh = ControlState.initial(latent_dim, attributes)
+        same = {
+            n: (*getattr(self, n)[:latent_dim], *getattr(fresh, n)[len(self.latents) :])
+            for n in ("latents", "glides_ms", "scale", "bias")
+        }
+        return replace(self, **same, attributes=tuple(attributes), notes=(), label=NO_LABEL)  # type: ignore[arg-type]
 
     def pack(self) -> NDArray[np.float64]:
-        """As (PACKED_SCALARS + latent_dim,) numbers, for shared memory."""
-        scalars = (self.gain_db, self.smoothing_ms, self.temperature, self.frozen, self.muted, self.resets)
-        return np.array((*scalars, *self.latents), dtype=np.float64)
+        """As at most LARGEST_PACKED numbers, for shared memory: three lengths, the single numbers, the lists."""
+        lengths = (len(self.latents), len(self.notes), len(self.attributes))
+        singles = [getattr(self, name) for name in SINGLES]
+        vectors = (*self.latents, *self.glides_ms, *self.scale, *self.bias)
+        notes = [number for note in self.notes for number in note]
+        return np.array((*lengths, *singles, *vectors, *notes, *self.attributes), dtype=np.float64)
 
     @classmethod
-    def unpack(cls, values: Iterable[float]) -> ControlState:
+    def unpack(cls, values: Sequence[float]) -> ControlState:
         """The reverse of `pack`."""
-        gain, smoothing, temperature, frozen, muted, resets, *latents = values
-        return cls(tuple(latents), gain, smoothing, temperature, bool(frozen), bool(muted), int(resets))
+        axes, voices, _ = (int(n) for n in values[:3])
+        place = 3 + len(SINGLES)
+        singles: dict[str, Any] = {
+            name: kind(value) for (name, kind), value in zip(SINGLES.items(), values[3:place], strict=True)
+        }
+        latents, glides, scale, bias = (
+            tuple(values[place + i * axes : place + (i + 1) * axes]) for i in range(4)
+        )
+        place += 4 * axes
+        rows = [values[place + 4 * v : place + 4 * v + 4] for v in range(voices)]
+        notes = tuple(Note(int(p), float(s), bool(h), int(n)) for p, s, h, n in rows)
+        attributes = tuple(values[place + 4 * voices :])
+        return cls(latents, glides, scale, bias, notes=notes, attributes=attributes, **singles)
 
 
-PACKED_SCALARS = 6
+def put(values: tuple[float, ...], place: int, value: float) -> tuple[float, ...]:
+    """A copy with one value replaced."""
+    return (*values[:place], value, *values[place + 1 :])
+
+
+SINGLES = {
+    "gain_db": float,
+    "gain_glide_ms": float,
+    "smoothing_ms": float,
+    "settle_ms": float,
+    "temperature": float,
+    "spread": float,
+    "attack_ms": float,
+    "release_ms": float,
+    "mode": int,
+    "label": int,
+    "frozen": bool,
+    "muted": bool,
+    "resets": int,
+    "keyed": bool,
+}
+"""The fields of one number, and what they are."""
+
+
+def largest_packed(latent_dim: int) -> int:
+    """Numbers that `pack` may give for models of up to so many axes."""
+    return 3 + len(SINGLES) + 4 * latent_dim + 4 * MOST_VOICES + MOST_ATTRIBUTES

@@ -1,0 +1,102 @@
+"""From a model file to an engine that is ready to play: the same for `serve` and for `render --score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wavevae.bundle import Bundle, read_bundle
+from wavevae.controls import ControlState
+from wavevae.errors import UserError
+from wavevae.latents import DensitySampler
+
+from .about import describe
+from .core import Core
+from .engine import Engine
+from .modes import Live
+from .shared import LARGEST_LATENT_DIM
+from .sources import Drawn, FrameSource, Heard, Shaken
+from .voices import Choir, Decoder, Solo
+
+
+class Instrument:
+    """A model file loaded as often as it has voices, and its engine.
+
+    Raises: UserError for a file that cannot be played.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        seed: int,
+        voices: int = 1,
+        hears: bool = False,
+        sample_rate: int | None = None,
+        instead: bool = False,
+    ) -> None:
+        """`instead` of one that plays: it has the voices that it can have, and must have its rate."""
+        torch.set_num_threads(1)
+        bundle = read_bundle(path, sample_rate)
+        refuse_unplayable(bundle, sample_rate, instead)
+        self.about, self._bundle, self._seed = describe(bundle, voices, hears), bundle, seed
+        if not self.about.has_pitch and voices > 1:
+            if not instead:
+                raise UserError(
+                    f"--voices {voices}: {self.about.name} has no pitch to give each voice; leave --voices out, or "
+                    "train with `--condition pitch`"
+                )
+            voices = 1
+        self._cores = [Core(bundle), *(Core(read_bundle(path, sample_rate)) for _ in range(voices - 1))]
+        self.controls = self.initial()
+        self.engine = Engine(
+            self._decoder(), self.about.sample_rate, self.about.hop_length, self._source(self.controls)
+        )
+
+    def initial(self) -> ControlState:
+        """Everything as it is before anybody turned anything."""
+        return ControlState.initial(self.about.latent_dim, self.about.attribute_values)
+
+    def begin(self, controls: ControlState) -> None:
+        """As new: the same from here on, whatever went before."""
+        torch.manual_seed(self._seed)
+        self.engine.begin_again(controls, self._source(controls))
+
+    def _decoder(self) -> Decoder:
+        if self.about.has_pitch:
+            return Choir(self._cores, self.about)
+        return Solo(self._cores[0], self.about)
+
+    def _source(self, controls: ControlState) -> FrameSource:
+        core, about = self._cores[0], self.about
+        frame_rate = about.sample_rate / about.hop_length
+        drawn = None
+        if about.can_sample:
+            drawn = Drawn(
+                DensitySampler(self._bundle.info.density, np.random.default_rng(self._seed)), frame_rate
+            )
+        heard = Heard(core.encode, core.hop_length) if about.hears else None
+        return Shaken(Live(controls, frame_rate, heard, drawn), self._seed, frame_rate)
+
+
+def refuse_unplayable(bundle: Bundle, sample_rate: int | None, instead: bool = False) -> None:
+    """Raises: UserError with what to do."""
+    info = bundle.info
+    if sample_rate not in (None, info.sample_rate):
+        advice = (
+            "end serve and start it with that model"
+            if instead
+            else "leave --sr out, and set the device to the model's rate"
+        )
+        raise UserError(
+            f"{bundle.path} is a model of {info.sample_rate} Hz, not of {sample_rate} Hz; {advice}"
+        )
+    if len(info.axes) != info.latent_dim:
+        raise UserError(
+            f"{bundle.path} names {len(info.axes)} axes for {info.latent_dim} latents; export it again"
+        )
+    if info.latent_dim > LARGEST_LATENT_DIM:
+        raise UserError(
+            f"{bundle.path} has {info.latent_dim} latents; serve plays up to {LARGEST_LATENT_DIM}"
+        )

@@ -1,0 +1,70 @@
+"""A loaded model file as the engine sees it: rows of latents in, one channel of samples out, and the way back.
+
+Ours and any other file that keeps nn~'s contract: several channels are mixed to one, a file without `reset()`
+gets its buffers back as they were loaded, attributes are set by their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wavevae.bundle import Bundle
+
+Audio = NDArray[np.float32]
+Frames = NDArray[np.float32]
+
+
+class Core:
+    """One instance of a model: it has one state and plays one voice."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.module: Any = bundle.module
+        self.hop_length, self.latent_dim = bundle.info.hop_length, bundle.info.latent_dim
+        self.sample_rate = bundle.info.sample_rate
+        self._inputs = int(self.module.encode_params[0]) if hasattr(self.module, "encode_params") else 1
+        self._fresh = None if hasattr(self.module, "reset") else self._copies()
+        self._set: dict[str, tuple[float, ...]] = {}
+
+    def _copies(self) -> dict[str, torch.Tensor]:
+        return {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+
+    def decode(self, frames: Frames) -> Audio:
+        """(F, latent_dim) -> (F * hop_length,)."""
+        with torch.inference_mode():
+            latents = torch.from_numpy(np.ascontiguousarray(frames.T)[None])  # (1, latent_dim, F)
+            audio = self.module.decode(latents)  # (1, channels, F * hop_length)
+            return (audio[0, 0] if audio.shape[1] == 1 else audio[0].mean(0)).contiguous().numpy()
+
+    def encode(self, audio: Audio) -> Frames:
+        """(F * hop_length,) -> (F, latent_dim)."""
+        with torch.inference_mode():
+            heard = torch.tensor(audio)[None, None].expand(1, self._inputs, -1)
+            return np.ascontiguousarray(self.module.encode(heard)[0].numpy().T)
+
+    def reset(self) -> None:
+        """Forget the past."""
+        with torch.inference_mode():
+            if self._fresh is None:
+                self.module.reset()
+                return
+            for name, buffer in self.module.named_buffers():
+                if buffer.shape == self._fresh[name].shape:
+                    buffer.copy_(self._fresh[name])
+
+    def set(self, name: str, values: Sequence[float], kinds: Sequence[int]) -> None:
+        """Set an attribute, unless it already has these values; `kinds` are nn~'s ids of types."""
+        wanted = tuple(values)
+        if self._set.get(name) == wanted:
+            return
+        self._set[name] = wanted
+        casts = [CASTS[kind] for kind in kinds]
+        getattr(self.module, f"set_{name}")(*(cast(v) for cast, v in zip(casts, wanted, strict=True)))
+
+
+CASTS: dict[int, Any] = {0: bool, 1: int, 2: float}
+"""nn~: 0 bool, 1 int, 2 float (3, text, is not for knobs)."""

@@ -1,0 +1,72 @@
+"""Where all hands meet: OSC, MIDI, the page and a score change one state, through one table of addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wavevae.controls import ControlState, Refused
+
+from .about import About
+from .address import Address, Arguments
+from .latent_map import LatentMap
+from .presets import Presets
+from .table import build
+
+MOST_JOURNAL = 100_000
+Line = tuple[str, Arguments]
+"""An address and its arguments, as they were accepted."""
+
+
+class Desk:
+    """Keeps the state. `publish` is called by `flush` with the new state and the messages that led there."""
+
+    def __init__(
+        self,
+        about: About,
+        publish: Callable[[ControlState, list[Line]], None] = lambda state, lines: None,
+        presets: Presets | None = None,
+    ) -> None:
+        self.presets = presets or Presets()
+        self._publish = publish
+        self._lines: list[Line] = []
+        self.state = self._published = ControlState.initial(about.latent_dim, about.attribute_values)
+        self.extra: dict[str, Address] = {}
+        """Addresses that do not change the state: queries, models, learning."""
+        self._take(about)
+
+    def _take(self, about: About) -> None:
+        self.about, self.map = about, LatentMap(about)
+        self.table = build(self)
+
+    def change(self, about: About, presets: Presets | None = None) -> None:
+        """Another model: what fits is kept. To be published by the caller."""
+        self.state = self.state.fitted(about.latent_dim, about.attribute_values)
+        self.presets = presets or self.presets
+        self._take(about)
+
+    def resume(self, state: ControlState) -> None:
+        """Go on from a state that was already published."""
+        self.state = self._published = state
+
+    def apply(self, path: str, arguments: Arguments) -> None:
+        """Raises: Refused; then nothing has changed."""
+        row = self.table.get(path) or self.extra.get(path)
+        if row is None or row.act is None:
+            last = self.about.latent_dim - 1
+            raise Refused(f"no such address here (latents are 0 to {last}); see `wavevae serve --help`")
+        self.state = row.act(self.state, arguments)
+        if path in self.table:
+            self._lines.append((path, arguments))
+
+    def flush(self) -> None:
+        """After a group of messages that belong together."""
+        lines, self._lines = self._lines, []
+        if self.state is not self._published:
+            self._published = self.state
+            self._publish(self.state, lines)
+        elif lines:
+            self._lines = lines[-MOST_JOURNAL:]  # a preset stored: heard with the next change
+
+    def rows(self) -> list[Address]:
+        """The whole table."""
+        return [*self.table.values(), *self.extra.values()]

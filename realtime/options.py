@@ -1,0 +1,174 @@
+"""The command line of `wavevae serve`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from wavevae.cli import Parser
+from wavevae.controls import CONTROLS, MOST_VOICES, SMOOTHING
+
+from .devices import NO_DEVICE
+from .shared import DEEPEST_RING, LARGEST_BLOCK
+from .timing import FADE_MS
+
+DEFAULT_INPUT = ""
+"""`--input` without a name."""
+
+EXAMPLE = f"""\
+  wavevae serve mine.ts                        # then open the page it names, or send OSC to 127.0.0.1:9000
+  oscsend 127.0.0.1 9000 /wavevae/latent/0 f 1.5
+  wavevae serve mine.ts --input --midi Launch  # live sound in, a controller by its name
+
+OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothing and is answered on
+/wavevae/error):
+  /wavevae/latent/<i> f        target of axis i, in standard deviations of the training data (0 = mean)
+  /wavevae/latents f x all     every axis at once
+  /wavevae/xy f f              a point of the 2-D map of the training latents, each 0..1
+  /wavevae/mode s              generate (controls drive), transform (live input), sample (training density)
+  /wavevae/scale/<i> f, /wavevae/bias/<i> f    transform: z' = scale * z + bias
+  /wavevae/spread f            sample: width of the draws; the latents' targets move them
+  /wavevae/class s|i           class of a conditional model ('none' or -1: none)
+  /wavevae/note i f            MIDI pitch, velocity 0..1 (0 = off); /wavevae/attack, /wavevae/release f (ms);
+                               /wavevae/drone: sound by itself again
+  /wavevae/gain f              dB
+  /wavevae/smoothing f         ms in which a latent glides to its target ({SMOOTHING.default:g} at first)
+  /wavevae/temperature f       noise on the latents, new every frame
+  /wavevae/freeze [0|1]        hold the latents, let go (nothing: the other way round)
+  /wavevae/reset               clear the model's state, with a dip of {FADE_MS:g} ms
+  /wavevae/panic               silence now, until a gain or reset message
+  /wavevae/preset/store s, /wavevae/preset/recall s [f seconds], /wavevae/preset/delete s
+  /wavevae/model s             another MODEL.ts of the same rate, without a gap
+  /wavevae/attribute/<name>    attributes of a file of another program, by its own names
+  /wavevae/midi/learn s        the next knob moved is bound to that address
+  /wavevae/query s             answers with the value of that name or address on /wavevae/state/<name>
+  /wavevae/subscribe i         a port of yours that then gets every /wavevae/state/... 30 times a second; 0 ends it
+Bundles with a time tag are applied at their time, up to 10 s ahead.
+
+ranges:
+""" + "\n".join(f"  {c.name:<12} {c.low:g} to {c.high:g} {c.unit}" for c in CONTROLS)
+
+
+def build_parser() -> Parser:
+    """The command line of `wavevae serve`."""
+    parser = Parser(
+        "serve",
+        "Play MODEL.ts live: OSC, MIDI, a control page. Ctrl-C fades out and ends it.",
+        EXAMPLE,
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL.ts", type=Path, help="of `wavevae export`, or any file that nn~ plays")
+    add("--seconds", type=_seconds, metavar="S", help="end by itself")
+    add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="of everything random [0]")
+    add("--sr", type=whole(1, 768_000), metavar="HZ", help="rate of a file that does not say its own")
+    add("--voices", type=whole(1, MOST_VOICES), default=1, metavar="N", help="notes at a time [1]")
+    _add_sound(parser)
+    _add_control(parser)
+    _add_recording(parser)
+    return parser
+
+
+def _add_sound(parser: Parser) -> None:
+    add = parser.add_argument_group("sound").add_argument
+    add(
+        "--device",
+        metavar="NAME|INDEX",
+        help=f"output device (`wavevae devices`), or '{NO_DEVICE}' for no sound",
+    )
+    add(
+        "--input",
+        nargs="?",
+        const=DEFAULT_INPUT,
+        metavar="NAME|INDEX",
+        help="transform a live input; begins in mode transform",
+    )
+    add(
+        "--block-size",
+        type=whole(16, LARGEST_BLOCK),
+        metavar="N",
+        help="samples a callback [what suits the device]",
+    )
+    add(
+        "--ring-depth",
+        type=whole(1, DEEPEST_RING),
+        metavar="N",
+        help="blocks computed ahead [2, or more up to 20 ms]",
+    )
+    add(
+        "--in-callback",
+        action="store_true",
+        help="compute within the audio callback: no ring, for blocks of 512 or more; no change of models",
+    )
+
+
+def _add_control(parser: Parser) -> None:
+    add = parser.add_argument_group("control").add_argument
+    add("--osc-host", default="127.0.0.1", metavar="HOST", help="[127.0.0.1: this machine only]")
+    add(
+        "--osc-port",
+        type=whole(0, 65535),
+        default=9000,
+        metavar="PORT",
+        help="UDP; 0 takes a free one [9000]",
+    )
+    add("--http-host", default="127.0.0.1", metavar="HOST", help="of the page; others need --allow-remote")
+    add(
+        "--http-port",
+        type=_port_or_none,
+        metavar="PORT",
+        help="control page and OSCQuery; 0 takes a free one, 'none' leaves them out [9001]",
+    )
+    add(
+        "--allow-remote",
+        action="store_true",
+        help="the page on every address of this machine, for who has the link with the token it prints",
+    )
+    add(
+        "--announce",
+        action="store_true",
+        help="by zeroconf, for OSCQuery clients (pip install wavevae[discovery])",
+    )
+    add("--midi", metavar="PORT", help="a MIDI input, by (part of) its name (`wavevae devices`)")
+    add(
+        "--map",
+        type=Path,
+        metavar="MAP.yaml",
+        help="what --midi does [MODEL.midi.yaml]; `wavevae midi --help`",
+    )
+
+
+def _add_recording(parser: Parser) -> None:
+    add = parser.add_argument_group("recording").add_argument
+    add(
+        "--record",
+        type=Path,
+        metavar="SESSION.jsonl",
+        help="every message, at the block it took effect: `wavevae render --score` plays it again",
+    )
+    add("--record-audio", type=Path, metavar="OUT.wav", help="what was played")
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number within a range."""
+
+    def convert(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{value} is out of range; use {low} to {high}")
+        return value
+
+    convert.__name__ = "whole number"
+    return convert
+
+
+def _port_or_none(text: str) -> int:
+    """-1: none."""
+    return -1 if text == "none" else whole(0, 65535)(text)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no time; use seconds above 0")
+    return value

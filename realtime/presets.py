@@ -1,0 +1,141 @@
+"""Presets: snapshots of the controls, kept in MODEL.presets.json beside the model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from wavevae.controls import (
+    BIAS,
+    GAIN,
+    GAIN_GLIDE_MS,
+    LATENT,
+    MODES,
+    NO_LABEL,
+    SCALE,
+    SMOOTHING,
+    SPREAD,
+    TEMPERATURE,
+    ControlState,
+    Refused,
+)
+
+from .about import About
+
+FORMAT = 1
+LONGEST_NAME, MOST_PRESETS = 64, 999
+NUMBERS = {"gain_db": GAIN, "smoothing_ms": SMOOTHING, "temperature": TEMPERATURE, "spread": SPREAD}
+VECTORS = {"latents": LATENT, "scale": SCALE, "bias": BIAS}
+
+Preset = dict[str, Any]
+
+
+def preset_of(state: ControlState, about: About) -> Preset:
+    """What is worth keeping, as plain values."""
+    label = about.classes[state.label] if 0 <= state.label < len(about.classes) else None
+    return {
+        **{name: getattr(state, name) for name in NUMBERS},
+        **{name: list(getattr(state, name)) for name in VECTORS},
+        "mode": MODES[state.mode],
+        "class": label,
+        "attributes": list(state.attributes),
+    }
+
+
+def recalled(preset: Preset, state: ControlState, about: About, seconds: float | None) -> ControlState:
+    """The state that leads to a preset, in the present smoothing or in so many seconds.
+
+    Raises: Refused for a preset of another model or one that was meddled with. A mode that cannot be played here
+    stays as it is.
+    """
+    try:
+        numbers = {name: control.check(preset[name]) for name, control in NUMBERS.items()}
+        vectors = {n: tuple(c.check(v) for v in preset[n]) for n, c in VECTORS.items()}
+        mode, attributes = MODES.index(preset["mode"]), tuple(float(v) for v in preset["attributes"])
+        label = about.classes.index(preset["class"]) if preset["class"] is not None else NO_LABEL
+    except (KeyError, TypeError, ValueError) as error:
+        raise Refused(f"that preset does not fit this model ({error})") from None
+    if {len(v) for v in vectors.values()} != {about.latent_dim} or len(attributes) != len(state.attributes):
+        raise Refused(f"that preset is of a model with {len(vectors['latents'])} latents")
+    playable = about.hears if mode == 1 else about.can_sample if mode == 2 else True
+    glide_ms = state.smoothing_ms if seconds is None else 1000 * seconds
+    moved = replace(state, **numbers, **vectors).with_latents(vectors["latents"], glide_ms)  # type: ignore[arg-type]
+    return replace(
+        moved,
+        mode=mode if playable else state.mode,
+        label=label if about.has_class else NO_LABEL,
+        attributes=attributes,
+        settle_ms=glide_ms,
+        gain_glide_ms=max(GAIN_GLIDE_MS, glide_ms if seconds is not None else 0.0),
+    )
+
+
+@dataclass
+class Presets:
+    """By name. `save` is called with all of them after each change."""
+
+    named: dict[str, Preset] = field(default_factory=dict)
+    save: Callable[[dict[str, Preset]], None] = lambda named: None
+    problem: str = ""
+    """Why the file could not be read: then nothing is stored, so that it is not overwritten."""
+
+    def store(self, name: str, preset: Preset) -> None:
+        """Raises: Refused for a name that is none, or when there is no room."""
+        if self.problem:
+            raise Refused(self.problem)
+        if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or name.strip() != name:
+            raise Refused(f"a preset's name has 1 to {LONGEST_NAME} printable characters")
+        if name not in self.named and len(self.named) >= MOST_PRESETS:
+            raise Refused(f"{MOST_PRESETS} presets already; delete some")
+        self.named = {**self.named, name: preset}
+        self.save(self.named)
+
+    def get(self, name: str) -> Preset:
+        """Raises: Refused where there is none."""
+        if name not in self.named:
+            known = "`/wavevae/query presets` lists them" if self.named else "none is stored yet"
+            raise Refused(self.problem or f"no preset '{name[:LONGEST_NAME]}'; {known}")
+        return self.named[name]
+
+    def delete(self, name: str) -> None:
+        """Raises: Refused where there is none."""
+        self.get(name)
+        self.named = {n: p for n, p in self.named.items() if n != name}
+        self.save(self.named)
+
+
+def presets_file(model: Path) -> Path:
+    return model.with_suffix(".presets.json")
+
+
+def read_presets(path: Path) -> Presets:
+    """What the file holds; nothing where there is none."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        named = values["presets"]
+        if values["format"] != FORMAT or not all(isinstance(p, dict) for p in named.values()):
+            raise ValueError("another format")
+    except FileNotFoundError:
+        return Presets()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Presets(
+            problem=f"{path.name} cannot be read ({type(error).__name__}); repair it or move it away"
+        )
+    return Presets(named)
+
+
+def write_presets(path: Path, named: dict[str, Preset]) -> None:
+    """Whole or not at all. Raises: OSError."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            json.dump({"format": FORMAT, "presets": named}, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
