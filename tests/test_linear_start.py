@@ -28,12 +28,12 @@ def coloured_noise(samples: int, seed: int = 0) -> np.ndarray:
 def started(config: ModelConfig) -> tuple[Autoencoder, np.ndarray, float]:
     torch.manual_seed(0)
     model = Autoencoder(config).eval()
-    hops = coloured_noise(2000 * config.hop_length).reshape(-1, config.hop_length)
+    hops = coloured_noise(2000 * config.hop_length).reshape(40, 50, config.hop_length)
     return model, hops, linear_start(model, hops)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_it_is_linear_and_of_one_hop(shape: str) -> None:
+def test_it_is_linear_and_of_three_hops(shape: str) -> None:
     config = SHAPES[shape]
     model, _, _ = started(config)
     x, y = (torch.tensor(coloured_noise(10 * config.hop_length, seed))[None, None] for seed in (1, 2))
@@ -43,22 +43,39 @@ def test_it_is_linear_and_of_one_hop(shape: str) -> None:
         )
         changed = x.clone()
         changed[..., : 5 * config.hop_length] = 0
-        kept = slice(5 * config.hop_length, None)
+        kept = slice(7 * config.hop_length, None)
         torch.testing.assert_close(model(changed)[..., kept], model(x)[..., kept], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("shape", ["wide", "plain"])
 def test_wide_layers_give_the_principal_components(shape: str) -> None:
+    """Latents are the hops' principal components, and decoding beats their transpose: it knows the hops before."""
     config = SHAPES[shape]
     model, hops, carried = started(config)
-    basis = principal(second_moments(equal_loudness(hops)), config.latent_dim)
-    expected = (hops[:50] @ basis.T @ basis).reshape(-1)
+    loud = equal_loudness(hops).reshape(-1, config.hop_length)
+    basis = principal(second_moments(loud), config.latent_dim)
+    unheard = coloured_noise(500 * config.hop_length, 7)
+    frames = unheard.reshape(-1, config.hop_length)
     with torch.inference_mode():
-        got = model(torch.tensor(hops[:50].reshape(1, 1, -1)))[0, 0].numpy()
-    np.testing.assert_allclose(got, expected, atol=2e-5)
-    loud = equal_loudness(hops)
+        z = model.encode(torch.tensor(unheard)[None, None])[0].numpy()
+        y = model(torch.tensor(unheard)[None, None])[0, 0].numpy()
+    np.testing.assert_allclose(z, basis @ frames.T, atol=2e-6)
+    alone = np.sum((unheard - (frames @ basis.T @ basis).reshape(-1)) ** 2)
+    assert np.sum((unheard - y) ** 2) < 0.95 * alone
     assert carried == pytest.approx(np.sum((loud @ basis.T) ** 2) / np.sum(loud**2), rel=1e-6)
     assert 0.9 < carried < 1.0
+
+
+def test_few_hops_decode_by_the_transpose() -> None:
+    """Two frames cannot tell how three hang together."""
+    config = SHAPES["wide"]
+    model = Autoencoder(config).eval()
+    hops = coloured_noise(30 * 2 * 64).reshape(30, 2, 64)
+    linear_start(model, hops)
+    basis = principal(second_moments(equal_loudness(hops)), config.latent_dim)
+    with torch.inference_mode():
+        y = model(torch.tensor(hops[0].reshape(1, 1, -1)))[0, 0].numpy()
+    np.testing.assert_allclose(y, (hops[0] @ basis.T @ basis).reshape(-1), atol=1e-5)
 
 
 def test_narrow_layers_carry_nearly_as_much() -> None:
@@ -85,7 +102,7 @@ def test_every_parameter_still_learns() -> None:
     model, hops, _ = started(SHAPES["wide"])
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    x = torch.tensor(hops[:200].reshape(4, 1, -1))
+    x = torch.tensor(hops[:4].reshape(4, 1, -1))
     model.train()
     for _ in range(3):
         y, latents = model.reconstruct(x)
@@ -110,8 +127,8 @@ def test_the_trunk_moves_slower() -> None:
 
 def test_silence_and_too_little_sound_do_no_harm() -> None:
     config = SHAPES["wide"]
-    nothing, silence = np.zeros((0, 64), np.float32), np.zeros((30, 64), np.float32)
-    for hops in (nothing, silence, coloured_noise(2 * 64).reshape(2, 64)):
+    nothing, silence = np.zeros((3, 0, 64), np.float32), np.zeros((3, 9, 64), np.float32)
+    for hops in (nothing, silence, coloured_noise(4 * 64).reshape(1, 4, 64)):
         model = Autoencoder(config).eval()
         linear_start(model, hops)
         assert torch.isfinite(model.bottleneck.prior_std).all()
@@ -120,8 +137,8 @@ def test_silence_and_too_little_sound_do_no_harm() -> None:
 
 
 def test_a_wrong_hop_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"must be \(N, 64\)"):
-        linear_start(Autoencoder(SHAPES["wide"]), np.zeros((10, 60), np.float32))
+    with pytest.raises(ValueError, match=r"must be \(excerpts, frames, 64\)"):
+        linear_start(Autoencoder(SHAPES["wide"]), np.zeros((1, 10, 60), np.float32))
 
 
 def test_it_is_the_default() -> None:

@@ -65,12 +65,11 @@ class Material:
         return self.data.train_chunks
 
     def hops(self, hop_length: int) -> np.ndarray:
-        """(N, hop_length) of what is learned from: chunks spread evenly over it, cut into hops."""
+        """(excerpts, frames, hop_length) of what is learned from: chunks spread evenly over it, cut into hops."""
         picked = np.unique(np.linspace(0, len(self.chunks) - 1, START_CHUNKS).round().astype(int))
-        whole = self.chunks.chunk_samples // hop_length * hop_length
-        if whole == 0:  # chunks shorter than a hop
-            return np.zeros((0, hop_length), np.float32)
-        return np.concatenate([self.chunks.read(i)[:whole].reshape(-1, hop_length) for i in picked])
+        frames = self.chunks.chunk_samples // hop_length
+        excerpts = [self.chunks.read(i)[: frames * hop_length].reshape(frames, hop_length) for i in picked]
+        return np.stack(excerpts)
 
     @property
     def examples(self) -> list[np.ndarray]:

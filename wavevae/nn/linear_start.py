@@ -8,6 +8,9 @@ phase and learns what a linear codec of single hops cannot: overlap, high bands,
 
     samples   fold      x ratio    x ratio               latents
     |16|16|.. ==16==>  ==64==>    ==top 128 of 256==>    top 64        each arrow an orthonormal matrix
+
+The way back is the transpose, but for the innermost arrow: the decoder's inlet hears a few frames, so what a hop was
+is estimated from them all by least squares. That mends some of what every hop's edges lose.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.nn.blocks import ResidualUnit
-from wavevae.nn.conv import Downsample, Upsample, shrink
+from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, shrink
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.networks import Decoder, Encoder
 from wavevae.nn.noise import NoiseGate
@@ -25,19 +28,25 @@ from wavevae.nn.noise import NoiseGate
 QUIET = 1e-4
 """RMS (-80 dBFS) at and below which hops are the same to `equal_loudness`."""
 
+RIDGE = 1e-4
+"""Of the mean square of a latent at equal loudness."""
+
 Array = np.ndarray
 
 
 def linear_start(model: Autoencoder, hops: Array) -> float:
-    """Set a new model's trunk to the linear codec of `hops` (N, hop_length), samples that follow each other.
+    """Set a new model's trunk to the linear codec of `hops`, (excerpts, frames, hop_length).
 
     Returns the share of the hops' energy, each at the same loudness, that its latents carry, 0 to 1.
     Raises: ValueError where the hops are of another length.
     """
     config = model.config
-    if hops.ndim != 2 or hops.shape[1] != config.hop_length:
-        raise ValueError(f"hops have shape {hops.shape}; they must be (N, {config.hop_length})")
-    covariance = second_moments(equal_loudness(hops))
+    if hops.ndim != 3 or hops.shape[2] != config.hop_length:
+        raise ValueError(
+            f"hops have shape {hops.shape}; they must be (excerpts, frames, {config.hop_length})"
+        )
+    loud = equal_loudness(hops)
+    covariance = second_moments(loud)
     maps = nested_maps(covariance, config.fold, config.ratios, config.widths)
     deepest = expand(maps)  # (features, hop_length)
     axes = principal(deepest @ covariance @ deepest.T, model.bottleneck.direct_axes())
@@ -45,7 +54,7 @@ def linear_start(model: Autoencoder, hops: Array) -> float:
     variance = np.einsum("ij,jk,ik->i", codec, second_moments(hops), codec)
     with torch.no_grad():
         write_encoder(model.encoder, maps, axes)
-        write_decoder(model.decoder, maps, axes)
+        write_decoder(model.decoder, maps, decoding_taps(hops, deepest, axes, model.decoder.inlet))
     model.bottleneck.begin(model.encoder.outlet.conv, tensor(np.sqrt(np.maximum(variance, 0.0))))
     return float(np.trace(codec @ covariance @ codec.T) / max(np.trace(covariance), 1e-30))
 
@@ -63,14 +72,17 @@ def trunk(model: Autoencoder) -> list[nn.Parameter]:
 
 def equal_loudness(hops: Array) -> Array:
     """Every hop at the same RMS, so that a note's decay counts as much as its attack."""
-    hops = hops.astype(np.float64)
-    rms = np.sqrt(np.mean(hops**2, axis=1, keepdims=True) + QUIET**2)
-    return hops / rms
+    return hops / loudness(hops)
+
+
+def loudness(hops: Array) -> Array:
+    """(..., hop_length) -> (..., 1) RMS."""
+    return np.sqrt(np.mean(hops.astype(np.float64) ** 2, axis=-1, keepdims=True) + QUIET**2)
 
 
 def second_moments(rows: Array) -> Array:
-    """(N, n) -> (n, n); the covariance where the mean is zero, as a sound's is."""
-    rows = rows.astype(np.float64)
+    """(..., n) -> (n, n); the covariance where the mean is zero, as a sound's is."""
+    rows = rows.reshape(-1, rows.shape[-1]).astype(np.float64)
     return rows.T @ rows / max(1, len(rows))
 
 
@@ -114,6 +126,31 @@ def expand(maps: list[Array]) -> Array:
     return features
 
 
+def decoding_taps(hops: Array, deepest: Array, axes: Array, inlet: CausalConv1d) -> Array:
+    """The least-squares way from the latents of some frames back to features: (features, latents, taps), oldest first.
+
+    Every frame at the same loudness. A ridge draws it to the transpose, which is the best with one tap, so that a corpus
+    of a few hops does no harm.
+    """
+    taps = inlet.conv.kernel_size[0]
+    scale = loudness(hops)
+    features = hops @ deepest.T  # (excerpts, frames, m)
+    latents = features @ axes.T  # (excerpts, frames, k)
+    frames = hops.shape[1] - taps + 1
+    if frames < 1 or inlet.conv.dilation[0] != 1:
+        known, wanted = np.zeros((0, taps * len(axes))), np.zeros((0, len(deepest)))
+    else:
+        window = [latents[:, tap : tap + frames] for tap in range(taps)]
+        here = scale[:, taps - 1 :]
+        known = (np.concatenate(window, axis=-1) / here).reshape(-1, taps * len(axes))
+        wanted = (features[:, taps - 1 :] / here).reshape(-1, len(deepest))
+    transpose = np.zeros((taps * len(axes), len(deepest)))
+    transpose[-len(axes) :] = axes
+    ridge = RIDGE * (1 + np.trace(known.T @ known)) / known.shape[1] * np.eye(known.shape[1])
+    solved = np.linalg.solve(known.T @ known + ridge, known.T @ wanted + ridge @ transpose)
+    return solved.reshape(taps, len(axes), len(deepest)).transpose(2, 1, 0)
+
+
 # ------------------------------------------------------------------------------------- into the layers
 
 
@@ -137,12 +174,12 @@ def write_encoder(encoder: Encoder, maps: list[Array], axes: Array) -> None:
     outlet[: len(axes), : axes.shape[1], -1] = tensor(axes)
 
 
-def write_decoder(decoder: Decoder, maps: list[Array], axes: Array) -> None:
-    """The transpose: latents -> features in the first channels of every layer -> samples."""
+def write_decoder(decoder: Decoder, maps: list[Array], taps: Array) -> None:
+    """Latents -> features in the first channels, then the transpose of every layer -> samples."""
     quieten(decoder)
     inlet = decoder.inlet.conv.weight  # (C, latents, taps)
-    inlet[: axes.shape[1]] = 0.0
-    inlet[: axes.shape[1], : len(axes), -1] = tensor(axes.T)
+    inlet[: len(taps)] = 0.0
+    inlet[: len(taps), : taps.shape[1]] = tensor(taps)
     for stage, layer in zip(decoder.stages, maps[:0:-1], strict=True):
         conv = strided(stage)
         weight = conv.conv.weight.view(conv.ratio, -1, *conv.conv.weight.shape[1:])  # (ratio, C_out, C_in, 2)
