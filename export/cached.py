@@ -24,7 +24,7 @@ def library() -> Any:
         import cached_conv
     except ImportError:
         raise UserError(
-            "--streaming cached-conv needs a package that is not here; `pip install cached-conv==2.5.*`, or leave "
+            "--streaming cached-conv needs a package that is not here; pip install cached-conv==2.5.*, or leave "
             "the option out: the file's own layers are faster and equal to it"
         ) from None
     return cached_conv
@@ -123,7 +123,7 @@ class Channels(nn.Module):
         return x.transpose(1, 2)
 
 
-def copy_weights(target: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
+def copy_weights(target: Any, weight: Tensor, bias: Tensor | None) -> None:
     """Into a layer for playing: without gradient."""
     target.weight = nn.Parameter(weight.detach().clone().contiguous(), requires_grad=False)
     target.bias = None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False)

@@ -97,8 +97,8 @@ class StreamingConv(StreamingLayer):
         if self.taps == 3:
             return self.product(torch.cat([first, joined.narrow(0, self.step, rows), x], 1))
         slices = [first]
-        for tap in range(1, self.taps):
-            slices.append(joined.narrow(0, tap * self.step, rows))
+        for tap in range(self.taps - 1):
+            slices.append(joined.narrow(0, (tap + 1) * self.step, rows))
         return self.product(torch.cat(slices, 1))  # (T * B, taps * C_in) before the product
 
     def start(self, voices: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,46 @@ from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
 
 from .axes import AxisMap, axis_map
+from .precision import halve, round_weights, rounding_error
 from .torchscript import Instrument, script
 from .verify import reference, verify
 
 SMALLEST_RATIO = 64
 """Of samples to a latent frame: hosts call with 64 samples or more and play silence below."""
 
+STREAMING = ("rows", "cached-conv")
+WEIGHTS = ("float32", "float16")
+BOTTLENECKS = ("ae", "vae")
+"""What the streaming file can do so far."""
 
-def export_checkpoint(checkpoint: Checkpoint, path: Path, keep: int | None = None) -> BundleInfo:
+
+@dataclass(frozen=True)
+class Choices:
+    """How a file is made, where there is a choice."""
+
+    streaming: str = "rows"
+    """rows (our layers), or cached-conv (the field's reference, to compare with)."""
+    weights: str = "float32"
+    """float32 plays everywhere; float16 is faster and half as large, on x86-64 with AVX2 only."""
+
+    def __post_init__(self) -> None:
+        if self.streaming == "cached-conv" and self.weights != "float32":
+            raise UserError(f"--weights {self.weights} goes with --streaming rows; leave one of them out")
+
+
+def export_checkpoint(
+    checkpoint: Checkpoint, path: Path, keep: int | None = None, choices: Choices | None = None
+) -> BundleInfo:
     """Write MODEL.ts with `keep` latent axes (none: all) -> what its `wavevae.json` says.
 
     Raises: UserError for what cannot be exported, ExportRefused where the file is not the model.
     """
+    model, axes = read_model(checkpoint, keep)
+    return export_model(model, axes, path, describe_origin(checkpoint), choices or Choices())
+
+
+def read_model(checkpoint: Checkpoint, keep: int | None = None) -> tuple[Autoencoder, AxisMap]:
+    """The model of a checkpoint and its axes. Raises: UserError for what cannot be exported."""
     refuse_unplayable(checkpoint.config.model)
     if not checkpoint.latents:
         raise UserError(
@@ -35,34 +64,63 @@ def export_checkpoint(checkpoint: Checkpoint, path: Path, keep: int | None = Non
             "`wavevae train --resume` and export again"
         )
     model = build_model(checkpoint)
-    axes = axis_map(LatentStatistics.from_dict(checkpoint.latents), keep)
-    return export_model(model, axes, path, describe_origin(checkpoint))
-
-
-def export_model(model: Autoencoder, axes: AxisMap, path: Path, origin: dict[str, Any]) -> BundleInfo:
-    """The same from a model and its axes. Raises: UserError, ExportRefused."""
-    refuse_unplayable(model.config)
     refuse_broken(model)
-    instrument = Instrument(model.eval(), axes)
-    info = BundleInfo(
-        sample_rate=model.sample_rate,
-        hop_length=model.hop_length,
-        latent_dim=axes.kept,
-        axes=axes.axes,
-        receptive_field_samples=model.receptive_field,
-        bottleneck=model.config.bottleneck,
-        origin={**origin, "latent_dim_trained": model.latent_dim},
-        density=axes.density,
-    )
+    return model.eval(), axis_map(LatentStatistics.from_dict(checkpoint.latents), keep)
+
+
+def export_model(
+    model: Autoencoder, axes: AxisMap, path: Path, origin: dict[str, Any], choices: Choices
+) -> BundleInfo:
+    """The same from a model and its axes. Raises: UserError, ExportRefused."""
+    trained = model
+    if choices.weights == "float16":
+        model = round_weights(trained)
     expected = reference(model, axes)
+    instrument = make_instrument(model, axes, choices)
+    origin = {**origin, "streaming": choices.streaming, "weights": choices.weights}
+    if model is not trained:
+        origin["rounding_error"] = rounding_error(trained, model, expected["audio"])
+    info = describe(model, axes, origin)
     try:
         return write_bundle(path, script(instrument), info, lambda finished: verify(finished, expected))
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); choose another -o") from error
 
 
+def make_instrument(model: Autoencoder, axes: AxisMap, choices: Choices) -> Instrument:
+    """The streaming twin that is chosen. Raises: UserError where cached-conv is and is not installed."""
+    if choices.streaming == "cached-conv":
+        from .cached import Channels, cached_twin_of
+
+        return Instrument(model, axes, cached_twin_of, Channels())
+    instrument = Instrument(model, axes)
+    if choices.weights == "float16":
+        halve(instrument)
+    return instrument
+
+
+def describe(model: Autoencoder, axes: AxisMap, origin: dict[str, Any]) -> BundleInfo:
+    """What `wavevae.json` says."""
+    parameters = sum(p.numel() for p in model.parameters())
+    return BundleInfo(
+        sample_rate=model.sample_rate,
+        hop_length=model.hop_length,
+        latent_dim=axes.kept,
+        axes=axes.axes,
+        receptive_field_samples=model.receptive_field,
+        bottleneck=model.config.bottleneck,
+        origin={**origin, "latent_dim_trained": model.latent_dim, "parameters": parameters},
+        density=axes.density,
+    )
+
+
 def refuse_unplayable(config: ModelConfig) -> None:
-    """Raises: UserError for a hop that hosts would play as silence."""
+    """Raises: UserError for a hop that hosts would play as silence, and for what has no streaming twin yet."""
+    if config.bottleneck not in BOTTLENECKS or config.condition != "none":
+        raise UserError(
+            f"the model has bottleneck {config.bottleneck} and condition {config.condition}; this version exports "
+            f"bottlenecks {', '.join(BOTTLENECKS)} without condition: play the run from Python (wavevae.load)"
+        )
     hop = config.hop_length
     if hop < SMALLEST_RATIO or hop & (hop - 1):
         raise UserError(

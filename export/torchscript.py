@@ -9,6 +9,7 @@ load a copy for each), or `reset()` in between.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -44,16 +45,14 @@ def conform(x: Tensor, channels: int, multiple: int, limit: float) -> Tensor:
 class Instrument(nn.Module):
     """Streaming encode, decode and forward of one model, with its latent axes."""
 
-    def __init__(
-        self, model: Autoencoder, axes: AxisMap, twins: Twins = twin_of, layout: nn.Module | None = None
-    ) -> None:
+    def __init__(self, model: Autoencoder, axes: AxisMap, twins: Twins = twin_of, layout: Any = None) -> None:
         """`twins` makes a layer's streaming twin, `layout` brings frames into the twins' form and back."""
         super().__init__()
         config = model.config
         self.hop_length = config.hop_length
         self.latent_dim = axes.kept
         self.fold = config.fold
-        self.layout = Rows() if layout is None else layout
+        self.layout: Any = Rows() if layout is None else layout
         self.encoder = StreamingEncoder(model.encoder, twins)
         self.encoder.outlet = twins(outlet_to_axes(model.encoder.outlet, axes))
         self.decoder = StreamingDecoder(model.decoder, twins)
