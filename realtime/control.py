@@ -23,9 +23,11 @@ from wavevae.errors import UserError
 from .about import About
 from .address import ROOT, Address, Arguments, Value, count, text
 from .desk import Desk, Line
-from .osc import OscFace, Reply
+from .midi_hand import MidiHand
+from .osc import ERROR, OscFace, Reply, encode
 from .presets import Preset, Presets, presets_file, read_presets, write_presets
 from .processes import settle
+from .recorder import Recorder, RecordSetup
 from .shared import Count, DeckCount, Shared
 
 STATE_RATE_HZ = 30.0
@@ -52,15 +54,6 @@ class MidiSetup:
 
     port: str
     map_file: Path
-
-
-@dataclass(frozen=True)
-class RecordSetup:
-    """Where a session is kept."""
-
-    score: Path | None = None
-    audio: Path | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,6 +115,14 @@ def control(setup: ControlSetup, shared: Shared, pipe: Connection) -> None:
     asyncio.run(controller.run())
 
 
+def _is_file(path: Path) -> bool:
+    """Whatever the name is."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 class Controller:
     """Carries messages to the desk and replies back; feeds those who watch."""
 
@@ -137,11 +138,13 @@ class Controller:
         self._closers: list[Callable[[], object]] = [self._files.shutdown]
         self._timer: asyncio.TimerHandle | None = None
         self._model_asked_by: tuple = ()
-        self._recorder = self._make_recorder()
         self.midi = self._make_midi()
+        self._recorder: Recorder | None = None
         if begin.resumed:
             self._resume()
-        elif begin.about.hears:
+        elif setup.record.score or setup.record.audio:
+            self._recorder = Recorder(setup.record, shared, self._deck, self.desk, self.later)
+        if begin.about.hears and not begin.resumed:
             self.face.act(f"{ROOT}/mode", (MODES[TRANSFORM],))
 
     # the loop
@@ -149,7 +152,7 @@ class Controller:
     async def run(self) -> None:
         """Until QUIT."""
         loop = asyncio.get_running_loop()
-        lines = [*self._start_midi(loop), *await self._start_web()]
+        lines = await self._start_hands()
         loop.add_reader(self.setup.udp.fileno(), self._receive)
         self._pipe.send(Listening(tuple(lines)))
         due = time.monotonic()
@@ -158,12 +161,12 @@ class Controller:
             await asyncio.sleep(due - time.monotonic())
             self._tick()
         loop.remove_reader(self.setup.udp.fileno())
+        if self._recorder is not None:
+            self._recorder.finish()
         for close in self._closers:
             outcome = close()
             if asyncio.iscoroutine(outcome):
                 await outcome
-        if self._recorder is not None:
-            self._recorder.finish()
 
     def _tick(self) -> None:
         with contextlib.suppress(EOFError, OSError):
@@ -185,8 +188,6 @@ class Controller:
         if isinstance(message, Begin):
             self._change(message)
         elif isinstance(message, Problem) and self._model_asked_by:
-            from .osc import ERROR, encode
-
             self._send(Reply(encode(ERROR, f"{ROOT}/model: {message.message}"[:200]), self._model_asked_by))
             self._model_asked_by = ()
 
@@ -244,6 +245,8 @@ class Controller:
             "underflows": self.shared.lost,
             "limited": int(self._deck.counts[DeckCount.LIMITED]),
             "presets": list(self.desk.presets.named),
+            "midi": self.midi.port if self.midi else "",
+            "learning": (self.midi.translator.learning or "") if self.midi else "",
             "model": about.name,
             "sample_rate": about.sample_rate,
             "hop_length": about.hop_length,
@@ -262,7 +265,9 @@ class Controller:
             self._recorder.note(self._deck.controls.version, lines)
 
     def _resume(self) -> None:
-        """After an earlier control process that died."""
+        """After an earlier control process that died (and took the recording with it)."""
+        if self.setup.record.score or self.setup.record.audio:
+            self.say("the recording ended there")
         _, packed = self._deck.controls.read()
         if len(packed):
             self.desk.resume(ControlState.unpack(packed.tolist()))
@@ -275,16 +280,20 @@ class Controller:
             self.say(presets.problem)
 
         def save(named: dict[str, Preset]) -> None:
-            self._files.submit(self._write, partial(write_presets, path, named), f"presets: {path.name}")
+            self.later(partial(write_presets, path, named), str(path))
 
         presets.save = save
         return presets
 
+    def later(self, work: Callable[[], None], what: str) -> None:
+        """Write a file in a thread, one after the other."""
+        self._files.submit(self._write, work, what)
+
     def _write(self, work: Callable[[], None], what: str) -> None:
         try:
             work()
-        except OSError as error:
-            self.say(f"{what} cannot be written ({error.strerror or error}); it is kept until the end only")
+        except (OSError, ValueError) as error:
+            self.say(f"{what} cannot be written ({error}); the sound goes on without it")
 
     # another model
 
@@ -294,7 +303,7 @@ class Controller:
             path = Path(text(arguments[0], "model"))
             if not path.is_absolute():
                 path = Path(self.desk.about.path).parent / path
-            if "\0" in str(path) or not path.is_file():
+            if not _is_file(path):
                 raise Refused(f"no model file at {str(path)[:120]}")
             self._model_asked_by = self.face.sender
             self._pipe.send(WantModel(str(path)))
@@ -307,23 +316,27 @@ class Controller:
     def _change(self, begin: Begin) -> None:
         """The controls go to another deck, as far as they fit its model."""
         self._deck = self.shared.decks[begin.deck]
-        if begin.about.path != self.desk.about.path:
+        if begin.about != self.desk.about:
             self.desk.change(begin.about, self._presets(begin.about))
         self.desk.resume(self.desk.state)
         self._deck.controls.write(self.desk.state.pack())
         if self._recorder is not None:
-            self._recorder.changed(begin.about)
+            self._recorder.change(begin.about, self._deck)
 
     # optional parts
 
-    def _make_recorder(self):  # type: ignore[no-untyped-def]
-        return None
+    def _make_midi(self) -> MidiHand | None:
+        """Raises: UserError."""
+        setup = self.setup.midi
+        if setup is None:
+            return None
+        hand = MidiHand(self.face, setup.port, setup.map_file, self.say, self.later)
+        self._closers.insert(0, hand.stop)
+        return hand
 
-    def _make_midi(self):  # type: ignore[no-untyped-def]
-        return None
-
-    def _start_midi(self, loop: asyncio.AbstractEventLoop) -> list[str]:
-        return []
-
-    async def _start_web(self) -> list[str]:
-        return []
+    async def _start_hands(self) -> list[str]:
+        """Whatever else is to listen; lines for the terminal."""
+        lines = []
+        if self.midi is not None:
+            lines.append(self.midi.start(asyncio.get_running_loop()))
+        return lines

@@ -38,7 +38,7 @@ class Device:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def hushed() -> Iterator[None]:
     """The C libraries below PortAudio talk to standard error about every card that is not there."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
@@ -54,7 +54,7 @@ def _hushed() -> Iterator[None]:
 def import_sounddevice() -> Any:
     """The sounddevice module. Raises: UserError where PortAudio is missing or fails to start."""
     try:
-        with _hushed():
+        with hushed():
             import sounddevice
     except OSError as error:
         raise UserError(

@@ -114,13 +114,22 @@ class OscFace:
 
     def act(self, path: str, arguments: Arguments) -> str:
         """A message from nobody on the network (MIDI, the page). Returns why it was refused, or nothing."""
+        self.sender = ()
+        why = self._apply(path, arguments)
+        self.desk.flush()
+        return f"{path[:100]}: {why}" if why else ""
+
+    def _apply(self, path: str, arguments: Arguments) -> str:
+        """Change the desk and count. Returns why it was refused, or nothing."""
         try:
             self.desk.apply(path, arguments)
-            self.accepted += 1
         except Refused as reason:
             self.rejected += 1
-            return f"{path}: {reason}"
-        self.desk.flush()
+            return str(reason) or "refused"
+        except Exception as error:  # a fault of ours must not end a performance
+            self.rejected += 1
+            return f"an error here ({type(error).__name__}: {error})"
+        self.accepted += 1
         return ""
 
     def state_messages(self) -> list[bytes]:
@@ -156,18 +165,18 @@ class OscFace:
             heapq.heappush(self._pending, (due, self._order, message, self.sender))
 
     def _try(self, message: Message) -> None:
-        try:
-            self.desk.apply(message.address, message.arguments)
-            self.accepted += 1
-        except Refused as reason:
-            # Errors are never answered: two programs that did would do so for ever.
-            answer = not message.address.startswith((ERROR, STATE))
-            self._refuse(f"{message.address[:100]}: {reason}", answer)
+        why = self._apply(message.address, message.arguments)
+        # Errors are never answered: two programs that did would do so for ever.
+        if why and not message.address.startswith((ERROR, STATE)):
+            self._answer(f"{message.address[:100]}: {why}")
 
-    def _refuse(self, reason: str, answer: bool = True) -> None:
+    def _refuse(self, reason: str) -> None:
         self.rejected += 1
+        self._answer(reason)
+
+    def _answer(self, reason: str) -> None:
         self._errors += 1
-        if answer and self._errors <= MOST_ERRORS:
+        if self._errors <= MOST_ERRORS:
             self._replies.append(Reply(encode(ERROR, reason[:200]), self.sender))
 
     def _subscribe(self, state: ControlState, arguments: Arguments) -> ControlState:

@@ -214,10 +214,12 @@ class Player:
         """Compute a block from the newest controls, and tell the meter."""
         start = time.perf_counter()
         counts, engine = self.deck.counts, self.instrument.engine
-        self._follow()
-        if counts[DeckCount.STOP] == FADE_OUT:
+        if counts[DeckCount.WRITTEN]:
+            self._follow()  # the first block is made from what it began with
+        ending = counts[DeckCount.STOP] == FADE_OUT
+        if ending:
             engine.fade_out()
-        self.deck.log[counts[DeckCount.WRITTEN] % LOGGED_BLOCKS] = self._version
+        self.deck.log[counts[DeckCount.WRITTEN] % LOGGED_BLOCKS] = -1 if ending else self._version
         block = engine.process(self.controls, self.block_size, self._listen())
         spent = time.perf_counter() - start
         self.mean_s += FORGET * (spent - self.mean_s)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavevae.cli import Parser
-from wavevae.controls import GAIN, TEMPERATURE, Control, ControlState, Refused
+from wavevae.controls import GAIN, MOST_VOICES, TEMPERATURE, Control, ControlState, Refused
 from wavevae.errors import UserError
 from wavevae.units import amplitude_to_db, format_seconds
 
@@ -20,17 +20,20 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .takes import Take
 
-SOURCES = ("input", "latents", "interpolate", "sample")
+SOURCES = ("input", "latents", "interpolate", "sample", "score")
 
 EXAMPLE = """\
   wavevae render mine.ts --input voice.wav -o voice-as-mine.wav
   wavevae render mine.ts --interpolate low.wav high.wav -o from-low-to-high.wav
   wavevae render mine.ts --sample --seconds 20 --seed 7 -o new.wav --save-latents new.npy
+  wavevae render mine.ts --score piece.jsonl -o piece.wav
 
 --interpolate lasts as long as the longer sound; the latents of the shorter are stretched in time (its pitch
 stays), so both begin and end together, and the mix goes in a straight line from all first to all second.
 --sample draws from a density fitted to the training latents: how they are spread and how they move from frame
 to frame, not phrases.
+--score plays timed OSC messages, one JSON object a line: {"time": 0.5, "address": "/wavevae/latent/0", "args": [1]},
+and {"time": 9, "end": true}. What `wavevae serve --record` kept is rendered again as it was played.
 """
 
 
@@ -47,9 +50,12 @@ def build_parser() -> Parser:
     add(
         "--sample", action="store_true", help="drawn from the density of the training latents; with --seconds"
     )
+    add("--score", type=Path, metavar="SCORE.jsonl", help="timed OSC messages, as if played live")
+    add("--score-input", type=Path, metavar="IN.wav", help="what a --score hears in mode transform")
     add("--seconds", type=float, metavar="S", help="length of a --sample")
     add("-o", "--out", type=Path, required=True, metavar="OUT.wav", help=".wav or .flac, 24 bit")
-    add("--seed", type=int, default=0, metavar="N", help="of everything random [0]; same seed, same bytes")
+    add("--seed", type=int, metavar="N", help="of everything random [0]; same seed, same bytes")
+    add("--voices", type=int, metavar="N", help="--score: notes at a time [as it was recorded, else 1]")
     add(
         "--temperature",
         type=float,
@@ -79,9 +85,17 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError("--sample and --seconds go together; give both or neither")
     if arguments.seconds is not None and not 0 < arguments.seconds <= 1e6:
         raise UserError(f"--seconds {arguments.seconds:g}; use a time above 0, up to 1000000 s")
-    if arguments.seed < 0:
+    if arguments.seed is not None and arguments.seed < 0:
         raise UserError(f"--seed {arguments.seed}; use 0 or more")
-    read = [arguments.input, arguments.latents, *(arguments.interpolate or ())]
+    only = [n for n in ("score_input", "voices") if getattr(arguments, n) is not None]
+    if only and not arguments.score:
+        raise UserError(f"--{only[0].replace('_', '-')} goes with --score")
+    if arguments.score and arguments.temperature is not None:
+        raise UserError("--temperature: a score sets its own; send /wavevae/temperature")
+    if arguments.voices is not None and not 1 <= arguments.voices <= MOST_VOICES:
+        raise UserError(f"--voices {arguments.voices}; use 1 to {MOST_VOICES}")
+    inputs = (arguments.input, arguments.latents, arguments.score, arguments.score_input)
+    read = [*inputs, *(arguments.interpolate or ())]
     for out in (arguments.out, arguments.save_latents):
         for path in read:
             if out and path and out.exists() and path.exists() and out.samefile(path):
@@ -102,7 +116,7 @@ def choose_take(arguments: argparse.Namespace, core: Core, bundle: Bundle) -> Ta
     return takes.draw(bundle, arguments.seconds, arguments.seed)
 
 
-def _report(arguments: argparse.Namespace, engine: Engine, samples: int, speed: float) -> str:
+def report(arguments: argparse.Namespace, engine: Engine, samples: int, speed: float) -> str:
     """The last line, and what went wrong."""
     lines = []
     if engine.limited:
@@ -144,13 +158,18 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
         for samples, heard in take.blocks:
             out.write(engine.process(controls, samples, heard))
             progress.add(samples)
-    progress.end(_report(arguments, engine, out.samples, progress.speed))
+    progress.end(report(arguments, engine, out.samples, progress.speed))
 
 
 def main(argv: list[str]) -> int:
     """Entry point of `wavevae render`."""
     arguments = build_parser().parse_args(argv)
     _check(arguments)
+    if arguments.score:
+        from .render_score import render_score
+
+        return render_score(arguments, _set(GAIN, "--gain", arguments.gain))
+    arguments.seed = arguments.seed or 0
     if arguments.temperature is None:
         arguments.temperature = 1.0 if arguments.sample else 0.0
     temperature = _set(TEMPERATURE, "--temperature", arguments.temperature)

@@ -7,15 +7,17 @@ import contextlib
 import importlib.util
 import secrets
 import time
+from importlib.metadata import version
 
 from wavevae.errors import UserError
 
-from .control import ControlSetup, MidiSetup, RecordSetup, WebSetup
+from .control import ControlSetup, MidiSetup, WebSetup
 from .devices import NO_DEVICE
 from .options import build_parser
 from .player import Load, Ready
 from .ports import LOOPBACK, open_tcp, open_udp
 from .processes import StopSignals
+from .recorder import RecordSetup
 from .session import LOOK_EVERY_S, Interrupted, Session, Summary
 from .sound import Found, Open, Opened, Wish
 from .terminal import say
@@ -82,7 +84,7 @@ def _set_up(arguments: argparse.Namespace, sockets: contextlib.ExitStack) -> Con
         udp.getsockname()[1],
         web,
         midi,
-        RecordSetup(arguments.record, arguments.record_audio, arguments.seed),
+        RecordSetup(arguments.record, arguments.record_audio, arguments.seed, version("wavevae")),
         arguments.announce,
     )
 

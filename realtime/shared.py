@@ -212,7 +212,8 @@ class Deck:
 
     @property
     def log(self) -> NDArray[np.int64]:
-        """Which version of the controls block n was made from, at n % LOGGED_BLOCKS. Writer: engine."""
+        """Which version of the controls block n was made from, at n % LOGGED_BLOCKS; -1: it fades out. Writer:
+        engine."""
         return self._log.array
 
 

@@ -11,10 +11,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from live import Live, gone, live
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
-from wavevae.realtime import serve
+from wavevae.realtime import render, serve
 from wavevae.realtime.about import About
 from wavevae.realtime.player import Load, Player
 from wavevae.realtime.shared import LARGEST_LATENT_DIM, Shared
@@ -38,9 +40,10 @@ def shared_memory() -> set[str]:
     return {p.name for p in SHARED_MEMORY.glob("*") if p.name.startswith(("psm_", "pym-", "sem."))}
 
 
-def test_it_is_played_and_ended_by_ctrl_c(model: Path) -> None:
+def test_it_is_played_and_ended_by_ctrl_c(model: Path, tmp_path: Path) -> None:
     before = shared_memory()
-    with live(model, "--device", "none", "--block-size", 480) as player:
+    record = ("--record", tmp_path / "session.jsonl", "--record-audio", tmp_path / "live.wav")
+    with live(model, "--device", "none", "--block-size", 480, "--seed", 5, *record) as player:
         assert player.query("latent_dim") == [LATENTS]
         assert player.level_above(-30)
         check_controls(player)
@@ -62,6 +65,17 @@ def test_it_is_played_and_ended_by_ctrl_c(model: Path) -> None:
     ):
         assert words in player.said
     assert "Traceback" not in player.said
+    check_record(model, tmp_path)
+
+
+def check_record(model: Path, folder: Path) -> None:
+    """Rendered again it is the same, sample by sample."""
+    again = folder / "again.wav"
+    assert render.main([str(model), "--score", str(folder / "session.jsonl"), "-o", str(again)]) == 0
+    played, rendered = (soundfile.read(path, dtype="int32")[0] for path in (folder / "live.wav", again))
+    assert len(rendered) > 10 * 480
+    np.testing.assert_array_equal(played[: len(rendered)], rendered)
+    assert not played[len(rendered) :].any()
 
 
 def check_controls(player: Live) -> None:
@@ -95,6 +109,10 @@ def check_subscription(player: Live) -> None:
 
 
 def check_panic(player: Live) -> None:
+    player.send("/wavevae/temperature", 0.5)
+    player.send("/wavevae/mode", "sample")
+    player.send("/wavevae/preset/store", "moving")
+    player.send("/wavevae/preset/recall", "moving", 0.2)
     player.send("/wavevae/panic")
     assert player.level_below(-100)
     player.send("/wavevae/latent/0", 3.0)

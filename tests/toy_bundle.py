@@ -53,6 +53,9 @@ class ToyModel(nn.Module):
 
     @torch.jit.export
     def decode(self, z: Tensor) -> Tensor:
+        return self.sing(z)
+
+    def sing(self, z: Tensor) -> Tensor:
         if self.phase.shape[0] != z.shape[0]:
             self.phase = torch.zeros(z.shape[0], self.latents, dtype=torch.float64)
             self.level = torch.zeros(z.shape[0], self.latents)
@@ -91,6 +94,69 @@ def write_toy(path: Path, **changes: Any) -> BundleInfo:
     """A playable toy MODEL.ts at `path`."""
     info = toy_info(**changes)
     model = ToyModel(info.sample_rate, info.hop_length, info.latent_dim).eval()
+    model.requires_grad_(False)
+    write_bundle(path, torch.jit.script(model), info)
+    return info
+
+
+LABELS = ["soft", "hard", "odd"]
+NONE = -1
+
+
+class ConditionalToy(ToyModel):
+    """With nn~'s attributes `class` and `pitch` (-1: none), as the exporter writes them.
+
+    A pitch tunes the first oscillator to it and silences the others; class "hard" is twice as loud, "odd" inverted.
+    """
+
+    def __init__(self, sample_rate: int = SAMPLE_RATE, hop: int = HOP, latents: int = LATENTS) -> None:
+        super().__init__(sample_rate, hop, latents)
+        self.rate = sample_rate
+        self.kind, self.key = NONE, NONE
+        self.register_buffer("own_steps", self.steps.clone())
+        self.register_buffer("class_params", torch.tensor([1]))
+        self.register_buffer("pitch_params", torch.tensor([1]))
+        self.register_buffer("gain_params", torch.tensor([2]))
+
+    @torch.jit.export
+    def get_attributes(self) -> list[str]:
+        return ["gain", "class", "pitch"]
+
+    @torch.jit.export
+    def set_class(self, value: int) -> int:
+        self.kind = value
+        return 0
+
+    @torch.jit.export
+    def get_class(self) -> tuple[int]:
+        return (self.kind,)
+
+    @torch.jit.export
+    def set_pitch(self, value: int) -> int:
+        self.key = value
+        if value < 0:
+            self.steps = self.own_steps.clone()
+        else:
+            step = 2 * math.pi * 440.0 * 2.0 ** ((value - 69) / 12.0) / self.rate
+            self.steps = torch.full_like(self.own_steps, step)
+        return 0
+
+    @torch.jit.export
+    def get_pitch(self) -> tuple[int]:
+        return (self.key,)
+
+    @torch.jit.export
+    def decode(self, z: Tensor) -> Tensor:
+        sound = self.sing(z)
+        if self.kind == 1:
+            return 2.0 * sound
+        return -sound if self.kind == 2 else sound
+
+
+def write_conditional(path: Path, **changes: Any) -> BundleInfo:
+    """A playable toy with classes and pitch."""
+    info = toy_info(**{"labels": {"class": LABELS}, **changes})
+    model = ConditionalToy(info.sample_rate, info.hop_length, info.latent_dim).eval()
     model.requires_grad_(False)
     write_bundle(path, torch.jit.script(model), info)
     return info

@@ -1,0 +1,158 @@
+"""`wavevae midi`: a MIDI controller becomes OSC, in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from wavevae.cli import Parser
+from wavevae.errors import UserError
+
+from .midi_map import USUAL_MAP, Row, read_map, write_map
+from .midi_ports import Backend, Listener, System, find_inputs, fitting
+from .midi_translate import Translator
+from .osc import encode
+from .processes import StopSignals
+from .terminal import say
+
+LOOK_EVERY_S = 0.1
+
+EXAMPLE = """\
+  wavevae midi --list
+  wavevae midi --port Launch --map knobs.yaml --learn /wavevae/latent/0 /wavevae/latent/1
+  wavevae midi --port Launch --map knobs.yaml
+
+a map is a YAML list, one row a control:
+  - {cc: 74, address: /wavevae/latent/0, range: [-3, 3]}
+  - {cc14: 1, channel: 2, address: /wavevae/gain, range: [-60, 0], curve: fast}
+  - {bend: all, address: /wavevae/latent/1, range: [-2, 2]}
+  - {aftertouch: all, address: /wavevae/temperature, curve: 3}
+  - {note: 36, address: /wavevae/preset/recall, arguments: [dark, 2.0]}
+  - {note: all, address: /wavevae/note}
+sources: cc, cc14, note, bend, aftertouch, polytouch, program; curves: linear, slow, fast, s, or an exponent;
+`channel` 1 to 16 (any), `arguments` are sent as they are when a button goes down.
+Without a map: notes play, the wheel is the temperature, CC 7 the gain, CC 70 to 77 the first eight latents.
+"""
+
+
+def build_parser() -> Parser:
+    parser = Parser("midi", "Send what a MIDI controller does as OSC. Ctrl-C ends it.", EXAMPLE)
+    add = parser.add_argument
+    add("--list", action="store_true", help="the MIDI inputs found")
+    add("--json", action="store_true", help="with --list: for programs")
+    add("--port", metavar="NAME", help="an input, by (part of) its name; taken again whenever it comes back")
+    add("--map", type=Path, metavar="MAP.yaml", help="which control turns what")
+    add("--learn", nargs="+", metavar="ADDRESS", help="bind what is moved next to each address; writes --map")
+    add("--osc", metavar="HOST:PORT", default="127.0.0.1:9000", help="where to send [127.0.0.1:9000]")
+    add("--seconds", type=float, metavar="S", help="end by itself")
+    return parser
+
+
+def parse_target(text: str) -> tuple[str, int]:
+    """HOST:PORT. Raises: UserError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise UserError(f"--osc {text}: use HOST:PORT, such as 127.0.0.1:9000")
+    try:
+        return socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0][4][:2]  # type: ignore[return-value]
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"--osc {text}: {error}") from None
+
+
+def rows_of(map_file: Path | None, may_be_new: bool = False) -> tuple[Row, ...]:
+    """Raises: UserError."""
+    if map_file is None:
+        return USUAL_MAP
+    if may_be_new and not map_file.exists():
+        return ()
+    return read_map(map_file)
+
+
+class Bridge:
+    """From a controller to OSC, or to new rows of a map."""
+
+    def __init__(
+        self,
+        translator: Translator,
+        send: Callable[[bytes], None],
+        learn: list[str],
+        keep: Callable[[tuple[Row, ...]], None],
+    ) -> None:
+        self._translator, self._send, self._to_learn, self._keep = translator, send, learn, keep
+        self._rows = translator.rows
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._to_learn and self._translator.learning is None:
+            self._translator.learning = self._to_learn.pop(0)
+            say(f"move what is to turn {self._translator.learning}")
+
+    def deliver(self, message: Any) -> None:
+        """In the MIDI system's thread."""
+        for address, arguments in self._translator.feed(message):
+            self._send(encode(address, *arguments))
+        if self._translator.rows is not self._rows:
+            self._rows = self._translator.rows
+            say(f"bound: {self._rows[-1].plain()}")
+            self._keep(self._rows)
+            self._ask()
+
+
+def _list(as_json: bool) -> int:
+    names, why = find_inputs()
+    if as_json:
+        print(json.dumps(names))
+    else:
+        print("\n".join(names), end="\n" if names else "")
+    if why:
+        print(why, file=sys.stderr)
+    return 0
+
+
+def bridge(arguments: argparse.Namespace, backend: Backend, stop: StopSignals) -> None:
+    """Until it is stopped. Raises: UserError."""
+    target = parse_target(arguments.osc)
+    translator = Translator(rows_of(arguments.map, may_be_new=bool(arguments.learn)))
+    names = backend.get_input_names()
+    wanted = arguments.port or (names[0] if len(names) == 1 else None)
+    if wanted is None or (fitting(names, wanted) is None and not arguments.port):
+        raise UserError(f"--port says which MIDI input; found: {', '.join(names) or 'none'}")
+    with socket.socket(socket.AF_INET6 if ":" in target[0] else socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        work = Bridge(
+            translator,
+            lambda data: _quietly(udp, data, target),
+            list(arguments.learn or ()),
+            lambda rows: write_map(arguments.map, rows),
+        )
+        listener = Listener(wanted, work.deliver, say, backend)
+        say(f"{listener.start()} -> OSC {arguments.osc}; Ctrl-C ends it")
+        end = time.monotonic() + (arguments.seconds or float("inf"))
+        while not stop.asked and time.monotonic() < end:
+            time.sleep(LOOK_EVERY_S)
+        listener.stop()
+
+
+def _quietly(udp: socket.socket, data: bytes, target: tuple[str, int]) -> None:
+    """Nobody may listen yet."""
+    try:
+        udp.sendto(data, target)
+    except OSError:
+        return
+
+
+def main(argv: list[str]) -> int:
+    """Entry point of `wavevae midi`."""
+    arguments = build_parser().parse_args(argv)
+    if arguments.list:
+        return _list(arguments.json)
+    if arguments.learn and arguments.map is None:
+        raise UserError("--learn writes a map; say where with --map MAP.yaml")
+    with StopSignals() as stop:
+        bridge(arguments, System(), stop)
+    return 0

@@ -1,0 +1,88 @@
+"""MIDI within the control process: a controller's messages go straight to the desk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from wavevae.controls import ControlState, Refused
+
+from .address import ROOT, Address, Arguments, count, text
+from .midi_map import USUAL_MAP, Row, read_map, write_map
+from .midi_ports import Listener, System
+from .midi_translate import Translator
+from .osc import OscFace
+
+LEARN = f"{ROOT}/midi/learn"
+
+
+class MidiHand:
+    """A port, its map, and learning. Raises: UserError for a map that is wrong, or without MIDI."""
+
+    def __init__(
+        self,
+        face: OscFace,
+        port: str,
+        map_file: Path,
+        say: Callable[[str], None],
+        later: Callable[[Callable[[], None], str], None],
+    ) -> None:
+        """`later` writes files in a thread."""
+        self._face, self._port, self._file, self._say, self._later = face, port, map_file, say, later
+        rows = read_map(map_file) if map_file.is_file() else USUAL_MAP
+        self.translator = Translator(rows)
+        self._rows = rows
+        self._listener: Listener | None = None
+        self._refused: set[str] = set()
+        doc = "the next control moved is bound to this address; nothing: not after all"
+        face.desk.extra[LEARN] = Address(LEARN, "s", doc, self._learn)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> str:
+        """Returns a line for the terminal."""
+
+        def deliver(message: Any) -> None:
+            loop.call_soon_threadsafe(self.hear, message)
+
+        self._listener = Listener(self._port, deliver, self._say, System())
+        return f"  MIDI     {self._listener.start()}; map {self._file.name}"
+
+    @property
+    def port(self) -> str:
+        """The one that is open."""
+        return self._listener.name if self._listener else ""
+
+    def hear(self, message: Any) -> None:
+        """In the control process' loop."""
+        for address, arguments in self.translator.feed(message):
+            why = self._face.act(address, arguments)
+            if why and address not in self._refused:
+                self._refused.add(address)  # once: a fader would say it a hundred times
+                self._say(f"MIDI: {why}")
+        if self.translator.rows is not self._rows:
+            self._rows = self.translator.rows
+            self._say(f"MIDI: bound {self._rows[-1].plain()}")
+            self._later(lambda: write_map(self._file, self.translator.rows), str(self._file))
+
+    def bindings(self) -> dict[str, str]:
+        """What turns each address, in short."""
+        return {row.address: short(row) for row in self.translator.rows}
+
+    def _learn(self, state: ControlState, arguments: Arguments) -> ControlState:
+        count(arguments, 0, 1)
+        address = text(arguments[0], "address") if arguments else None
+        if address is not None and address not in self._face.desk.table:
+            raise Refused(f"no such address here to bind: {address[:80]}")
+        self.translator.learning = address
+        return state
+
+    def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.stop()
+
+
+def short(row: Row) -> str:
+    """'cc 74' or 'note all ch 2'."""
+    number = "" if row.number is None else f" {row.number}"
+    return f"{row.source}{number}" + (f" ch {row.channel}" if row.channel else "")

@@ -1,0 +1,215 @@
+"""Which control of a MIDI controller turns what: a YAML list, one row a control.
+
+- {cc: 74, address: /wavevae/latent/0, range: [-3, 3]}
+- {cc14: 1, channel: 2, address: /wavevae/gain, range: [-60, 0], curve: fast}
+- {note: 36, address: /wavevae/preset/recall, arguments: [dark, 2.0]}
+- {note: all, address: /wavevae/note}
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wavevae.audio import printable
+from wavevae.controls import ATTACK, BIAS, GAIN, LATENT, RELEASE, SCALE, SMOOTHING, SPREAD, TEMPERATURE
+from wavevae.errors import UserError, nearest
+
+ALL = "all"
+SOURCES = {"cc": 127, "cc14": 31, "note": 127, "program": 127, "bend": 0, "aftertouch": 0, "polytouch": 127}
+"""A row names exactly one, with a number up to this (bend and aftertouch: `all`)."""
+NUMBERLESS = ("bend", "aftertouch")
+KEYS = (*SOURCES, "channel", "address", "range", "curve", "arguments")
+
+CURVES: dict[str, Callable[[float], float]] = {
+    "linear": lambda x: x,
+    "slow": lambda x: x * x,
+    "fast": math.sqrt,
+    "s": lambda x: x * x * (3 - 2 * x),
+}
+"""From the control's 0..1 to the range's 0..1; a number is an exponent."""
+USUAL_RANGES = {c.name: (c.low, c.high) for c in (GAIN, SMOOTHING, TEMPERATURE, SPREAD, ATTACK, RELEASE)}
+USUAL_RANGES |= {"latent": (-3.0, 3.0), "scale": (0.0, 2.0), "bias": (-3.0, 3.0), "gain": (-60.0, 0.0)}
+WIDEST = {LATENT.name: LATENT, SCALE.name: SCALE, BIAS.name: BIAS}
+
+Argument = float | int | str
+
+
+class Wrong(ValueError):
+    """What is wrong with one row."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One control and what it turns."""
+
+    source: str
+    number: int | None
+    """Of the controller, key or program; None: any."""
+    address: str
+    channel: int | None = None
+    """1 to 16; None: any."""
+    low: float = 0.0
+    high: float = 1.0
+    curve: str | float = "linear"
+    arguments: tuple[Argument, ...] | None = None
+    """Sent as they are when a button is pressed, instead of a value."""
+
+    def value(self, share: float) -> float:
+        """What a control at 0..1 sends."""
+        bent = share**self.curve if isinstance(self.curve, float) else CURVES[self.curve](share)
+        return self.low + bent * (self.high - self.low)
+
+    def plain(self) -> dict[str, Any]:
+        """As the file has it."""
+        row: dict[str, Any] = {self.source: ALL if self.number is None else self.number}
+        if self.channel is not None:
+            row["channel"] = self.channel
+        row["address"] = self.address
+        if self.arguments is not None:
+            row["arguments"] = list(self.arguments)
+        elif (self.source, self.number) != ("note", None):
+            row["range"] = [self.low, self.high]
+        if self.curve != "linear":
+            row["curve"] = self.curve
+        return row
+
+
+def usual_range(address: str) -> tuple[float, float]:
+    """A range that makes sense for an address; 0 to 1 for what is not known."""
+    parts = address.removeprefix("/wavevae/").split("/")
+    return USUAL_RANGES.get(parts[0], (0.0, 1.0))
+
+
+USUAL_MAP = (
+    Row("note", None, "/wavevae/note"),
+    Row("cc", 1, "/wavevae/temperature"),
+    Row("cc", 7, "/wavevae/gain", None, *usual_range("/wavevae/gain"), "fast"),
+    *(Row("cc", 70 + i, f"/wavevae/latent/{i}", None, -3.0, 3.0) for i in range(8)),
+)
+"""Without a map: notes, the wheel, the volume, and eight knobs as many controllers send them."""
+
+
+def read_map(path: Path) -> tuple[Row, ...]:
+    """Raises: UserError with file, line and what is wrong."""
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    except OSError as error:
+        raise UserError(f"{printable(path)}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{printable(path)}: not a text in UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        raise UserError(
+            f"{printable(path)}, line {line}: not YAML ({getattr(error, 'problem', error)})"
+        ) from None
+    if node is None:
+        return ()
+    if not isinstance(node, yaml.SequenceNode):
+        raise UserError(f"{printable(path)}, line 1: a map is a list of rows; begin each with '- '")
+    return tuple(_read_row(path, item) for item in node.value)
+
+
+def _read_row(path: Path, node: yaml.Node) -> Row:
+    try:
+        loader = yaml.SafeLoader("")  # without a text: to make values of nodes
+        try:
+            return parse_row(loader.construct_object(node, deep=True))
+        finally:
+            loader.dispose()
+    except (Wrong, yaml.YAMLError) as error:
+        raise UserError(f"{printable(path)}, line {node.start_mark.line + 1}: {error}") from None
+
+
+def parse_row(row: object) -> Row:
+    """Raises: Wrong."""
+    if not isinstance(row, dict):
+        raise Wrong("a row is a mapping, such as {cc: 74, address: /wavevae/latent/0}")
+    for key in row:
+        if key not in KEYS:
+            raise Wrong(f"unknown key '{key}'; {nearest(str(key), KEYS)}")
+    sources = [name for name in SOURCES if name in row]
+    if len(sources) != 1:
+        raise Wrong(f"a row has exactly one of {', '.join(SOURCES)}; found {' and '.join(sources) or 'none'}")
+    address = row.get("address")
+    if not isinstance(address, str) or not address.startswith("/") or set(address) & set("*?[]{} "):
+        raise Wrong(f"address is {address!r}; use one such as /wavevae/latent/0")
+    source = sources[0]
+    low, high = _range(row.get("range"), address)
+    return Row(
+        source,
+        _number(source, row[source]),
+        address,
+        _channel(row.get("channel")),
+        low,
+        high,
+        _curve(row.get("curve", "linear")),
+        _arguments(row.get("arguments")),
+    )
+
+
+def _number(source: str, value: object) -> int | None:
+    if value is True or value == ALL or source in NUMBERLESS:
+        if source in ("cc", "cc14"):
+            raise Wrong(f"{source} needs a number, 0 to {SOURCES[source]}")
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= SOURCES[source]:
+        raise Wrong(f"{source} is {value!r}; use 0 to {SOURCES[source]}")
+    return value
+
+
+def _channel(value: object) -> int | None:
+    if value is None or value == ALL:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 16:
+        raise Wrong(f"channel is {value!r}; use 1 to 16, or leave it out for any")
+    return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _range(value: object, address: str) -> tuple[float, float]:
+    if value is None:
+        return usual_range(address)
+    if not isinstance(value, list) or len(value) != 2 or not all(_is_number(v) for v in value):
+        raise Wrong(f"range is {value!r}; use two numbers, [low, high]")
+    return float(value[0]), float(value[1])
+
+
+def _curve(value: object) -> str | float:
+    if isinstance(value, str) and value in CURVES:
+        return value
+    if _is_number(value) and 0.05 <= value <= 20:  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
+    raise Wrong(f"curve is {value!r}; use {', '.join(CURVES)}, or an exponent from 0.05 to 20")
+
+
+def _arguments(value: object) -> tuple[Argument, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(v, str) or _is_number(v) for v in value):
+        raise Wrong(f"arguments is {value!r}; use a list of numbers and strings")
+    return tuple(value)
+
+
+def write_map(path: Path, rows: tuple[Row, ...]) -> None:
+    """Whole or not at all. Raises: OSError."""
+    text = "".join(
+        "- " + yaml.safe_dump(row.plain(), default_flow_style=True, sort_keys=False, width=1000)
+        for row in rows
+    )
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,157 @@
+"""MIDI messages in, OSC messages out, by a map; and learning: what is moved next is bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .midi_map import Argument, Row, usual_range
+
+Sent = tuple[str, tuple[Argument, ...]]
+"""An address and its arguments."""
+SUSTAIN, NOTES_OFF, SOUND_OFF = 64, 123, 120
+LOWEST_LSB, HIGHEST_LSB = 32, 63
+BEND_STEPS, CC14_STEPS = 16383, 16383
+PRESSED = 0.5
+
+
+class Translator:
+    """Keeps what MIDI spreads over several messages: high halves of 14-bit controls, held keys, the pedal."""
+
+    def __init__(self, rows: tuple[Row, ...]) -> None:
+        self.rows = rows
+        self.learning: str | None = None
+        """The address that the next control moved is bound to."""
+        self._high: dict[tuple[int, int], int] = {}
+        self._down: set[Row] = set()
+        """Buttons that are pressed: they send once."""
+        self._held: dict[int, set[int]] = {}
+        """Keys by channel that are down or held by the pedal."""
+        self._let_go: dict[int, set[int]] = {}
+        """Keys that the pedal holds."""
+        self._pedal: set[int] = set()
+        self._learnt: tuple[int, int] | None = None
+
+    def feed(self, message: Any) -> list[Sent]:
+        """What a `mido.Message` means."""
+        channel = getattr(message, "channel", None)
+        if channel is None:
+            return []  # clocks, sysex: no controls
+        if self.learning is not None:
+            self._learn(message)
+        else:
+            self._widen(message)
+        return [
+            sent
+            for source, number, share in self._readings(message)
+            for sent in self._send(source, number, share, message)
+        ]
+
+    def _readings(self, message: Any) -> Iterator[tuple[str, int, float]]:
+        """What the message says of controls: source, number, where it stands from 0 to 1."""
+        kind, channel = message.type, message.channel
+        if kind == "control_change":
+            number, value = message.control, message.value
+            yield "cc", number, value / 127
+            if number < LOWEST_LSB:
+                self._high[channel, number] = value
+                yield "cc14", number, (value << 7) / CC14_STEPS
+            elif number <= HIGHEST_LSB:
+                high = self._high.get((channel, number - 32), 0)
+                yield "cc14", number - 32, (high << 7 | value) / CC14_STEPS
+        elif kind == "pitchwheel":
+            yield "bend", 0, (message.pitch + 8192) / BEND_STEPS
+        elif kind == "aftertouch":
+            yield "aftertouch", 0, message.value / 127
+        elif kind == "polytouch":
+            yield "polytouch", message.note, message.value / 127
+        elif kind == "program_change":
+            yield "program", message.program, 1.0
+        elif kind in ("note_on", "note_off"):
+            yield "note", message.note, message.velocity / 127 if kind == "note_on" else 0.0
+
+    def _send(self, source: str, number: int, share: float, message: Any) -> Iterator[Sent]:
+        rows = [r for r in self.rows if _fits(r, source, number, message.channel)]
+        for row in rows:
+            if row.arguments is not None:
+                yield from self._press(row, share, source == "program")
+            elif source == "note" and row.number is None:
+                yield from self._play(row.address, message.channel, number, share)
+            else:
+                yield row.address, (row.value(share),)
+        if source == "cc" and not rows:
+            yield from self._pedals(message.channel, number, share)
+
+    def _press(self, row: Row, share: float, always: bool) -> Iterator[Sent]:
+        """Once each time it goes down."""
+        assert row.arguments is not None
+        pressed = share >= PRESSED or (row.source == "note" and share > 0)
+        if pressed and (always or row not in self._down):
+            yield row.address, row.arguments
+        (self._down.add if pressed else self._down.discard)(row)
+
+    def _play(self, address: str, channel: int, pitch: int, velocity: float) -> Iterator[Sent]:
+        if velocity > 0:
+            self._held.setdefault(channel, set()).add(pitch)
+            self._let_go.get(channel, set()).discard(pitch)
+        elif channel in self._pedal:
+            self._let_go.setdefault(channel, set()).add(pitch)
+            return
+        else:
+            self._held.get(channel, set()).discard(pitch)
+        yield address, (pitch, velocity)
+
+    def _pedals(self, channel: int, number: int, share: float) -> Iterator[Sent]:
+        """Sustain, and the panic buttons of keyboards."""
+        if number == SUSTAIN:
+            if share >= PRESSED:
+                self._pedal.add(channel)
+                return
+            self._pedal.discard(channel)
+            ended = self._let_go.pop(channel, set())
+        elif number in (NOTES_OFF, SOUND_OFF):
+            ended = self._held.get(channel, set()) | self._let_go.pop(channel, set())
+        else:
+            return
+        for row in self.rows:
+            if row.source == "note" and row.number is None and row.arguments is None:
+                for pitch in sorted(ended):
+                    yield row.address, (pitch, 0.0)
+        self._held.get(channel, set()).difference_update(ended)
+
+    def _learn(self, message: Any) -> None:
+        """Bind a moved control, a wheel or a struck key."""
+        for source, number, share in self._readings(message):
+            if source in ("cc14", "program") or (source == "note" and share == 0):
+                continue
+            address, self.learning = self.learning, None
+            assert address is not None
+            self._bind(source, number if source in ("cc", "note", "polytouch") else None, message, address)
+            self._learnt = (message.channel, number) if source == "cc" and number < LOWEST_LSB else None
+            return
+
+    def _bind(self, source: str, number: int | None, message: Any, address: str) -> None:
+        low, high = usual_range(address)
+        row = Row(source, number, address, message.channel + 1, low, high)
+        self.rows = (*(r for r in self.rows if not _same(r, row)), row)
+
+    def _widen(self, message: Any) -> None:
+        """A control just learnt whose low half follows at once is a 14-bit one."""
+        learnt, self._learnt = self._learnt, None
+        if learnt is None or message.type != "control_change":
+            return
+        channel, number = learnt
+        if (message.channel, message.control) == (channel, number + 32):
+            old = self.rows[-1]
+            wide = Row("cc14", number, old.address, old.channel, old.low, old.high)
+            self.rows = (*self.rows[:-1], wide)
+
+
+def _fits(row: Row, source: str, number: int, channel: int) -> bool:
+    return row.source == source and row.number in (None, number) and row.channel in (None, channel + 1)
+
+
+def _same(row: Row, new: Row) -> bool:
+    """The same control, or the same address turned by another: the new binding takes its place."""
+    same_control = (row.source.removesuffix("14"), row.number) == (new.source, new.number)
+    return (same_control and row.channel in (None, new.channel)) or row.address == new.address
