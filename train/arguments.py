@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wavevae.cli import Parser
-from wavevae.config import BOTTLENECKS, RunConfig, full_key, override, parse_settings, parse_yaml
+from wavevae.config import BOTTLENECKS, CONDITIONS, RunConfig, full_key, override, parse_settings, parse_yaml
 from wavevae.errors import UserError, nearest
 
 from .budget import parse_time
@@ -30,6 +30,8 @@ SETTINGS = {
     "sr": "model.sample_rate",
     "bottleneck": "model.bottleneck",
     "latent_dim": "model.latent_dim",
+    "condition": "model.condition",
+    "class_field": "data.class_field",
     "chunk": "data.chunk_seconds",
     "overlap": "data.overlap",
     "batch_size": "train.batch_size",
@@ -70,7 +72,11 @@ def parser() -> Parser:
     )
     p.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own settings")
     model = p.add_argument_group("model and data")
-    model.add_argument("--bottleneck", metavar="NAME", help=" or ".join(BOTTLENECKS))
+    model.add_argument("--bottleneck", metavar="NAME", help=", ".join(BOTTLENECKS))
+    model.add_argument("--condition", metavar="NAME", help=f"labels it is told: {', '.join(CONDITIONS)}")
+    model.add_argument(
+        "--class-field", metavar="FIELD", help="NSynth field that is the class (default: instrument_family)"
+    )
     model.add_argument("--latent-dim", type=int, metavar="N", help="numbers a latent frame holds")
     model.add_argument("--batch-size", type=int, metavar="N", help="chunks a step, on each device")
     model.add_argument("--chunk", type=float, metavar="S", help="length of a training chunk, seconds")

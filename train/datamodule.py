@@ -20,13 +20,21 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from wavevae.augment import Augmenter
 from wavevae.config import RunConfig
 from wavevae.corpus import Chunks, Item, Store, split
+from wavevae.corpus.labels import Labels, find_labels
 from wavevae.units import seconds_to_samples
+
+from .batch import Batch
+from .labelled import Example, Labeller, stacked
 
 VALIDATION_CHUNKS = 64
 PREFETCH = 4
 """Batches made ahead."""
 ORDER, DRAWS = 1, 2
 """Streams of random numbers that share a seed."""
+
+
+Sounds = torch.Tensor | Batch
+"""(B, 1, T), with labels where there is something to tell."""
 
 
 class Batches:
@@ -44,11 +52,13 @@ class Batches:
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        labeller: Labeller | None = None,
     ) -> None:
         if len(chunks) == 0:
             raise ValueError("no chunks to train on")
         self.chunks, self.augmenter, self.batch_size = chunks, augmenter, batch_size
         self.seed, self.rank, self.world_size = seed, rank, world_size
+        self.labeller = labeller
         self._orders: dict[int, np.ndarray] = {}
 
     @property
@@ -71,12 +81,15 @@ class Batches:
         first = (step * self.world_size + self.rank) * self.batch_size
         return range(first, first + self.batch_size)
 
-    def batch(self, step: int) -> torch.Tensor:
-        """float32 (batch_size, 1, chunk_samples)."""
-        audio = [self._example(i, p) for i, p in zip(self.indices(step), self._positions(step), strict=True)]
-        return torch.from_numpy(np.stack(audio)[:, None, :])
+    def batch(self, step: int) -> Sounds:
+        """float32 (batch_size, 1, chunk_samples), with labels where there is a labeller."""
+        places = zip(self.indices(step), self._positions(step), strict=True)
+        examples = [self._example(index, position) for index, position in places]
+        if self.labeller is None:
+            return torch.from_numpy(np.stack([e.audio for e in examples])[:, None, :])
+        return stacked(examples)
 
-    def _example(self, index: int, position: int) -> np.ndarray:
+    def _example(self, index: int, position: int) -> Example:
         """One chunk, its draws seeded by its place in the whole run."""
         rng = np.random.default_rng([self.seed, DRAWS, position])
         half = self.chunks.step // 2
@@ -85,10 +98,13 @@ class Batches:
         def read(before: int, samples: int) -> np.ndarray:
             return self.chunks.stretch(index, jitter, before, samples)
 
-        return self.augmenter(read, rng, self.chunks.chunk_samples)
+        length = self.chunks.chunk_samples
+        if self.labeller is None:
+            return Example(self.augmenter(read, rng, length))
+        return self.labeller(self.chunks.item(index), read, self.augmenter, rng, length)
 
 
-class BatchStream(IterableDataset[torch.Tensor]):
+class BatchStream(IterableDataset[Sounds]):
     """Batches from `start_step` on, without end, a few made ahead by a thread.
 
     Iterated again, it goes on after the last batch it handed out.
@@ -97,8 +113,8 @@ class BatchStream(IterableDataset[torch.Tensor]):
     def __init__(self, batches: Batches, start_step: int = 0, prefetch: int = PREFETCH) -> None:
         self.batches, self.next_step, self.prefetch = batches, start_step, prefetch
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        made: queue.Queue[torch.Tensor | Exception] = queue.Queue(maxsize=self.prefetch)
+    def __iter__(self) -> Iterator[Sounds]:
+        made: queue.Queue[Sounds | Exception] = queue.Queue(maxsize=self.prefetch)
         stopping = threading.Event()
         thread = threading.Thread(target=self._make, args=(self.next_step, made, stopping), daemon=True)
         thread.start()
@@ -126,20 +142,26 @@ class BatchStream(IterableDataset[torch.Tensor]):
             step += 1
 
 
-class FixedChunks(Dataset[torch.Tensor]):
+class FixedChunks(Dataset[Sounds]):
     """At most `count` chunks as they are, spread evenly over the items: the same ones every time."""
 
-    def __init__(self, chunks: Chunks, count: int = VALIDATION_CHUNKS) -> None:
-        self.chunks = chunks
+    def __init__(self, chunks: Chunks, count: int = VALIDATION_CHUNKS, labels: Labels | None = None) -> None:
+        self.chunks, self.labels = chunks, labels
         picked = np.linspace(0, max(0, len(chunks) - 1), min(count, len(chunks))).round().astype(int)
         self.picked = [int(i) for i in picked]
 
     def __len__(self) -> int:
         return len(self.picked)
 
-    def __getitem__(self, number: int) -> torch.Tensor:
-        """float32 (1, chunk_samples)."""
-        return torch.from_numpy(self.chunks.read(self.picked[number])[None])
+    def __getitem__(self, number: int) -> Sounds:
+        """float32 (1, chunk_samples), with its label where there are labels."""
+        index = self.picked[number]
+        audio = torch.from_numpy(self.chunks.read(index)[None])
+        if self.labels is None:
+            return audio
+        label = self.labels.of(self.chunks.item(index))
+        pitch = torch.tensor(label.pitch, dtype=torch.float32)
+        return Batch(audio, audio, torch.tensor(label.class_number), pitch, pitch)
 
 
 class AudioDataModule(pl.LightningDataModule):
@@ -163,11 +185,12 @@ class AudioDataModule(pl.LightningDataModule):
         self.train_items: list[Item]
         self.validation_items: list[Item]
         self.train_items, self.validation_items = split(store, share, seed)
+        self.labels = find_labels(self.train_items, config.model, config.data.class_field)
         length = max(1, seconds_to_samples(config.data.chunk_seconds, store.sample_rate))
         self.augmenter = Augmenter(config.data, store.sample_rate)
         self.train_chunks = Chunks(store, self.train_items, length, config.data.overlap)
         self.validation_chunks = FixedChunks(
-            Chunks(store, self.validation_items, length, 0.0), validation_chunks
+            Chunks(store, self.validation_items, length, 0.0), validation_chunks, self.labels
         )
 
     def batches(self) -> Batches:
@@ -176,13 +199,17 @@ class AudioDataModule(pl.LightningDataModule):
         if self.trainer is not None:
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
         train = self.config.train
-        return Batches(self.train_chunks, self.augmenter, train.batch_size, train.seed, rank, world_size)
+        tied = self.labels is not None or self.config.data.tied_gain_db > 0
+        labeller = Labeller(self.labels, self.config.data, self.augmenter.sample_rate) if tied else None
+        return Batches(
+            self.train_chunks, self.augmenter, train.batch_size, train.seed, rank, world_size, labeller
+        )
 
-    def train_dataloader(self) -> DataLoader[torch.Tensor]:
+    def train_dataloader(self) -> DataLoader[Sounds]:
         stream = BatchStream(self.batches(), self.start_step)
         return DataLoader(stream, batch_size=None, pin_memory=torch.cuda.is_available())
 
-    def val_dataloader(self) -> DataLoader[torch.Tensor] | list[Any]:
+    def val_dataloader(self) -> DataLoader[Sounds] | list[Any]:
         if len(self.validation_chunks) == 0:
             return []
         return DataLoader(self.validation_chunks, batch_size=self.config.train.batch_size)

@@ -10,11 +10,13 @@ import pytorch_lightning as pl
 import torch
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
-from wavevae.corpus import Chunks
+from wavevae.corpus.labels import NO_LABEL
 from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
 from wavevae.units import frames_to_samples, samples_to_frames
 
+from .batch import labelled
+from .datamodule import AudioDataModule
 from .module import TrainingModule
 from .run_folder import RunFolder
 
@@ -28,11 +30,12 @@ CHUNKS_AT_ONCE = 16
 
 
 @torch.no_grad()
-def latent_statistics(model: Autoencoder, chunks: Chunks, count: int) -> dict[str, Any]:
+def latent_statistics(model: Autoencoder, data: AudioDataModule, count: int) -> dict[str, Any]:
     """Statistics of the latents of at most `count` chunks spread over the training set.
 
     Each is encoded with the sound that leads up to it, so that its first frames are as they are in the flow.
     """
+    chunks, labels = data.train_chunks, data.labels
     picked = np.unique(np.linspace(0, len(chunks) - 1, min(count, len(chunks))).round().astype(int))
     device = next(model.parameters()).device
     lead_frames = samples_to_frames(chunks.chunk_samples // 2, model.hop_length)
@@ -42,7 +45,12 @@ def latent_statistics(model: Autoencoder, chunks: Chunks, count: int) -> dict[st
         group = [
             chunks.stretch(int(i), 0, lead, chunks.chunk_samples) for i in picked[first:][:CHUNKS_AT_ONCE]
         ]
-        z = model.encode(torch.from_numpy(np.stack(group)).unsqueeze(1).to(device))  # (b, latent_dim, frames)
+        x = torch.from_numpy(np.stack(group)).unsqueeze(1).to(device)
+        told = [
+            NO_LABEL if labels is None else labels.of(chunks.item(int(i)))
+            for i in picked[first:][:CHUNKS_AT_ONCE]
+        ]
+        z = model.encode(x, condition=labelled(model.config, told, device))  # (b, latent_dim, frames)
         sequences.extend(z[..., lead_frames:].transpose(1, 2).float().cpu().numpy())
     sound = [sequence for sequence in sequences if np.isfinite(sequence).all()]
     return LatentStatistics.fit(sound).to_dict() if sound else {}
@@ -51,8 +59,10 @@ def latent_statistics(model: Autoencoder, chunks: Chunks, count: int) -> dict[st
 class Checkpoints(pl.Callback):
     """Writes best.ckpt and last.ckpt. Every process makes the same calls; the first one writes."""
 
-    def __init__(self, folder: RunFolder, chunks: Chunks, origin: dict[str, Any], best: float | None) -> None:
-        self.folder, self.chunks, self.origin, self.best = folder, chunks, origin, best
+    def __init__(
+        self, folder: RunFolder, data: AudioDataModule, origin: dict[str, Any], best: float | None
+    ) -> None:
+        self.folder, self.data, self.origin, self.best = folder, data, origin, best
         self._saved_at = time.monotonic()
         self._cost_s = 0.0
         self._saved_step: int | None = None
@@ -68,7 +78,7 @@ class Checkpoints(pl.Callback):
             elapsed_s=module.budget.elapsed_s,
             audio_s=module.audio_s,
             best_score=self.best,
-            latents=latent_statistics(module.averaged.model, self.chunks, count),
+            latents=latent_statistics(module.averaged.model, self.data, count),
             origin={**self.origin, "skipped_steps": module.skipped},
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from wavevae import corpus
 from wavevae.corpus import Chunks, Item, Store
+from wavevae.corpus.labels import NO_LABEL, Label, Labels
 from wavevae.errors import UserError
 from wavevae.synthesis import demo_corpus
 from wavevae.units import db_to_amplitude, format_seconds, seconds_to_samples
@@ -33,8 +34,8 @@ EXAMPLE_S = 6.0
 class AudibleChunks(FixedChunks):
     """At most `count` chunks that are not silent, spread evenly: near silence a spectral distance says nothing."""
 
-    def __init__(self, chunks: Chunks, count: int = VALIDATION_CHUNKS) -> None:
-        super().__init__(chunks, 8 * count)
+    def __init__(self, chunks: Chunks, count: int = VALIDATION_CHUNKS, labels: Labels | None = None) -> None:
+        super().__init__(chunks, 8 * count, labels)
         audible = [
             i for i in self.picked if np.sqrt(np.mean(chunks.read(i) ** 2)) > db_to_amplitude(SILENCE_DB)
         ]
@@ -64,23 +65,36 @@ class Material:
         """To learn from."""
         return self.data.train_chunks
 
+    def spread(self, count: int = START_CHUNKS) -> np.ndarray:
+        """Numbers of at most `count` chunks spread evenly over what is learned from."""
+        return np.unique(np.linspace(0, len(self.chunks) - 1, count).round().astype(int))
+
     def hops(self, hop_length: int) -> np.ndarray:
         """(excerpts, frames, hop_length) of what is learned from: chunks spread evenly over it, cut into hops."""
-        picked = np.unique(np.linspace(0, len(self.chunks) - 1, START_CHUNKS).round().astype(int))
         frames = self.chunks.chunk_samples // hop_length
-        excerpts = [self.chunks.read(i)[: frames * hop_length].reshape(frames, hop_length) for i in picked]
+        excerpts = [
+            self.chunks.read(i)[: frames * hop_length].reshape(frames, hop_length) for i in self.spread()
+        ]
         return np.stack(excerpts)
 
     @property
     def examples(self) -> list[np.ndarray]:
         """A few held-out excerpts, float32 (samples,), from different files where there are several."""
-        items = self.held or self.learned
-        picked = np.unique(np.linspace(0, len(items) - 1, EXAMPLES).round().astype(int))
         limit = seconds_to_samples(EXAMPLE_S, self.store.sample_rate)
-        spans = [(items[i].start, min(limit, items[i].length)) for i in picked]
+        spans = [(item.start, min(limit, item.length)) for item in self._example_items()]
         return [
             self.store.samples[start : start + length].astype(np.float32) / 32768 for start, length in spans
         ]
+
+    @property
+    def example_labels(self) -> list[Label]:
+        """Of the examples."""
+        labels, items = self.data.labels, self._example_items()
+        return [NO_LABEL if labels is None else labels.of(item) for item in items]
+
+    def _example_items(self) -> list[Item]:
+        items = self.held or self.learned
+        return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, EXAMPLES).round().astype(int))]
 
     def describe(self) -> str:
         """'41 files, 22.7 min at 22050 Hz; ...' for the first line of a run."""
@@ -112,7 +126,7 @@ def gather(plan: Plan) -> Material:
         raise UserError("no file is left to learn from; give more files or --set validation_share=0")
     length = data.train_chunks.chunk_samples
     data.validation_chunks = AudibleChunks(
-        Chunks(store, data.validation_items or data.train_items, length, 0.0)
+        Chunks(store, data.validation_items or data.train_items, length, 0.0), labels=data.labels
     )
     warn_of_change(plan, store)
     return Material(inputs, store, data)

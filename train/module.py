@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from wavevae.checkpoint import Checkpoint
 from wavevae.config import RunConfig
-from wavevae.nn.linear_start import linear_start
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.schedules import learning_rate
-from wavevae.objectives.weighing import REGULARISERS, Objectives, weighted_sum
+from wavevae.objectives.weighing import Objectives, weighted_sum
 
 from .averaging import AveragedModel
+from .batch import Batch, conditions, plain
 from .budget import Budget
 from .optimizer import make_optimizer
-from .ranks import all_agree, first_decides, mean_over_ranks, world_size
+from .ranks import all_agree, first_decides, world_size
+from .validation import Validation
 
 PATIENCE = 20
 """Steps in a row that may be skipped for a loss or gradient that is not finite."""
@@ -55,16 +55,14 @@ class TrainingModule(pl.LightningModule):
         self.scheduled: dict[str, float] = {}  # what held in the last step
         self.terms: dict[str, Tensor] = {}  # raw numbers of the last step
         self.validation: dict[str, float] = {}
-        self._validation_sums: dict[str, Tensor] = {}
+        self._validation = Validation(self.objectives, config.model)
         self._resumed: Checkpoint | None = None
 
     # -- where it begins, and where it goes on -------------------------------------------------------------
 
-    def begin(self, hops: np.ndarray) -> float:
-        """Start as the best linear codec of `hops` (N, hop_length); returns the energy that it carries, 0 to 1."""
-        carried = linear_start(self.model, hops)
+    def begun(self) -> None:
+        """The model has been set to where training begins: its average begins there too."""
         self.averaged.model.load_state_dict(self.model.state_dict())
-        return carried
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint: weights, average, counters now; the optimizer when there is one."""
@@ -91,16 +89,20 @@ class TrainingModule(pl.LightningModule):
         """The effective weight of every raw number now."""
         return self.objectives.weights(self.share)
 
-    def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
-        """(B, 1, T) -> the loss. Spectra and KL are taken in fp32 whatever the precision of the rest."""
+    def training_step(self, batch: Tensor | Batch, batch_index: int) -> Tensor:
+        """The loss. Spectra and KL are taken in fp32 whatever the precision of the rest."""
         torch.manual_seed(noise_seed(self.config.train.seed, self.step, self.global_rank))
-        estimate, latents = self.model.reconstruct(batch)
-        with torch.autocast(batch.device.type, enabled=False):
-            raw = self.objectives.raw(estimate.float(), batch.float(), latents)
+        batch = batch if isinstance(batch, Batch) else plain(batch)
+        heard, given = conditions(batch, self.config.model)
+        latents = self.model.posterior(batch.heard, heard)
+        audio = batch.audio
+        estimate = self.model.decode(latents.z, audio.shape[-1], given)
+        with torch.autocast(audio.device.type, enabled=False):
+            raw = self.objectives.raw(estimate.float(), audio.float(), latents)
             total = weighted_sum(raw, self.weights)
         self.terms = {"total": total.detach(), **{k: v.detach() for k, v in raw.items()}}
         self.terms |= {k: v for k, v in latents.metrics.items() if k not in self.terms}
-        self.audio_s += batch.shape[0] * batch.shape[-1] / self.config.model.sample_rate * world_size()
+        self.audio_s += len(audio) * audio.shape[-1] / self.config.model.sample_rate * world_size()
         return total
 
     def optimizer_step(
@@ -111,6 +113,8 @@ class TrainingModule(pl.LightningModule):
             "learning_rate": learning_rate(self.share, self.config.train),
             "kl_weight": self.weights["kl"],
         }
+        if "kl_top" in self.terms:
+            self.scheduled["kl_top_weight"] = self.weights["kl_top"]
         for group in optimizer.param_groups:
             group["lr"] = self.scheduled["learning_rate"] * group["share"]
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
@@ -150,25 +154,10 @@ class TrainingModule(pl.LightningModule):
     # -- validation: the averaged weights, the posterior's mean, fixed chunks --------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        self._validation_sums = {}
+        self._validation.start()
 
-    def validation_step(self, batch: Tensor, batch_index: int) -> None:
-        model = self.averaged.model
-        latents = model.posterior(batch)
-        estimate = model.decode(model.encode(batch), batch.shape[-1])
-        with torch.autocast(batch.device.type, enabled=False):
-            raw = self.objectives.raw(estimate.float(), batch.float(), latents)
-        raw |= {k: v.float() for k, v in latents.metrics.items() if k not in raw}
-        for name, value in {**raw, "chunks": torch.ones((), device=batch.device)}.items():
-            self._validation_sums[name] = self._validation_sums.get(name, 0) + value * len(batch)
+    def validation_step(self, batch: Tensor | Batch, batch_index: int) -> None:
+        self._validation.add(self.averaged.model, batch if isinstance(batch, Batch) else plain(batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Means over chunks and processes; `val_distance` leaves the regularisers out and picks the best."""
-        names = sorted(self._validation_sums)
-        sums = mean_over_ranks(torch.stack([self._validation_sums[name] for name in names]).float())
-        chunks = float(sums[names.index("chunks")])
-        means = {name: float(s) / chunks for name, s in zip(names, sums, strict=True) if name != "chunks"}
-        final = self.objectives.weights(1.0)  # the same yardstick at every moment
-        distances = {k: w * means[k] for k, w in final.items() if k in means and k not in REGULARISERS}
-        self.validation = {f"val_{name}": value for name, value in means.items()}
-        self.validation["val_distance"] = sum(distances.values())
+        self.validation = self._validation.means()

@@ -7,6 +7,7 @@ import torch
 from wavevae.config import TrainConfig
 from wavevae.nn.linear_start import trunk
 from wavevae.nn.model import Autoencoder
+from wavevae.nn.partials_start import partial_maps
 
 
 def make_optimizer(model: Autoencoder, config: TrainConfig) -> torch.optim.Optimizer:
@@ -14,7 +15,8 @@ def make_optimizer(model: Autoencoder, config: TrainConfig) -> torch.optim.Optim
 
     Two groups, each with its `share` of the scheduled learning rate: what a linear start has set moves slower.
     """
-    started = {id(parameter) for parameter in trunk(model)} if config.start == "linear" else set()
+    set_by_start = [*trunk(model), *partial_maps(model)] if config.start == "linear" else []
+    started = {id(parameter) for parameter in set_by_start}
     groups = []
     for share, in_it in ((1.0, False), (config.trunk_rate, True)):
         parameters = [p for p in model.parameters() if (id(p) in started) == in_it]

@@ -12,8 +12,11 @@ import pytorch_lightning as pl
 import torch
 
 from wavevae import audio
+from wavevae.corpus.labels import NO_LABEL, Label
 from wavevae.evaluation import plots
 
+from . import curves
+from .batch import labelled
 from .module import TrainingModule
 from .run_folder import RunFolder
 
@@ -29,8 +32,11 @@ LIKELY_COST_S = 3.0
 class Pictures(pl.Callback):
     """At each quarter a sound, NNN-percent-K.wav; in time its spectrogram beside the original's, and the curves."""
 
-    def __init__(self, folder: RunFolder, examples: Sequence[np.ndarray]) -> None:
+    def __init__(
+        self, folder: RunFolder, examples: Sequence[np.ndarray], labels: Sequence[Label] = ()
+    ) -> None:
         self.folder, self.examples = folder, examples
+        self.labels = list(labels) or [NO_LABEL] * len(examples)
         self.quarter = -1
         self.undrawn: list[tuple[np.ndarray, np.ndarray, Path, str]] = []
         self.cost_s = 0.0
@@ -57,11 +63,11 @@ class Pictures(pl.Callback):
     def keep_sounds(self, module: TrainingModule) -> None:
         rate = module.config.model.sample_rate
         self.folder.validation.mkdir(exist_ok=True)
-        for number, sound in enumerate(self.examples, 1):
+        for number, (sound, label) in enumerate(zip(self.examples, self.labels, strict=True), 1):
             original = self.folder.validation / f"original-{number}.wav"
             if not original.exists():
                 audio.write(original, sound, rate)
-            made = reconstruct(module, sound)
+            made = reconstruct(module, sound, label)
             path = self.folder.validation / f"{round(100 * module.share):03d}-percent-{number}.wav"
             audio.write(path, made, rate)
             self.undrawn.append((sound, made, path.with_suffix(".png"), f"{path.stem}, step {module.step}"))
@@ -74,13 +80,14 @@ class Pictures(pl.Callback):
         self.undrawn = []
         if self.folder.metrics.is_file():
             plots.losses(self.folder.metrics, self.folder.losses_picture)
-            if module.config.model.bottleneck == "vae":
-                plots.beta_vs_kl(self.folder.metrics, self.folder.kl_picture)
+            curves.draw(self.folder, module.config)
+        curves.draw_codebooks(self.folder, module.averaged.model)
         self.cost_s += time.monotonic() - began
 
 
 @torch.inference_mode()
-def reconstruct(module: TrainingModule, sound: np.ndarray) -> np.ndarray:
+def reconstruct(module: TrainingModule, sound: np.ndarray, label: Label = NO_LABEL) -> np.ndarray:
     """(samples,) -> (samples,) through the averaged weights and the posterior's mean; a NaN is a gap."""
     x = torch.from_numpy(np.ascontiguousarray(sound)).to(module.device).reshape(1, 1, -1)
-    return np.nan_to_num(module.averaged.model(x).reshape(-1).float().cpu().numpy())
+    condition = labelled(module.config.model, [label], module.device)
+    return np.nan_to_num(module.averaged.model(x, condition).reshape(-1).float().cpu().numpy())

@@ -30,11 +30,3 @@ def all_agree(ok: bool, device: torch.device) -> bool:
     vote = torch.tensor(float(ok), device=device)
     dist.all_reduce(vote, op=dist.ReduceOp.MIN)
     return bool(vote.item())
-
-
-def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
-    """The mean of a tensor over all processes."""
-    if world_size() > 1:
-        dist.all_reduce(values)
-        values = values / world_size()
-    return values

@@ -33,6 +33,8 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
         self.losses_picture = path / "losses.png"
         self.kl_picture = path / "beta_vs_kl.png"
+        self.terms_picture = path / "term_losses.png"
+        self.codebooks_picture = path / "codebooks.png"
 
     def must_be_new(self) -> None:
         """Raises: UserError where something stands already."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from typing import Any, TextIO
 
@@ -10,6 +11,8 @@ import pytorch_lightning as pl
 import torch
 
 from . import quiet
+from .beginning import begin
+from .health import Health
 from .interrupt import Interrupted, stop_gently
 from .journal import Journal
 from .keeping import Checkpoints
@@ -32,12 +35,12 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
     for remark in plan.remarks:
         say(f"resuming {plan.folder.path}: {remark}")
     material = gather(plan)
+    plan = told_classes(plan, material)
     module = TrainingModule(plan.config, plan.budget())
     if plan.resumed is not None:
         module.resume(plan.resumed)
-    elif plan.config.train.start == "linear":
-        carried = module.begin(material.hops(plan.config.model.hop_length))
-        say(f"start   linear codec of the corpus: {carried:.0%} of its energy at equal loudness")
+    else:
+        begin(module, material)
     trainer.callbacks += callbacks(plan, material)  # type: ignore[attr-defined]
     held = claim(plan, material, argv)
     greeting(plan, material, module, trainer, threads)
@@ -58,20 +61,34 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
     return 0
 
 
+def told_classes(plan: Plan, material: Material) -> Plan:
+    """The plan with the names of the classes that the sounds have."""
+    labels = material.data.labels
+    if labels is None:
+        return plan
+    for line in labels.describe(material.learned):
+        say(f"labels  {line}")
+    model = dataclasses.replace(plan.config.model, classes=labels.classes)
+    return dataclasses.replace(plan, config=dataclasses.replace(plan.config, model=model))
+
+
 def callbacks(plan: Plan, material: Material) -> list[pl.Callback]:
     """In the order in which they see a moment: the journal first, so that no checkpoint is ahead of it."""
     best = plan.resumed.best_score if plan.resumed else None
     return [
         Journal(plan.folder),
-        Checkpoints(plan.folder, material.chunks, origin(material), best),
+        Checkpoints(plan.folder, material.data, origin(material), best),
         Progress(),
-        Pictures(plan.folder, material.examples),
+        Health(),
+        Pictures(plan.folder, material.examples, material.example_labels),
     ]
 
 
 def origin(material: Material) -> dict[str, Any]:
     """What a checkpoint says of where it comes from."""
-    return {"data": material.store.content_hash, "commit": commit(), "torch": torch.__version__}
+    origin = {"data": material.store.content_hash, "commit": commit(), "torch": torch.__version__}
+    labels = material.data.labels
+    return origin if labels is None else {**origin, "labels": labels.summary(material.learned)}
 
 
 def claim(plan: Plan, material: Material, argv: list[str]) -> TextIO | None:

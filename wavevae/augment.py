@@ -108,6 +108,16 @@ def pitch_resample(read: Reader, samples: int, semitones: float, before: int = 0
     return shifted[first : first + before + samples]
 
 
+class Draw(NamedTuple):
+    """What is done to one chunk."""
+
+    semitones: float
+    flip: bool
+    db: float
+    sections: Sequence[AllPass]
+    """None: the phase stays."""
+
+
 class Augmenter:
     """Draws what `DataConfig` allows and does it: pitch, phase, polarity, gain. Neutral values change nothing.
 
@@ -120,16 +130,25 @@ class Augmenter:
         self.config, self.sample_rate = config, sample_rate
 
     def __call__(self, read: Reader, rng: np.random.Generator, samples: int | None = None) -> np.ndarray:
-        """The draws are made in a fixed order, whatever is switched on, so that a seed means the same."""
+        """Draw, and do what was drawn."""
+        length = samples or max(1, round(self.config.chunk_seconds * self.sample_rate))
+        return self.apply(self.draw(rng), read, length)
+
+    def draw(self, rng: np.random.Generator) -> Draw:
+        """In a fixed order, whatever is switched on, so that a seed means the same."""
         config = self.config
-        length = samples or max(1, round(config.chunk_seconds * self.sample_rate))
         semitones = rng.uniform(-1, 1) * config.pitch_semitones
         turn_phase, flip = rng.random() < config.phase, rng.random() < config.polarity
         db = rng.uniform(-1, 1) * config.gain_db
-        before = PHASE_MEMORY if turn_phase else 0
-        audio = pitch_resample(read, length, semitones, before) if semitones else read(before, length)
-        if turn_phase:
-            audio = allpass_phase(audio, draw_allpass(rng, self.sample_rate))[before:]
-        if flip:
+        return Draw(semitones, flip, db, draw_allpass(rng, self.sample_rate) if turn_phase else ())
+
+    def apply(self, draw: Draw, read: Reader, samples: int) -> np.ndarray:
+        """float32 (samples,)."""
+        before = PHASE_MEMORY if draw.sections else 0
+        pitched = draw.semitones != 0
+        audio = pitch_resample(read, samples, draw.semitones, before) if pitched else read(before, samples)
+        if draw.sections:
+            audio = allpass_phase(audio, draw.sections)[before:]
+        if draw.flip:
             audio = polarity(audio)
-        return gain(audio, db) if db or semitones or turn_phase else audio
+        return gain(audio, draw.db) if draw.db or pitched or draw.sections else audio

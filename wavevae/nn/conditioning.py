@@ -20,6 +20,8 @@ from wavevae.config import ModelConfig
 from wavevae.errors import UserError, nearest
 
 LABEL_DIM = 64
+SMALL = 0.01
+"""-40 dBFS."""
 PITCHES = 128
 """MIDI pitches that have a row of their own; between two of them the rows are mixed."""
 PERIODS = (3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 192.0)
@@ -123,7 +125,10 @@ class LabelEmbedding(nn.Module):
 
 
 class FiLM(nn.Module):
-    """Feature-wise linear modulation (Perez et al. 2018, eq. 2), the identity at first: (B, C, T) -> same."""
+    """Feature-wise linear modulation (Perez et al. 2018, eq. 2), the identity at first: (B, C, T) -> same.
+
+    Features are in units of sound and a quiet one is small: a shift of 1 stands for SMALL, or silence would hum.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -132,8 +137,8 @@ class FiLM(nn.Module):
         nn.init.zeros_(self.affine.bias)
 
     def forward(self, h: Tensor, label: Tensor) -> Tensor:
-        scale, shift = self.affine(label)[..., None].chunk(2, dim=1)  # (B, C, 1) each
-        return h * (1 + scale) + shift
+        scale, shift = self.affine(label / math.sqrt(LABEL_DIM))[..., None].chunk(2, dim=1)  # (B, C, 1) each
+        return h * (1 + scale) + SMALL * shift
 
 
 class Conditioning(nn.Module):

@@ -1,0 +1,115 @@
+"""What is going wrong inside a model, in plain sentences, with what to change; said once, and again if it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+
+from wavevae.config import RunConfig
+
+from .module import TrainingModule
+from .progress import say
+from .validation import MISTOLD
+
+FEW_ACTIVE = 0.5
+"""Share of the latent dimensions that must move."""
+MANY_NATS = 15.0
+"""A dimension and frame: three million values told apart, more than 16 bits of sound have."""
+FEW_CODES = 0.5
+"""Share of the codes that must be used."""
+SMALLEST_GAIN = 0.01
+"""How much further off a sound must be under another's label."""
+SETTLED = 0.2
+"""Share of the budget before which nothing is judged."""
+
+
+def findings(values: Mapping[str, float], share: float, config: RunConfig) -> dict[str, str]:
+    """Kind of trouble -> sentence, from the means of a validation (val_*) at a share of the budget."""
+    found = {}
+    if share >= SETTLED:
+        for check in (collapsed, silent_top, unheard_codes, ignored_labels):
+            found.update(check(values, config))
+    return found | exploded(values, config)
+
+
+def collapsed(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
+    """A posterior that equals its prior in most dimensions (Lucas et al. 2019)."""
+    active, dims = values.get("val_active_dims"), config.model.latent_dim
+    if active is None or active > FEW_ACTIVE * dims:
+        return {}
+    objective = config.objective
+    return {
+        "collapse": f"the posterior has collapsed in {dims - active:.0f} of {dims} latent dimensions: the decoder does "
+        f"not need them or the KL forbids them; try --set kl={objective.kl / 4:g}, --set "
+        f"free_bits={2 * objective.free_bits:g} or a smaller --latent-dim"
+    }
+
+
+def silent_top(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
+    """An hvae whose slow level costs no more than is free."""
+    nats, objective = values.get("val_kl_nats_top"), config.objective
+    free = objective.free_bits_top * config.model.top_dim
+    if nats is None or nats > free:
+        return {}
+    return {
+        "top": f"the slow level tells {nats:.2g} nats a frame, no more than its free bits ({free:.2g}): the fast level "
+        f"does without it; try --set kl_top={objective.kl_top / 4:g} or --set kl={4 * objective.kl:g}"
+    }
+
+
+def exploded(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
+    """A KL that no sound needs."""
+    nats, dims = values.get("val_kl_nats"), config.model.latent_dim
+    if nats is None or nats <= MANY_NATS * dims:
+        return {}
+    objective = config.objective
+    return {
+        "explosion": f"the KL is {nats:.0f} nats a frame, {nats / dims:.0f} a dimension: latents run away from their "
+        f"prior; try --set kl={4 * objective.kl:g}, --set kl_baseline=0.1 or a smaller --set learning_rate"
+    }
+
+
+def unheard_codes(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
+    """Codebooks of which few codes are used, over the last hundred steps or so."""
+    usage = values.get("codebook_usage")
+    if usage is None or usage >= FEW_CODES:
+        return {}
+    size = config.model.codebook_size
+    return {
+        "codes": f"{usage:.0%} of {size} codes are used: the codebook is dying; try --set evenness=0.1, --set "
+        f"codebook_dead={min(0.5, 2 * config.model.codebook_dead or 0.1):g} or --set codebook_size={size // 2}"
+    }
+
+
+def ignored_labels(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
+    """Labels that make no difference when they are swapped."""
+    told, mistold = values.get("val_distance"), values.get(f"val_{MISTOLD}")
+    if told is None or mistold is None or mistold > (1 + SMALLEST_GAIN) * told:
+        return {}
+    return {
+        "labels": f"labels are not listened to: told another's, a sound is {mistold / told - 1:+.1%} further off; "
+        "latents carry what labels say: try a smaller --latent-dim, more KL, or (pitch) --set tied_semitones=4"
+    }
+
+
+class Health(pl.Callback):
+    """Looks at every validation."""
+
+    def __init__(self) -> None:
+        self.said: set[str] = set()
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if not module.validation:
+            return
+        for sentence in self.news(module):
+            say(f"health: {sentence}")
+
+    def news(self, module: TrainingModule) -> list[str]:
+        """Sentences that did not hold the last time."""
+        codes = {k: float(v) for k, v in module.terms.items() if k == "codebook_usage"}
+        found = findings({**module.validation, **codes}, module.share, module.config)
+        fresh = [sentence for kind, sentence in found.items() if kind not in self.said]
+        self.said = set(found)
+        return fresh

@@ -1,0 +1,90 @@
+"""Means over fixed chunks: the averaged weights, the posterior's mean, and what only a whole set can tell."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from wavevae.config import ModelConfig
+from wavevae.nn.bottleneck import Latents
+from wavevae.nn.codebook import entropy_of
+from wavevae.nn.model import Autoencoder
+from wavevae.nn.sync import sum_over_ranks
+from wavevae.objectives.weighing import REGULARISERS, Objectives, weighted_sum
+
+from .batch import Batch, conditions
+
+MISTOLD = "distance_mistold"
+"""The distance when every chunk is decoded under the label of another: no more than told rightly, and labels are
+not listened to."""
+
+
+class Validation:
+    """Sums over chunks and processes of one validation, then its means."""
+
+    def __init__(self, objectives: Objectives, config: ModelConfig) -> None:
+        self.objectives, self.config = objectives, config
+        self.sums: dict[str, Tensor] = {}
+        self.counts: Tensor | None = None
+
+    def start(self) -> None:
+        """Forget."""
+        self.sums, self.counts = {}, None
+
+    def add(self, model: Autoencoder, batch: Batch) -> None:
+        """One batch through the model."""
+        condition, _ = conditions(batch, self.config)
+        latents = model.posterior(batch.audio, condition)
+        z = model.encode(batch.audio, condition=condition)
+        length = batch.audio.shape[-1]
+        raw = self.raw(model.decode(z, length, condition), batch.audio, latents)
+        raw |= {k: v.float() for k, v in latents.metrics.items() if k not in raw}
+        if condition is not None:
+            other = type(condition)(*(part.roll(1, 0) for part in condition))
+            mistold = self.raw(model.decode(z, length, other), batch.audio, latents)
+            raw[MISTOLD] = self.distance(mistold)
+        raw["chunks"] = torch.ones((), device=z.device)
+        for name, value in raw.items():
+            self.sums[name] = self.sums.get(name, 0) + value * len(batch.audio)
+        if latents.codes is not None:
+            hits = histogram(latents.codes, self.config.codebook_size)
+            self.counts = hits if self.counts is None else self.counts + hits
+
+    def raw(self, estimate: Tensor, audio: Tensor, latents: Latents) -> dict[str, Tensor]:
+        """Unweighted terms in fp32."""
+        with torch.autocast(audio.device.type, enabled=False):
+            return self.objectives.raw(estimate.float(), audio.float(), latents)
+
+    def distance(self, raw: dict[str, Tensor]) -> Tensor:
+        """Weighed as at the end of the budget, the same yardstick at every moment; regularisers left out."""
+        distances = {name: value for name, value in raw.items() if name not in REGULARISERS}
+        return weighted_sum(distances, self.objectives.weights(1.0))
+
+    def means(self) -> dict[str, float]:
+        """Over chunks and processes, as val_*; `val_distance` picks the best checkpoint."""
+        names = sorted(self.sums)
+        sums = sum_over_ranks(torch.stack([self.sums[name] for name in names]).float())
+        chunks = sums[names.index("chunks")]
+        means = {name: s / chunks for name, s in zip(names, sums, strict=True) if name != "chunks"}
+        weights = self.objectives.weights(1.0)
+        told = {name: value for name, value in means.items() if name in weights}
+        means["distance"] = self.distance(told)
+        if self.counts is not None:
+            means |= codebook_figures(sum_over_ranks(self.counts))
+        return {f"val_{name}": float(value) for name, value in means.items()}
+
+
+def histogram(codes: Tensor, size: int) -> Tensor:
+    """(B, n, F) -> (n, size) how often each code is used, float64."""
+    flat = codes.transpose(0, 1).flatten(1)
+    rows = [torch.bincount(row, minlength=size) for row in flat]
+    return torch.stack(rows).double()
+
+
+def codebook_figures(counts: Tensor) -> dict[str, Tensor]:
+    """(n, size) -> perplexity and usage over the whole set, means over the codebooks."""
+    entropies = torch.stack([entropy_of(row.float()) for row in counts])
+    return {
+        "codebook_perplexity": entropies.exp().mean(),
+        "codebook_usage": (counts > 0).float().mean(),
+    }

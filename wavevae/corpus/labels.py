@@ -1,0 +1,137 @@
+"""Labels of files: which class, which pitch; from the folder's name or NSynth's fields."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from wavevae.config import ModelConfig
+from wavevae.corpus.store import Item
+from wavevae.errors import UserError, nearest
+
+FOLDER_FIELD, NSYNTH_FIELD = "class", "instrument_family"
+HIGHEST_PITCH = 127
+
+
+class Label(NamedTuple):
+    """Of one file."""
+
+    class_number: int
+    """Place in the classes; -1 for none."""
+    pitch: float
+    """MIDI; NaN for none."""
+
+
+NO_LABEL = Label(-1, math.nan)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a model is told of files. A kind that it is not told is no label."""
+
+    condition: str
+    field: str
+    """Where the class stands."""
+    classes: tuple[str, ...]
+
+    def of(self, item: Item) -> Label:
+        name = class_of(item, self.field) if "class" in self.condition else None
+        number = self.classes.index(name) if name in self.classes else -1
+        return Label(number, pitch_of(item) if "pitch" in self.condition else math.nan)
+
+    def describe(self, items: Sequence[Item]) -> list[str]:
+        """Lines for the user: how many files of which label, and what is worth knowing of them."""
+        labels = [self.of(item) for item in items]
+        lines = []
+        if "class" in self.condition:
+            lines += self._describe_classes([label.class_number for label in labels])
+        if "pitch" in self.condition:
+            pitches = [label.pitch for label in labels if not math.isnan(label.pitch)]
+            span = f"{min(pitches):g} to {max(pitches):g}" if pitches else "none"
+            lines.append(f"pitches {span}{missing(len(labels) - len(pitches), 'pitch')}")
+        return lines
+
+    def _describe_classes(self, numbers: Sequence[int]) -> list[str]:
+        counts = Counter(numbers)
+        listed = ", ".join(f"{name} {counts[n]}" for n, name in enumerate(self.classes))
+        lines = [f"{len(self.classes)} classes of {self.field}: {listed}{missing(counts[-1], 'class')}"]
+        single = [name for n, name in enumerate(self.classes) if counts[n] == 1]
+        if single:
+            lines.append(
+                f"one file only of {', '.join(single)}: too little to tell the class from the file; give more of it"
+            )
+        return lines
+
+    def summary(self, items: Sequence[Item]) -> dict[str, Any]:
+        """Plain values for a checkpoint: files of each class, lowest and highest pitch."""
+        labels = [self.of(item) for item in items]
+        counts = Counter(label.class_number for label in labels)
+        pitches = [label.pitch for label in labels if not math.isnan(label.pitch)]
+        return {
+            "field": self.field,
+            "classes": {name: counts[n] for n, name in enumerate(self.classes)},
+            "pitch_range": [min(pitches), max(pitches)] if pitches else [],
+            "without_class": counts[-1] if "class" in self.condition else 0,
+            "without_pitch": len(labels) - len(pitches) if "pitch" in self.condition else 0,
+        }
+
+
+def missing(count: int, kind: str) -> str:
+    """'; 3 files without a pitch, learned unlabelled', or nothing."""
+    return f"; {count} files without a {kind}, learned unlabelled" if count else ""
+
+
+def class_of(item: Item, field: str) -> str | None:
+    """The class' name; NSynth's numbered fields have theirs in FIELD_str."""
+    value = item.labels.get(f"{field}_str", item.labels.get(field))
+    return str(value) if isinstance(value, (str, int)) else None
+
+
+def pitch_of(item: Item) -> float:
+    """MIDI, NaN where there is none."""
+    value = item.labels.get("pitch")
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= HIGHEST_PITCH
+    return float(value) if known else math.nan  # type: ignore[arg-type]
+
+
+def find_labels(items: Iterable[Item], model: ModelConfig, field: str = "") -> Labels | None:
+    """What the files say of what the model is to be told; none for an unconditional model.
+
+    Classes that the model has already (a resumed run, another run's config) stay as they are.
+    Raises: UserError where no file has the label, or all have the same.
+    """
+    items = list(items)
+    if model.condition == "none":
+        return None
+    field = class_field(items, field) if model.has_class else ""
+    names = {class_of(item, field) for item in items} - {None} if model.has_class else set()
+    classes = model.classes or tuple(sorted(name for name in names if name))
+    if model.has_class and len(classes) < 2:
+        raise UserError(
+            f"--condition {model.condition}: every file is of {field} '{''.join(classes)}'; give sounds of two classes "
+            "or more, or leave class out"
+        )
+    if model.has_pitch and all(math.isnan(pitch_of(item)) for item in items):
+        raise UserError(
+            f"--condition {model.condition}: no file has a pitch; give a set in NSynth's layout (examples.json with "
+            "pitch), or leave pitch out"
+        )
+    return Labels(model.condition, field, classes)
+
+
+def class_field(items: Sequence[Item], asked: str) -> str:
+    """The label that names the class. Raises: UserError where no file has it."""
+    known = {name.removesuffix("_str") for item in items for name in item.labels}
+    if asked and asked not in known:
+        advice = nearest(asked, known) if known else "no file has a label"
+        raise UserError(f"--class-field {asked}: no file has it; {advice}")
+    for field in (asked, FOLDER_FIELD, NSYNTH_FIELD):
+        if field in known:
+            return field
+    raise UserError(
+        "--condition class: no file has a class; put the sounds of each class into a folder of its own, or name the "
+        "label with --class-field"
+    )
