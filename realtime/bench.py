@@ -42,17 +42,17 @@ class Player:
     ratios: dict[str, tuple[int, int, int, int]]
     """(in_channels, in_ratio, out_channels, out_ratio) of each method."""
 
-    def hop(self, method: str) -> int:
-        """The fewest samples a call takes."""
-        _, in_ratio, _, out_ratio = self.ratios[method]
-        return max(in_ratio, out_ratio)
+    @property
+    def hop(self) -> int:
+        """The fewest samples that hosts call with: the largest ratio of all methods."""
+        return max(ratio for _, into, _, out in self.ratios.values() for ratio in (into, out))
 
     def call(self, method: str, samples: int) -> Callable[[], object]:
         """One call of so many samples, or a hop where that is more."""
         import torch
 
         channels, in_ratio = self.ratios[method][:2]
-        samples = max(samples, self.hop(method))
+        samples = max(samples, self.hop)
         x = 0.1 * torch.randn(1, channels, samples // in_ratio)
         return partial(getattr(self.module, method), x)
 
@@ -89,7 +89,7 @@ def read_ratios(module: Any, method: str) -> tuple[int, int, int, int]:
 def start_of(player: Player, method: str, block: int) -> dict[str, Any]:
     """Load time, first calls, memory, as a fresh process finds them. Raises: RuntimeError where it fails."""
     channels, in_ratio = player.ratios[method][:2]
-    frames = max(block, player.hop(method)) // in_ratio
+    frames = max(block, player.hop) // in_ratio
     command = [
         sys.executable,
         "-I",
@@ -138,7 +138,11 @@ def measure(players: list[Player], method: str, block: int, rounds: int, rate: i
     peak = (before + peak_flops()) / 2
     rows: list[dict[str, Any]] = []
     for player, call, spent in zip(players, calls, times, strict=True):
-        row = {"method": method, "block": block, "samples_a_call": max(block, player.hop(method))}
+        row: dict[str, Any] = {
+            "method": method,
+            "block": block,
+            "samples_a_call": max(block, player.hop),
+        }
         row |= spent.summary()
         seconds = block / rate
         row["real_time_factor"] = 1e3 * seconds / row["median_ms"]
@@ -148,6 +152,7 @@ def measure(players: list[Player], method: str, block: int, rounds: int, rate: i
         rows.append(row)
     if len(players) == 2:
         rows[0]["faster_than_other"] = ratio(*times)
+        rows[1]["mark"] = "   (other)"
     return rows
 
 
@@ -158,7 +163,7 @@ HEADER = (
 
 def line(row: dict[str, Any]) -> str:
     mark = "*" if row["samples_a_call"] > row["block"] else " "
-    ratio = f"   {row['faster_than_other']:5.2f}x" if "faster_than_other" in row else ""
+    ratio = f"   {row['faster_than_other']:5.2f}x" if "faster_than_other" in row else row.get("mark", "")
     return (
         f"{row['method']:<8}{row['block']:>5}{mark}   {row['median_ms']:>10.3f} {row['p99_ms']:>7.2f} "
         f"{row['max_ms']:>7.2f}   {row['cpu_median_ms']:>11.3f} {row['cpu_p99_ms']:>7.2f}   "
@@ -172,8 +177,8 @@ def tell(player: Player, start: dict[str, Any]) -> str:
     return (
         f"{printable(player.path)}: {player.path.stat().st_size / 1e6:.1f} MB, {player.parameters / 1e6:.2f} M "
         f"parameters, {player.sample_rate} Hz\n"
-        f"  fresh process: load {start['load_cpu_s']:.2f} s, then {start['method']} of {start['block']} samples: {calls} "
-        f"ms (CPU); load + first sound {start['load_and_first_sound_s']:.2f} s by the clock, "
+        f"  fresh process: load {start['load_cpu_s']:.2f} s, then {start['method']} of {start['block']} samples: "
+        f"{calls} ms (CPU); load + first sound {start['load_and_first_sound_s']:.2f} s by the clock, "
         f"{start['load_and_first_sound_cpu_s']:.2f} s CPU; {start['memory_mb']:.0f} MB"
     )
 
@@ -192,7 +197,7 @@ def run(players: list[Player], options: argparse.Namespace) -> dict[str, Any]:
         start = start_of(player, methods[0], 512)
         print(tell(player, start), file=sys.stderr)
         found["files"].append({**describe(player), "start": start, "rows": []})
-    other = "   CPU against the other" if len(players) == 2 else ""
+    other = "   other / this, CPU" if len(players) == 2 else ""
     note = f"one thread, {rate} Hz, {options.rounds} bursts of 8 calls"
     print(f"{note}, load average {found['load_average']:.1f}\n{HEADER}{other}", file=sys.stderr)
     for method in methods:
