@@ -127,10 +127,10 @@ def expand(maps: list[Array]) -> Array:
 
 
 def decoding_taps(hops: Array, deepest: Array, axes: Array, inlet: CausalConv1d) -> Array:
-    """The least-squares way from the latents of some frames back to features: (features, latents, taps), oldest first.
+    """The least-squares way from the latents of some frames back to features: (features, latents, taps).
 
-    Every frame at the same loudness. A ridge draws it to the transpose, which is the best with one tap, so that a corpus
-    of a few hops does no harm.
+    Oldest tap first; every frame at the same loudness. A ridge draws it to the transpose, the best way with one tap,
+    so that a corpus of a few hops does no harm.
     """
     taps = inlet.conv.kernel_size[0]
     scale = loudness(hops)
