@@ -34,7 +34,8 @@ def make(config: ModelConfig, seed: int = 0) -> Autoencoder:
         for module in model.modules():
             if isinstance(module, nn.Conv1d):
                 nn.init.kaiming_uniform_(module.weight, a=1.0)
-                module.bias.uniform_(-0.1, 0.1)
+                if module.bias is not None:
+                    module.bias.uniform_(-0.1, 0.1)
     return model.eval()
 
 

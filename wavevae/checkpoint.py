@@ -92,11 +92,15 @@ def _sync_folder(folder: Path) -> None:
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write it whole or not at all: temporary name in the same folder, fsync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     payload = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
     payload["config"] = to_tree(checkpoint.config)
     payload["wavevae_version"] = version("wavevae")
-    payload = {"format_version": FORMAT_VERSION, **payload}
+    write_payload(path, {"format_version": FORMAT_VERSION, **payload})
+
+
+def write_payload(path: Path, payload: dict[str, Any]) -> None:
+    """Tensors and plain values -> a file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -116,6 +120,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises: UserError for a missing file, one that is no checkpoint of ours, or one of another format version.
     """
     path = Path(path)
+    payload = read_payload(path)
+    if "format_version" not in payload:
+        raise UserError(f"{path} is not a wavevae checkpoint; give one that `wavevae train` wrote")
+    _check_version(path, payload)
+    names = {f.name for f in dataclasses.fields(Checkpoint)}
+    values = {name: value for name, value in payload.items() if name in names}
+    values["config"] = from_tree(values["config"])
+    return Checkpoint(**values)
+
+
+def read_payload(path: Path) -> dict[str, Any]:
+    """A file that `write_payload` wrote, onto the CPU. Raises: UserError for a missing, locked or damaged one."""
     if not path.is_file():
         raise UserError(
             f"no checkpoint at {path}; give a run folder or a .ckpt file that `wavevae train` wrote"
@@ -128,13 +144,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise UserError(
             f"{path} is not a wavevae checkpoint or is damaged; use another, or train again"
         ) from error
-    if not isinstance(payload, dict) or "format_version" not in payload:
+    if not isinstance(payload, dict):
         raise UserError(f"{path} is not a wavevae checkpoint; give one that `wavevae train` wrote")
-    _check_version(path, payload)
-    names = {f.name for f in dataclasses.fields(Checkpoint)}
-    values = {name: value for name, value in payload.items() if name in names}
-    values["config"] = from_tree(values["config"])
-    return Checkpoint(**values)
+    return payload
 
 
 def _check_version(path: Path, payload: dict[str, Any]) -> None:

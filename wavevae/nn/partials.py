@@ -21,8 +21,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavevae.nn.conv import CausalConv1d
-
 HIGHEST = 0.45
 """Of a partial, as a share of the sample rate; those above are left out."""
 
@@ -64,7 +62,7 @@ class PartialAnalysis(nn.Module):
     def __init__(self, count: int, channels: int, hop_length: int, sample_rate: int) -> None:
         super().__init__()
         self.count, self.hop_length, self.sample_rate = count, hop_length, sample_rate
-        self.mix = CausalConv1d(2 * count, channels, 1)
+        self.mix = nn.Conv1d(2 * count, channels, 1, bias=False)
 
     def amplitudes(self, x: Tensor, pitch: Tensor) -> Tensor:
         """(B, 2 count, frames): real parts, then imaginary parts, of c_k; a partial of amplitude 1 gives |c_k| = 1."""
@@ -95,7 +93,7 @@ class PartialSynthesis(nn.Module):
     def __init__(self, count: int, channels: int, hop_length: int, sample_rate: int) -> None:
         super().__init__()
         self.count, self.hop_length, self.sample_rate = count, hop_length, sample_rate
-        self.mix = CausalConv1d(channels, 2 * count, 1)
+        self.mix = nn.Conv1d(channels, 2 * count, 1, bias=False)
 
     def play(self, amplitudes: Tensor, pitch: Tensor) -> Tensor:
         """(B, 2 count, frames) -> (B, 1, frames x hop_length): sum of Re(a_k exp(i k phi))."""

@@ -63,8 +63,8 @@ def write_encoder(model: Autoencoder, axes: Array) -> None:
     quieten(encoder)
     last = strided(encoder.stages[-1]).conv if len(encoder.stages) else encoder.inlet.conv
     last.weight[:kept] = 0.0
-    encoder.partials.mix.conv.weight.zero_()
-    encoder.partials.mix.conv.weight[:kept, :, 0] = tensor(axes)
+    encoder.partials.mix.weight.zero_()
+    encoder.partials.mix.weight[:kept, :, 0] = tensor(axes)
     outlet = encoder.outlet.conv.weight  # (rows, C, 1)
     outlet.zero_()
     outlet[:kept, :kept, 0] = torch.eye(kept)
@@ -77,6 +77,6 @@ def write_decoder(model: Autoencoder, axes: Array) -> None:
     quieten(decoder)
     decoder.inlet.conv.weight[:kept] = 0.0
     decoder.inlet.conv.weight[:kept, :kept, -1] = torch.eye(kept)
-    decoder.partials.mix.conv.weight.zero_()
-    decoder.partials.mix.conv.weight[:, :kept, 0] = tensor(axes.T)
+    decoder.partials.mix.weight.zero_()
+    decoder.partials.mix.weight[:, :kept, 0] = tensor(axes.T)
     shrink(decoder.outlet, 0.0)
