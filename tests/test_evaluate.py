@@ -22,12 +22,14 @@ from wavevae.corpus import build_store, split
 from wavevae.errors import UserError
 from wavevae.evaluation import listen, plots, report
 from wavevae.evaluation.__main__ import main
-from wavevae.evaluation.judge import between, reblocked
 from wavevae.evaluation.selection import Source
+from wavevae.evaluation.sounds import between, reblocked
 from wavevae.evaluation.subject import load_subject
+from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
 
 RATE = 8000
+QUICK = ("--generate", "0", "--probe-files", "0")
 FIRST_FORM = {
     "mr_stft",
     "log_mel_l1",
@@ -42,7 +44,18 @@ FIRST_FORM = {
     "hop_rate_energy_db",
     "chunks_used",
     "chunks_left_out",
+    "fad",
+    "fad_embedding",
+    "fad_generated",
+    "diversity_real",
+    "diversity_reconstructed",
+    "diversity_generated",
+    "pitched_chunks",
+    "pitch_lost",
 }
+"""Keys of report.json with a figure for any run with a prior on sounds with a pitch."""
+NEITHER = {"codebook_perplexity", "codebook_usage", "equals_opus_kbps"}
+"""There, and none: no quantizer, no --anchors."""
 
 
 def sound(seconds: float, seed: int, rate: int = RATE) -> np.ndarray:
@@ -81,9 +94,10 @@ def run(tmp_path_factory: pytest.TempPathFactory, sounds: Path) -> Path:
     for parameter in autoencoder.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     state = autoencoder.state_dict()
-    write_checkpoint(
-        folder / "checkpoints" / "best.ckpt", Checkpoint(config, state, step=12, origin={"commit": "abc"})
-    )
+    frames = np.random.default_rng(0).standard_normal((300, 3)).cumsum(0) * 0.1
+    prior = LatentStatistics.fit([frames]).to_dict()
+    checkpoint = Checkpoint(config, state, step=12, origin={"commit": "abc"}, latents=prior)
+    write_checkpoint(folder / "checkpoints" / "best.ckpt", checkpoint)
     tree = {**to_tree(config), "run": {"inputs": [str(sounds)]}}
     (folder / "config.yaml").write_text(yaml.safe_dump(tree))
     return folder
@@ -109,7 +123,7 @@ def test_a_long_sound_in_segments_is_what_it_is_in_one_go(run: Path) -> None:
     latents = subject.model.encode(torch.from_numpy(x)[None, None])[0]  # type: ignore[union-attr]
     assert torch.allclose(torch.cat([piece.estimate for piece in pieces]), whole, atol=1e-5)
     assert torch.equal(torch.cat([piece.reference for piece in pieces]), torch.from_numpy(x))
-    means = torch.cat([piece.mean for piece in pieces if piece.mean is not None], dim=-1)
+    means = torch.cat([piece.latents for piece in pieces if piece.latents is not None], dim=-1)
     assert torch.allclose(means, latents, atol=1e-5)
 
 
@@ -146,7 +160,11 @@ def test_a_run_is_judged_and_the_report_is_whole(
     found = json.loads((out / "report.json").read_text())
     assert json.loads(printed) == found
     assert set(found) >= FIRST_FORM
-    assert all(found[name] is not None for name in FIRST_FORM)
+    assert [name for name in sorted(FIRST_FORM) if found[name] is None] == []
+    assert "pitch_error_cents" in found  # none: a model that has learned nothing has no pitch
+    assert {name: found[name] for name in NEITHER} == dict.fromkeys(NEITHER)
+    low, high = found["confidence"]["mr_stft"]
+    assert low < found["mr_stft"] < high
     assert set(found["about"]) <= set(found)
     assert (found["sample_rate"], found["hop_length"], found["files"]) == (RATE, 32, 8)
     assert found["details"]["step"] == 12
@@ -159,6 +177,8 @@ def test_a_run_is_judged_and_the_report_is_whole(
     assert found["chunks_left_out"] == 2
     assert "mr_stft" in told
     assert sorted(p.name for p in out.iterdir()) == sorted(report.PARTS)
+    assert audio.probe(out / "generated" / "1.wav").frames == 5 * RATE
+    assert len(list((out / "latents").glob("*.png"))) == 3
     assert len(list((out / "spectrograms").glob("*.png"))) == 3
     assert len(list((out / "pairs").glob("*.wav"))) == 6
 
@@ -167,7 +187,7 @@ def test_pairs_are_the_reference_and_what_the_model_makes_of_it(
     model: Path, sounds: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "report"
-    assert main([str(model), str(sounds / "high"), "-o", str(out), "--pairs", "2"]) == 0
+    assert main([str(model), str(sounds / "high"), "-o", str(out), "--pairs", "2", *QUICK]) == 0
     for path in (out / "pairs").glob("*-reference.wav"):
         name = path.name.removesuffix("-reference.wav")[3:].replace("high-note-", "note ")
         reference = audio.read_mono(sounds / "high" / f"{name}.wav", RATE)
@@ -188,14 +208,25 @@ def test_only_what_the_run_held_out(run: Path, sounds: Path, tmp_path: Path) -> 
     wanted = {Path(item.path).name for item in validation}
     assert len(wanted) == 2
     drawn, reported = tmp_path / "drawn", tmp_path / "reported"
-    assert main([str(run), str(sounds), "--held-out", "-o", str(drawn), "--pairs", "1"]) == 0
+    assert main([str(run), str(sounds), "--held-out", "-o", str(drawn), "--pairs", "1", *QUICK]) == 0
     with (run / "data_report.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["path", "status", "seconds", "reason"])
         for item in store.items:
             table.writerow([item.path, "used", 1.0, "validation" if Path(item.path).name in wanted else ""])
     assert (
-        main([str(run / "checkpoints" / "best.ckpt"), "--held-out", "-o", str(reported), "--pairs", "0"]) == 0
+        main(
+            [
+                str(run / "checkpoints" / "best.ckpt"),
+                "--held-out",
+                "-o",
+                str(reported),
+                "--pairs",
+                "0",
+                *QUICK,
+            ]
+        )
+        == 0
     )
     for out in (drawn, reported):
         rows = csv.DictReader((out / "chunks.csv").open())
@@ -207,7 +238,7 @@ def test_one_split_of_an_nsynth_set(model: Path, tmp_path: Path) -> None:
         audio.write(tmp_path / "set" / name / "audio" / f"{name}_note.wav", sound(1.0, 1), RATE)
         (tmp_path / "set" / name / "examples.json").write_text(json.dumps({f"{name}_note": {"pitch": 60}}))
     out = tmp_path / "report"
-    assert main([str(model), str(tmp_path / "set"), "--split", "test", "-o", str(out)]) == 0
+    assert main([str(model), str(tmp_path / "set"), "--split", "test", "-o", str(out), *QUICK]) == 0
     assert "test_note.wav" in (out / "chunks.csv").read_text()
     assert "train_note.wav" not in (out / "chunks.csv").read_text()
     with pytest.raises(UserError, match="no valid/"):
@@ -217,7 +248,7 @@ def test_one_split_of_an_nsynth_set(model: Path, tmp_path: Path) -> None:
 def test_no_more_than_max_seconds(model: Path, tmp_path: Path) -> None:
     audio.write(tmp_path / "long.wav", sound(40.0, 1), RATE)
     out = tmp_path / "report"
-    assert main([str(model), str(tmp_path / "long.wav"), "-o", str(out), "--max-seconds", "3"]) == 0
+    assert main([str(model), str(tmp_path / "long.wav"), "-o", str(out), "--max-seconds", "3", *QUICK]) == 0
     found = json.loads((out / "report.json").read_text())
     assert (found["seconds"], found["chunks_used"]) == (3.0, 3)
 
@@ -226,9 +257,9 @@ def test_a_second_report_replaces_the_first_and_nothing_else(
     model: Path, sounds: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "report"
-    assert main([str(model), str(sounds), "-o", str(out), "--pairs", "2"]) == 0
+    assert main([str(model), str(sounds), "-o", str(out), "--pairs", "2", *QUICK]) == 0
     (out / "mine.txt").write_text("keep")
-    assert main([str(model), str(sounds / "high"), "-o", str(out), "--pairs", "1"]) == 0
+    assert main([str(model), str(sounds / "high"), "-o", str(out), "--pairs", "1", *QUICK]) == 0
     assert len(list((out / "pairs").iterdir())) == 2
     assert json.loads((out / "report.json").read_text())["files"] == 4
     assert (out / "mine.txt").read_text() == "keep"
@@ -243,7 +274,7 @@ def test_a_damaged_file_is_judged_as_far_as_it_goes(model: Path, tmp_path: Path)
 
     soundfile.write(folder / "nan.wav", x, RATE, subtype="FLOAT")
     out = tmp_path / "report"
-    assert main([str(model), str(folder), "-o", str(out)]) == 0
+    assert main([str(model), str(folder), "-o", str(out), *QUICK]) == 0
     found = json.loads((out / "report.json").read_text())
     assert found["chunks_used"] >= 2
     assert "NaN" in found["files_skipped"][0]["reason"]
@@ -271,6 +302,15 @@ def test_errors_are_advice(model: Path, run: Path, sounds: Path, tmp_path: Path)
         ([str(model), "--held-out", *out], "needs a run folder"),
         ([str(model), str(sounds), *out, "--max-seconds", "0"], "more than 0"),
         ([str(model), str(sounds), *out, "--pairs", "-1"], "0 to 200"),
+        ([str(model), str(sounds), *out, "--generate", "-1"], "0 to 3600"),
+        ([str(model), str(sounds), *out, "--probe-files", "-1"], "0 or more"),
+        ([str(model), str(sounds), *out, "--embedding", "vggish"], "needs its weights"),
+        ([str(model), str(sounds), *out, "--embedding", "clap=gone"], "nothing at gone"),
+        ([str(model), str(sounds), *out, "--also", str(model)], "same folder twice|same"),
+        (out, "nothing to evaluate"),
+        (["--compare", str(sounds), str(model), *out], "no report there"),
+        (["--compare", str(sounds), *out], "two folders"),
+        ([str(model), "--compare", str(sounds), *out], "evaluates nothing"),
         ([str(model), str(sounds), "-o", str(tmp_path / "file")], "is a file"),
         ([str(model), str(sounds), "-o", str(tmp_path / "taken")], "from elsewhere"),
     ]

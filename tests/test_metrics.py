@@ -13,9 +13,11 @@ import torchaudio
 from auraloss.freq import MultiResolutionSTFTLoss
 
 from wavevae.evaluation import metrics
+from wavevae.evaluation.between import CodeUse
 from wavevae.evaluation.chunks import cut
 from wavevae.evaluation.measure import Measure
 from wavevae.evaluation.subject import Piece
+from wavevae.evaluation.summary import summarise
 
 RATE = 22050
 
@@ -182,7 +184,7 @@ def test_chunks_cover_a_file_and_share_its_frames_out_once(
         for a in range(0, samples, block):
             b = min(a + block, samples)
             part = frames[:, a // hop : -(-b // hop)]
-            yield Piece(x[a:b], -x[a:b], part, part)
+            yield Piece(x[a:b], -x[a:b], part, part[0], part.long())
 
     found = list(cut(pieces(), 1000, hop))
     assert [chunk.start for chunk in found] == starts
@@ -191,8 +193,11 @@ def test_chunks_cover_a_file_and_share_its_frames_out_once(
         assert torch.equal(chunk.reference[: len(heard)], heard)
         assert not chunk.reference[len(heard) :].any()
         assert torch.equal(chunk.estimate, -chunk.reference)
-    given = torch.cat([chunk.mean for chunk in found if chunk.mean is not None], dim=-1)
+    given = torch.cat([chunk.latents for chunk in found if chunk.latents is not None], dim=-1)
     assert torch.equal(given, frames[:, : given.shape[-1]])
+    for part in ("kl", "codes"):
+        values = torch.cat([getattr(chunk, part).flatten() for chunk in found])
+        assert torch.equal(values, given[0].to(values.dtype))
     last = starts[-1] + 1000
     assert given.shape[-1] == min(frame_count, -(-last // hop))
 
@@ -201,17 +206,34 @@ def test_measure_leaves_silence_out_and_says_so() -> None:
     measure = Measure(RATE, 256, 2)
     loud, silent = noise(RATE), torch.zeros(RATE)
     mean = torch.tensor([[1.0, -1.0], [0.0, 0.0]])
-    pieces = [
-        Piece(torch.cat([loud, silent, loud]), torch.cat([0.5 * loud, loud, 0.5 * loud]), mean, mean * 0)
-    ]
-    for chunk in cut(pieces, RATE, 256):
+    kl = metrics.kl_per_frame(mean, mean * 0)
+    reference, estimate = torch.cat([loud, silent, loud]), torch.cat([0.5 * loud, loud, 0.5 * loud])
+    for chunk in cut([Piece(reference, estimate, mean, kl)], RATE, 256):
         measure.add("a.wav", chunk)
-    means = measure.means()
+    means, intervals = summarise(measure)
     assert (len(measure.rows), measure.left_out) == (2, 1)
     assert [row.start_s for row in measure.rows] == [0.0, 2.0]
     assert means["level_difference_db"] == pytest.approx(-6.0206, abs=1e-3)
     assert means["kl_nats"] == pytest.approx(0.5)
     assert means["active_dims"] == 1
+    assert means["codebook_usage"] is None
+    assert means["pitch_error_cents"] is None  # noise has no pitch
+    assert not any(intervals.values())  # one file tells nothing of others
+
+
+def test_codes_are_counted_as_they_are_used() -> None:
+    use = CodeUse(8)
+    assert (use.perplexity(), use.usage(), use.bits_per_frame()) == (None, None, None)
+    use.add(torch.tensor([[0, 1, 2, 3], [5, 5, 5, 5]]))
+    use.add(torch.tensor([[3, 2, 1, 0], [5, 5, 5, 5]]))
+    assert use.perplexity() == pytest.approx((4 + 1) / 2)
+    assert use.usage() == pytest.approx((4 / 8 + 1 / 8) / 2)
+    assert use.bits_per_frame() == pytest.approx(2.0)
+    draws = torch.randint(8, (1, 400), generator=torch.Generator().manual_seed(0))
+    other = CodeUse(8)
+    other.add(draws)
+    counts = torch.bincount(draws[0], minlength=8).numpy()
+    assert other.perplexity() == pytest.approx(math.exp(scipy.stats.entropy(counts)))
 
 
 def test_a_model_that_gives_nan_is_no_figure() -> None:

@@ -35,7 +35,8 @@ MADE = (
         "interpolation.wav",
         "sample.wav",
     ),
-    *("report.json", "chunks.csv", "overview.png", "pairs", "spectrograms", DIARY),
+    *("report.json", "report.html", "chunks.csv", "overview.png", "pairs", "spectrograms"),
+    *("generated", "latents", DIARY),
 )
 """Everything a demo makes in its folder; --fresh removes these and nothing else."""
 

@@ -1,4 +1,4 @@
-"""`wavevae evaluate`: a run or MODEL.ts, and sounds -> figures, pictures, sound pairs, report.json."""
+"""`wavevae evaluate`: a run or MODEL.ts, and sounds -> figures, pictures, sound pairs, report.json, report.html."""
 
 from __future__ import annotations
 
@@ -16,43 +16,115 @@ if TYPE_CHECKING:
 EXAMPLE = """\
   wavevae evaluate runs/mine recordings/ -o runs/mine/report
   wavevae evaluate runs/mine --held-out -o report         the files that the run was not trained on
-  wavevae evaluate mine.ts nsynth/ --split test -o report --json"""
+  wavevae evaluate mine.ts nsynth/ --split test -o report --json
+  wavevae evaluate runs/mine --held-out -o report --anchors      each score also as "Opus N kbit/s"
+  wavevae evaluate runs/a --held-out --also runs/b runs/c -o abc           three on the same sounds
+  wavevae evaluate --compare report-a report-b -o both           two evaluations that are done"""
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
-    """Raises: UserError."""
-    parser = Parser(
+def parser() -> Parser:
+    found = Parser(
         "evaluate", "Measure how well a model reconstructs sounds, and leave pairs to hear and see.", EXAMPLE
     )
-    parser.add_argument(
-        "subject", type=Path, metavar="RUN|MODEL.ts", help="run folder, .ckpt or exported model"
+    found.add_argument(
+        "subject", type=Path, nargs="?", metavar="RUN|MODEL.ts", help="run folder, .ckpt or exported model"
     )
-    parser.add_argument("data", type=Path, nargs="*", metavar="DATA", help="folders or files of sounds")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where the report goes")
-    which = parser.add_mutually_exclusive_group()
+    found.add_argument("data", type=Path, nargs="*", metavar="DATA", help="folders or files of sounds")
+    found.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where the report goes")
+    _which_sounds(found)
+    _what_more(found)
+    found.add_argument("--json", action="store_true", help="print report.json to standard output")
+    return found
+
+
+def _which_sounds(found: Parser) -> None:
+    which = found.add_mutually_exclusive_group()
     which.add_argument(
         "--held-out",
         action="store_true",
         help="only what the run held out (of its own data when DATA is left out)",
     )
     which.add_argument("--split", choices=("train", "valid", "test"), help="one split of an NSynth set")
-    parser.add_argument(
+    found.add_argument(
         "--checkpoint", default="best", metavar="best|last|PATH", help="of a run (default: best)"
     )
-    parser.add_argument(
+    found.add_argument(
         "--max-seconds", type=float, metavar="S", help="judge about so much sound, drawn at random"
     )
-    parser.add_argument(
+    found.add_argument(
         "--pairs", type=int, default=8, metavar="N", help="moments kept to hear and see (default: 8)"
     )
-    parser.add_argument("--json", action="store_true", help="print report.json to standard output")
-    args = parser.parse_args(argv)
+
+
+def _what_more(found: Parser) -> None:
+    found.add_argument(
+        "--anchors",
+        action="store_true",
+        help="judge Opus at 6..96 kbit/s on the same sounds (kept in the cache)",
+    )
+    found.add_argument(
+        "--embedding",
+        default="builtin",
+        metavar="KIND[=PATH]",
+        help="of fad and diversity: builtin (default), vggish=FILE.pth, clap=FOLDER, torchscript=FILE",
+    )
+    found.add_argument(
+        "--generate",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="draw so much from the prior (default: 60; 0: none)",
+    )
+    found.add_argument(
+        "--probe-files",
+        type=int,
+        default=400,
+        metavar="N",
+        help="labelled files of DATA, not judged, to train probes on (default: 400; 0: no probes)",
+    )
+    found.add_argument(
+        "--class-field",
+        default="",
+        metavar="NAME",
+        help="label that is the class (default: folder, or family)",
+    )
+    found.add_argument(
+        "--also",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN|MODEL.ts",
+        help="more models on the same sounds",
+    )
+    found.add_argument(
+        "--compare",
+        type=Path,
+        nargs="+",
+        metavar="REPORT",
+        help="instead: a table of evaluations that are done",
+    )
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Raises: UserError."""
+    found = parser()
+    args = found.parse_args(argv)
+    if args.compare is not None:
+        if args.subject is not None:
+            found.error(f"--compare reads reports and evaluates nothing; leave out {args.subject}")
+        return args
+    if args.subject is None:
+        found.error("nothing to evaluate; give a run folder or a MODEL.ts, or --compare REPORT REPORT")
     if not args.data and not args.held_out:
-        parser.error("no DATA; give folders or files of sounds, or --held-out")
+        found.error("no DATA; give folders or files of sounds, or --held-out")
     if args.max_seconds is not None and not args.max_seconds > 0:
-        parser.error(f"--max-seconds {args.max_seconds:g}: give more than 0")
+        found.error(f"--max-seconds {args.max_seconds:g}: give more than 0")
     if not 0 <= args.pairs <= 200:
-        parser.error(f"--pairs {args.pairs}: give 0 to 200")
+        found.error(f"--pairs {args.pairs}: give 0 to 200")
+    if not 0 <= args.generate <= 3600:
+        found.error(f"--generate {args.generate:g}: give 0 to 3600 seconds")
+    if args.probe_files < 0:
+        found.error(f"--probe-files {args.probe_files}: give 0 or more")
     return args
 
 
@@ -74,22 +146,40 @@ def choose(args: argparse.Namespace) -> Selection:
 def main(argv: list[str]) -> int:
     """Exit status 0; 2 for unusable input. Raises: UserError."""
     args = parse(argv)
+    if args.compare is not None:
+        return tell_comparison(args, args.compare, None)
     from wavevae.evaluation import plots, report
-    from wavevae.evaluation.judge import judge
-    from wavevae.evaluation.subject import load_subject
+    from wavevae.evaluation.session import Session
 
-    report.check_folder(args.out)
+    subjects = [args.subject, *args.also]
+    names = folder_names(subjects)
+    places = [args.out / name for name in names] if args.also else [args.out]
+    for place in places:
+        report.check_folder(place)
     plots.new_figure(1, 1)  # a missing matplotlib is told now, not after the work
-    subject = load_subject(args.subject, args.checkpoint)
-    selection = choose(args)
-    say(
-        f"evaluating {args.subject} on {len(selection.sources)} files, {selection.seconds:.0f} s ({selection.how})"
-    )
-    verdict = judge(subject, selection, args.pairs)
-    result = report.compose(subject.facts, selection, verdict)
-    report.write(args.out, result, verdict)
-    say(report.table(result))
-    if verdict.excerpts:
-        say(f"look at {args.out / 'overview.png'}, listen to {args.out / 'pairs'}")
-    print(json.dumps(result, indent=1) if args.json else args.out / "report.json")
+    session = Session.open(args, choose(args), say)
+    for path, place in zip(subjects, places, strict=True):
+        result = session.evaluate(path, place)
+        if args.json and not args.also:
+            print(json.dumps(result, indent=1))
+    if args.also:
+        return tell_comparison(args, places, names)
+    if not args.json:
+        print(args.out / "report.json")
+    return 0
+
+
+def folder_names(subjects: list[Path]) -> list[str]:
+    """One folder a model, named after it. Raises: UserError where one is given twice."""
+    from wavevae.evaluation.compare import names_of
+
+    return [name.replace("/", "-") for name in names_of(subjects)]
+
+
+def tell_comparison(args: argparse.Namespace, folders: list[Path], names: list[str] | None) -> int:
+    from wavevae.evaluation import compare
+
+    found = compare.compare(folders, args.out, names)
+    say(compare.table(found))
+    print(json.dumps(found, indent=1) if args.json else args.out / "comparison.json")
     return 0

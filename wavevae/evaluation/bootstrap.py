@@ -40,12 +40,17 @@ def totals(files: Sequence[str], values: Array) -> tuple[Array, Array]:
     _, place = np.unique(np.asarray(files), return_inverse=True)
     there = np.isfinite(values)
     counts = np.bincount(place, there.astype(np.float64))
-    return np.bincount(place, np.where(there, values, 0.0)), counts
+    sums = np.bincount(place, np.where(there, values, 0.0))
+    return sums.astype(np.float64), counts.astype(np.float64)
 
 
 def of_mean(files: Sequence[str], values: Array) -> Interval | None:
     """Interval of a mean over seconds (N,), each from the file named."""
-    sums, counts = totals(files, np.asarray(values, np.float64))
+    return of_ratio(*totals(files, np.asarray(values, np.float64)))
+
+
+def of_ratio(sums: Array, counts: Array) -> Interval | None:
+    """Interval of sum / count, given those of each file (F,)."""
     sums, counts = sums[counts > 0], counts[counts > 0]
     if len(counts) < FEWEST_FILES:
         return None

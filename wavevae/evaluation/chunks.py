@@ -28,9 +28,12 @@ class Chunk(NamedTuple):
     """(sample_rate,)"""
     estimate: Tensor
     """(sample_rate,)"""
-    mean: Tensor | None
+    latents: Tensor | None = None
     """(latent_dim, frames that begin in it and in no chunk before)"""
-    log_variance: Tensor | None
+    kl: Tensor | None = None
+    """(the same frames,)"""
+    codes: Tensor | None = None
+    """(n_codebooks, the same frames)"""
 
 
 class _Tape:
@@ -39,8 +42,8 @@ class _Tape:
     def __init__(self, hop_length: int) -> None:
         self.hop_length = hop_length
         self.reference, self.estimate = torch.zeros(0), torch.zeros(0)
-        self.mean: Tensor | None = None
-        self.log_variance: Tensor | None = None
+        self.frames: list[Tensor | None] = [None, None, None]
+        """latents, kl, codes"""
         self.sound_at = self.frame_at = 0
 
     @property
@@ -50,32 +53,29 @@ class _Tape:
     def add(self, piece: Piece) -> None:
         self.reference = torch.cat([self.reference, piece.reference])
         self.estimate = torch.cat([self.estimate, piece.estimate])
-        if piece.mean is not None and piece.log_variance is not None:
-            first = self.mean is None
-            self.mean = piece.mean if first else torch.cat([self.mean, piece.mean], -1)  # type: ignore[list-item]
-            self.log_variance = (
-                piece.log_variance if first else torch.cat([self.log_variance, piece.log_variance], -1)  # type: ignore[list-item]
-            )
+        self.frames = [_joined(old, new) for old, new in zip(self.frames, piece[2:], strict=True)]
 
     def cut(self, start: int, length: int) -> Chunk:
         """The chunk at `start` (zeros beyond the end), with the frames up to its end that are not yet given."""
         a = start - self.sound_at
         sounds = [s[a : a + length] for s in (self.reference, self.estimate)]
         sounds = [torch.nn.functional.pad(s, (0, length - len(s))) for s in sounds]
-        frames = samples_to_frames(start + length, self.hop_length) - self.frame_at
-        posterior: list[Tensor | None] = []
-        for values in (self.mean, self.log_variance):
-            posterior.append(None if values is None else values[:, :frames])
-        if self.mean is not None and self.log_variance is not None:
-            self.frame_at += min(frames, self.mean.shape[-1])
-            self.mean, self.log_variance = self.mean[:, frames:], self.log_variance[:, frames:]
-        return Chunk(start, sounds[0], sounds[1], posterior[0], posterior[1])
+        count = samples_to_frames(start + length, self.hop_length) - self.frame_at
+        given = [None if part is None else part[..., :count] for part in self.frames]
+        self.frames = [None if part is None else part[..., count:] for part in self.frames]
+        self.frame_at += max((part.shape[-1] for part in given if part is not None), default=0)
+        return Chunk(start, sounds[0], sounds[1], *given)
 
     def forget(self, before: int) -> None:
         drop = before - self.sound_at
         if drop > 0:
             self.reference, self.estimate = self.reference[drop:], self.estimate[drop:]
             self.sound_at = before
+
+
+def _joined(old: Tensor | None, new: Tensor | None) -> Tensor | None:
+    """Along time."""
+    return new if old is None else old if new is None else torch.cat([old, new], -1)
 
 
 def cut(pieces: Iterable[Piece], chunk_samples: int, hop_length: int) -> Iterator[Chunk]:

@@ -11,6 +11,7 @@ import torch
 from wavevae.evaluation.metrics import FLOOR_DBFS, level_dbfs
 from wavevae.evaluation.selection import Source
 from wavevae.evaluation.subject import Piece
+from wavevae.units import samples_to_frames
 
 WHOLE_S = 8.0
 """A file up to this long is kept whole."""
@@ -27,13 +28,17 @@ class Excerpt:
     stop: int
     references: list[np.ndarray] = field(default_factory=list)
     estimates: list[np.ndarray] = field(default_factory=list)
+    frames: list[np.ndarray] = field(default_factory=list)
 
-    def take(self, piece: Piece, at: int) -> None:
-        """Keep what lies within the excerpt of a piece that begins at sample `at`."""
+    def take(self, piece: Piece, at: int, hop_length: int = 1) -> None:
+        """Keep what lies within the excerpt of a piece that begins at sample `at`, a whole number of hops."""
         a, b = max(0, self.start - at), max(0, self.stop - at)
         if b > a:
             self.references.append(piece.reference[a:b].numpy().copy())
             self.estimates.append(piece.estimate[a:b].numpy().copy())
+            if piece.latents is not None:
+                frames = slice(a // hop_length, samples_to_frames(b, hop_length))
+                self.frames.append(piece.latents[:, frames].float().numpy().copy())
 
     @property
     def reference(self) -> np.ndarray:
@@ -42,6 +47,11 @@ class Excerpt:
     @property
     def estimate(self) -> np.ndarray:
         return np.concatenate(self.estimates) if self.estimates else np.zeros(0, np.float32)
+
+    @property
+    def latents(self) -> np.ndarray | None:
+        """(latent_dim, frames), where they can be seen."""
+        return np.concatenate(self.frames, axis=1) if self.frames else None
 
     def audible(self) -> bool:
         heard = self.reference
@@ -66,12 +76,14 @@ def plan(sources: Sequence[Source], count: int, sample_rate: int) -> dict[int, l
     return chosen
 
 
-def overhear(pieces: Iterable[Piece], excerpts: Sequence[Excerpt], passed: list[int]) -> Iterator[Piece]:
+def overhear(
+    pieces: Iterable[Piece], excerpts: Sequence[Excerpt], passed: list[int], hop_length: int = 1
+) -> Iterator[Piece]:
     """Pass the pieces on, keeping the excerpts and noting every piece's samples in `passed`."""
     at = 0
     for piece in pieces:
         for excerpt in excerpts:
-            excerpt.take(piece, at)
+            excerpt.take(piece, at, hop_length)
         at += len(piece.reference)
         passed.append(len(piece.reference))
         yield piece

@@ -1,15 +1,18 @@
-"""Every figure of every chunk that is heard, and their means."""
+"""Every figure of every second that is heard; what the whole gives is worked out in `summary`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wavevae.errors import UserError
-from wavevae.evaluation import clicks, metrics
+from wavevae.evaluation import clicks, metrics, pitch
+from wavevae.evaluation.between import CodeUse
 from wavevae.evaluation.chunks import Chunk
+from wavevae.evaluation.embeddings import Embedding, Texture
 from wavevae.evaluation.metrics import ActiveDims
 
 BATCH = 32
@@ -25,19 +28,27 @@ class Row:
     level_dbfs: float
     """Of the reference."""
     figures: dict[str, float]
+    """NaN where a figure does not apply: the pitch error of a second without pitch."""
 
 
 @dataclass
 class Measure:
-    """Takes chunks, keeps rows and running sums; asks for auraloss at the start, not after an hour."""
+    """Takes chunks, keeps rows, embeddings and running sums; asks for auraloss at the start, not after an hour."""
 
     sample_rate: int
-    hop_length: int
+    hop_length: int | None
+    """Of the model, for its clicks; none where nothing comes in hops."""
     latent_dim: int
+    codebook_size: int = 0
+    embedding: Embedding = field(default_factory=Texture)
     rows: list[Row] = field(default_factory=list)
     left_out: int = 0
-    kl_sum: float = 0.0
-    kl_frames: int = 0
+    kl: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """{file: (sum of the KL over its frames, frames)}"""
+    real: list[np.ndarray] = field(default_factory=list)
+    """Embeddings of the references, (dims,) a row."""
+    made: list[np.ndarray] = field(default_factory=list)
+    """Embeddings of the reconstructions."""
     _waiting: list[tuple[str, Chunk]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -48,24 +59,32 @@ class Measure:
                 "mr_stft needs auraloss, which is not installed; pip install 'wavevae[train]'"
             ) from None
         self.active = ActiveDims(self.latent_dim)
-        hops = self.sample_rate // self.hop_length
+        self.codes = CodeUse(self.codebook_size)
+        hops = self.sample_rate // self.hop_length if self.hop_length else 0
         self.clicks_measurable = hops >= clicks.FEWEST_HOPS
 
-    def add(self, file: str, chunk: Chunk) -> None:
-        """Raises: RuntimeError where the model gave NaN or infinite samples."""
+    def add(self, file: str, chunk: Chunk) -> bool:
+        """Whether it is heard. Raises: RuntimeError where the model gave NaN or infinite samples."""
         if not bool(metrics.audible(chunk.reference[None])[0]):
             self.left_out += 1
-            return
+            return False
         if not bool(torch.isfinite(chunk.estimate).all()):
             where = f"{file} at {chunk.start / self.sample_rate:.1f} s"
             raise RuntimeError(f"the reconstruction of {where} holds NaN or infinite samples")
-        if chunk.mean is not None and chunk.log_variance is not None and chunk.mean.shape[-1]:
-            kl = metrics.kl_per_frame(chunk.mean, chunk.log_variance)
-            self.kl_sum, self.kl_frames = self.kl_sum + float(kl.sum()), self.kl_frames + len(kl)
-            self.active.add(chunk.mean)
+        self._note(file, chunk)
         self._waiting.append((file, chunk))
         if len(self._waiting) >= BATCH:
             self.flush()
+        return True
+
+    def _note(self, file: str, chunk: Chunk) -> None:
+        """What lay between encoder and decoder."""
+        if chunk.kl is not None and chunk.latents is not None and len(chunk.kl):
+            total, frames = self.kl.get(file, (0.0, 0))
+            self.kl[file] = (total + float(chunk.kl.sum()), frames + len(chunk.kl))
+            self.active.add(chunk.latents)
+        if chunk.codes is not None and chunk.codes.shape[-1]:
+            self.codes.add(chunk.codes)
 
     @torch.inference_mode()
     def flush(self) -> None:
@@ -76,6 +95,8 @@ class Measure:
         estimate = torch.stack([chunk.estimate for _, chunk in self._waiting])
         figures = self.figures(estimate, reference)
         levels = metrics.level_dbfs(reference)
+        self.real.extend(self.embedding(reference, self.sample_rate).numpy())
+        self.made.extend(self.embedding(estimate, self.sample_rate).numpy())
         for index, (file, chunk) in enumerate(self._waiting):
             values = {name: float(column[index]) for name, column in figures.items()}
             self.rows.append(Row(file, chunk.start / self.sample_rate, float(levels[index]), values))
@@ -94,22 +115,27 @@ class Measure:
             "level_difference_db": metrics.level_difference_db(estimate, reference),
         }
         if self.clicks_measurable:
+            assert self.hop_length is not None
             found["hop_rate_energy_db"] = clicks.hop_rate_energy_db(estimate, reference, self.hop_length)
+        found["pitch_error_cents"], found["pitch_lost"] = pitch.error_cents(
+            estimate, reference, self.sample_rate
+        )
         return found
 
-    def means(self) -> dict[str, float | int | None]:
-        """The figures of report.json; none where they cannot be had. Raises: UserError when all was silent."""
+    def require_rows(self) -> None:
+        """Measure what waits. Raises: UserError when all was silent."""
         self.flush()
         if not self.rows:
             raise UserError(
                 f"all {self.left_out} seconds are silent (RMS under {metrics.FLOOR_DBFS:g} dBFS); "
                 "give sounds that can be heard"
             )
-        found: dict[str, float | int | None] = {
-            name: sum(row.figures[name] for row in self.rows) / len(self.rows)
-            for name in self.rows[0].figures
-        }
-        found.setdefault("hop_rate_energy_db", None)
-        found["kl_nats"] = self.kl_sum / self.kl_frames if self.kl_frames else None
-        found["active_dims"] = self.active.count() if self.kl_frames else None
-        return found
+
+    def column(self, name: str) -> np.ndarray:
+        """(rows,) of one figure."""
+        return np.array([row.figures[name] for row in self.rows])
+
+    @property
+    def files(self) -> list[str]:
+        """The file of each row."""
+        return [row.file for row in self.rows]

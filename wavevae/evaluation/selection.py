@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -22,13 +25,15 @@ class Source:
 
     path: Path
     name: str
-    """Shown in the report: the last two parts of its path."""
+    """Shown in the report, unique in it: the last two parts of its path, more where two files share them."""
     seconds: float
     """What is judged of it."""
     start_s: float = 0.0
     """Where in it to begin."""
     cut: bool = False
     """Whether `seconds` is less than what follows `start_s`."""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of it: NSynth's fields, or `class`, the folder."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,30 @@ class Selection:
         return sum(source.seconds for source in self.sources)
 
 
-def shown(path: Path) -> str:
+def absolute(path: Path) -> Path:
+    """Links not followed."""
+    return Path(os.path.abspath(path))
+
+
+def shown(path: Path, parts: int = 2) -> str:
     """FAMILY/name.flac"""
-    return printable(Path(*path.parts[-2:]))
+    return printable(Path(*path.parts[-parts:]))
+
+
+def distinct(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Names that two files share grow to the left until they differ."""
+    named, parts = list(sources), 2
+    while True:
+        counts = Counter(source.name for source in named)
+        shared = {
+            index
+            for index, source in enumerate(named)
+            if counts[source.name] > 1 and parts < len(source.path.parts)
+        }
+        if not shared:
+            return tuple(named)
+        parts += 1
+        named = [replace(s, name=shown(s.path, parts)) if i in shared else s for i, s in enumerate(named)]
 
 
 def look(path: Path) -> Source | str:
@@ -59,32 +85,38 @@ def look(path: Path) -> Source | str:
     return Source(path, shown(path), info.frames / info.sample_rate)
 
 
-def select(paths: Sequence[Path], how: str, skipped: Sequence[tuple[str, str]] = ()) -> Selection:
+def select(
+    paths: Sequence[Path],
+    how: str,
+    skipped: Sequence[tuple[str, str]] = (),
+    labels: Mapping[Path, Mapping[str, Any]] | None = None,
+) -> Selection:
     """Probe the files. Raises: UserError where none can be read."""
     sources, unread = [], list(skipped)
     for path in paths:
         found = look(path)
         if isinstance(found, Source):
-            sources.append(found)
+            sources.append(replace(found, labels=(labels or {}).get(absolute(path), {})))
         else:
             unread.append((printable(path), found))
     if not sources:
         why = f"; the first: {unread[0][0]}: {unread[0][1]}" if unread else ""
         raise UserError(f"no sound file to evaluate ({how}){why}; give a folder of sounds")
-    return Selection(how, tuple(sources), tuple(unread))
+    return Selection(how, distinct(sources), tuple(unread))
 
 
 def everything(inputs: Sequence[Path], split: str | None) -> Selection:
     """All files of the inputs, or one split of an NSynth set. Raises: UserError."""
     found = find_files(inputs)
     skipped = [(printable(f.path), f.reason) for f in found if f.reason]
+    labels = {absolute(f.path): f.labels for f in found}
     if split is None:
-        return select([f.path for f in found if not f.reason], "all files", skipped)
+        return select([f.path for f in found if not f.reason], "all files", skipped, labels)
     chosen = [f.path for f in found if not f.reason and f.split == split]
     if not chosen:
         places = " ".join(str(p) for p in inputs)
         raise UserError(f"--split {split}: {places} has no {split}/ with examples.json; leave --split out")
-    return select(chosen, f"the {split} split", skipped)
+    return select(chosen, f"the {split} split", skipped, labels)
 
 
 def run_of(subject: Path) -> Path:
@@ -117,10 +149,25 @@ def held_out(subject: Path, inputs: Sequence[Path]) -> Selection:
     if not kept:
         share = config.data.validation_share
         raise UserError(f"{run} held out nothing of this (validation_share {share:g}); leave --held-out away")
-    selection = select(list(kept), f"files held out by {printable(run)}")
+    labels = labels_of(inputs or inputs_of(run))
+    selection = select(list(kept), f"files held out by {printable(run)}", labels=labels)
     return replace(
         selection, sources=tuple(_end_of(source, kept[source.path]) for source in selection.sources)
     )
+
+
+def inputs_of(run: Path) -> list[Path]:
+    """The data that a run was given, where it is still there."""
+    try:
+        tree = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        return [path for path in map(Path, tree["run"]["inputs"]) if path.exists()]
+    except (OSError, KeyError, TypeError, yaml.YAMLError):
+        return []
+
+
+def labels_of(inputs: Sequence[Path]) -> dict[Path, Mapping[str, Any]]:
+    """{file: labels} of everything in the folders; nothing where there is none."""
+    return {absolute(f.path): f.labels for f in find_files(inputs)} if inputs else {}
 
 
 def _end_of(source: Source, share: float) -> Source:

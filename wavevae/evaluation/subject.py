@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -12,23 +12,34 @@ import torch
 from torch import Tensor
 
 from wavevae.errors import UserError
+from wavevae.evaluation import between
+from wavevae.evaluation.labels import class_of, pitch_of
+from wavevae.latents import LatentStatistics, sample_density
 
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle
+    from wavevae.nn.conditioning import Condition
     from wavevae.nn.model import Autoencoder
 
 
+Labels = Mapping[str, Any]
+"""What is known of a file: NSynth's fields, or `class`."""
+NONE: Labels = {}
+
+
 class Piece(NamedTuple):
-    """A stretch of a sound, what became of it, and the posterior behind it."""
+    """A stretch of a sound, what became of it, and what lay between."""
 
     reference: Tensor
     """(samples,)"""
     estimate: Tensor
     """(samples,)"""
-    mean: Tensor | None = None
-    """(latent_dim, frames) of a Gaussian posterior, where it can be seen."""
-    log_variance: Tensor | None = None
-    """(latent_dim, frames)"""
+    latents: Tensor | None = None
+    """(latent_dim, frames): the deterministic latents, in standard deviations of the prior or of the training data."""
+    kl: Tensor | None = None
+    """(frames,) KL of the posterior to its prior, nats a frame, where there is a posterior to be seen."""
+    codes: Tensor | None = None
+    """(n_codebooks, frames) of a quantizer, where they can be seen."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,13 @@ class Facts:
     hop_length: int
     latent_dim: int
     bottleneck: str
+    codebook_size: int = 0
+    """Of a quantizer whose codes can be seen, else 0."""
+    condition: str = "none"
+    """What it is told: none, class, pitch, class+pitch."""
+    classes: tuple[str, ...] = ()
+    class_field: str = ""
+    """The label that was its class in training; none: the folder, or NSynth's family."""
     details: dict[str, Any] = field(default_factory=dict)
     """Checkpoint or file, steps, commit, the version that wrote it."""
 
@@ -53,50 +71,93 @@ class Subject(Protocol):
     block_samples: int
     """How much sound `reconstruct` takes at once: a multiple of hop_length."""
 
-    def reconstruct(self, blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
+    def reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
         """One sound as blocks of `block_samples` (the last may be shorter) -> its pieces, in bounded memory;
-        the same samples as the whole sound in one go would give."""
+        the same samples as the whole sound in one go would give. `labels` are told to a conditional model."""
+
+    def encode(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
+        """Pieces with their latents, and the sound itself in place of a reconstruction."""
+
+    def sample(self, count: int, frames: int, seed: int) -> Tensor | None:
+        """Sounds (count, frames * hop_length) drawn from its prior; none where it has none."""
 
 
 class Run:
     """A trained autoencoder from its checkpoint, averaged weights, posterior mean, nothing random.
 
     A long sound is cut into segments that overlap by more than the model remembers, at whole turns of the decoder's
-    fixed noise, so that the segments are what the whole would be.
+    fixed noise, so that the segments are what the whole would be. (Not exactly so under a pitch label, whose
+    oscillators start anew with each segment of half a minute.)
     """
 
-    def __init__(self, model: Autoencoder, facts: Facts) -> None:
+    def __init__(self, model: Autoencoder, facts: Facts, statistics: LatentStatistics | None = None) -> None:
         from wavevae.nn.noise import TABLE_FRAMES
 
-        self.model, self.facts = model, facts
+        self.model, self.facts, self.statistics = model, facts, statistics
         turn = TABLE_FRAMES * model.config.fold  # samples
         self.context = turn * -(-model.receptive_field // turn)
         self.block_samples = turn * max(1, 600_000 // turn)
 
+    def condition(self, labels: Labels) -> Condition | None:
+        """What of the labels the model can be told; none for an unconditional one."""
+        config, facts = self.model.config, self.facts
+        if config.condition == "none":
+            return None
+        name = class_of(labels, facts.class_field)
+        known = config.has_class and name in config.classes
+        return self.model.condition(name if known else None, pitch_of(labels) if config.has_pitch else None)
+
     @torch.inference_mode()
-    def reconstruct(self, blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
+    def reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
+        for piece, seen, start in self._segments(blocks, labels):
+            whole = len(piece.reference) + start
+            decoded = self.model.decode(seen.z, whole, self.condition(labels))[0, 0]
+            yield piece._replace(estimate=decoded[start:])
+
+    @torch.inference_mode()
+    def encode(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
+        for piece, _, _ in self._segments(blocks, labels):
+            yield piece
+
+    def _segments(
+        self, blocks: Iterable[np.ndarray], labels: Labels
+    ) -> Iterator[tuple[Piece, between.Seen, int]]:
+        """Each block as a piece without reconstruction; what is seen of it and its past; samples of the past."""
+        condition, hop = self.condition(labels), self.facts.hop_length
         past = torch.zeros(0)
         for block in blocks:
             new = torch.from_numpy(np.ascontiguousarray(block))
             sound = torch.cat([past, new])
-            mean, log_variance, decoded = self._pass(sound)
-            start = len(past)
-            frame = start // self.facts.hop_length
-            posterior = None if log_variance is None else log_variance[:, frame:]
-            yield Piece(new, decoded[start:], None if posterior is None else mean[:, frame:], posterior)
+            seen = between.look(self.model.bottleneck, self.model.features(sound[None, None], condition))
+            frames = [None if part is None else part[..., len(past) // hop :] for part in seen[1:]]
+            yield Piece(new, new, *frames), seen, len(past)
             past = sound[-self.context :] if len(sound) >= self.context else sound
 
-    def _pass(self, sound: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """(T,) -> latents and log-variance (latent_dim, F), sound (T,)."""
-        from wavevae.nn.bottleneck import Gaussian
-        from wavevae.nn.conv import pad_to_multiple
-
-        x = sound[None, None]
-        hidden = self.model.encoder(pad_to_multiple(x, self.facts.hop_length))
+    @torch.inference_mode()
+    def moved(self, sound: Tensor, labels: Labels, target: Labels) -> Tensor:
+        """(T,) encoded under its own labels, decoded under others: (T,)."""
+        hidden = self.model.features(sound[None, None], self.condition(labels))
         z = self.model.bottleneck.mean(hidden)
+        return self.model.decode(z, len(sound), self.condition(target))[0, 0]
+
+    @torch.inference_mode()
+    def with_slow_level_of(self, sound: Tensor, other: Tensor) -> Tensor:
+        """(T,) with what another sound (T,) has on the slow level of a hierarchical bottleneck: (T,)."""
         bottleneck = self.model.bottleneck
-        log_variance = bottleneck.split(hidden)[1][0] if isinstance(bottleneck, Gaussian) else None
-        return z[0], log_variance, self.model.decode(z, len(sound))[0, 0]
+        assert isinstance(bottleneck, between.Hierarchical)
+        hidden = [self.model.features(s[None, None], self.condition(NONE)) for s in (sound, other)]
+        z = between.with_other_top(bottleneck, *hidden)
+        return self.model.decode(z, len(sound), self.condition(NONE))[0, 0]
+
+    @torch.inference_mode()
+    def sample(self, count: int, frames: int, seed: int) -> Tensor | None:
+        if self.statistics is None:
+            return None
+        rng = np.random.default_rng(seed)
+        axes = np.stack([sample_density(self.statistics.density, frames, rng) for _ in range(count)])
+        matrix, offset = self.statistics.from_axes()
+        z = torch.from_numpy(axes @ matrix.T + offset).float().transpose(1, 2)  # (count, latent_dim, frames)
+        return self.model.decode(z.contiguous())[:, 0]
 
 
 class Model:
@@ -107,12 +168,33 @@ class Model:
         self.block_samples = facts.hop_length * max(1, 65_536 // facts.hop_length)
 
     @torch.inference_mode()
-    def reconstruct(self, blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
+    def reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
+        module = self.bundle.module
+        module.reset()
+        for block in blocks:
+            new = torch.from_numpy(np.ascontiguousarray(block))
+            padded = torch.nn.functional.pad(new, (0, -len(new) % self.facts.hop_length))
+            latents = module.encode(padded[None, None])  # encode, then decode, is forward
+            yield Piece(new, module.decode(latents)[0, 0, : len(new)], latents[0])
+
+    @torch.inference_mode()
+    def encode(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
         self.bundle.module.reset()
         for block in blocks:
             new = torch.from_numpy(np.ascontiguousarray(block))
             padded = torch.nn.functional.pad(new, (0, -len(new) % self.facts.hop_length))
-            yield Piece(new, self.bundle.module(padded[None, None])[0, 0, : len(new)])
+            yield Piece(new, new, self.bundle.module.encode(padded[None, None])[0])
+
+    @torch.inference_mode()
+    def sample(self, count: int, frames: int, seed: int) -> Tensor | None:
+        if not self.bundle.info.density:
+            return None
+        rng, sounds = np.random.default_rng(seed), []
+        for _ in range(count):
+            axes = sample_density(self.bundle.info.density, frames, rng)
+            self.bundle.module.reset()
+            sounds.append(self.bundle.module.decode(torch.from_numpy(axes.T.copy())[None])[0, 0])
+        return torch.stack(sounds)
 
 
 def load_run(path: Path, which: str) -> Run:
@@ -132,9 +214,20 @@ def load_run(path: Path, which: str) -> Run:
     details["parameters"] = sum(p.numel() for p in model.parameters())
     shape = model.config
     facts = Facts(
-        "run", path, shape.sample_rate, shape.hop_length, shape.latent_dim, shape.bottleneck, details
+        "run",
+        path,
+        shape.sample_rate,
+        shape.hop_length,
+        shape.latent_dim,
+        shape.bottleneck,
+        codebook_size=shape.codebook_size if shape.bottleneck in ("vq", "rvq") else 0,
+        condition=shape.condition,
+        classes=shape.classes,
+        class_field=checkpoint.config.data.class_field,
+        details=details,
     )
-    return Run(model, facts)
+    statistics = LatentStatistics.from_dict(checkpoint.latents) if checkpoint.latents else None
+    return Run(model, facts, statistics)
 
 
 def load_file(path: Path) -> Model:
@@ -144,7 +237,9 @@ def load_file(path: Path) -> Model:
     bundle = read_bundle(path)
     info = bundle.info
     details = {"streaming_error": info.streaming_error, **info.origin}
-    facts = Facts("model", path, info.sample_rate, info.hop_length, info.latent_dim, info.bottleneck, details)
+    facts = Facts(
+        "model", path, info.sample_rate, info.hop_length, info.latent_dim, info.bottleneck, details=details
+    )
     return Model(bundle, facts)
 
 

@@ -1,0 +1,27 @@
+"""What is known of a file: its class (NSynth's family, or the folder) and its MIDI pitch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+CLASS_FIELDS = ("class", "instrument_family_str", "instrument_family")
+"""In this order, where no field is named."""
+
+
+def class_of(labels: Mapping[str, Any], field: str = "") -> str | None:
+    """The class by name; none where it is not known. `instrument_family` gives the family's name where it has one."""
+    fields = (f"{field}_str", field) if field else CLASS_FIELDS
+    for name in fields:
+        value = labels.get(name)
+        if value is not None and str(value):
+            return str(value)
+    return None
+
+
+def pitch_of(labels: Mapping[str, Any]) -> int | None:
+    """The MIDI note number; none where there is no sane one."""
+    value = labels.get("pitch")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 127:
+        return None
+    return round(value)

@@ -1,0 +1,181 @@
+"""Pitch invariance and timbre separation: what a linear reader finds in the latents of a file.
+
+A file is the mean and the log standard deviation of each latent axis over the seconds that are heard. The reader is
+trained on other labelled files of DATA where there are enough, else on the judged files in turns (five folds).
+Chance is what the best single answer, given for every judged file, would score.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wavevae.corpus import find_files
+from wavevae.errors import UserError
+from wavevae.evaluation import bootstrap, chunks, linear, metrics, swaps
+from wavevae.evaluation.gathered import Gathered
+from wavevae.evaluation.labels import class_of, pitch_of
+from wavevae.evaluation.selection import Selection, Source, absolute, inputs_of, look
+from wavevae.evaluation.sounds import sound
+from wavevae.evaluation.subject import Labels, Run, Subject
+
+FOLDS = 5
+FEWEST = 20
+"""Labelled files that a probe needs to be worth a figure."""
+LONGEST_S = 30.0
+"""Heard of a file that only trains probes."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asks for."""
+
+    data: Sequence[Path]
+    files: int
+    """Most files to train on."""
+    class_field: str = ""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Files as vectors with names."""
+
+    files: list[str]
+    vectors: np.ndarray
+    names: list[str]
+
+
+def others(subject: Subject, selection: Selection, wanted: Wanted) -> list[Source]:
+    """Labelled files of DATA (or of the run's own data) that are not judged, in a fixed random order."""
+    judged = {absolute(source.path) for source in selection.sources}
+    data = list(wanted.data)
+    if not data and isinstance(subject, Run):
+        data = inputs_of(
+            next(iter(p for p in (subject.facts.path, *subject.facts.path.parents) if p.is_dir()))
+        )
+    found = (
+        [f for f in find_files(data) if not f.reason and f.labels and absolute(f.path) not in judged]
+        if data
+        else []
+    )
+    random.Random(0).shuffle(found)
+    sources: list[Source] = []
+    for entry in found:
+        if len(sources) >= wanted.files:
+            break
+        source = look(entry.path)
+        if isinstance(source, Source):
+            part = source.seconds > LONGEST_S
+            seconds = min(source.seconds, LONGEST_S)
+            sources.append(Source(source.path, str(entry.path), seconds, cut=part, labels=entry.labels))
+    return sources
+
+
+def encoded(subject: Subject, sources: Sequence[Source]) -> dict[str, np.ndarray]:
+    """{file: summary of its latents}, as the judged files have theirs; damaged files as far as they go."""
+    facts = subject.facts
+    gathered = Gathered(facts.latent_dim)
+    for source in sources:
+        try:
+            pieces = subject.encode(sound(source, facts.sample_rate, subject.block_samples), source.labels)
+            for chunk in chunks.cut(pieces, facts.sample_rate, facts.hop_length):
+                if bool(metrics.audible(chunk.reference[None])[0]) and chunk.latents is not None:
+                    gathered.add(source.name, chunk.latents)
+        except UserError:
+            continue
+    return gathered.summaries()
+
+
+def labelled(
+    summaries: Mapping[str, np.ndarray], sources: Sequence[Source], name_of: Callable[[Labels], str | None]
+) -> Labelled:
+    """The files that have both a summary and a name."""
+    chosen = [(s.name, name_of(s.labels)) for s in sources if s.name in summaries]
+    there = [(file, name) for file, name in chosen if name is not None]
+    vectors = np.array([summaries[file] for file, _ in there])
+    return Labelled([file for file, _ in there], vectors, [name for _, name in there])
+
+
+def folds(count: int) -> list[np.ndarray]:
+    """Which of `count` files are left out in each turn."""
+    order = np.random.default_rng(0).permutation(count)
+    return [np.isin(np.arange(count), order[start::FOLDS]) for start in range(FOLDS)]
+
+
+def read(judged: Labelled, training: Labelled) -> dict[str, Any] | None:
+    """What a probe scores; none where there are too few labelled files or only one name."""
+    if len(set(training.names)) >= 2 and len(training.names) >= FEWEST and len(judged.names) >= 2:
+        said = linear.fit(training.vectors, training.names)(judged.vectors)
+        return _score(judged, said, f"{len(training.names)} other files")
+    if len(set(judged.names)) < 2 or len(judged.names) < FEWEST:
+        return None
+    said = [""] * len(judged.names)
+    for held in folds(len(judged.names)):
+        names = [name for name, out in zip(judged.names, held, strict=True) if not out]
+        if len(set(names)) < 2:
+            return None
+        answers = linear.fit(judged.vectors[~held], names)(judged.vectors[held])
+        for place, answer in zip(np.flatnonzero(held), answers, strict=True):
+            said[place] = answer
+    return _score(judged, said, f"the judged files in {FOLDS} turns")
+
+
+def _score(judged: Labelled, said: Sequence[str], trained_on: str) -> dict[str, Any]:
+    right = np.array([a == b for a, b in zip(said, judged.names, strict=True)], np.float64)
+    chance = Counter(judged.names).most_common(1)[0][1] / len(judged.names)
+    interval = bootstrap.of_mean(judged.files, right)
+    return {
+        "accuracy": float(right.mean()),
+        "interval": list(interval) if interval else None,
+        "chance": chance,
+        "files": len(judged.names),
+        "labels": len(set(judged.names)),
+        "trained_on": trained_on,
+    }
+
+
+def readers(field: str) -> dict[str, Callable[[Labels], str | None]]:
+    """What is looked for: {name: label of a file}."""
+
+    def pitch(labels: Labels) -> str | None:
+        found = pitch_of(labels)
+        return None if found is None else str(found)
+
+    return {"pitch": pitch, "class": lambda labels: class_of(labels, field)}
+
+
+def run(
+    subject: Subject, selection: Selection, gathered: Gathered, wanted: Wanted
+) -> tuple[dict[str, Any], list[str]]:
+    """{probes: ..., swaps: ...} for report.json, and what could not be had."""
+    field = wanted.class_field or subject.facts.class_field
+    looked_for = readers(field)
+    known = [name for name, of in looked_for.items() if any(of(s.labels) for s in selection.sources)]
+    found: dict[str, Any] = {}
+    remarks: list[str] = []
+    training = others(subject, selection, wanted) if known else []
+    if known and gathered.pools:
+        summaries = encoded(subject, training)
+        probes = {
+            name: read(
+                labelled(gathered.summaries(), selection.sources, looked_for[name]),
+                labelled(summaries, training, looked_for[name]),
+            )
+            for name in known
+        }
+        found["probes"] = {name: probe for name, probe in probes.items() if probe is not None}
+        missing = [name for name, probe in probes.items() if probe is None]
+        if missing:
+            remarks.append(
+                f"no probe of {' and '.join(missing)}: fewer than {FEWEST} labelled files, or one label only"
+            )
+    moved = swaps.run(subject, selection, training, field)
+    if moved:
+        found["swaps"] = moved
+    return found, remarks

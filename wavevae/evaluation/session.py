@@ -1,0 +1,91 @@
+"""One evaluation from the sounds chosen to the report written; several models share the sounds and the embedding."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wavevae.corpus import ConsoleProgress
+from wavevae.evaluation import anchors, codec, glossary, probes, report, summary
+from wavevae.evaluation.embeddings import Embedding, load_embedding
+from wavevae.evaluation.generated import generate
+from wavevae.evaluation.judge import Verdict, judge
+from wavevae.evaluation.selection import Selection
+from wavevae.evaluation.subject import Subject, load_subject
+
+NO_CODEC = (
+    "--anchors: neither libsndfile nor ffmpeg here can write Opus, so there are no anchors; install ffmpeg"
+)
+
+
+@dataclass
+class Session:
+    """What all models of one command share."""
+
+    args: argparse.Namespace
+    selection: Selection
+    embedding: Embedding
+    say: Callable[[str], None]
+
+    @classmethod
+    def open(cls, args: argparse.Namespace, selection: Selection, say: Callable[[str], None]) -> Session:
+        """Raises: UserError for weights of an embedding that are not there."""
+        return cls(args, selection, load_embedding(args.embedding), say)
+
+    def evaluate(self, path: Path, place: Path) -> dict[str, Any]:
+        """Judge one model, write its report, tell the figures. Raises: UserError."""
+        subject = load_subject(path, self.args.checkpoint)
+        chosen = self.selection
+        self.say(f"evaluating {path} on {len(chosen.sources)} files, {chosen.seconds:.0f} s ({chosen.how})")
+        verdict = judge(subject, chosen, self.args.pairs, self.embedding)
+        verdict.measure.require_rows()
+        generated = generate(subject, self.args.generate, self.embedding) if self.args.generate else None
+        figures, intervals = summary.summarise(verdict.measure, generated)
+        more, remarks = self.more(subject, verdict, figures)
+        found = report.Findings(
+            subject.facts, chosen, verdict, figures, intervals, generated, more, tuple(remarks)
+        )
+        result = report.compose(found)
+        report.write(place, result, found)
+        self.tell(result, place)
+        return result
+
+    def more(
+        self, subject: Subject, verdict: Verdict, figures: summary.Figures
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Anchors and probes, and what could not be had of them."""
+        found: dict[str, Any] = {}
+        remarks: list[str] = []
+        if self.args.anchors and codec.coder() is None:
+            remarks.append(NO_CODEC)
+        elif self.args.anchors:
+            found |= self.anchors(verdict, figures)
+        if self.args.probe_files:
+            wanted = probes.Wanted(self.args.data, self.args.probe_files, self.args.class_field)
+            more, said = probes.run(subject, self.selection, verdict.gathered, wanted)
+            found |= more
+            remarks += said
+        return found, remarks
+
+    def anchors(self, verdict: Verdict, figures: summary.Figures) -> dict[str, Any]:
+        measure, progress = verdict.measure, ConsoleProgress()
+        real = np.array(measure.real)
+        rungs = anchors.judge(
+            self.selection.sources,
+            measure.sample_rate,
+            self.embedding,
+            real,
+            lambda share, text: progress("anchors", share, text),
+        )
+        return dict(anchors.describe(rungs, figures))
+
+    def tell(self, result: dict[str, Any], place: Path) -> None:
+        self.say(glossary.table(result))
+        for remark in result["remarks"]:
+            self.say(remark)
+        self.say(f"open {place / 'report.html'}")

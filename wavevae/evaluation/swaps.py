@@ -1,0 +1,213 @@
+"""Sounds decoded under what is not their own: another class, another pitch, another sound's slow level.
+
+Classes are judged by a small classifier that has heard real sounds only: the built-in embedding of each second, one
+hidden layer. Its own accuracy on real files stands beside, as the most that can be reached.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wavevae.errors import UserError
+from wavevae.evaluation import bootstrap, linear, metrics, pitch
+from wavevae.evaluation.embeddings import Texture
+from wavevae.evaluation.labels import class_of, pitch_of
+from wavevae.evaluation.selection import Selection, Source
+from wavevae.evaluation.sounds import sound
+from wavevae.evaluation.subject import Run, Subject
+
+MOST_FILES = 80
+LONGEST_S = 8.0
+HIDDEN = 32
+STEPS_SEMITONES = (-7, -5, -3, 3, 5, 7)
+"""How far a pitch is asked to move."""
+TUNED_CENTS = 50.0
+"""A file whose heard pitch is further from its label has a label that means something else (organ stops, bells)."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A judged file, its beginning."""
+
+    source: Source
+    audio: Tensor
+    """(T,)"""
+
+
+def listen(sources: Sequence[Source], sample_rate: int, most: int) -> list[Heard]:
+    """Some of the files in a fixed random order, each up to LONGEST_S; unreadable ones left out."""
+    chosen = list(sources)
+    random.Random(1).shuffle(chosen)
+    found: list[Heard] = []
+    for source in chosen:
+        if len(found) >= most:
+            break
+        try:
+            block = next(iter(sound(source, sample_rate, round(LONGEST_S * sample_rate))), None)
+        except UserError:
+            continue
+        if block is not None and bool(metrics.audible(torch.from_numpy(block)[None])[0]):
+            found.append(Heard(source, torch.from_numpy(np.ascontiguousarray(block))))
+    return found
+
+
+def seconds(audio: Tensor, sample_rate: int) -> Tensor:
+    """(T,) -> the whole seconds of it that are heard (n, sample_rate); a shorter sound filled up with zeros."""
+    whole = max(1, len(audio) // sample_rate) * sample_rate
+    cut = torch.nn.functional.pad(audio, (0, max(0, whole - len(audio))))[:whole].reshape(-1, sample_rate)
+    return cut[metrics.audible(cut)]
+
+
+def vector(audio: Tensor, sample_rate: int) -> np.ndarray:
+    """A sound's place: mean of the embeddings of its seconds; of silence, that of silence."""
+    heard = seconds(audio, sample_rate)
+    heard = heard if len(heard) else torch.zeros(1, sample_rate)
+    place: np.ndarray = Texture()(heard, sample_rate).mean(0).numpy()
+    return place
+
+
+def ear(training: Sequence[Heard], sample_rate: int, field: str) -> linear.Classifier | None:
+    """A classifier of real sounds; none with fewer than two classes."""
+    named = [(h, class_of(h.source.labels, field)) for h in training]
+    known = [(h, name) for h, name in named if name is not None]
+    if len({name for _, name in known}) < 2:
+        return None
+    vectors = np.array([vector(h.audio, sample_rate) for h, _ in known])
+    return linear.fit(vectors, [name for _, name in known], hidden=HIDDEN)
+
+
+def of_class(
+    subject: Run, judged: Sequence[Heard], training: Sequence[Heard], field: str
+) -> dict[str, Any] | None:
+    """Each file decoded as a class that is not its own, drawn evenly from the model's."""
+    rate, classes = subject.facts.sample_rate, subject.facts.classes
+    classifier = ear(training, rate, field)
+    mine = [h for h in judged if class_of(h.source.labels, field) in classes]
+    usable = [name for name in classes if classifier is not None and name in classifier.names]
+    if classifier is None or not mine or len(usable) < 2:
+        return None
+    rng = random.Random(2)
+    own = [str(class_of(h.source.labels, field)) for h in mine]
+    asked = [rng.choice([name for name in usable if name != was]) for was in own]
+    made = [
+        subject.moved(h.audio, h.source.labels, {**h.source.labels, **as_class(name, field)})
+        for h, name in zip(mine, asked, strict=True)
+    ]
+    said = classifier(np.array([vector(m, rate) for m in made]))
+    real = classifier(np.array([vector(h.audio, rate) for h in mine]))
+    right = np.array([a == b for a, b in zip(said, asked, strict=True)], np.float64)
+    stayed = float(np.mean([a == b for a, b in zip(said, own, strict=True)]))
+    ceiling = float(np.mean([a == b for a, b in zip(real, own, strict=True)]))
+    interval = bootstrap.of_mean([h.source.name for h in mine], right)
+    return {
+        "accuracy": float(right.mean()),
+        "interval": list(interval) if interval else None,
+        "heard_as_before": stayed,
+        "classifier_on_real": ceiling,
+        "chance": 1 / len(classifier.names),
+        "files": len(mine),
+        "says": f"{right.mean():.0%} of {len(mine)} files decoded as another class are heard as that class, "
+        f"{stayed:.0%} still as their own (the classifier on real files: {ceiling:.0%}; "
+        f"chance {1 / len(classifier.names):.0%})",
+    }
+
+
+def as_class(name: str, field: str) -> dict[str, Any]:
+    """Labels that say so wherever it is looked up."""
+    return {"class": name} | ({field: name, f"{field}_str": name} if field else {})
+
+
+def of_pitch(subject: Run, judged: Sequence[Heard]) -> dict[str, Any] | None:
+    """Each tuned file decoded at its own pitch and at another; cents from the pitch asked for."""
+    rate = subject.facts.sample_rate
+    own_errors: list[float] = []
+    moved_errors: list[float] = []
+    lost = left_out = 0
+    rng = random.Random(3)
+    for heard in judged:
+        label = pitch_of(heard.source.labels)
+        hz = pitch.median_hz(heard.audio, rate)
+        if label is None:
+            continue
+        if hz is None or abs(cents(hz, label)) > TUNED_CENTS:
+            left_out += 1
+            continue
+        for target, errors in ((label, own_errors), (label + rng.choice(STEPS_SEMITONES), moved_errors)):
+            made = subject.moved(heard.audio, heard.source.labels, {**heard.source.labels, "pitch": target})
+            found = pitch.median_hz(made, rate)
+            if found is None:
+                lost += 1
+            else:
+                errors.append(abs(cents(found, target)))
+    if not moved_errors or not own_errors:
+        return None
+    own, moved = float(np.median(own_errors)), float(np.median(moved_errors))
+    return {
+        "own_pitch_cents": own,
+        "asked_pitch_cents": moved,
+        "within_50_cents": float(np.mean(np.array(moved_errors) <= TUNED_CENTS)),
+        "without_pitch": lost,
+        "not_tuned_to_their_label": left_out,
+        "files": len(moved_errors),
+        "says": f"decoded 3 to 7 semitones away, {len(moved_errors)} files lie {moved:.0f} cents (median) from the "
+        f"pitch asked for; at their own {own:.0f}; {lost} decodes have no pitch, {left_out} files are not tuned to "
+        "their label",
+    }
+
+
+def cents(hz: float, midi: float) -> float:
+    """From the MIDI pitch."""
+    return float(1200 * np.log2(hz / pitch.midi_hz(midi)))
+
+
+def of_slow_level(subject: Run, judged: Sequence[Heard]) -> dict[str, Any] | None:
+    """Pairs of files: one with the other's slow level, against both as they are resynthesised.
+
+    0 = nothing changes, 1 = as far from the first as the second is; `towards` is the part in the second's direction.
+    """
+    rate = subject.facts.sample_rate
+    moved: list[float] = []
+    towards: list[float] = []
+    for first, second in zip(judged[::2], judged[1::2], strict=False):
+        length = min(len(first.audio), len(second.audio))
+        a, b = first.audio[:length], second.audio[:length]
+        places = [vector(subject.with_slow_level_of(x, top), rate) for x, top in ((a, a), (b, b), (a, b))]
+        way, step = places[1] - places[0], places[2] - places[0]
+        apart = float(np.linalg.norm(way))
+        if apart > 1e-6:
+            moved.append(float(np.linalg.norm(step)) / apart)
+            towards.append(float(step @ way) / apart**2)
+    if not moved:
+        return None
+    far, along = float(np.median(moved)), float(np.median(towards))
+    return {
+        "moved": far,
+        "towards_the_other": along,
+        "pairs": len(moved),
+        "says": f"given another sound's slow level, {len(moved)} sounds move {far:.2f} of the way's length (median), "
+        f"{along:.2f} of it towards the other (0: the slow level carries nothing)",
+    }
+
+
+def run(subject: Subject, selection: Selection, training: Sequence[Source], field: str) -> Mapping[str, Any]:
+    """{class, pitch, slow_level: ...}, what of it the model has; nothing for a MODEL.ts."""
+    facts = subject.facts
+    if not isinstance(subject, Run) or (facts.condition == "none" and facts.bottleneck != "hvae"):
+        return {}
+    judged = listen(selection.sources, facts.sample_rate, MOST_FILES)
+    found: dict[str, Any] = {}
+    if "class" in facts.condition:
+        real = listen(training or selection.sources, facts.sample_rate, 5 * MOST_FILES)
+        found["class"] = of_class(subject, judged, real, field)
+    if "pitch" in facts.condition:
+        found["pitch"] = of_pitch(subject, judged)
+    if facts.bottleneck == "hvae":
+        found["slow_level"] = of_slow_level(subject, judged)
+    return {name: part for name, part in found.items() if part is not None}
