@@ -119,10 +119,11 @@ def test_kmeans_finds_clusters_and_leaves_spare_codes_dead() -> None:
     torch.manual_seed(0)
     centres = directions(6, seed=4)
     x = unit(centres.repeat_interleave(30, 0) + 0.01 * torch.randn(180, 4))
-    book = Codebook(6, 4)
+    book = Codebook(24, 4)
     book.start(x)
     found = (book.codes @ centres.T).amax(0)
     assert float(found.min()) > 0.999
+    assert float((x - book.vectors(book(x))).square().sum(1).mean()) < 3 * 0.01**2
     assert float(book.weight.sum()) == pytest.approx(1.0)
     few = Codebook(8, 4)
     few.start(directions(3))

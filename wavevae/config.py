@@ -66,7 +66,7 @@ class ModelConfig:
     """vq, rvq: numbers a code holds."""
     codebook_decay: float = 0.99
     """vq, rvq: decay a step of the averages that the codes are."""
-    codebook_dead: float = 0.1
+    codebook_dead: float = 0.4
     """vq, rvq: a code used less than this share of an even use starts again elsewhere; 0: never."""
     codebook_dropout: float = 0.5
     """rvq: probability that a chunk is learned with the first few codebooks only."""

@@ -13,6 +13,8 @@ from wavevae.nn.sync import from_first, gathered, sum_over_ranks
 
 KMEANS_ROUNDS = 10
 SMALLEST_NORM = 1e-12
+FITS = 1e-3
+"""Distance from a code within which an encoding is the code."""
 
 
 def unit(x: Tensor) -> Tensor:
@@ -34,8 +36,8 @@ class Codebook(nn.Module):
 
     with hits and sums as shares of the step's frames, over all ranks: the batch size does not matter. |m_k| takes
     the place of n_k, as codes have length 1; n_k tells which codes are dead: used less than `dead` / K. A dead code
-    starts again at an encoding of the step, drawn in proportion to its squared distance from its code (k-means++,
-    Arthur & Vassilvitskii 2007), with n_k = 1 / K: kept averages would undo the restart in the next step.
+    starts again at an encoding of the step (Dhariwal et al. 2020, Jukebox, sec. 3.1), drawn from those that no code
+    stands at yet (silence has its code), with n_k = 1 / K: kept averages would undo the restart in the next step.
     """
 
     codes: Tensor
@@ -44,7 +46,7 @@ class Codebook(nn.Module):
     share: Tensor
     started: Tensor
 
-    def __init__(self, size: int, dim: int, decay: float = 0.99, dead: float = 0.1) -> None:
+    def __init__(self, size: int, dim: int, decay: float = 0.99, dead: float = 0.4) -> None:
         super().__init__()
         self.size, self.decay, self.dead = size, decay, dead
         codes = unit(torch.randn(size, dim))
@@ -99,12 +101,10 @@ class Codebook(nn.Module):
         if len(dead) == 0:
             return
         pool, mask = gathered(x), gathered(mask)
-        far = distances(pool, self.codes).amin(dim=1).square() * mask
-        far = torch.nan_to_num(far, 0.0, 0.0, 0.0).double()
-        far = torch.where(far > SMALLEST_NORM, far, torch.zeros_like(far))
-        dead = dead[: int((far > 0).sum())]
+        free = unfitted(pool, self.codes) * mask
+        dead = dead[: int((free > 0).sum())]
         if len(dead):
-            drawn = from_first(torch.multinomial(far, len(dead)))
+            drawn = from_first(torch.multinomial(free, len(dead)))
             self._place(dead, pool[drawn])
 
     def _place(self, which: Tensor, x: Tensor) -> None:
@@ -122,17 +122,16 @@ class Codebook(nn.Module):
         """
         x = x.float()
         count = min(self.size, len(x))
-        codes = spread_out(x, count)
+        codes = x[torch.randperm(len(x), device=x.device)[:count]].clone()
         for _ in range(KMEANS_ROUNDS):
-            apart = distances(x, codes)
-            nearest, index = apart.min(dim=1)
+            index = distances(x, codes).argmin(dim=1)
             sums = torch.zeros_like(codes).index_add_(0, index, x)
             hits = torch.bincount(index, minlength=count)
             codes = torch.where((hits > 0)[:, None], unit(sums), codes)
-            empty = (hits == 0).nonzero().flatten()
-            empty = empty[: int((nearest > 1e-4).sum())]
+            free = unfitted(x, codes)
+            empty = (hits == 0).nonzero().flatten()[: int(free.sum())]
             if len(empty):
-                codes[empty] = x[torch.multinomial(nearest.double().square(), len(empty))]
+                codes[empty] = x[torch.multinomial(free, len(empty))]
         index = distances(x, codes).argmin(dim=1)
         hits = torch.bincount(index, minlength=count).float() / len(x)
         self.weight[count:] = 0.0
@@ -163,14 +162,9 @@ class Codebook(nn.Module):
         return math.log(self.size) - entropy_of(soft)
 
 
-def spread_out(x: Tensor, count: int) -> Tensor:
-    """`count` rows of x (N, D), each drawn in proportion to its squared distance from those before (k-means++)."""
-    picked = [int(torch.randint(len(x), (1,)))]
-    far = (x - x[picked[0]]).square().sum(1).double()
-    for _ in range(count - 1):
-        picked.append(int(torch.multinomial(far + SMALLEST_NORM, 1)))
-        far = torch.minimum(far, (x - x[picked[-1]]).square().sum(1).double())
-    return x[picked].clone()
+def unfitted(x: Tensor, codes: Tensor) -> Tensor:
+    """(N,) 1 for rows of x (N, D) that no code stands at yet, float64; 0 for what is not finite."""
+    return (distances(x, codes).amin(dim=1) > FITS).double()
 
 
 def entropy_of(shares: Tensor) -> Tensor:
