@@ -58,9 +58,11 @@ def probe_sound(sample_rate: int, samples: int, voices: int) -> Tensor:
     return sound.clamp(-1, 1).float()[:, None]
 
 
-def reference(model: Autoencoder, axes: AxisMap, frames: int = FRAMES) -> dict[str, Tensor]:
+def reference(
+    model: Autoencoder, axes: AxisMap, frames: int = FRAMES, voices: int = VOICES
+) -> dict[str, Tensor]:
     """What the offline model makes of the probe sound, by way of the axes that the file keeps."""
-    audio = probe_sound(model.sample_rate, frames * model.hop_length, VOICES)
+    audio = probe_sound(model.sample_rate, frames * model.hop_length, voices)
     with torch.inference_mode():
         latents = axes.encode(model.encode(audio))
         sound = model.decode(axes.decode(latents))
