@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from wavevae.config import BOTTLENECKS, ModelConfig
+from wavevae.config import ModelConfig
+from wavevae.model_config import BOTTLENECKS
 from wavevae.nn.bottleneck import Gaussian, make_bottleneck
 
 

@@ -7,8 +7,9 @@ import torch
 import toy_model
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
-from wavevae.config import BOTTLENECKS, ModelConfig, RunConfig
+from wavevae.config import ModelConfig, RunConfig
 from wavevae.errors import UserError
+from wavevae.model_config import BOTTLENECKS
 from wavevae.parts import load_decoder, load_encoder, save_parts
 from wavevae.parts_command import main
 

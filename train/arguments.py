@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from wavevae.cli import Parser
-from wavevae.config import BOTTLENECKS, CONDITIONS, RunConfig, full_key, override, parse_settings, parse_yaml
+from wavevae.config import RunConfig, full_key, override, parse_settings, parse_yaml
 from wavevae.errors import UserError, nearest
+from wavevae.model_config import BOTTLENECKS, CONDITIONS
 
 from .budget import parse_time
 

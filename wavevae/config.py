@@ -6,132 +6,21 @@ A run is resolved from a preset (YAML values), then files, then `--set key=value
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 import yaml
 
+from wavevae.checks import require, require_known
 from wavevae.errors import UserError, nearest
+from wavevae.model_config import ModelConfig
 
-BOTTLENECKS = ("ae", "vae", "vq", "rvq", "hvae")
-CONDITIONS = ("none", "class", "pitch", "class+pitch")
 KL_SCHEDULES = ("constant", "linear", "cosine", "logistic", "cyclical")
 COMMITMENT_RULES = ("fixed", "variance")
 STARTS = ("linear", "random")
 NOTES = "run"
 """The section of RUN/config.yaml that tells where a run comes from; nothing in it is a setting."""
-
-
-def _require(ok: bool, name: str, value: object, advice: str) -> None:
-    if not ok:
-        raise UserError(f"{name} is {value}; {advice}")
-
-
-def _require_known(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UserError(f"unknown {name} '{value}'; {nearest(value, known)}")
-
-
-def _is_power_of_two(n: int) -> bool:
-    return n >= 1 and n & (n - 1) == 0
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The shape of a model: everything needed to rebuild it before its weights are loaded."""
-
-    sample_rate: int = 22050
-    """Rate the model hears and speaks, Hz."""
-    fold: int = 16
-    """Samples folded into channels at both ends: a strided convolution of this ratio."""
-    ratios: tuple[int, ...] = (4, 4)
-    """Strides after the fold; hop_length = fold x their product."""
-    widths: tuple[int, ...] = (48, 96, 128)
-    """Channels at each rate, from the fold inward: one more than ratios."""
-    dilations: tuple[int, ...] = (1, 3, 9)
-    """Dilations of the residual units at each rate, in frames of that rate."""
-    latent_dim: int = 64
-    """Numbers a latent frame holds."""
-    noise_bands: int = 16
-    """Gated noise channels at the decoder's outer rate; 0 for none."""
-    bottleneck: str = "vae"
-    """ae (no constraint), vae (Gaussian posterior), vq, rvq (codebooks) or hvae (Gaussians at two rates)."""
-    codebook_size: int = 512
-    """vq, rvq: codes in a codebook."""
-    n_codebooks: int = 4
-    """rvq: codebooks, each for what the ones before leave over; vq has one."""
-    code_dim: int = 8
-    """vq, rvq: numbers a code holds."""
-    codebook_decay: float = 0.99
-    """vq, rvq: decay a step of the averages that the codes are."""
-    codebook_dead: float = 0.4
-    """vq, rvq: a code used less than this share of an even use starts again elsewhere; 0: never."""
-    codebook_dropout: float = 0.5
-    """rvq: probability that a chunk is learned with the first few codebooks only."""
-    top_dim: int = 16
-    """hvae: how many of latent_dim are the slow level's."""
-    top_every: int = 4
-    """hvae: frames for which the slow level holds."""
-    condition: str = "none"
-    """none, class, pitch or class+pitch: labels that encoder and decoder are told."""
-    classes: tuple[str, ...] = ()
-    """Names of the classes; filled in from the data."""
-    partials: int = 64
-    """Pitch: harmonics of the oscillator bank that encoder and decoder tune to the label."""
-
-    def __post_init__(self) -> None:
-        _require(1000 <= self.sample_rate <= 192000, "sample_rate", self.sample_rate, "use 1000 to 192000 Hz")
-        for name, values in (("fold", (self.fold,)), ("ratios", self.ratios)):
-            for value in values:
-                _require(_is_power_of_two(value), name, value, "use powers of two: hosts play no others")
-        _require(
-            len(self.widths) == len(self.ratios) + 1,
-            "widths",
-            self.widths,
-            "give one more than there are ratios",
-        )
-        _require(all(w >= 1 for w in self.widths), "widths", self.widths, "use 1 or more channels")
-        _require(self.latent_dim >= 1, "latent_dim", self.latent_dim, "use 1 or more")
-        _require(self.noise_bands >= 0, "noise_bands", self.noise_bands, "use 0 or more")
-        _require_known("bottleneck", self.bottleneck, BOTTLENECKS)
-        _require_known("condition", self.condition, CONDITIONS)
-        self._check_bottleneck()
-
-    def _check_bottleneck(self) -> None:
-        """Raises: UserError for settings of codebooks, levels and partials that cannot be."""
-        _require(2 <= self.codebook_size <= 65536, "codebook_size", self.codebook_size, "use 2 to 65536")
-        _require(1 <= self.n_codebooks <= 64, "n_codebooks", self.n_codebooks, "use 1 to 64")
-        _require(2 <= self.code_dim <= 256, "code_dim", self.code_dim, "use 2 to 256")
-        _require(0 <= self.codebook_decay < 1, "codebook_decay", self.codebook_decay, "use 0 up to 1")
-        _require(0 <= self.codebook_dead < 1, "codebook_dead", self.codebook_dead, "use 0 up to 1")
-        _require(0 <= self.codebook_dropout <= 1, "codebook_dropout", self.codebook_dropout, "use 0 to 1")
-        _require(_is_power_of_two(self.top_every), "top_every", self.top_every, "use a power of two")
-        _require(1 <= self.partials <= 512, "partials", self.partials, "use 1 to 512")
-        if self.bottleneck == "hvae":
-            fits = 1 <= self.top_dim < self.latent_dim
-            _require(fits, "top_dim", self.top_dim, f"use 1 up to latent_dim - 1 ({self.latent_dim - 1})")
-
-    @property
-    def has_class(self) -> bool:
-        """Whether it is told classes."""
-        return "class" in self.condition
-
-    @property
-    def has_pitch(self) -> bool:
-        """Whether it is told pitches."""
-        return "pitch" in self.condition
-
-    @property
-    def hop_length(self) -> int:
-        """Samples a latent frame."""
-        return self.fold * math.prod(self.ratios)
-
-    @property
-    def frame_rate(self) -> float:
-        """Latent frames a second."""
-        return self.sample_rate / self.hop_length
 
 
 @dataclass(frozen=True)
@@ -164,19 +53,19 @@ class DataConfig:
     """The encoder hears each chunk louder or softer by up to this; the decoder gives it unchanged, dB."""
 
     def __post_init__(self) -> None:
-        _require(0 < self.chunk_seconds <= 60, "chunk", self.chunk_seconds, "use seconds above 0, up to 60")
-        _require(
+        require(0 < self.chunk_seconds <= 60, "chunk", self.chunk_seconds, "use seconds above 0, up to 60")
+        require(
             0 <= self.overlap < 1, "overlap", self.overlap, "use a fraction from 0 up to (not including) 1"
         )
-        _require(0 <= self.validation_share < 1, "validation_share", self.validation_share, "use 0 up to 1")
-        _require(self.loudness in ("keep", "peak"), "loudness", self.loudness, "use keep or peak")
-        _require(0 <= self.gain_db <= 60, "gain_db", self.gain_db, "use 0 to 60 dB")
-        _require(0 <= self.polarity <= 1, "polarity", self.polarity, "use a probability, 0 to 1")
-        _require(0 <= self.phase <= 1, "phase", self.phase, "use a probability, 0 to 1")
-        _require(0 <= self.pitch_semitones <= 24, "pitch_semitones", self.pitch_semitones, "use 0 to 24")
-        _require(0 <= self.label_dropout <= 1, "label_dropout", self.label_dropout, "use 0 to 1")
-        _require(0 <= self.tied_semitones <= 24, "tied_semitones", self.tied_semitones, "use 0 to 24")
-        _require(0 <= self.tied_gain_db <= 60, "tied_gain_db", self.tied_gain_db, "use 0 to 60 dB")
+        require(0 <= self.validation_share < 1, "validation_share", self.validation_share, "use 0 up to 1")
+        require(self.loudness in ("keep", "peak"), "loudness", self.loudness, "use keep or peak")
+        require(0 <= self.gain_db <= 60, "gain_db", self.gain_db, "use 0 to 60 dB")
+        require(0 <= self.polarity <= 1, "polarity", self.polarity, "use a probability, 0 to 1")
+        require(0 <= self.phase <= 1, "phase", self.phase, "use a probability, 0 to 1")
+        require(0 <= self.pitch_semitones <= 24, "pitch_semitones", self.pitch_semitones, "use 0 to 24")
+        require(0 <= self.label_dropout <= 1, "label_dropout", self.label_dropout, "use 0 to 1")
+        require(0 <= self.tied_semitones <= 24, "tied_semitones", self.tied_semitones, "use 0 to 24")
+        require(0 <= self.tied_gain_db <= 60, "tied_gain_db", self.tied_gain_db, "use 0 to 60 dB")
 
 
 WEIGHTS = ("mr_stft", "mr_stft_end", "log_mel", "log_mel_end", "waveform_l1", "waveform_l1_end", "kl")
@@ -231,24 +120,24 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         for name in (*WEIGHTS, "free_bits", "kl_top", "free_bits_top", "commitment", "evenness"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "use 0 or more")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "use 0 or more")
         distances = self.mr_stft_end + self.log_mel_end + self.waveform_l1_end
         name = "mr_stft_end + log_mel_end + waveform_l1_end"
-        _require(distances > 0, name, distances, "give one of them a weight above 0")
+        require(distances > 0, name, distances, "give one of them a weight above 0")
         for name in ("kl_warm_up", "kl_baseline", "kl_top_warm_up", "kl_top_baseline"):
-            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "use a share, 0 to 1")
-        _require_known("commitment_rule", self.commitment_rule, COMMITMENT_RULES)
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "use a share, 0 to 1")
+        require_known("commitment_rule", self.commitment_rule, COMMITMENT_RULES)
         for level in ("kl", "kl_top"):
             self._check_schedule(level)
 
     def _check_schedule(self, level: str) -> None:
         """Raises: UserError for a schedule that is not known or does not fit into the budget."""
         schedule, cycles = getattr(self, f"{level}_schedule"), getattr(self, f"{level}_cycles")
-        _require_known(f"{level}_schedule", schedule, KL_SCHEDULES)
-        _require(cycles >= 1, f"{level}_cycles", cycles, "use 1 or more")
+        require_known(f"{level}_schedule", schedule, KL_SCHEDULES)
+        require(cycles >= 1, f"{level}_cycles", cycles, "use 1 or more")
         used = cycles * getattr(self, f"{level}_warm_up")
         fits = schedule != "cyclical" or used <= 1
-        _require(
+        require(
             fits, f"{level}_cycles x {level}_warm_up", f"{used:g}", "the cycles must fit into the budget, 1"
         )
 
@@ -286,20 +175,20 @@ class TrainConfig:
         if self.max_time_s is None and self.max_steps is None:
             raise UserError("neither max_time_s nor max_steps is set; give --max-time or --max-steps")
         if self.max_time_s is not None:
-            _require(self.max_time_s > 0, "max_time", self.max_time_s, "use a time above 0, e.g. 10m")
+            require(self.max_time_s > 0, "max_time", self.max_time_s, "use a time above 0, e.g. 10m")
         if self.max_steps is not None:
-            _require(self.max_steps > 0, "max_steps", self.max_steps, "use 1 or more")
-        _require(self.batch_size > 0, "batch_size", self.batch_size, "use 1 or more")
-        _require(
+            require(self.max_steps > 0, "max_steps", self.max_steps, "use 1 or more")
+        require(self.batch_size > 0, "batch_size", self.batch_size, "use 1 or more")
+        require(
             self.learning_rate > 0, "learning_rate", self.learning_rate, "use a number above 0, e.g. 5e-4"
         )
         if self.start not in STARTS:
             raise UserError(f"unknown start '{self.start}'; {nearest(self.start, STARTS)}")
-        _require(0 < self.trunk_rate <= 1, "trunk_rate", self.trunk_rate, "use a share above 0, up to 1")
-        _require(0 <= self.warm_up <= 1, "warm_up", self.warm_up, "use a share, 0 to 1")
-        _require(self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "use a norm above 0")
-        _require(self.validate_every > 0, "validate_every", self.validate_every, "use 1 or more")
-        _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "use 0 up to (not including) 1")
+        require(0 < self.trunk_rate <= 1, "trunk_rate", self.trunk_rate, "use a share above 0, up to 1")
+        require(0 <= self.warm_up <= 1, "warm_up", self.warm_up, "use a share, 0 to 1")
+        require(self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "use a norm above 0")
+        require(self.validate_every > 0, "validate_every", self.validate_every, "use 1 or more")
+        require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "use 0 up to (not including) 1")
 
 
 @dataclass(frozen=True)

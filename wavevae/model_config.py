@@ -1,0 +1,107 @@
+"""The shape of a model, as plain values that refuse nonsense. `wavevae.config` offers it beside the rest of a run's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from wavevae.checks import is_power_of_two, require, require_known
+
+BOTTLENECKS = ("ae", "vae", "vq", "rvq", "hvae")
+CONDITIONS = ("none", "class", "pitch", "class+pitch")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a model: everything needed to rebuild it before its weights are loaded."""
+
+    sample_rate: int = 22050
+    """Rate the model hears and speaks, Hz."""
+    fold: int = 16
+    """Samples folded into channels at both ends: a strided convolution of this ratio."""
+    ratios: tuple[int, ...] = (4, 4)
+    """Strides after the fold; hop_length = fold x their product."""
+    widths: tuple[int, ...] = (48, 96, 128)
+    """Channels at each rate, from the fold inward: one more than ratios."""
+    dilations: tuple[int, ...] = (1, 3, 9)
+    """Dilations of the residual units at each rate, in frames of that rate."""
+    latent_dim: int = 64
+    """Numbers a latent frame holds."""
+    noise_bands: int = 16
+    """Gated noise channels at the decoder's outer rate; 0 for none."""
+    bottleneck: str = "vae"
+    """ae (no constraint), vae (Gaussian posterior), vq, rvq (codebooks) or hvae (Gaussians at two rates)."""
+    codebook_size: int = 512
+    """vq, rvq: codes in a codebook."""
+    n_codebooks: int = 4
+    """rvq: codebooks, each for what the ones before leave over; vq has one."""
+    code_dim: int = 8
+    """vq, rvq: numbers a code holds."""
+    codebook_decay: float = 0.99
+    """vq, rvq: decay a step of the averages that the codes are."""
+    codebook_dead: float = 0.4
+    """vq, rvq: a code used less than this share of an even use starts again elsewhere; 0: never."""
+    codebook_dropout: float = 0.5
+    """rvq: probability that a chunk is learned with the first few codebooks only."""
+    top_dim: int = 16
+    """hvae: how many of latent_dim are the slow level's."""
+    top_every: int = 4
+    """hvae: frames for which the slow level holds."""
+    condition: str = "none"
+    """none, class, pitch or class+pitch: labels that encoder and decoder are told."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes; filled in from the data."""
+    partials: int = 64
+    """Pitch: harmonics of the oscillator bank that encoder and decoder tune to the label."""
+
+    def __post_init__(self) -> None:
+        require(1000 <= self.sample_rate <= 192000, "sample_rate", self.sample_rate, "use 1000 to 192000 Hz")
+        for name, values in (("fold", (self.fold,)), ("ratios", self.ratios)):
+            for value in values:
+                require(is_power_of_two(value), name, value, "use powers of two: hosts play no others")
+        require(
+            len(self.widths) == len(self.ratios) + 1,
+            "widths",
+            self.widths,
+            "give one more than there are ratios",
+        )
+        require(all(w >= 1 for w in self.widths), "widths", self.widths, "use 1 or more channels")
+        require(self.latent_dim >= 1, "latent_dim", self.latent_dim, "use 1 or more")
+        require(self.noise_bands >= 0, "noise_bands", self.noise_bands, "use 0 or more")
+        require_known("bottleneck", self.bottleneck, BOTTLENECKS)
+        require_known("condition", self.condition, CONDITIONS)
+        self._check_bottleneck()
+
+    def _check_bottleneck(self) -> None:
+        """Raises: UserError for settings of codebooks, levels and partials that cannot be."""
+        require(2 <= self.codebook_size <= 65536, "codebook_size", self.codebook_size, "use 2 to 65536")
+        require(1 <= self.n_codebooks <= 64, "n_codebooks", self.n_codebooks, "use 1 to 64")
+        require(2 <= self.code_dim <= 256, "code_dim", self.code_dim, "use 2 to 256")
+        require(0 <= self.codebook_decay < 1, "codebook_decay", self.codebook_decay, "use 0 up to 1")
+        require(0 <= self.codebook_dead < 1, "codebook_dead", self.codebook_dead, "use 0 up to 1")
+        require(0 <= self.codebook_dropout <= 1, "codebook_dropout", self.codebook_dropout, "use 0 to 1")
+        require(is_power_of_two(self.top_every), "top_every", self.top_every, "use a power of two")
+        require(1 <= self.partials <= 512, "partials", self.partials, "use 1 to 512")
+        if self.bottleneck == "hvae":
+            fits = 1 <= self.top_dim < self.latent_dim
+            require(fits, "top_dim", self.top_dim, f"use 1 up to latent_dim - 1 ({self.latent_dim - 1})")
+
+    @property
+    def has_class(self) -> bool:
+        """Whether it is told classes."""
+        return "class" in self.condition
+
+    @property
+    def has_pitch(self) -> bool:
+        """Whether it is told pitches."""
+        return "pitch" in self.condition
+
+    @property
+    def hop_length(self) -> int:
+        """Samples a latent frame."""
+        return self.fold * math.prod(self.ratios)
+
+    @property
+    def frame_rate(self) -> float:
+        """Latent frames a second."""
+        return self.sample_rate / self.hop_length
