@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wavevae.cli import Parser
 
@@ -57,52 +57,20 @@ def _which_sounds(found: Parser) -> None:
 
 
 def _what_more(found: Parser) -> None:
-    found.add_argument(
-        "--anchors",
-        action="store_true",
-        help="judge Opus at 6..96 kbit/s on the same sounds (kept in the cache)",
-    )
-    found.add_argument(
-        "--embedding",
-        default="builtin",
-        metavar="KIND[=PATH]",
-        help="of fad and diversity: builtin (default), vggish=FILE.pth, clap=FOLDER, torchscript=FILE",
-    )
-    found.add_argument(
-        "--generate",
-        type=float,
-        default=60.0,
-        metavar="S",
-        help="draw so much from the prior (default: 60; 0: none)",
-    )
-    found.add_argument(
-        "--probe-files",
-        type=int,
-        default=400,
-        metavar="N",
-        help="labelled files of DATA, not judged, to train probes on (default: 400; 0: no probes)",
-    )
-    found.add_argument(
-        "--class-field",
-        default="",
-        metavar="NAME",
-        help="label that is the class (default: folder, or family)",
-    )
-    found.add_argument(
-        "--also",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="RUN|MODEL.ts",
-        help="more models on the same sounds",
-    )
-    found.add_argument(
-        "--compare",
-        type=Path,
-        nargs="+",
-        metavar="REPORT",
-        help="instead: a table of evaluations that are done",
-    )
+    anchors = "judge Opus at 6..96 kbit/s on the same sounds (kept in the cache)"
+    embedding = "of fad and diversity: builtin (default), vggish=FILE.pth, clap=FOLDER, torchscript=FILE"
+    generate = "draw so much from the prior (default: 60; 0: none)"
+    probes = "labelled files of DATA, not judged, to train probes on (default: 400; 0: no probes)"
+    field = "label that is the class (default: folder, or family)"
+    found.add_argument("--anchors", action="store_true", help=anchors)
+    found.add_argument("--embedding", default="builtin", metavar="KIND[=PATH]", help=embedding)
+    found.add_argument("--generate", type=float, default=60.0, metavar="S", help=generate)
+    found.add_argument("--probe-files", type=int, default=400, metavar="N", help=probes)
+    found.add_argument("--class-field", default="", metavar="NAME", help=field)
+    several: dict[str, Any] = {"type": Path, "nargs": "+"}
+    also, compare = "more models on the same sounds", "instead: a table of evaluations that are done"
+    found.add_argument("--also", default=[], metavar="RUN|MODEL.ts", help=also, **several)
+    found.add_argument("--compare", metavar="REPORT", help=compare, **several)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -102,21 +102,40 @@ def of_class(
     ]
     said = classifier(np.array([vector(m, rate) for m in made]))
     real = classifier(np.array([vector(h.audio, rate) for h in mine]))
-    right = np.array([a == b for a, b in zip(said, asked, strict=True)], np.float64)
-    stayed = float(np.mean([a == b for a, b in zip(said, own, strict=True)]))
-    ceiling = float(np.mean([a == b for a, b in zip(real, own, strict=True)]))
-    interval = bootstrap.of_mean([h.source.name for h in mine], right)
-    return {
-        "accuracy": float(right.mean()),
-        "interval": list(interval) if interval else None,
-        "heard_as_before": stayed,
-        "classifier_on_real": ceiling,
-        "chance": 1 / len(classifier.names),
-        "files": len(mine),
-        "says": f"{right.mean():.0%} of {len(mine)} files decoded as another class are heard as that class, "
-        f"{stayed:.0%} still as their own (the classifier on real files: {ceiling:.0%}; "
-        f"chance {1 / len(classifier.names):.0%})",
-    }
+    score = ClassScore([h.source.name for h in mine], own, asked, said, real)
+    return score.describe(1 / len(classifier.names))
+
+
+class ClassScore(NamedTuple):
+    """One entry a file."""
+
+    files: list[str]
+    own: list[str]
+    asked: list[str]
+    heard: list[str]
+    """What the classifier says of the decode."""
+    real: list[str]
+    """What it says of the file itself."""
+
+    def describe(self, chance: float) -> dict[str, Any]:
+        right = np.array([a == b for a, b in zip(self.heard, self.asked, strict=True)], np.float64)
+        stayed = share_alike(self.heard, self.own)
+        ceiling = share_alike(self.real, self.own)
+        interval = bootstrap.of_mean(self.files, right)
+        return {
+            "accuracy": float(right.mean()),
+            "interval": list(interval) if interval else None,
+            "heard_as_before": stayed,
+            "classifier_on_real": ceiling,
+            "chance": chance,
+            "files": len(self.files),
+            "says": f"{right.mean():.0%} of {len(self.files)} files decoded as another class are heard as that class, "
+            f"{stayed:.0%} still as their own (the classifier on real files: {ceiling:.0%}; chance {chance:.0%})",
+        }
+
+
+def share_alike(first: Sequence[str], second: Sequence[str]) -> float:
+    return float(np.mean([a == b for a, b in zip(first, second, strict=True)]))
 
 
 def as_class(name: str, field: str) -> dict[str, Any]:
@@ -127,9 +146,9 @@ def as_class(name: str, field: str) -> dict[str, Any]:
 def of_pitch(subject: Run, judged: Sequence[Heard]) -> dict[str, Any] | None:
     """Each tuned file decoded at its own pitch and at another; cents from the pitch asked for."""
     rate = subject.facts.sample_rate
-    own_errors: list[float] = []
-    moved_errors: list[float] = []
-    lost = left_out = 0
+    own: list[float | None] = []
+    moved: list[float | None] = []
+    left_out = 0
     rng = random.Random(3)
     for heard in judged:
         label = pitch_of(heard.source.labels)
@@ -139,26 +158,39 @@ def of_pitch(subject: Run, judged: Sequence[Heard]) -> dict[str, Any] | None:
         if hz is None or abs(cents(hz, label)) > TUNED_CENTS:
             left_out += 1
             continue
-        for target, errors in ((label, own_errors), (label + rng.choice(STEPS_SEMITONES), moved_errors)):
-            made = subject.moved(heard.audio, heard.source.labels, {**heard.source.labels, "pitch": target})
-            found = pitch.median_hz(made, rate)
-            if found is None:
-                lost += 1
-            else:
-                errors.append(abs(cents(found, target)))
-    if not moved_errors or not own_errors:
+        own.append(off_by(subject, heard, label))
+        moved.append(off_by(subject, heard, label + rng.choice(STEPS_SEMITONES)))
+    return tuning(own, moved, left_out)
+
+
+def off_by(subject: Run, heard: Heard, target: int) -> float | None:
+    """Decoded at a MIDI pitch: cents from it; none where no pitch is heard."""
+    labels = heard.source.labels
+    made = subject.moved(heard.audio, labels, {**labels, "pitch": target})
+    hz = pitch.median_hz(made, subject.facts.sample_rate)
+    return None if hz is None else abs(cents(hz, target))
+
+
+def tuning(
+    own: Sequence[float | None], moved: Sequence[float | None], left_out: int
+) -> dict[str, Any] | None:
+    """Medians over the decodes that have a pitch; none where none has."""
+    at_home = [x for x in own if x is not None]
+    away = [x for x in moved if x is not None]
+    if not at_home or not away:
         return None
-    own, moved = float(np.median(own_errors)), float(np.median(moved_errors))
+    lost = len(own) + len(moved) - len(at_home) - len(away)
+    home_cents, away_cents = float(np.median(at_home)), float(np.median(away))
     return {
-        "own_pitch_cents": own,
-        "asked_pitch_cents": moved,
-        "within_50_cents": float(np.mean(np.array(moved_errors) <= TUNED_CENTS)),
+        "own_pitch_cents": home_cents,
+        "asked_pitch_cents": away_cents,
+        "within_50_cents": sum(x <= TUNED_CENTS for x in away) / len(moved),
         "without_pitch": lost,
         "not_tuned_to_their_label": left_out,
-        "files": len(moved_errors),
-        "says": f"decoded 3 to 7 semitones away, {len(moved_errors)} files lie {moved:.0f} cents (median) from the "
-        f"pitch asked for; at their own {own:.0f}; {lost} decodes have no pitch, {left_out} files are not tuned to "
-        "their label",
+        "files": len(moved),
+        "says": f"decoded 3 to 7 semitones away, {len(moved)} files lie {away_cents:.0f} cents (median) from the "
+        f"pitch asked for; at their own {home_cents:.0f}; {lost} decodes have no pitch, {left_out} files are not tuned "
+        "to their label",
     }
 
 
