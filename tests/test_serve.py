@@ -28,6 +28,10 @@ SHARED_MEMORY = Path("/dev/shm")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 
 
+DEEP = ("--device", "none", "--ring-depth", "16")
+"""A third of a second in store, so that a busy machine alone does not empty the ring."""
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("toy") / "toy.ts"
@@ -43,7 +47,7 @@ def shared_memory() -> set[str]:
 def test_it_is_played_and_ended_by_ctrl_c(model: Path, tmp_path: Path) -> None:
     before = shared_memory()
     record = ("--record", tmp_path / "session.jsonl", "--record-audio", tmp_path / "live.wav")
-    with live(model, "--device", "none", "--block-size", 480, "--seed", 5, *record) as player:
+    with live(model, *DEEP, "--block-size", 480, "--seed", 5, *record) as player:
         assert player.query("latent_dim") == [LATENTS]
         assert player.level_above(-30)
         check_controls(player)
@@ -123,7 +127,7 @@ def check_panic(player: Live) -> None:
 
 def test_children_of_a_killed_parent_end_and_leave_nothing(model: Path) -> None:
     before = shared_memory()
-    with live(model, "--device", "none") as player:
+    with live(model, *DEEP) as player:
         children = player.children()
         os.kill(player.process.pid, signal.SIGKILL)
         player.process.wait()
@@ -132,7 +136,7 @@ def test_children_of_a_killed_parent_end_and_leave_nothing(model: Path) -> None:
 
 
 def test_whatever_dies_is_replaced_and_the_controls_stay(model: Path) -> None:
-    with live(model, "--device", "none") as player:
+    with live(model, *DEEP) as player:
         player.send("/wavevae/latent/0", 2.0)
         player.send("/wavevae/gain", -20.0)
         assert player.query("targets")[0] == 2.0
@@ -161,7 +165,7 @@ def test_another_model_comes_without_a_gap_and_a_broken_one_changes_nothing(
     write_toy(tmp_path / "wide.ts", latent_dim=6)
     write_toy(tmp_path / "fast.ts", sample_rate=44100)
     (tmp_path / "broken.ts").write_bytes(b"no model")
-    with live(model, "--device", "none") as player:
+    with live(model, *DEEP) as player:
         player.send("/wavevae/latents", 1.0, 2.0, 3.0, 4.0)
         player.send("/wavevae/model", str(tmp_path / "nothing.ts"))
         assert "no model file" in player.receive("/wavevae/error")[0]

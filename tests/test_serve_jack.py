@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from steady import without_underflow
 from toy_bundle import LATENTS, SAMPLE_RATE, write_toy
 
 from wavevae.bundle import read_bundle
@@ -47,6 +48,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+CLEAN = "0 ring empty, 0 reported by the device"
+
+
 def decoded(model: Path, seconds: float) -> np.ndarray:
     """What the decoder says at the mean of the latents, from its start."""
     module = read_bundle(model).module
@@ -76,25 +80,28 @@ def test_what_is_heard_is_the_decoders_output(model: Path, tmp_path: Path) -> No
         "--device",
         "jack",
     ]
-    done = beside_jack(take)
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    said = result["said"]
-    recorded, rate = soundfile.read(out, dtype="float32")
-    assert rate == SAMPLE_RATE
-    assert len(recorded) >= (SECONDS - 0.2) * SAMPLE_RATE, result["recorder"]
     reference = decoded(model, SECONDS + 30)
-    start = find_offset(recorded, reference)
-    np.testing.assert_allclose(
-        recorded, reference[start : start + len(recorded)], atol=2.0**-22, err_msg=said
-    )
-    assert "0 ring empty, 0 reported by the device" in said
-    assert result["silent"]
-    assert result["status"] == 0
-    assert "system" in said
-    refused = re.search(r"(\d+) refused", said)
-    assert refused
-    assert int(refused[1]) > 1000
+
+    def play() -> str:
+        done = beside_jack(take)
+        assert done.returncode == 0, done.stderr
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        said = result["said"]
+        if CLEAN in said:
+            recorded, rate = soundfile.read(out, dtype="float32")
+            assert rate == SAMPLE_RATE
+            assert len(recorded) >= (SECONDS - 0.2) * SAMPLE_RATE, result["recorder"]
+            same = reference[find_offset(recorded, reference) :][: len(recorded)]
+            np.testing.assert_allclose(recorded, same, atol=2.0**-22, err_msg=said)
+        assert result["silent"]
+        assert result["status"] == 0
+        assert "system" in said
+        refused = re.search(r"(\d+) refused", said)
+        assert refused
+        assert int(refused[1]) > 1000
+        return str(said)
+
+    without_underflow(play, CLEAN)
 
 
 def test_a_server_at_another_rate_is_refused_with_both_rates(model: Path) -> None:
