@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= passive
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: setup system demo test test-all lint bench clean
+.PHONY: setup system demo test test-all test-hosts lint bench clean
 
 setup: $(STAMP)
 
@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml
 
 # Sound through PortAudio, and a JACK server for the tests: installed where apt may be used, else said.
 system:
-	@sh tests/system_packages.sh libportaudio2 jackd2
+	@sh tests/system_packages.sh libportaudio2 jackd2 puredata-core
 
 demo: setup
 	$(BIN)/wavevae demo --out demo
@@ -31,6 +31,11 @@ test: setup system
 
 test-all: setup system
 	$(BIN)/python -m pytest
+
+# The exported file in the libtorch that nn~ ships: 2.5.1 (nn~ 1.6) and 2.0.1 (nn~ 1.5.6).
+test-hosts: setup
+	@sh tests/host_venvs.sh $(BIN)/python 2.5.1 2.0.1
+	$(BIN)/python -m pytest -m slow tests/test_hosts.py
 
 lint: setup
 	$(BIN)/ruff check .
@@ -43,4 +48,4 @@ bench: setup
 	$(BIN)/python benchmarks/training.py
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-torch-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache
