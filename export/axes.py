@@ -98,6 +98,7 @@ def marginal_density(density: dict[str, Any], keep: int) -> dict[str, Any]:
         "coefficients": np.round(kept, 6).tolist(),
         "innovation": np.round(root, 6).tolist(),
         "quantiles": density["quantiles"][:keep],
+        "points": [point[:keep] for point in density.get("points", [])],
     }
 
 

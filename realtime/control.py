@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,12 +20,13 @@ from wavevae.errors import UserError
 
 from .about import About
 from .address import ROOT, Address, Arguments, Value, count, text
+from .control_setup import Begin, ControlSetup, Listening, Problem, WantModel
 from .desk import Desk, Line
 from .midi_hand import MidiHand
 from .osc import ERROR, OscFace, Reply, encode
 from .presets import Preset, Presets, presets_file, read_presets, write_presets
 from .processes import settle
-from .recorder import Recorder, RecordSetup
+from .recorder import Recorder
 from .shared import Count, DeckCount, Shared
 
 STATE_RATE_HZ = 30.0
@@ -35,68 +34,6 @@ LARGEST_UDP = 65536
 MOST_AT_ONCE = 200
 """Datagrams read before anything else has its turn."""
 FLOOR_DB = -120.0
-
-
-@dataclass(frozen=True)
-class WebSetup:
-    """The control page's socket and who may use it."""
-
-    socket: socket.socket
-    host: str
-    port: int
-    token: str = ""
-    """Asked of every visitor, when it is not empty."""
-
-
-@dataclass(frozen=True)
-class MidiSetup:
-    """A port by name, and where its map lies."""
-
-    port: str
-    map_file: Path
-
-
-@dataclass(frozen=True)
-class ControlSetup:
-    """What the control process is to do."""
-
-    udp: socket.socket
-    osc_host: str
-    osc_port: int
-    web: WebSetup | None = None
-    midi: MidiSetup | None = None
-    record: RecordSetup = field(default_factory=RecordSetup)
-    announce: bool = False
-
-
-@dataclass(frozen=True)
-class Begin:
-    """A model is about to play on a deck; `resumed`: the controls go on as they are in the shared memory."""
-
-    about: About
-    deck: int
-    resumed: bool
-
-
-@dataclass(frozen=True)
-class Listening:
-    """Messages are heard; `lines` says what else is there."""
-
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something to say."""
-
-    message: str
-
-
-@dataclass(frozen=True)
-class WantModel:
-    """Somebody asks for another model."""
-
-    path: str
 
 
 def control(setup: ControlSetup, shared: Shared, pipe: Connection) -> None:
@@ -339,4 +276,24 @@ class Controller:
         lines = []
         if self.midi is not None:
             lines.append(self.midi.start(asyncio.get_running_loop()))
+        if self.setup.web is not None:
+            from .view import View
+            from .web import Web
+
+            view = View(self.desk, self.shared, self.look_up, self.midi)
+            page = Web(self.setup.web, self.face, view, (self.setup.osc_host, self.setup.osc_port))
+            lines.append(await page.start())
+            self._watchers.append(page.tick)
+            self._closers.insert(0, page.stop)
+        if self.setup.announce:
+            lines.append(await self._announce())
         return lines
+
+    async def _announce(self) -> str:
+        """Tell the network. Needs zeroconf."""
+        from .discovery import Announcement
+
+        assert self.setup.web is not None
+        announcement = Announcement(self.desk.about.name, self.setup.web.port, self.setup.osc_port)
+        self._closers.insert(0, announcement.stop)
+        return await announcement.start()

@@ -35,6 +35,10 @@ class LatentMap:
         self.places: NDArray[np.float64] = np.pad(flat, ((0, 0), (0, 2 - self._plane)), constant_values=0.5)
         """Of the points on the map: (points, 2)."""
 
+    def bounds(self) -> list[list[float]]:
+        """Lowest and highest value of each of its axes."""
+        return np.stack([self._low, self._high], 1).tolist()
+
     def at(self, x: float, y: float, present: tuple[float, ...]) -> tuple[float, ...]:
         """The latent at a place; without points the further axes stay as they are at `present`."""
         place = np.array((x, y))[: self._plane]

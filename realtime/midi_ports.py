@@ -1,10 +1,16 @@
-"""MIDI inputs of this machine, through mido and python-rtmidi (ALSA, JACK, CoreMIDI, WinMM), plugged in and out."""
+"""MIDI inputs of this machine, through python-rtmidi (ALSA, JACK, CoreMIDI, WinMM), plugged in and out.
+
+They are polled: a callback would run Python in the MIDI system's own thread, and with JACK that is the thread on
+which all sound waits.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from wavevae.errors import UserError
@@ -13,50 +19,99 @@ from .devices import hushed
 
 NO_MIDI = "no MIDI here: `pip install 'wavevae[live]'` brings it"
 NO_INPUT = "no MIDI input found; connect one"
+POLL_EVERY_S = 0.002
 LOOK_EVERY_S = 1.0
+PROBE_EVERY_S = 5.0
+"""For a MIDI system that does not run."""
+QUEUE = 8192
+"""Messages that may wait between two polls."""
+
+
+class Port(Protocol):
+    """An open input."""
+
+    def pending(self) -> Iterator[Any]:
+        """The `mido.Message`s that have come in."""
+
+    def close(self) -> None: ...
 
 
 class Backend(Protocol):
-    """What is used of a `mido.Backend`."""
+    """Something that has inputs."""
 
     def get_input_names(self) -> list[str]: ...
 
-    def open_input(self, name: str, callback: Callable[[Any], None]) -> Any: ...
+    def open_input(self, name: str) -> Port: ...
+
+
+class RtPort:
+    """An input of python-rtmidi."""
+
+    def __init__(self, api: int, name: str) -> None:
+        import mido
+        import rtmidi
+
+        self._parse = mido.Message.from_bytes
+        self._rt = rtmidi.MidiIn(api, "wavevae", queue_size_limit=QUEUE)
+        self._rt.open_port(self._rt.get_ports().index(name), "in")
+
+    def pending(self) -> Iterator[Any]:
+        while (found := self._rt.get_message()) is not None:
+            with contextlib.suppress(ValueError):  # no message that MIDI knows
+                yield self._parse(found[0])
+
+    def close(self) -> None:
+        self._rt.close_port()
+        self._rt.delete()
 
 
 class System:
-    """Every MIDI system that python-rtmidi was built for, as one backend."""
+    """Every MIDI system that python-rtmidi was built for, as one backend.
+
+    One client a system stays open to list the ports: JACK would stumble over a new one every second.
+    """
 
     def __init__(self) -> None:
         """Raises: UserError where mido or python-rtmidi is missing."""
         if not all(importlib.util.find_spec(name) for name in ("mido", "rtmidi")):
             raise UserError(NO_MIDI)
-        import mido
         import rtmidi
 
-        names = [rtmidi.get_api_name(api).upper() for api in rtmidi.get_compiled_api()]
-        apis = {"ALSA": "LINUX_ALSA", "JACK": "UNIX_JACK", "CORE": "MACOSX_CORE", "WINMM": "WINDOWS_MM"}
-        self._backends = [mido.Backend(f"mido.backends.rtmidi/{apis[n]}") for n in names if n in apis]
+        self._probes: dict[int, Any] = dict.fromkeys(rtmidi.get_compiled_api())
+        self._tried = -PROBE_EVERY_S
 
-    def _found(self) -> dict[str, Any]:
-        """Inputs by name; a system that does not run has none."""
-        found: dict[str, Any] = {}
-        for backend in self._backends:
+    def _probe(self) -> None:
+        """Open the clients that are missing; a system without a server or driver has its own error."""
+        if time.monotonic() - self._tried < PROBE_EVERY_S:
+            return
+        self._tried = time.monotonic()
+        import rtmidi
+
+        for api, client in self._probes.items():
+            if client is None:
+                with contextlib.suppress(Exception), hushed():
+                    self._probes[api] = rtmidi.MidiIn(api, "wavevae ports")
+
+    def _found(self) -> dict[str, int]:
+        """Inputs by name, and the system each belongs to."""
+        if None in self._probes.values():
+            self._probe()
+        found: dict[str, int] = {}
+        for api, client in self._probes.items():
             try:
-                with hushed():
-                    names = backend.get_input_names()
-            except Exception:  # a system without a server or driver: each has its own error
+                names = client.get_ports() if client is not None else []
+            except Exception:  # its server is gone
+                self._probes[api] = None
                 continue
             for name in names:
-                found.setdefault(name, backend)
+                found.setdefault(name, api)
         return found
 
     def get_input_names(self) -> list[str]:
         return list(self._found())
 
-    def open_input(self, name: str, callback: Callable[[Any], None]) -> Any:
-        with hushed():
-            return self._found()[name].open_input(name, callback=callback, client_name="wavevae")
+    def open_input(self, name: str) -> RtPort:
+        return RtPort(self._found()[name], name)
 
 
 def find_inputs() -> tuple[list[str], str]:
@@ -78,7 +133,7 @@ def fitting(names: list[str], wanted: str) -> str | None:
 class Listener:
     """Opens an input when it is there, again when it comes back; never raises for a port.
 
-    `deliver` gets the messages, in order, in a thread of the MIDI system; `say` what there is to tell.
+    `deliver` gets the messages, in order, in this listener's thread; `say` what there is to tell.
     """
 
     def __init__(
@@ -87,7 +142,7 @@ class Listener:
         self._wanted, self._deliver, self._say, self._backend = wanted, deliver, say, backend
         self.name = ""
         """The port that is open."""
-        self._port: Any = None
+        self._port: Port | None = None
         self._told = False
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="midi")
@@ -108,9 +163,15 @@ class Listener:
         if not self.name and (found := fitting(names, self._wanted)) is not None:
             self._open(found)
 
+    def poll(self) -> None:
+        """Deliver what has come in."""
+        if self._port is not None:
+            for message in self._port.pending():
+                self._deliver(message)
+
     def _open(self, name: str) -> None:
         try:
-            self._port = self._backend.open_input(name, callback=self._deliver)
+            self._port = self._backend.open_input(name)
         except Exception as error:  # of whichever MIDI system it is
             if not self._told:
                 self._say(f"MIDI port {name} does not open ({error}); trying again")
@@ -124,11 +185,16 @@ class Listener:
     def _close(self) -> None:
         port, self._port, self.name = self._port, None, ""
         if port is not None:
-            port.close()
+            with contextlib.suppress(Exception):  # it is gone already
+                port.close()
 
     def _run(self) -> None:
-        while not self._end.wait(LOOK_EVERY_S):
-            self.look()
+        looked = time.monotonic()
+        while not self._end.wait(POLL_EVERY_S):
+            self.poll()
+            if time.monotonic() - looked > LOOK_EVERY_S:
+                self.look()
+                looked = time.monotonic()
 
     def stop(self) -> None:
         self._end.set()

@@ -9,12 +9,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 
 SWITCH_INTERVAL_S = 0.0005
 PRIORITY = 10
+ONE_REQUEST_S = 1.0
+"""Signals so close together are one wish: a terminal and `timeout` may both send it."""
 
 
 def settle() -> None:
@@ -73,11 +76,14 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.asked = False
+        self._asked_at = 0.0
 
     def _handle(self, number: int, frame: object) -> None:
-        if self.asked:
+        now = time.monotonic()
+        if self.asked and now - self._asked_at > ONE_REQUEST_S:
             raise KeyboardInterrupt
-        self.asked = True
+        if not self.asked:
+            self.asked, self._asked_at = True, now
 
     def __enter__(self) -> StopSignals:
         self._before = {n: signal.signal(getattr(signal, n), self._handle) for n in self.SIGNALS}

@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from wavevae.errors import UserError
 
-from .control import ControlSetup, MidiSetup, WebSetup
+from .control_setup import ControlSetup, MidiSetup, WebSetup
 from .devices import NO_DEVICE
 from .options import build_parser
 from .player import Load, Ready
@@ -46,6 +46,10 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"--http-host {arguments.http_host} lets other machines in; add --allow-remote if that is meant"
         )
+    if arguments.announce and importlib.util.find_spec("zeroconf") is None:
+        raise UserError("--announce needs zeroconf; `pip install 'wavevae[discovery]'`")
+    if arguments.announce and arguments.http_port == -1:
+        raise UserError("--announce tells of the OSCQuery server; leave --http-port none out")
     if arguments.map is not None and arguments.midi is None:
         raise UserError("--map goes with --midi PORT; `wavevae devices` lists the ports")
     for path in (arguments.record, arguments.record_audio):

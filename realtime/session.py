@@ -13,7 +13,8 @@ from wavevae.errors import UserError
 
 from .about import About
 from .children import Child, context
-from .control import Begin, ControlSetup, Listening, Problem, WantModel, control
+from .control import control
+from .control_setup import Begin, ControlSetup, Listening, Problem, WantModel
 from .decks import Decks
 from .keeper import Keeper
 from .player import FADE_OUT, Failed, Load, Ready

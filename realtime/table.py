@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -31,7 +32,7 @@ from wavevae.controls import (
     put,
 )
 
-from .about import About, Attribute
+from .about import About, Attribute, Axis
 from .address import ROOT, Address, Arguments, Range, count, one, ranges_of, switch, text, whole
 from .latent_map import LatentMap
 from .notes import lift, lift_all, press
@@ -69,7 +70,8 @@ def _latents(world: World) -> Iterator[Address]:
             act = partial(_set_latent, i) if name == "latent" else partial(_set_axis, field, control, i)
             value = partial(lambda f, k: getattr(world.state, f)[k], field, i)
             doc = f"{control.doc}; {more}" if name == "latent" else control.doc
-            yield Address(f"{ROOT}/{name}/{i}", "f", doc, act, value, ranges_of(control), control.unit)
+            ranges = (usual(axis),) if name == "latent" else ranges_of(control)
+            yield Address(f"{ROOT}/{name}/{i}", "f", doc, act, value, ranges, control.unit)
     yield Address(
         f"{ROOT}/latents",
         "f" * dim,
@@ -86,6 +88,12 @@ def _latents(world: World) -> Iterator[Address]:
         None,
         (Range(0, 1), Range(0, 1)),
     )
+
+
+def usual(axis: Axis) -> Range:
+    """What a fader should span: half as far again as the training data, and 3 deviations at least. More may be sent."""
+    wide = max(3.0, math.ceil(1.5 * max(abs(axis.low), abs(axis.high))))
+    return Range(max(LATENT.low, -wide), min(LATENT.high, wide))
 
 
 def _set_latent(axis: int, state: ControlState, arguments: Arguments) -> ControlState:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,19 +155,23 @@ class Plugs:
     """A MIDI system in memory: ports are plugged in and out by hand."""
 
     def __init__(self, *names: str) -> None:
-        self.names, self.open = list(names), {}
+        self.names, self.waiting, self.opened = list(names), deque(), ""
 
     def get_input_names(self) -> list[str]:
         return list(self.names)
 
-    def open_input(self, name: str, callback: Callable[[Any], None]) -> Plugs:
+    def open_input(self, name: str) -> Plugs:
         if name.startswith("broken"):
             raise OSError("busy")
-        self.open[name] = callback
+        self.opened = name
         return self
 
+    def pending(self) -> Iterator[Any]:
+        while self.waiting:
+            yield self.waiting.popleft()
+
     def close(self) -> None:
-        self.open.clear()
+        self.opened = ""
 
 
 def test_a_port_that_vanishes_is_taken_again_when_it_is_back() -> None:
@@ -175,15 +179,17 @@ def test_a_port_that_vanishes_is_taken_again_when_it_is_back() -> None:
     listener = Listener("launch", heard.append, said.append, plugs)
     listener.look()
     assert listener.name == "Launch Control 16:0"
-    plugs.open[listener.name]("a")
+    plugs.waiting.append("a")
+    listener.poll()
     plugs.names.remove("Launch Control 16:0")
     listener.look()
     listener.look()
-    assert (listener.name, len(said), plugs.open) == ("", 1, {})
+    assert (listener.name, len(said), plugs.opened) == ("", 1, "")
     plugs.names.append("Launch Control 20:0")  # the system numbers it anew
     listener.look()
-    plugs.open["Launch Control 20:0"]("b")
-    assert heard == ["a", "b"]
+    plugs.waiting.append("b")
+    listener.poll()
+    assert (heard, plugs.opened) == (["a", "b"], "Launch Control 20:0")
     assert "gone" in said[0]
     assert "back" in said[1]
     broken = Listener("broken", heard.append, said.append, Plugs("broken"))
@@ -211,11 +217,7 @@ def test_the_command_sends_osc_and_learns(tmp_path: Path, monkeypatch: pytest.Mo
         stop = StopSignals()
         thread = threading.Thread(target=midi.bridge, args=(arguments, plugs, stop))
         thread.start()
-        while "Knobs" not in plugs.open:
-            time.sleep(0.01)
-        hear = plugs.open["Knobs"]
-        hear(cc(10, 127))
-        hear(cc(11, 0))
+        plugs.waiting.extend([cc(10, 127), cc(11, 0)])
         received = [OscMessage(udp.recv(9000)) for _ in range(2)]
         stop.asked = True
         thread.join()

@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 ORDER = 2
 KNOTS = 65
 """Points at which each axis' distribution is kept."""
+POINTS = 256
 SMALLEST_STD = 1e-4
 """An axis that varies less than this is dead: it is not blown up to unit variance."""
 BURN_IN_FRAMES = 256
@@ -119,7 +120,16 @@ def fit_density(axes: Sequence[Array]) -> dict[str, Any]:
         "coefficients": np.round(coefficients, 6).tolist(),
         "innovation": np.round(innovation, 6).tolist(),
         "quantiles": np.round(quantiles.T, 5).tolist(),
+        "points": some_points(axes),
     }
+
+
+def some_points(axes: Sequence[Array]) -> list[list[float]]:
+    """Evenly chosen frames as they are, (at most POINTS, latent_dim): the map of the instrument's XY pad."""
+    every = np.concatenate(axes)
+    chosen = np.unique(np.linspace(0, len(every) - 1, min(POINTS, len(every))).round().astype(int))
+    points: list[list[float]] = np.round(every[chosen], 3).tolist()
+    return points
 
 
 class DensitySampler:

@@ -1,0 +1,122 @@
+"""What the control page shows: the model once, levels and a spectrum thirty times a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavevae.controls import CONTROLS, MODES
+
+from .address import Value
+from .desk import Desk
+from .midi_hand import MidiHand
+from .shared import TAPE_SAMPLES, Count, Shared
+
+WINDOW = 2048
+"""Samples of the spectrum."""
+BANDS, LOWEST_HZ, FLOOR_DB = 96, 40.0, -96.0
+SCOPE_POINTS = 256
+HEARD_DIGITS = 3
+
+
+class View:
+    """Collects it from where it is known."""
+
+    def __init__(
+        self, desk: Desk, shared: Shared, look_up: Callable[[], dict[str, Value]], midi: MidiHand | None
+    ) -> None:
+        self._desk, self._shared, self._look_up, self._midi = desk, shared, look_up, midi
+        self._window = np.hanning(WINDOW).astype(np.float32)
+
+    def head(self) -> dict[str, Any]:
+        """What changes seldom: the model, its axes, classes and map, presets, what MIDI turns."""
+        about, desk = self._desk.about, self._desk
+        labels = sorted(set(desk.map.labels))
+        return {
+            "about": {
+                "name": about.name,
+                "sample_rate": about.sample_rate,
+                "frame_rate": about.sample_rate / about.hop_length,
+                "axes": [[a.name, a.low, a.high] for a in about.axes],
+                "classes": list(about.classes) if about.has_class else [],
+                "has_pitch": about.has_pitch,
+                "voices": about.voices,
+                "modes": [m for m in MODES if self._plays(m)],
+                "attributes": [[a.name, list(a.kinds)] for a in about.attributes],
+                "bounds": desk.map.bounds(),
+                "map": np.round(desk.map.places, 3).tolist(),
+                "map_labels": [labels.index(name) for name in desk.map.labels],
+                "map_names": labels,
+            },
+            "ranges": {c.name: [c.low, c.high, c.unit] for c in CONTROLS},
+            "presets": list(desk.presets.named),
+            "midi": self._midi is not None,
+            "bindings": self._midi.bindings() if self._midi else {},
+        }
+
+    def _plays(self, mode: str) -> bool:
+        about = self._desk.about
+        return {"transform": about.hears, "sample": about.can_sample}.get(mode, True)
+
+    def frame(self) -> dict[str, Any]:
+        """What moves."""
+        state, known = self._desk.state, self._look_up()
+        recent = self._recent()
+        heard = known["latents"]
+        assert isinstance(heard, list)
+        return {
+            "targets": [round(v, HEARD_DIGITS) for v in state.latents],
+            "heard": [round(float(v), HEARD_DIGITS) for v in heard],
+            "scale": list(state.scale),
+            "bias": list(state.bias),
+            "gain": state.gain_db,
+            "smoothing": state.smoothing_ms,
+            "temperature": state.temperature,
+            "spread": state.spread,
+            "attack": state.attack_ms,
+            "release": state.release_ms,
+            "mode": MODES[state.mode],
+            "label": state.label,
+            "frozen": state.frozen,
+            "muted": state.muted,
+            "held": [n.pitch for n in state.notes if n.held],
+            "attributes": list(state.attributes),
+            "level": known["level"],
+            "real_time_factor": known["real_time_factor"],
+            "underflows": known["underflows"],
+            "limited": known["limited"],
+            "learning": known["learning"],
+            "port": known["midi"],
+            "scope": self._scope(recent),
+            "spectrum": self._spectrum(recent),
+        }
+
+    def _recent(self) -> NDArray[np.float32]:
+        """The last WINDOW samples that were played."""
+        end = int(self._shared.counts[Count.TAPED])
+        return self._shared.tape[np.arange(end - WINDOW, end) % TAPE_SAMPLES]
+
+    def _scope(self, sound: NDArray[np.float32]) -> list[int]:
+        """SCOPE_POINTS numbers, -100 to 100, from a rising zero crossing on: it stands still for a tone."""
+        half = sound[: WINDOW // 2]
+        rising = np.flatnonzero((half[:-1] < 0) & (half[1:] >= 0))
+        start = int(rising[0]) if len(rising) else 0
+        step = WINDOW // 2 // SCOPE_POINTS
+        points: list[int] = np.rint(100 * sound[start : start + WINDOW // 2 : step]).astype(int).tolist()
+        return points
+
+    def _spectrum(self, sound: NDArray[np.float32]) -> list[int]:
+        """BANDS levels in dB below full scale, evenly spaced in pitch: the highest bin of each."""
+        levels = np.abs(np.fft.rfft(sound * self._window)) * (4 / WINDOW)
+        rate = self._desk.about.sample_rate
+        edges = np.geomspace(LOWEST_HZ, rate / 2, BANDS + 1) * WINDOW / rate
+        low = np.minimum(edges[:-1].astype(int), len(levels) - 1)
+        high = np.maximum(low + 1, np.ceil(edges[1:]).astype(int))
+        peaks = np.array([levels[a:b].max() for a, b in zip(low, high, strict=True)])
+        bands: list[int] = (
+            np.rint(20 * np.log10(np.maximum(peaks, 10 ** (FLOOR_DB / 20)))).astype(int).tolist()
+        )
+        return bands

@@ -1,0 +1,244 @@
+"""The page's server: who may come in, what they get, what they may send."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+from live import live
+from test_osc import toy_about
+from toy_bundle import write_conditional
+from wavevae.realtime.children import context
+from wavevae.realtime.control_setup import WebSetup
+from wavevae.realtime.desk import Desk
+from wavevae.realtime.osc import OscFace
+from wavevae.realtime.ports import open_tcp
+from wavevae.realtime.shared import Count, Shared
+from wavevae.realtime.view import BANDS, SCOPE_POINTS, WINDOW, View
+from wavevae.realtime.web import LARGEST_MESSAGE, Web
+
+KNOWN = {
+    "level": -20.0, "latents": [0.5] * 4, "real_time_factor": 9.0, "underflows": 0, "limited": 0,
+    "learning": "", "midi": "",
+}  # fmt: skip
+
+
+class House:
+    """A server on a free port, with a desk behind it and a client before it."""
+
+    def __init__(self, token: str = "") -> None:
+        self.shared = Shared(context())
+        self.face = OscFace(Desk(toy_about(points=((0.0, 0.0, 0.0, 0.0), (1.0, 1.0, 0.0, 0.0)))), dict)
+        socket = open_tcp("127.0.0.1", 0)
+        self.port = socket.getsockname()[1]
+        self.view = View(self.face.desk, self.shared, lambda: dict(KNOWN), None)
+        self.web = Web(
+            WebSetup(socket, "127.0.0.1", self.port, token), self.face, self.view, ("127.0.0.1", 9)
+        )
+        self.own = f"127.0.0.1:{self.port}"
+
+    async def get(self, path: str = "/", **headers: str) -> tuple[int, str, Any]:
+        async with self.client.get(
+            f"http://{self.own}{path}", headers=headers, allow_redirects=False
+        ) as answer:
+            return answer.status, await answer.text(), answer.headers
+
+    async def json(self, path: str) -> Any:
+        return json.loads((await self.get(path))[1])
+
+    def talk(self, **headers: str) -> Any:
+        return self.client.ws_connect(f"http://{self.own}/ws", headers=headers)
+
+
+def visit(test: Callable[[House], Awaitable[None]], token: str = "") -> None:
+    async def run() -> None:
+        house = House(token)
+        await house.web.start()
+        try:
+            async with aiohttp.ClientSession() as house.client:
+                await test(house)
+        finally:
+            await house.web.stop()
+
+    asyncio.run(run())
+
+
+def test_people_get_the_page_and_programs_get_oscquery() -> None:
+    async def test(house: House) -> None:
+        status, page, headers = await house.get("/", Accept="text/html,*/*")
+        assert (status, "<canvas" in page) == (200, True)
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        for name in ("main.js", "widgets.js", "style.css"):
+            assert f"/page/{name}" in page or name == "widgets.js"
+            assert (await house.get(f"/page/{name}"))[0] == 200
+        assert (await house.get("/page/../control.py"))[0] in (403, 404)
+        assert (await house.get("/page/..%2Fcontrol.py"))[0] in (403, 404)
+        tree = await house.json("/")
+        assert "latent" in tree["CONTENTS"]["wavevae"]["CONTENTS"]
+        assert (await house.json("/wavevae/gain"))["VALUE"] == [0.0]
+        assert await house.json("/wavevae/gain?VALUE") == {"VALUE": [0.0]}
+        assert (await house.json("/?HOST_INFO"))["OSC_PORT"] == 9
+        assert (await house.get("/wavevae/nothing"))[0] == 404
+
+    visit(test)
+
+
+def test_other_names_other_pages_and_other_sockets_are_refused() -> None:
+    async def test(house: House) -> None:
+        for host in ("evil.example", f"evil.example:{house.port}", "127.0.0.1.evil.example", "10.0.0.1"):
+            assert (await house.get("/", Host=host))[0] == 403
+        assert (await house.get("/", Host=f"localhost:{house.port}"))[0] == 200
+        for origin in (
+            "http://evil.example",
+            "null",
+            f"https://{house.own}",
+            f"http://127.0.0.1:{house.port + 1}",
+        ):
+            assert (await house.get("/wavevae/gain", Origin=origin))[0] == 403
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                await house.talk(Origin=origin)
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await house.talk()  # no page at all
+
+    visit(test)
+
+
+def test_with_a_token_only_its_link_opens_and_then_its_cookie() -> None:
+    async def test(house: House) -> None:
+        assert (await house.get("/"))[0] == 403
+        assert (await house.get("/?token=wrong"))[0] == 403
+        assert (await house.get("/page/main.js"))[0] == 403
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await house.talk(Origin=f"http://{house.own}")
+        status, _, headers = await house.get("/?token=secret")
+        assert (status, headers["Location"]) == (302, "/")
+        assert "HttpOnly" in headers["Set-Cookie"]
+        assert "SameSite=Strict" in headers["Set-Cookie"]
+        assert (await house.get("/", Cookie="wavevae=secret", Host=f"192.168.1.7:{house.port}"))[0] == 200
+        assert (await house.get("/", Cookie="wavevae=secret", Host="evil.example"))[0] == 403
+        assert (await house.get("/wavevae/gain?token=secret"))[0] == 200
+
+    visit(test, "secret")
+
+
+def test_what_a_page_sends_goes_through_the_table() -> None:
+    async def test(house: House) -> None:
+        async with house.talk(Origin=f"http://{house.own}") as talk:
+            assert (await talk.receive_json())["about"]["axes"][0] == ["axis 0", -2.0, 2.0]
+            await talk.send_json({"send": ["/wavevae/latent/1", [1.5]]})
+            await talk.send_json({"send": ["/wavevae/freeze", []]})
+            wrong: list[Any] = [
+                {"send": ["/wavevae/latent/1", [99]]},
+                {"send": ["/wavevae/latent/1", [[1]]]},
+                {"send": ["/wavevae/latent/1", [True]]},
+                {"send": ["/wavevae/latent/1", [{"a": 1}]]},
+                {"send": ["/wavevae/subscribe", [7000]]},
+                {"send": [3, []]},
+                {"send": "x"},
+                [],
+                7,
+            ]
+            for message in wrong:
+                await talk.send_json(message)
+                assert (await talk.receive_json())["error"]
+            for text in ("{", '{"send": ["/wavevae/gain", [NaN]]}', '{"send": ["/wavevae/gain", [1e999]]}'):
+                await talk.send_str(text)
+                assert (await talk.receive_json())["error"]
+            assert house.face.desk.state.latents[1] == 1.5
+            assert house.face.desk.state.frozen
+            assert (house.face.accepted, house.face.rejected) == (2, len(wrong) + 3)
+            house.web.tick()
+            while "targets" not in (frame := await talk.receive_json()):
+                pass
+            assert frame["targets"] == [0.0, 1.5, 0.0, 0.0]
+            assert (len(frame["scope"]), len(frame["spectrum"])) == (SCOPE_POINTS, BANDS)
+            await talk.send_str("x" * (LARGEST_MESSAGE + 1))
+            assert (await talk.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+    visit(test)
+
+
+def test_every_visitor_sees_what_another_does_and_a_new_model() -> None:
+    async def test(house: House) -> None:
+        own = f"http://{house.own}"
+        async with house.talk(Origin=own) as one, house.talk(Origin=own) as two:
+            for talk in (one, two):
+                assert "about" in await talk.receive_json()
+            await one.send_json({"send": ["/wavevae/preset/store", ["mine"]]})
+            while not house.face.accepted:
+                await asyncio.sleep(0.001)
+            house.web.tick()
+            assert (await two.receive_json())["presets"] == ["mine"]
+            house.face.desk.change(toy_about(name="other.ts"))
+            house.web.tick()
+            heads = [m for _ in range(3) if "about" in (m := await two.receive_json())]
+            assert heads[-1]["about"]["name"] == "other.ts"
+
+    visit(test)
+
+
+def test_the_spectrum_shows_a_tone_at_its_pitch_and_level() -> None:
+    shared = Shared(context())
+    desk = Desk(toy_about())
+    view = View(desk, shared, lambda: dict(KNOWN), None)
+    rate = desk.about.sample_rate
+    shared.tape[:WINDOW] = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(WINDOW) / rate)
+    shared.counts[Count.TAPED] = WINDOW
+    bands = np.array(view.frame()["spectrum"])
+    edges = np.geomspace(40, rate / 2, BANDS + 1)
+    assert edges[bands.argmax()] <= 1020
+    assert edges[bands.argmax() + 1] >= 980
+    assert bands.max() == pytest.approx(-6, abs=2)
+    scope = np.array(view.frame()["scope"])
+    assert scope.max() == pytest.approx(50, abs=2)
+    assert abs(scope[0]) < 20  # it begins at a rising zero crossing
+
+
+def test_a_remote_page_needs_its_token(tmp_path: Path) -> None:
+    write_conditional(tmp_path / "c.ts")
+    with live(tmp_path / "c.ts", "--device", "none", "--http-port", 0, "--allow-remote") as player:
+        line = next(line for line in player.said.splitlines() if "page" in line)
+        port, token = line.split(":")[-1].split("/?token=")
+
+        async def look(query: str) -> int:
+            async with (
+                aiohttp.ClientSession() as client,
+                client.get(f"http://127.0.0.1:{port}/{query}", allow_redirects=False) as answer,
+            ):
+                return answer.status
+
+        assert asyncio.run(look("")) == 403
+        assert asyncio.run(look(f"?token={token}")) == 302
+        assert player.end() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
+@pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright here")
+def test_the_page_is_used_in_a_browser(tmp_path: Path) -> None:
+    write_conditional(tmp_path / "c.ts", latent_dim=8)
+    with live(tmp_path / "c.ts", "--device", "none", "--http-port", 0, "--voices", 2) as player:
+        url = next(line for line in player.said.splitlines() if "  page" in line).split()[1]
+        command = [sys.executable, str(Path(__file__).parent / "browser_page.py"), url, str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(done.stdout)
+        assert answer["problems"] == []
+        for size in ("phone", "laptop"):
+            assert answer[size]["slider"] == "0.2"
+            assert not answer[size]["wider_than_screen"]
+            assert (tmp_path / f"{size}.png").stat().st_size > 20_000
+        os.killpg(player.process.pid, signal.SIGINT)
+        assert player.process.wait() == 0
