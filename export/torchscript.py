@@ -67,13 +67,14 @@ class Instrument(nn.Module):
         self.audio_limit, self.latent_limit = AUDIO_LIMIT, LATENT_LIMIT
         self.gain_range = (float(GAIN.low), float(GAIN.high))
         self.temperature_range = (float(TEMPERATURE.low), float(TEMPERATURE.high))
-        self._describe(f"{config.sample_rate} Hz", axes)
+        self._describe(config.sample_rate, axes)
 
-    def _describe(self, rate: str, axes: AxisMap) -> None:
-        """What hosts read: ratios, labels, types."""
+    def _describe(self, sample_rate: int, axes: AxisMap) -> None:
+        """What hosts read: rate, ratios, labels, types."""
         hop, dim = self.hop_length, self.latent_dim
-        audio = [f"audio, {rate}"]
+        audio = [f"audio, {sample_rate} Hz"]
         names = [f"{axis.name} ({axis.share:.0%} of variance)" for axis in axes.axes]
+        self.register_buffer("sampling_rate", torch.tensor(sample_rate))  # by the name RAVE's exports have it
         self.register_buffer("encode_params", torch.tensor([1, 1, dim, hop]))
         self.register_buffer("decode_params", torch.tensor([dim, hop, 1, 1]))
         self.register_buffer("forward_params", torch.tensor([1, 1, 1, 1]))

@@ -75,6 +75,8 @@ def load(path: Path, sample_rate: int | None) -> Player:
     if extra[EXTRA_FILE]:
         info = BundleInfo.from_json(str(extra[EXTRA_FILE], "utf-8"))  # type: ignore[call-overload]
         sample_rate, parameters = info.sample_rate, info.origin.get("parameters", parameters)
+    if sample_rate is None and hasattr(module, "sampling_rate"):  # as RAVE's exports have it
+        sample_rate = int(module.sampling_rate)
     if sample_rate is None:
         raise UserError(f"{path} does not say its sample rate; give it with --sr")
     return Player(path, module, sample_rate, parameters, ratios)

@@ -123,6 +123,9 @@ def test_a_file_of_ours_says_its_rate_and_another_is_told_it(
     printed = capsys.readouterr()
     assert printed.out.split()[:2] == ["forward", "64"]
     assert "48000 Hz" in printed.err
+    says = Effect()
+    says.register_buffer("sampling_rate", torch.tensor(16000))  # as RAVE's exports do
+    assert bench.load(foreign(tmp_path / "says.ts", says), None).sample_rate == 16000
     with pytest.raises(UserError, match=r"effect\.ts does not say its sample rate; give it with --sr"):
         bench.main([str(effect)])
 

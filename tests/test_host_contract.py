@@ -66,6 +66,7 @@ def test_methods_and_ratios(module: torch.jit.ScriptModule) -> None:
         assert len(getattr(module, f"{name}_input_labels")) == params[0]
         assert len(getattr(module, f"{name}_output_labels")) == params[2]
     assert "22050 Hz" in module.forward_input_labels[0]
+    assert module.sampling_rate.item() == 22050
     assert module.decode_input_labels[0].startswith("axis 1 (")
 
 

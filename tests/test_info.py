@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import toy_model
 import yaml
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
+from wavevae.export.model_file import export_checkpoint
 
 from wavevae import info
 from wavevae.checkpoint import Checkpoint, write_checkpoint
@@ -47,6 +49,26 @@ def test_a_model_file_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixt
     assert info.main([str(tmp_path / "toy.ts")]) == 0
     text = capsys.readouterr().out
     for words in (f"{SAMPLE_RATE} Hz", "86.13/s", "axis 3", "-2.00 to +2.00", "reed"):
+        assert words in text
+
+
+def test_a_model_file_says_how_it_plays_in_hosts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.ts"
+    export_checkpoint(toy_model.checkpoint(), path, 4)
+    values = as_json(path, capsys)
+    hop = values["hop_length"]
+    assert values["methods"]["decode"] == f"4 in (every {hop}), 1 out (every 1)"
+    assert values["attributes"] == {"gain": "0", "temperature": "0", "reset": "0"}
+    assert values["smallest_buffer_samples"] == hop
+    delay = values["delay_in_nn~_by_buffer_ms"]
+    assert delay["4096"] == pytest.approx(1000 * (2 * 4096 - 64) / 22050)
+    assert delay[str(hop)] == pytest.approx(1000 * (2 * hop - 64) / 22050)
+    assert values["parameters"] == sum(
+        w.numel() for w in toy_model.make(toy_model.SHAPES["plain"]).parameters()
+    )
+    assert info.main([str(path)]) == 0
+    text = capsys.readouterr().out
+    for words in ("delay in nn~ by buffer:", "368.6 ms", torch.__version__, "of the variance", "axis 4"):
         assert words in text
 
 

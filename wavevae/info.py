@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -15,13 +15,20 @@ from wavevae.config import NOTES, flatten, to_tree
 from wavevae.errors import UserError
 from wavevae.units import format_seconds
 
+if TYPE_CHECKING:
+    from wavevae.bundle import Bundle
 
-def describe_model_file(path: Path) -> dict[str, Any]:
-    """Plain values of a MODEL.ts, in the order to show them. Raises: UserError."""
+
+def describe_model_file(path: Path, sample_rate: int | None = None) -> dict[str, Any]:
+    """Plain values of a MODEL.ts, in the order to show them. Raises: UserError.
+
+    `sample_rate` is for a file of another program, which does not say it.
+    """
     from wavevae.bundle import read_bundle
 
-    bundle = read_bundle(path)
+    bundle = read_bundle(path, sample_rate)
     info = bundle.info
+    counted = sum(p.numel() for p in bundle.module.parameters())
     return {
         "model_file": printable(path),
         "file_mb": path.stat().st_size / 1e6,
@@ -32,14 +39,55 @@ def describe_model_file(path: Path) -> dict[str, Any]:
         "codebook_sizes": list(info.codebook_sizes),
         "algorithmic_latency_samples": info.algorithmic_latency_samples,
         "algorithmic_latency_ms": 1000 * info.algorithmic_latency_samples / info.sample_rate,
+        **_in_hosts(bundle),
         **_field(info.receptive_field_samples, info.sample_rate),
         "streaming_error": info.streaming_error,
-        "parameters": sum(p.numel() for p in bundle.module.parameters()),
+        "parameters": info.origin.get("parameters", counted),
         "density": info.density.get("kind", "none"),
         "labels": info.labels,
         "origin": info.origin,
         "latents": [vars(axis) for axis in info.axes],
     }
+
+
+NN_BUFFER = 4096
+"""Samples that nn~ collects before it calls the model, unless told otherwise."""
+PD_BLOCK = 64
+"""What Pd computes at a time; a threaded nn~ is late by two buffers less one of these."""
+
+
+def _in_hosts(bundle: Bundle) -> dict[str, Any]:
+    """What one meets in nn~ (Max, Pd) and nn.ar: methods, attributes, delays. Empty for a file they do not play."""
+    module, info = bundle.module, bundle.info
+    if not hasattr(module, "get_methods"):
+        return {}
+    methods = {name: [int(n) for n in getattr(module, f"{name}_params")] for name in module.get_methods()}
+    smallest = max(PD_BLOCK, *(ratio for params in methods.values() for ratio in params[1::2]))
+    buffers = [b for b in (smallest, 4 * smallest, NN_BUFFER) if b <= NN_BUFFER]
+    delays = {b: 2 * b - PD_BLOCK + info.algorithmic_latency_samples for b in buffers}
+    return {
+        "methods": {
+            name: f"{inlets} in (every {into}), {outlets} out (every {out})"
+            for name, (inlets, into, outlets, out) in methods.items()
+        },
+        "attributes": _attributes(module),
+        "smallest_buffer_samples": smallest,
+        "delay_in_nn~_by_buffer_ms": {str(b): 1000 * late / info.sample_rate for b, late in delays.items()},
+    }
+
+
+def _attributes(module: Any) -> dict[str, Any]:
+    """As the file was loaded."""
+    names = list(module.get_attributes()) if hasattr(module, "get_attributes") else []
+    return {
+        name: ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in _values(module, name))
+        for name in names
+    }
+
+
+def _values(module: Any, name: str) -> tuple[Any, ...]:
+    values = getattr(module, f"get_{name}")()
+    return tuple(values) if isinstance(values, (tuple, list)) else (values,)
 
 
 def describe_run(path: Path) -> dict[str, Any]:
@@ -133,7 +181,8 @@ def to_text(values: Mapping[str, Any]) -> str:
             label = label.removesuffix(suffix)
         if isinstance(value, Mapping):
             lines.append(f"{label}:")
-            lines += [f"  {key:<28}{_show(key, item)}" for key, item in value.items()]
+            unit = "_ms" if name.endswith("_ms") else ""
+            lines += [f"  {key:<28}{_show(key + unit, item)}" for key, item in value.items()]
         else:
             lines.append(f"{label:<22}{_show(name, value)}")
     axes = values["latents"]
@@ -144,6 +193,7 @@ def to_text(values: Mapping[str, Any]) -> str:
         width = max(len(axis["name"]) for axis in axes)
         lines += [
             f"  {i:>3}  {axis['name']:<{width}}  {axis['low']:+.2f} to {axis['high']:+.2f}"
+            + (f"  {axis['share']:6.1%} of the variance" if axis.get("share") else "")
             for i, axis in enumerate(axes)
         ]
     return "\n".join(lines)
@@ -157,12 +207,15 @@ def main(argv: list[str]) -> int:
         "  wavevae info mine.ts\n  wavevae info runs/mine --json",
     )
     parser.add_argument("what", metavar="RUN|MODEL.ts", type=Path, help="what `train` or `export` wrote")
+    parser.add_argument(
+        "--sr", type=int, metavar="HZ", help="rate of a file of another program, which does not say it"
+    )
     parser.add_argument("--json", action="store_true", help="for programs: one object")
     arguments = parser.parse_args(argv)
     path: Path = arguments.what
     if not path.exists():
         raise UserError(f"nothing at {path}; give a run folder or a MODEL.ts")
     is_run = path.is_dir() or path.suffix == ".ckpt"
-    values = describe_run(path) if is_run else describe_model_file(path)
+    values = describe_run(path) if is_run else describe_model_file(path, arguments.sr)
     print(json.dumps(values, indent=1) if arguments.json else to_text(values))
     return 0
