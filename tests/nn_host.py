@@ -87,11 +87,15 @@ def held(latents: Tensor, hop: int) -> Tensor:
 
 
 def errors(path: str, reference: dict[str, Tensor]) -> dict[str, float]:
-    """Largest difference by 'method buffer batch', of full scale; every buffer that the file can be played with."""
+    """Largest difference by 'method buffer batch', of full scale; every buffer that the file can be played with.
+
+    Two buffers or more are heard: those that are too long for the reference are left out.
+    """
+    longest = reference["audio"].shape[-1] // 2
     found: dict[str, float] = {}
     for method in ("encode", "decode", "forward"):
         host = Host(path, method, BUFFERS[-1])
-        for buffer in [b for b in BUFFERS if b >= host.smallest]:
+        for buffer in [b for b in BUFFERS if host.smallest <= b <= longest]:
             host.begin(method, buffer)
             for batch in BATCHES:
                 host.message("reset", 1)
