@@ -162,9 +162,7 @@ class Decks:
         self._renew(self._other)
         self._stage = self._rest
         if self._coming is not None:
-            self._say(
-                f"{self._coming.about.name} plays, real-time factor {self._coming.real_time_factor:.1f}"
-            )
+            self._say(f"{self._coming.about.name} plays")
 
     # loss
 

@@ -136,6 +136,8 @@ def report(arguments: argparse.Namespace, engine: Engine, samples: int, speed: f
 
 def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlState) -> None:
     """From the source to the file, block by block."""
+    import torch
+
     from wavevae.audio import Writer
 
     from .core import Core
@@ -145,6 +147,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     from .terminal import Progress
     from .voices import Solo
 
+    torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
     info, core = bundle.info, Core(bundle)
     take = choose_take(arguments, core, bundle)
     engine = Engine(Solo(core), info.sample_rate, info.hop_length, take.source, fade_in=False)

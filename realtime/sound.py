@@ -16,7 +16,7 @@ from wavevae.errors import UserError
 
 from .devices import NO_DEVICE, Device, choose, find_devices
 from .player import Failed, Load, Ready, make_player
-from .processes import quiet, settle
+from .processes import ask_for_real_time, quiet, settle
 from .shared import Count, Shared
 from .shell import Callback, Watch
 from .streams import CardStream, ClockStream, Stream, channels_of
@@ -123,6 +123,7 @@ def perform(found: Found, order: Open, shared: Shared, pipe: Connection) -> None
     pipe.send(Opened(stream.latency_s, engine))
     pipe.recv()
     shared.touch()
+    ask_for_real_time()  # the callback waits for this thread whenever it holds the interpreter's lock
     quiet()
     watch = Watch(callback, shared, block / rate)
     stream.start()

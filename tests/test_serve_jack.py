@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -111,3 +112,55 @@ def test_a_server_at_another_rate_is_refused_with_both_rates(model: Path) -> Non
     error = done.stderr.splitlines()[-1]
     assert "22050 Hz" in error
     assert "44100 Hz" in error
+
+
+def script(name: str, *arguments: object) -> dict[str, Any]:
+    """What one of the scripts beside this file found out."""
+    done = beside_jack([sys.executable, str(HERE / name), *map(str, arguments)])
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_it_comes_back_by_itself_when_the_server_was_gone(model: Path) -> None:
+    found = script("jack_lost.py", model)
+    assert found["lost"], found["said"]
+    assert found["back"], found["said"]
+    assert found["level"] > -40
+    assert found["targets"][0] == 1.5
+    assert found["status"] == 0
+
+
+def test_it_hears_what_is_connected_to_it(model: Path) -> None:
+    found = script("jack_input.py", model)
+    assert (found["mode"], found["status"]) == ("transform", 0)
+    assert not any(found["silence"])
+    assert any(abs(v) > 0.01 for v in found["sound"])
+    assert not any(found["generated"])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("rtmidi") is None, reason="no python-rtmidi here")
+def test_midi_events_through_a_real_port_arrive_all_and_in_order(model: Path, tmp_path: Path) -> None:
+    from jack_midi import value_of
+
+    found = script("jack_midi.py", model, tmp_path, 2000)
+    wanted = [-3 + 6 * value_of(n) / 127 for n in range(2000)]
+    assert found["values"] == pytest.approx(wanted), found["said"]
+
+
+def test_under_fire_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The short form of benchmarks/soak.py."""
+    for number in (0, 1):
+        write_toy(tmp_path / f"toy{number}.ts", latent_dim=4 + number)
+    monkeypatch.setenv("SECONDS", "12")
+    monkeypatch.setenv("CHANGE_EVERY_S", "4")
+    study = str(HERE.parent / "benchmarks" / "soak_studies.py")
+
+    def play() -> str:
+        done = beside_jack([sys.executable, study, "fire", str(tmp_path), "toy"])
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert found["models_changed"] >= 1
+        assert found["taken"] > 10_000
+        return json.dumps(found)
+
+    without_underflow(play, '"underflows": 0,')

@@ -12,9 +12,11 @@ export JACK_DEFAULT_SERVER="wavevae$$" JACK_NO_AUDIO_RESERVATION=1 JACK_NO_START
 priority="--realtime --realtime-priority 20"
 chrt -f 1 true 2>/dev/null || priority="--no-realtime"  # then judge counts, never times
 log=$(mktemp)
+export JACK_COMMAND="jackd $priority -n $JACK_DEFAULT_SERVER -d dummy -r ${SR:-22050} -p ${PERIOD:-512} -C 2 -P 2"
 # shellcheck disable=SC2086
-jackd $priority -n "$JACK_DEFAULT_SERVER" -d dummy -r "${SR:-22050}" -p "${PERIOD:-512}" -C 2 -P 2 >"$log" 2>&1 &
+$JACK_COMMAND >"$log" 2>&1 &
 server=$!
+export JACK_PID=$server
 
 tidy() {
     kill "$server" 2>/dev/null

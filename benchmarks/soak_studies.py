@@ -1,0 +1,316 @@
+"""The studies of soak.py; each runs beside a JACK server and prints one JSON object.
+
+tests/with_jack.sh python benchmarks/soak_studies.py STUDY FOLDER PRESET
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from live import Live, live
+from wavevae.realtime.osc import encode
+
+FLOOD_HZ = 5000.0
+CHANGE_EVERY_S = float(os.environ.get("CHANGE_EVERY_S", "10"))
+HOP = 256
+STEPS = 100
+"""Changes from which the latency is told."""
+
+BURN = "while True: pass"
+FLOOD = """
+import socket, sys, time
+sys.path.insert(0, sys.argv[2])
+from wavevae.realtime.osc import encode
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+to, due, n = ("127.0.0.1", int(sys.argv[1])), time.monotonic(), 0
+while True:
+    for _ in range(10):
+        n += 1
+        message = encode("/wavevae/latent/%d" % (n % 4), (n % 200) / 100 - 1)
+        udp.sendto(message if n % 20 else b"/wavevae/latent/*" + bytes([n % 256] * 7), to)
+    due += 10 / %f
+    time.sleep(max(0.0, due - time.monotonic()))
+""".replace("%f", str(FLOOD_HZ))
+
+
+def children(*commands: list[str]) -> list[subprocess.Popen]:
+    return [subprocess.Popen([sys.executable, "-c", *c]) for c in commands]
+
+
+def memory_mb(player: Live) -> float:
+    """What all its processes hold, shared pages counted once."""
+    total = 0
+    for pid in [player.process.pid, *player.children()]:
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        found = re.search(r"^Pss_Anon: +(\d+)", text, re.MULTILINE) or re.search(
+            r"^Pss: +(\d+)", text, re.MULTILINE
+        )
+        total += int(found[1]) if found else 0
+    return total / 1024
+
+
+def summary(said: str) -> dict[str, Any]:
+    """The figures of serve's last line."""
+    found = re.search(
+        r"(\d+) blocks; (\d+) underflows \((\d+) ring empty, (\d+) reported by the device, (\d+) callbacks missing\), "
+        r"a callback takes ([\d.]+) ms .*?; (\d+) messages taken, (\d+) refused",
+        said,
+    )
+    assert found, said
+    names = ("blocks", "underflows", "empty", "device", "missing", "callback_p99_ms", "taken", "refused")
+    return dict(zip(names, (float(x) if "." in x else int(x) for x in found.groups()), strict=True))
+
+
+def fire(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
+    """OSC flood, burners, another model every CHANGE_EVERY_S."""
+    models = [folder / f"{preset}{n}.ts" for n in (0, 1)]
+    with live(models[0], "--device", "jack") as player:
+        root = str(Path(__file__).resolve().parent.parent)
+        noise = children([BURN], [BURN], [FLOOD, str(player.address[1]), root])
+        held, changes = [], 0
+        try:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                time.sleep(min(CHANGE_EVERY_S, max(0.1, end - time.monotonic())))
+                held.append(memory_mb(player))
+                changes += 1
+                player.send("/wavevae/model", str(models[changes % 2]))
+        finally:
+            for process in noise:
+                process.kill()
+                process.wait()
+        player.end()
+    settled = held[len(held) // 4 :] or [0.0]
+    changed = len(re.findall(r"^\S+ plays$", player.said, re.MULTILINE))
+    found = {**summary(player.said), "models_changed": changed}
+    return {**found, "memory_mb": round(settled[-1]), "growth_mb": round(float(settled[-1] - settled[0]), 1)}
+
+
+def small(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
+    """Block 128 for at most two minutes, an idle machine."""
+    with live(folder / f"{preset}0.ts", "--device", "jack", "--block-size", 128) as player:
+        time.sleep(min(seconds, 120.0))
+        player.end()
+    return summary(player.said)
+
+
+def exact(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
+    """A session recorded while it is played wildly, and rendered again."""
+    import soundfile
+    from wavevae.realtime import render
+
+    model, score, played, again = (folder / n for n in (f"{preset}0.ts", "s.jsonl", "live.wav", "again.wav"))
+    with live(model, "--device", "jack", "--record", score, "--record-audio", played) as player:
+        chance = random.Random(0)
+        for _ in range(200):
+            player.send(f"/wavevae/latent/{chance.randrange(4)}", chance.uniform(-2, 2))
+            player.send("/wavevae/gain", chance.uniform(-12, 0))
+            player.send("/wavevae/temperature", chance.uniform(0, 1))
+            time.sleep(0.03)
+        player.end()
+    assert render.main([str(model), "--score", str(score), "-o", str(again)]) == 0
+    one, two = (soundfile.read(p, dtype="int32")[0] for p in (played, again))
+    shortest = min(len(one), len(two))
+    return {"samples": shortest, "different": int(np.count_nonzero(one[:shortest] != two[:shortest]))}
+
+
+def start(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
+    """From the command to 'playing', the file cache warm: the second of two."""
+    took = []
+    for _ in range(2):
+        began = time.monotonic()
+        with live(folder / f"{preset}0.ts", "--device", "jack") as player:
+            took.append(time.monotonic() - began)
+            player.end()
+    return {"seconds": round(took[-1], 2)}
+
+
+def write_speaking(path: Path, rate: int) -> None:
+    """A model whose sound is its first latent: a step of a control is a step of the wave, at the frame's edge."""
+    import torch
+    from toy_bundle import ToyModel, toy_info
+
+    from wavevae.bundle import write_bundle
+
+    class Speaking(ToyModel):
+        @torch.jit.export
+        def decode(self, z: torch.Tensor) -> torch.Tensor:
+            return (0.1 * z[:, :1]).repeat_interleave(self.hop, dim=2)
+
+    info = toy_info(sample_rate=rate, hop_length=HOP)
+    model = Speaking(rate, HOP, info.latent_dim).eval().requires_grad_(False)
+    write_bundle(path, torch.jit.script(model), info)
+
+
+class Ear:
+    """Records the instrument's output through JACK; knows when each sample came."""
+
+    def __init__(self, rate: int, block: int) -> None:
+        import sounddevice
+
+        found = [
+            i
+            for i, d in enumerate(sounddevice.query_devices())
+            if "JACK" in sounddevice.query_hostapis(d["hostapi"])["name"] and d["max_input_channels"]
+        ]
+        self.blocks: list[tuple[float, np.ndarray]] = []
+        self.stream = sounddevice.InputStream(
+            samplerate=rate,
+            blocksize=block,
+            device=found[0],
+            channels=1,
+            dtype="float32",
+            callback=self._hear,
+        )
+        self.stream.start()
+        self._connect()
+
+    def _hear(self, data: np.ndarray, frames: int, when: Any, status: Any) -> None:
+        self.blocks.append((time.perf_counter(), data[:, 0].copy()))
+
+    @staticmethod
+    def _connect() -> None:
+        """From serve's port instead of the sound card's."""
+        ports = subprocess.run(["jack_lsp"], capture_output=True, text=True).stdout.split()
+        sources = [p for p in ports if re.fullmatch(r"PortAudio.*:out_0", p)]
+        (mine,) = [p for p in ports if re.fullmatch(r"PortAudio.*:in_0", p)]
+        subprocess.run(["jack_disconnect", "system:capture_1", mine], capture_output=True)
+        for source in sources:
+            subprocess.run(["jack_connect", source, mine], check=True)
+
+    def first_change(self, after: float, rate: int) -> float | None:
+        """When the first sample differed from the one before, after a moment."""
+        last: float | None = None
+        for when, data in list(self.blocks):
+            if when < after:
+                last = float(data[-1])
+                continue
+            steps = np.flatnonzero(np.abs(np.diff(data, prepend=data[0] if last is None else last)) > 0.02)
+            if len(steps):
+                return when + float(steps[0]) / rate
+            last = float(data[-1])
+        return None
+
+
+def delays(ear: Ear, rate: int, change: Any) -> dict[str, float]:
+    """Seconds from `change(value)` to the changed sample, many times, as median and p99 in ms."""
+    took = []
+    for number in range(STEPS):
+        time.sleep(0.15 + 0.05 * random.random())
+        del ear.blocks[:-3]
+        sent = time.perf_counter()
+        change(1.0 if number % 2 else -1.0)
+        time.sleep(0.35)
+        heard = ear.first_change(sent, rate)
+        if heard is not None:
+            took.append(1000 * (heard - sent))
+    assert len(took) > STEPS // 2, f"only {len(took)} of {STEPS} changes were heard"
+    return {"median_ms": round(float(np.median(took)), 1), "p99_ms": round(float(np.percentile(took, 99)), 1)}
+
+
+def latency(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
+    """OSC and MIDI to sound; the model's gain is 0 dB, its glide off."""
+    import mido
+
+    rate, block = int(os.environ["SR"]), int(os.environ["PERIOD"])
+    backend = mido.Backend("mido.backends.rtmidi/UNIX_JACK")
+    port = backend.open_output("knobs", virtual=True, client_name="controller")
+    options = ("--device", "jack", "--block-size", block, "--midi", "knobs")
+    with live(folder / "speaking.ts", *options) as player:
+        stated = re.search(
+            r"at most ([\d.]+) ms = ([\d.]+) until the next block \+ ([\d.]+) ring", player.said
+        )
+        assert stated
+        player.send("/wavevae/smoothing", 0)
+        ear = Ear(rate, block)
+        by_osc = delays(ear, rate, lambda value: player.send("/wavevae/latent/0", value))
+        by_midi = delays(
+            ear,
+            rate,
+            lambda value: port.send(
+                mido.Message("control_change", control=70, value=85 if value > 0 else 42)
+            ),
+        )
+        ear.stream.stop()
+        player.end()
+    parts = float(stated[2]) + float(stated[3])
+    return {"ring_and_block_ms": parts, **{f"osc_{k}": v for k, v in by_osc.items()}} | {
+        f"midi_{k}": v for k, v in by_midi.items()
+    }
+
+
+MUTATIONS = (
+    lambda r, d: d[: r.randrange(len(d))],
+    lambda r, d: d + r.randbytes(r.randrange(1, 9)),
+    lambda r, d: d.replace(b"wavevae", bytes(r.choice(b"*?[]{}") for _ in range(7))),
+    lambda r, d: d[:-4] + struct.pack(">f", r.choice((float("nan"), float("inf"), -float("inf"), 1e20))),
+    lambda r, d: b"#bundle\0" + struct.pack(">QI", r.randrange(2**63, 2**64), len(d)) + d,
+    lambda r, d: r.randbytes(r.randrange(200)),
+    lambda r, d: r.randbytes(1) * r.choice((9000, 65000)),
+    lambda r, d: (b"#bundle\0" + struct.pack(">Q", 1) + (struct.pack(">I", len(d)) + d[:-1] + b"\xff") * 200)[
+        :8000
+    ],
+    lambda r, d: d.replace(b",f", b"," + bytes([r.choice(b"sbTFNImrt[]x")])),
+    lambda r, d: b"/wavevae/preset/" + b"*" * r.randrange(1, 60) + b"Q\0\0\0,\0\0\0",
+)
+
+
+def hostile(count: int) -> dict[str, Any]:
+    """In this process: how long each datagram takes by the CPU's clock, and whether anything changed."""
+    from test_osc import SENDER, Table
+
+    table, chance = Table(), random.Random(0)
+    good = [
+        encode("/wavevae/latent/0", 99.0),
+        encode("/wavevae/gain", 600.0),
+        encode("/wavevae/xy", 5.0, 5.0),
+    ]
+    before, spent = table.state, np.zeros(count, np.float32)
+    for n in range(count):
+        data = chance.choice(MUTATIONS)(chance, chance.choice(good))
+        begun = time.thread_time()
+        table.face.handle(data, SENDER)
+        spent[n] = time.thread_time() - begun
+    unchanged = table.state is before
+    ms = 1000 * spent
+    return {
+        "datagrams": count,
+        "refused": table.face.rejected,
+        "state_unchanged": unchanged,
+        "mean_ms": round(float(ms.mean()), 4),
+        "p99.99_ms": round(float(np.percentile(ms, 99.99)), 3),
+        "max_ms": round(float(ms.max()), 3),
+    }
+
+
+def main() -> None:
+    study, folder, preset = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+    seconds = float(os.environ.get("SECONDS", "60"))
+    studies = {"fire": fire, "small": small, "latency": latency, "exact": exact, "start": start}
+    answer: dict[str, Any] = {}
+    work = threading.Thread(target=lambda: answer.update(studies[study](folder, preset, seconds)))
+    work.start()
+    work.join()
+    print(json.dumps({"study": study, **answer}))
+    os._exit(0 if answer else 1)  # a PortAudio stream may hang at the end
+
+
+if __name__ == "__main__":
+    main()
