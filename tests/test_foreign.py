@@ -36,6 +36,17 @@ def test_it_says_what_it_is_when_its_rate_is_given(model: Path) -> None:
     assert (info.sample_rate, info.hop_length, info.latent_dim, info.channels) == (RATE, RATIO, LATENTS, 2)
 
 
+def test_its_rate_is_taken_from_the_file_where_that_says_it(tmp_path: Path) -> None:
+    from foreign_model import Foreign
+
+    says = Foreign().eval()
+    says.register_buffer("sampling_rate", torch.tensor(44100))
+    with torch.no_grad():
+        says(torch.zeros(1, 1, 4 * RATIO))  # its caches come with the first call
+    torch.jit.save(torch.jit.script(says), str(tmp_path / "says.ts"))
+    assert read_bundle(tmp_path / "says.ts").info.sample_rate == 44100
+
+
 def test_a_script_that_is_no_instrument_is_refused(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(tmp_path / "linear.ts"))
     with pytest.raises(UserError, match="cannot be played"):

@@ -122,6 +122,13 @@ def test_a_map_written_is_the_map_read(tmp_path: Path, mapped: Translator) -> No
     assert read_map(tmp_path / "usual.yaml") == USUAL_MAP
 
 
+def test_the_example_is_a_map() -> None:
+    rows = read_map(Path(__file__).parent.parent / "examples" / "live" / "knobs.yaml")
+    assert len(rows) == 12
+    down = message("note_on", note=38, channel=9)
+    assert sent(Translator(rows), down) == [("/wavevae/freeze", ())]
+
+
 WRONG = {
     "line 2: cc is 128": "- {cc: 1, address: /a}\n- {cc: 128, address: /a}",
     "line 2: unknown key 'adress'": "- {cc: 1, address: /a}\n- {cc: 1, adress: /a}",

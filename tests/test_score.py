@@ -59,6 +59,11 @@ def test_a_score_is_the_same_bytes_and_its_messages_come_at_their_block(model: P
     assert play(model, score, tmp_path / "c.wav", "--seed", 1).tobytes() != first.tobytes()
 
 
+def test_the_example_is_a_score(model: Path, tmp_path: Path) -> None:
+    example = Path(__file__).parent.parent / "examples" / "live" / "piece.jsonl"
+    assert len(play(model, example, tmp_path / "a.wav")) / SAMPLE_RATE == pytest.approx(8.5, abs=0.1)
+
+
 def test_a_score_without_an_end_rings_for_a_second(model: Path, tmp_path: Path) -> None:
     score = write_score(tmp_path / "a.jsonl", event(0.5, "latent/0", 1))
     assert 1.5 <= len(play(model, score, tmp_path / "a.wav")) / SAMPLE_RATE <= 1.6
