@@ -23,7 +23,7 @@ from wavevae.nn.model import Autoencoder
 
 ROOT = Path(__file__).parent.parent
 OLD = {version: ROOT / f".venv-torch-{version}" / "bin/python" for version in ("2.5.1", "2.0.1")}
-SMALL = ModelConfig(fold=16, ratios=(4,), widths=(8, 12), dilations=(1, 9), latent_dim=3, noise_bands=2)
+SMALL = ModelConfig(fold=16, ratios=(4,), widths=(8, 12), dilations=(9,), latent_dim=3, noise_bands=2)
 """Hop 64: every buffer of the hosts can be asked for."""
 WIDE = ModelConfig(fold=16, ratios=(8,), widths=(8, 160), dilations=(1,), latent_dim=3, noise_bands=0)
 CHOICES = {"rows": Choices(), "16 bits": Choices(weights="float16"), "cached-conv": Choices("cached-conv")}
