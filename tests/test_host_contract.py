@@ -264,3 +264,22 @@ def test_an_hour_streams_in_bounded_memory(module: torch.jit.ScriptModule) -> No
             done += module(x[..., : min(block, total - done)]).shape[-1]
     assert done == total
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
+
+
+# -- delay ------------------------------------------------------------------------------------------------------
+
+
+def test_a_control_is_heard_from_the_first_sample_of_its_hop() -> None:
+    """`low-latency`: one hop of 128 samples from control to sound, no delay of the model's own."""
+    config = toy_model.preset(next(p for p in toy_model.PRESETS if p.stem == "low-latency"))
+    assert config.hop_length == 128
+    model = toy_model.make(dataclasses.replace(config, widths=(4, 6, 8)))
+    module = script(Instrument(model, axis_map(toy_model.statistics(model))))
+    z = torch.randn(1, config.latent_dim, 12)
+    turned = z.clone()
+    turned[:, 0, 7] += 2.0
+    with torch.inference_mode():
+        before = module.decode(z)
+        module.reset()
+        changed = (module.decode(turned) != before)[0, 0].nonzero()[:, 0]
+    assert 7 * 128 <= changed[0] < 7 * 128 + config.fold
