@@ -198,6 +198,8 @@ def foreign_info(module: torch.jit.ScriptModule, path: Path, sample_rate: int | 
         raise UserError(
             f"{path}: encode {encoded} and decode {[latents, hop, channels, ratio]} do not fit each other"
         )
+    if sample_rate is None and hasattr(module, "sampling_rate"):  # as RAVE's exports have it
+        sample_rate = int(module.sampling_rate)
     if sample_rate is None:
         raise UserError(
             f"{path} holds no {EXTRA_FILE}, so it does not say its sample rate; give it with --sr"
