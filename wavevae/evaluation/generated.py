@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 
 from wavevae.evaluation import metrics
 from wavevae.evaluation.embeddings import Embedding
-from wavevae.evaluation.subject import Labels, Subject
+from wavevae.evaluation.subject import Subject
 from wavevae.units import samples_to_frames, seconds_to_samples
 
 SEQUENCE_S = 5.0
@@ -26,23 +25,20 @@ class Generated:
     """(count, samples)"""
     embeddings: np.ndarray
     """(seconds that are heard, dims)"""
-    silent_share: float
-    """Of the seconds drawn, those that are silent and left out."""
+    silent: int
+    """Seconds left out."""
 
 
 @torch.inference_mode()
-def generate(
-    subject: Subject, seconds: float, embedding: Embedding, labels: Sequence[Labels] = ()
-) -> Generated | None:
-    """About so many seconds, at least one draw; none where the model has no prior. A conditional model is told the
-    labels of the judged files in turn.
+def generate(subject: Subject, seconds: float, embedding: Embedding) -> Generated | None:
+    """About so many seconds, at least one draw; none where the model has no prior.
 
     Raises: RuntimeError where it gives NaN or infinite samples.
     """
     rate = subject.facts.sample_rate
     samples = seconds_to_samples(SEQUENCE_S, rate)
     count = max(1, round(seconds / SEQUENCE_S))
-    drawn = subject.sample(count, samples_to_frames(samples, subject.facts.hop_length), SEED, labels)
+    drawn = subject.sample(count, samples_to_frames(samples, subject.facts.hop_length), SEED)
     if drawn is None:
         return None
     if not bool(torch.isfinite(drawn).all()):
@@ -51,4 +47,4 @@ def generate(
     cut = sounds.reshape(-1, rate)
     heard = cut[metrics.audible(cut)]
     places = embedding(heard, rate).numpy() if len(heard) else np.zeros((0, embedding.dims))
-    return Generated(sounds.numpy(), places, 1 - len(heard) / len(cut))
+    return Generated(sounds.numpy(), places, len(cut) - len(heard))

@@ -51,10 +51,8 @@ class Labelled:
     names: list[str]
 
 
-def others(subject: Subject, selection: Selection, wanted: Wanted, most: int) -> list[Source]:
-    """Labelled files of DATA (or of the run's own data) that are not judged, in a fixed random order; those of an
-    unconditional model train probes only."""
-    most = most if subject.facts.condition != "none" else wanted.files
+def others(subject: Subject, selection: Selection, wanted: Wanted) -> list[Source]:
+    """Labelled files of DATA (or of the run's own data) that are not judged, in a fixed random order."""
     judged = {absolute(source.path) for source in selection.sources}
     data = list(wanted.data)
     if not data and isinstance(subject, Run):
@@ -69,7 +67,7 @@ def others(subject: Subject, selection: Selection, wanted: Wanted, most: int) ->
     random.Random(0).shuffle(found)
     sources: list[Source] = []
     for entry in found:
-        if len(sources) >= most:
+        if len(sources) >= wanted.files:
             break
         source = look(entry.path)
         if isinstance(source, Source):
@@ -161,8 +159,7 @@ def run(
     known = [name for name, of in looked_for.items() if any(of(s.labels) for s in selection.sources)]
     found: dict[str, Any] = {}
     remarks: list[str] = []
-    heard = others(subject, selection, wanted, swaps.TRAINING_FILES) if known else []
-    training = heard[: wanted.files]
+    training = others(subject, selection, wanted) if known else []
     if known and gathered.pools:
         summaries = encoded(subject, training)
         probes = {
@@ -178,7 +175,7 @@ def run(
             remarks.append(
                 f"no probe of {' and '.join(missing)}: fewer than {FEWEST} labelled files, or one label only"
             )
-    moved = swaps.run(subject, selection, heard, field)
+    moved = swaps.run(subject, selection, training, field)
     if moved:
         found["swaps"] = moved
     return found, remarks
