@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= passive
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: setup system demo test test-all test-hosts lint bench clean
+.PHONY: soak setup system demo test test-all test-hosts lint bench clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,10 @@ bench: setup
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/training.py
+
+# The live instrument under fire beside a JACK server: minutes by minutes, on a machine that does nothing else.
+soak: setup system
+	$(BIN)/python benchmarks/soak.py
 
 clean:
 	rm -rf $(VENV) .venv-torch-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -24,6 +24,7 @@ from .control_setup import Begin, ControlSetup, Listening, Problem, WantModel
 from .desk import Desk, Line
 from .midi_hand import MidiHand
 from .osc import ERROR, OscFace, Reply, encode
+from .ports import LOOPBACK, own_address
 from .presets import Preset, Presets, presets_file, read_presets, write_presets
 from .processes import settle
 from .recorder import Recorder
@@ -294,6 +295,7 @@ class Controller:
         from .discovery import Announcement
 
         assert self.setup.web is not None
-        announcement = Announcement(self.desk.about.name, self.setup.web.port, self.setup.osc_port)
+        host = "127.0.0.1" if self.setup.web.host in LOOPBACK else own_address()
+        announcement = Announcement(self.desk.about.name, self.setup.web.port, self.setup.osc_port, host)
         self._closers.insert(0, announcement.stop)
         return await announcement.start()

@@ -7,6 +7,7 @@ The spare has torch loaded and waits. It takes over for another model, and for a
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from .shared import DECKS, Count, DeckCount, Shared
 
 MOST_DEATHS, DEATHS_WITHIN_S = 3, 60.0
 FADE_AT_MOST_S = 5.0
+SPARE_AFTER_S = 1.0
 
 
 class EngineDied(RuntimeError):
@@ -49,6 +51,7 @@ class Decks:
         self._wanted: Load | None = None
         """To be loaded as soon as there is a spare."""
         self._switched_at, self._version = 0.0, 0
+        self._spare_due = math.inf
         self._stage: Callable[[], None] = self._rest
         self._deaths: list[float] = []
         self._engines[0] = self._start(0)
@@ -85,8 +88,8 @@ class Decks:
     # while it plays
 
     def start_spare(self) -> None:
-        """Once it sounds."""
-        self._engines[self._other] = self._start(self._other)
+        """Once it sounds, and the first moments are over."""
+        self._spare_due = time.monotonic() + SPARE_AFTER_S
 
     def change(self, path: str) -> None:
         """Another model, as soon as it is ready; the present one plays on until then."""
@@ -100,6 +103,8 @@ class Decks:
         if not self.playing.alive and self._stage == self._rest and self._wanted is None:
             self._replace()
         spare = self._engines[self._other]
+        if spare is None and time.monotonic() > self._spare_due:
+            spare = self._engines[self._other] = self._start(self._other)
         if spare is not None and not spare.alive and self._stage != self._fading:
             self._lose_spare()
         self._stage()

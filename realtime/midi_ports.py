@@ -75,8 +75,10 @@ class System:
         """Raises: UserError where mido or python-rtmidi is missing."""
         if not all(importlib.util.find_spec(name) for name in ("mido", "rtmidi")):
             raise UserError(NO_MIDI)
-        import rtmidi
-
+        try:
+            import rtmidi
+        except (ImportError, OSError) as error:  # a library of the system that it needs
+            raise UserError(f"no MIDI here: python-rtmidi does not load ({error})") from None
         self._probes: dict[int, Any] = dict.fromkeys(rtmidi.get_compiled_api())
         self._tried = -PROBE_EVERY_S
 

@@ -22,7 +22,7 @@ from .address import Arguments
 from .control_setup import WebSetup
 from .osc import OscFace
 from .oscquery import find, host_info, tree
-from .ports import LOOPBACK
+from .ports import LOOPBACK, own_address
 from .view import View
 
 PAGE = {"main.js": "text/javascript", "widgets.js": "text/javascript", "style.css": "text/css"}
@@ -104,7 +104,7 @@ class Web:
         return f"  page     {self._link()}"
 
     def _link(self) -> str:
-        host = "127.0.0.1" if self._setup.host in LOOPBACK else _own_address()
+        host = "127.0.0.1" if self._setup.host in LOOPBACK else own_address()
         token = f"?token={self._setup.token}" if self._setup.token else ""
         return f"http://{host}:{self._setup.port}/{token}"
 
@@ -239,13 +239,3 @@ def _hang_up(task: asyncio.Task, stream: web.WebSocketResponse) -> None:
 
 def _read(name: str) -> str:
     return (files("wavevae.realtime") / "page" / name).read_text(encoding="utf-8")
-
-
-def _own_address() -> str:
-    """This machine's address on its network, as far as it knows (nothing is sent)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return socket.gethostname()

@@ -116,6 +116,16 @@ class Live:
         ]
         return min(pids)
 
+    def finish(self) -> int:
+        """Wait until it ends by itself."""
+        try:
+            return self.process.wait(PATIENCE_S)
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self._reader.join(PATIENCE_S)
+            self.udp.close()
+
     def end(self, how: signal.Signals = signal.SIGINT) -> int:
         """Signal the whole group, as a terminal does, and wait."""
         os.killpg(self.process.pid, how)

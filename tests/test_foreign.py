@@ -9,7 +9,6 @@ import pytest
 import soundfile
 import torch
 from foreign_model import LATENTS, RATE, RATIO, write_foreign
-from live import live
 from wavevae.realtime import encode, render
 from wavevae.realtime.build import Instrument
 from wavevae.realtime.desk import Desk
@@ -110,21 +109,3 @@ def test_its_attributes_are_addresses_with_their_types(model: Path) -> None:
     instrument.engine.process(desk.state, BLOCK)
     module = instrument._cores[0].module
     assert (module.get_noise(), module.get_steps(), module.get_loud()) == (0.0, [5], (True,))
-
-
-def test_it_is_played_live_and_takes_turns_with_ours(model: Path, tmp_path: Path) -> None:
-    from toy_bundle import write_toy
-
-    write_toy(tmp_path / "ours.ts", sample_rate=RATE)
-    with live(model, "--sr", RATE, "--device", "none", "--ring-depth", 16) as player:
-        assert player.query("latent_dim") == [LATENTS]
-        player.send("/wavevae/attribute/loud", 1)
-        player.send("/wavevae/latents", 2.0, 2.0, 2.0)
-        assert player.query("attribute/loud") == [1.0]
-        assert player.level_above(-60)
-        player.send("/wavevae/model", str(tmp_path / "ours.ts"))
-        assert player.says("ours.ts plays")
-        player.send("/wavevae/model", str(model))
-        assert player.says("theirs.ts plays")
-        assert player.end() == 0
-    assert "(0 ring empty" in player.said

@@ -1,7 +1,5 @@
 """The two-level VAE: what each level costs, that the slow one knows nothing of its own frames, how far it hears."""
 
-import math
-
 import pytest
 import torch
 import toy_model
@@ -10,7 +8,7 @@ from torch import Tensor
 from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, override
 from wavevae.errors import UserError
 from wavevae.nn.bottleneck import Latents
-from wavevae.nn.hierarchy import Hierarchical, hold, relative_kl
+from wavevae.nn.hierarchy import Hierarchical, Normals, divergence, hold, merged
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.weighing import Objectives
 
@@ -34,11 +32,28 @@ def frames(count: int, seed: int = 1) -> Tensor:
     return torch.randn(2, 8, count, generator=torch.Generator().manual_seed(seed))
 
 
-def test_relative_kl_is_that_of_two_gaussians() -> None:
-    prior = torch.distributions.Normal(0.7, math.exp(0.5 * 0.4))
-    posterior = torch.distributions.Normal(0.7 + 0.3, math.exp(0.5 * (0.4 - 1.1)))
-    ours = relative_kl(torch.tensor(0.3), torch.tensor(-1.1), torch.tensor(0.4))
-    assert float(ours) == pytest.approx(float(torch.distributions.kl_divergence(posterior, prior)), abs=1e-6)
+def test_divergence_is_that_of_two_gaussians() -> None:
+    posterior, prior = (
+        Normals(torch.tensor(1.0), torch.tensor(-0.7)),
+        Normals(torch.tensor(0.7), torch.tensor(0.4)),
+    )
+    expected = torch.distributions.kl_divergence(distribution(posterior), distribution(prior))
+    assert float(divergence(posterior, prior)) == pytest.approx(float(expected), abs=1e-6)
+
+
+def distribution(of: Normals) -> torch.distributions.Normal:
+    return torch.distributions.Normal(of.mean, (0.5 * of.log_variance).exp())
+
+
+def test_two_opinions_merge_as_their_densities_multiply() -> None:
+    one, other = (
+        Normals(torch.tensor(1.0), torch.tensor(-2.0)),
+        Normals(torch.tensor(-0.5), torch.tensor(0.3)),
+    )
+    x = torch.linspace(-3, 4, 50)
+    product = distribution(one).log_prob(x) + distribution(other).log_prob(x)
+    both = distribution(merged(one, other)).log_prob(x)
+    torch.testing.assert_close(product - product[0], both - both[0], rtol=1e-4, atol=1e-4)
 
 
 def test_slow_latents_are_held_over_their_group() -> None:
@@ -68,12 +83,24 @@ def test_a_group_knows_none_of_its_own_frames(every: int) -> None:
             assert group_end >= 32 or not torch.equal(changed[:, 4:, group_end], z[:, 4:, group_end])
 
 
-def test_the_slow_level_says_what_to_expect_of_the_fast() -> None:
+def test_an_encoder_that_is_sure_is_believed_and_one_that_is_not_leaves_it_to_the_slow_level() -> None:
+    bottleneck, h = hvae(), frames(12)
+    with torch.inference_mode():
+        for log_variance, sure in ((-12.0, True), (4.0, False)):
+            h[:, 4:] = log_variance
+            z = bottleneck.mean(h)
+            expected = bottleneck.expected(z[:, 4:]).mean
+            torch.testing.assert_close(z[:, :4], h[:, :4] if sure else expected, rtol=0.1, atol=0.1)
+
+
+def test_swapping_the_slow_level_swaps_what_is_expected() -> None:
     bottleneck, h = hvae(), frames(12)
     with torch.inference_mode():
         z = bottleneck.mean(h)
-        expected, _ = bottleneck.expected(z[:, 4:])
-    torch.testing.assert_close(z[:, :4], expected + h[:, :4])
+        torch.testing.assert_close(bottleneck.under(h, z[:, 4:]), z)
+        other = bottleneck.under(h, z[:, 4:].flip(0))
+    torch.testing.assert_close(other[:, 4:], z[:, 4:].flip(0))
+    assert not torch.allclose(other[:, :4], z[:, :4], atol=1e-3)
 
 
 def test_kl_of_each_level_by_monte_carlo() -> None:
@@ -88,12 +115,10 @@ def test_kl_of_each_level_by_monte_carlo() -> None:
         posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
         nats = (posterior.log_prob(top) - torch.distributions.Normal(0.0, 1.0).log_prob(top)).mean(0)[:, 0]
         torch.testing.assert_close(latents.losses["kl_top"] * 4, nats, rtol=0.05, atol=0.05)
-        prior_mean, prior_log_variance = bottleneck.expected(latents.z[:, 4:])
-        prior = torch.distributions.Normal(prior_mean, (0.5 * prior_log_variance).exp())
-        shift, log_ratio = h.chunk(2, 1)
-        own = torch.distributions.Normal(prior_mean + shift, (0.5 * (prior_log_variance + log_ratio)).exp())
+        prior = bottleneck.expected(latents.z[:, 4:])
+        own = merged(Normals(*h.chunk(2, 1)), prior)
         fast = latents.z[:, :4]
-        nats = (own.log_prob(fast) - prior.log_prob(fast)).mean((0, 2))
+        nats = (distribution(own).log_prob(fast) - distribution(prior).log_prob(fast)).mean((0, 2))
     torch.testing.assert_close(latents.losses["kl"], nats, rtol=0.05, atol=0.05)
 
 

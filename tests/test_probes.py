@@ -173,7 +173,7 @@ def set_of_notes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Select
 
 def test_swaps_are_heard_as_what_was_asked_for(set_of_notes: tuple[Path, Selection]) -> None:
     folder, selection = set_of_notes
-    training = probes.others(Obedient(), selection, Wanted([folder], 100))
+    training = probes.others(Obedient(), selection, Wanted([folder], 100), 100)
     assert len(training) == 24
     assert not {s.path for s in training} & {s.path for s in selection.sources}
     found = swaps.run(Obedient(), selection, training, "")
@@ -188,7 +188,7 @@ def test_swaps_are_heard_as_what_was_asked_for(set_of_notes: tuple[Path, Selecti
 
 def test_a_model_that_ignores_its_labels_is_found_out(set_of_notes: tuple[Path, Selection]) -> None:
     folder, selection = set_of_notes
-    training = probes.others(Obedient(), selection, Wanted([folder], 100))
+    training = probes.others(Obedient(), selection, Wanted([folder], 100), 100)
     found = swaps.run(Obedient(deaf=True), selection, training, "")
     assert found["class"]["accuracy"] < 0.1
     assert found["class"]["heard_as_before"] > 0.9

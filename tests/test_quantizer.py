@@ -11,7 +11,7 @@ from torch import Tensor
 from wavevae.config import ModelConfig, ObjectiveConfig
 from wavevae.nn.bottleneck import Latents, make_bottleneck
 from wavevae.nn.codebook import Codebook, entropy_of, unit
-from wavevae.nn.quantizer import VQ, ResidualVQ
+from wavevae.nn.quantizer import LONGEST, VQ, ResidualVQ, to_shape, to_sound
 from wavevae.objectives.weighing import Objectives
 
 
@@ -144,6 +144,30 @@ def test_entropy_and_unevenness() -> None:
     assert float(one.grad.abs().max()) > 0
 
 
+def test_shape_and_loudness_there_and_back() -> None:
+    """Full length is 1, 60 dB below it a tenth, silence 0; there and back is nothing, over 80 dB."""
+    full = torch.tensor(2.0)
+    h = torch.randn(3, 6, 50) * 10.0 ** torch.linspace(-4, 0, 50)
+    shape = to_shape(h, full)
+    assert shape.shape == (3, 7, 50)
+    torch.testing.assert_close(shape[:, :-1].norm(dim=1), shape[:, -1])
+    sizes = torch.tensor([2.0, 2e-3, 0.0]) * torch.eye(6)[0][:, None]  # (6, 3)
+    assert to_shape(sizes[None], full)[0, -1].tolist() == pytest.approx([1.0, 0.1003, 0.0], abs=1e-4)
+    torch.testing.assert_close(to_sound(shape, full), h, rtol=1e-3, atol=1e-7)
+    assert float(to_sound(100 * shape, full).norm(dim=1).max()) < 2.01 * 1001**LONGEST / 1000
+
+
+def test_a_quiet_frame_is_told_as_well_as_a_loud_one() -> None:
+    torch.manual_seed(0)
+    h = speech(6000) * 10.0 ** torch.linspace(-2, 0, 6000)[torch.randperm(6000), None]
+    bottleneck = residual(3, size=64).eval()
+    bottleneck.start(h)
+    z = bottleneck.mean(h.T[None])[0].T.detach()
+    error = (h - z).square().sum(1) / h.square().sum(1)
+    quiet = h.norm(dim=1) < h.norm(dim=1).quantile(0.3)
+    assert float(error[quiet].median()) < 3 * float(error[~quiet].median())
+
+
 # -- quantizers ------------------------------------------------------------------------------------------------
 
 
@@ -190,7 +214,11 @@ def test_gradients_pass_the_codes_straight_through() -> None:
     assert h.grad is not None
     through = h.grad.clone()
     h.grad = None
-    bottleneck.stages[0].out(bottleneck.stages[0].encodings(h)).sum().backward()  # type: ignore[operator]
+    stage = bottleneck.stages[0]
+    shape = to_shape(h, bottleneck.full)
+    e, index = stage.encodings(shape), stage(shape)  # type: ignore[operator]
+    code = stage.codebook.vectors(index).transpose(1, 2)  # type: ignore[operator,union-attr]
+    to_sound(stage.out(e + (code - e).detach()), bottleneck.full).sum().backward()  # type: ignore[operator]
     torch.testing.assert_close(through, h.grad)
 
 
@@ -274,9 +302,9 @@ def test_one_codebook_agrees_with_vector_quantize_pytorch() -> None:
 def test_residual_codebooks_agree_with_vector_quantize_pytorch() -> None:
     """Without projections, stage by stage: the same codes and the same sum."""
     peers = pytest.importorskip("vector_quantize_pytorch")
-    ours = ResidualVQ(4, [Codebook(12, 4) for _ in range(3)], 100.0).eval()
+    ours = ResidualVQ(4, [Codebook(12, 5) for _ in range(3)], 100.0).eval()
     peer = peers.ResidualVQ(
-        dim=4, codebook_size=12, num_quantizers=3, use_cosine_sim=True, rotation_trick=False
+        dim=5, codebook_size=12, num_quantizers=3, use_cosine_sim=True, rotation_trick=False
     )
     for stage, other in zip(ours.stages, peer.layers, strict=True):
         for layer in (stage.into, stage.out):
@@ -284,11 +312,11 @@ def test_residual_codebooks_agree_with_vector_quantize_pytorch() -> None:
             torch.nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         other._codebook.embed.data.copy_(stage.codebook.codes[None])
         other._codebook.initted.fill_(True)
-    h = torch.randn(2, 4, 30)
-    quantized, codes, _ = peer.eval()(h.transpose(1, 2))
+    h = 0.3 * torch.randn(2, 4, 30)
+    quantized, codes, _ = peer.eval()(to_shape(h, ours.full).transpose(1, 2))
     z, own = ours.encode(h)
     assert torch.equal(own.transpose(1, 2), codes)
-    torch.testing.assert_close(z.transpose(1, 2), quantized, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(z, to_sound(quantized.transpose(1, 2), ours.full), rtol=1e-3, atol=1e-4)
 
 
 # -- two processes ---------------------------------------------------------------------------------------------

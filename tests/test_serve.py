@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from foreign_model import LATENTS as FOREIGN_LATENTS
+from foreign_model import write_foreign
 from live import Live, gone, live
 from steady import TOO_LATE_MS, steady
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
@@ -167,6 +170,7 @@ def test_another_model_comes_without_a_gap_and_a_broken_one_changes_nothing(
 ) -> None:
     write_toy(tmp_path / "wide.ts", latent_dim=6)
     write_toy(tmp_path / "fast.ts", sample_rate=44100)
+    write_foreign(tmp_path / "theirs.ts")
     (tmp_path / "broken.ts").write_bytes(b"no model")
     with live(model, *DEEP) as player:
         player.send("/wavevae/latents", 1.0, 2.0, 3.0, 4.0)
@@ -183,13 +187,31 @@ def test_another_model_comes_without_a_gap_and_a_broken_one_changes_nothing(
         assert player.query("targets") == [1.0, 2.0, 3.0, 4.0, 0.0, 0.0]
         player.send("/wavevae/latent/5", 1.0)
         assert player.query("targets")[5] == 1.0
+        player.send("/wavevae/model", str(tmp_path / "theirs.ts"))  # of another program
+        assert player.says("theirs.ts plays")
+        player.send("/wavevae/attribute/loud", 1)
+        assert player.query("attribute/loud") == [1.0]
+        assert player.query("latent_dim") == [FOREIGN_LATENTS]
         assert player.end() == 0
     assert "(0 ring empty" in player.said
 
 
+def check_remote(player: Live) -> None:
+    """The page is for who has its link."""
+    address = next(line for line in player.said.splitlines() if "  page" in line).split()[1]
+    port, token = address.split(":")[-1].split("/?token=")
+    page = http.client.HTTPConnection("127.0.0.1", int(port), timeout=60)
+    for query, status in (("/", 403), (f"/?token={token}", 302)):
+        page.request("GET", query)
+        answer = page.getresponse()
+        answer.read()
+        assert answer.status == status
+
+
 def test_presets_lie_beside_the_model_and_are_there_the_next_time(tmp_path: Path) -> None:
     write_toy(tmp_path / "mine.ts")
-    with live(tmp_path / "mine.ts", "--device", "none") as player:
+    with live(tmp_path / "mine.ts", "--device", "none", "--http-port", 0, "--allow-remote") as player:
+        check_remote(player)
         player.send("/wavevae/latent/2", 1.5)
         player.send("/wavevae/preset/store", "warm one")
         assert player.query("presets") == ["warm one"]
@@ -206,16 +228,14 @@ def test_presets_lie_beside_the_model_and_are_there_the_next_time(tmp_path: Path
 
 def test_it_ends_by_itself_and_terminated(model: Path) -> None:
     player = Live(model, "--device", "none", "--seconds", 0.3, "--block-size", 64, "--ring-depth", 16)
-    assert player.process.wait(60) == 0
-    player._reader.join(5)
+    assert player.finish() == 0
     assert "rest of a hop" in player.said
     assert "block 64 " in player.said
 
 
 def test_a_model_of_another_rate_than_asked_for_is_refused(model: Path) -> None:
     player = Live(model, "--sr", 44100, "--device", "none")
-    assert player.process.wait(60) == 2
-    player._reader.join(5)
+    assert player.finish() == 2
     assert "22050 Hz" in player.said
     assert player.said.count("\n") == 1
 
@@ -231,6 +251,26 @@ def test_what_the_engine_cannot_play_is_told_to_the_shell(tmp_path: Path) -> Non
     write_toy(tmp_path / "plain.ts")
     with pytest.raises(UserError, match="no pitch"):
         Player(Load(str(tmp_path / "plain.ts"), voices=2), 0, shared)
+
+
+def test_too_slow_a_model_is_told_with_the_block_that_would_do(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = Shared(multiprocessing.get_context("spawn"), 2, 256)
+    for fixed_ms, each_ms, enough in ((1.0, 0.01, None), (30.0, 0.01, 2048), (30.0, 0.1, 0)):
+
+        def slow(
+            self: Player, size: int, seconds: float, a: float = fixed_ms, b: float = each_ms
+        ) -> np.ndarray:
+            return np.full(9, (a + b * size) / 1000)
+
+        monkeypatch.setattr(Player, "_measure", slow)
+        monkeypatch.setattr(Player, "ask_for_priority", lambda self: None)
+        ready = Player(Load(str(model)), 0, shared).get_ready()
+        assert ready.enough == enough
+        if enough is not None:
+            words = "no block size" if enough == 0 else f"--block-size {enough}"
+            assert words in serve._warning(ready, 256, SAMPLE_RATE)
 
 
 def refused(*arguments: object) -> str:

@@ -151,8 +151,8 @@ def test_under_fire_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """The short form of benchmarks/soak.py."""
     for number in (0, 1):
         write_toy(tmp_path / f"toy{number}.ts", latent_dim=4 + number)
-    monkeypatch.setenv("SECONDS", "12")
-    monkeypatch.setenv("CHANGE_EVERY_S", "4")
+    monkeypatch.setenv("SECONDS", "9")
+    monkeypatch.setenv("CHANGE_EVERY_S", "3")
     study = str(HERE.parent / "benchmarks" / "soak_studies.py")
 
     def play() -> str:

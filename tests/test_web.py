@@ -206,24 +206,6 @@ def test_the_spectrum_shows_a_tone_at_its_pitch_and_level() -> None:
     assert abs(scope[0]) < 20  # it begins at a rising zero crossing
 
 
-def test_a_remote_page_needs_its_token(tmp_path: Path) -> None:
-    write_conditional(tmp_path / "c.ts")
-    with live(tmp_path / "c.ts", "--device", "none", "--http-port", 0, "--allow-remote") as player:
-        line = next(line for line in player.said.splitlines() if "page" in line)
-        port, token = line.split(":")[-1].split("/?token=")
-
-        async def look(query: str) -> int:
-            async with (
-                aiohttp.ClientSession() as client,
-                client.get(f"http://127.0.0.1:{port}/{query}", allow_redirects=False) as answer,
-            ):
-                return answer.status
-
-        assert asyncio.run(look("")) == 403
-        assert asyncio.run(look(f"?token={token}")) == 302
-        assert player.end() == 0
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
 @pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright here")

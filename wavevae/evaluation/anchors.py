@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from wavevae.corpus.cache import content_key, default_cache
 from wavevae.evaluation import chunks, codec, frechet, ladder
@@ -60,9 +59,6 @@ class Opus:
             coded = codec.round_trip(block, self.facts.sample_rate, self.kbps, self.which)
             self.size_bytes += coded.size_bytes
             yield Piece(torch.from_numpy(np.ascontiguousarray(block)), torch.from_numpy(coded.audio))
-
-    def sample(self, count: int, frames: int, seed: int) -> Tensor | None:
-        return None
 
 
 @dataclass(frozen=True)

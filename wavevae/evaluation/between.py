@@ -35,7 +35,9 @@ def look(bottleneck: Bottleneck, hidden: Tensor) -> Seen:
         relative = z[0] / bottleneck.prior_std
         return Seen(z, relative, kl_per_frame(relative, log_variance[0]))
     if isinstance(bottleneck, Hierarchical):
-        return Seen(z, z[0], _of_levels(bottleneck, hidden))
+        std = getattr(bottleneck, "prior_std", torch.ones(1, 1))
+        relative = torch.cat([z[0, : bottleneck.bottom_dim] / std, z[0, bottleneck.bottom_dim :]])
+        return Seen(z, relative, _of_levels(bottleneck, hidden))
     if isinstance(bottleneck, ResidualVQ):
         return Seen(z, z[0], codes=bottleneck.encode(hidden)[1][0])
     return Seen(z, z[0])
@@ -50,13 +52,17 @@ def _of_levels(bottleneck: Hierarchical, hidden: Tensor) -> Tensor:
 
 
 def with_other_top(bottleneck: Hierarchical, hidden: Tensor, other: Tensor) -> Tensor:
-    """z of `hidden` (1, in_channels, frames) with the slow level of `other`: what the fast level adds to what is
-    expected stays, what the slow level lets expect is the other's."""
-    own, given = (bottleneck.mean(h) for h in (hidden, other))
-    fast = bottleneck.bottom_dim
-    expected_own, _ = bottleneck.expected(own[:, fast:])
-    expected_given, _ = bottleneck.expected(given[:, fast:])
-    return torch.cat([own[:, :fast] - expected_own + expected_given, given[:, fast:]], 1)
+    """z of `hidden` (1, in_channels, frames) as it is when the slow level is that of `other`, of the same length; what
+    follows from the slow level follows from the other's."""
+    heard: list[Tensor] = []
+    listening = bottleneck.slow.register_forward_hook(lambda _module, _inputs, out: heard.append(out))
+    bottleneck.mean(other)
+    listening.remove()
+    telling = bottleneck.slow.register_forward_hook(lambda *_: heard[0])
+    try:
+        return bottleneck.mean(hidden)
+    finally:
+        telling.remove()
 
 
 class CodeUse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from wavevae.evaluation import metrics
 from wavevae.evaluation.embeddings import Embedding
-from wavevae.evaluation.subject import Subject
+from wavevae.evaluation.subject import Labels, Subject
 from wavevae.units import samples_to_frames, seconds_to_samples
 
 SEQUENCE_S = 5.0
@@ -25,20 +26,23 @@ class Generated:
     """(count, samples)"""
     embeddings: np.ndarray
     """(seconds that are heard, dims)"""
-    silent: int
-    """Seconds left out."""
+    silent_share: float
+    """Of the seconds drawn, those that are silent and left out."""
 
 
 @torch.inference_mode()
-def generate(subject: Subject, seconds: float, embedding: Embedding) -> Generated | None:
-    """About so many seconds, at least one draw; none where the model has no prior.
+def generate(
+    subject: Subject, seconds: float, embedding: Embedding, labels: Sequence[Labels] = ()
+) -> Generated | None:
+    """About so many seconds, at least one draw; none where the model has no prior. A conditional model is told the
+    labels of the judged files in turn.
 
     Raises: RuntimeError where it gives NaN or infinite samples.
     """
     rate = subject.facts.sample_rate
     samples = seconds_to_samples(SEQUENCE_S, rate)
     count = max(1, round(seconds / SEQUENCE_S))
-    drawn = subject.sample(count, samples_to_frames(samples, subject.facts.hop_length), SEED)
+    drawn = subject.sample(count, samples_to_frames(samples, subject.facts.hop_length), SEED, labels)
     if drawn is None:
         return None
     if not bool(torch.isfinite(drawn).all()):
@@ -47,4 +51,4 @@ def generate(subject: Subject, seconds: float, embedding: Embedding) -> Generate
     cut = sounds.reshape(-1, rate)
     heard = cut[metrics.audible(cut)]
     places = embedding(heard, rate).numpy() if len(heard) else np.zeros((0, embedding.dims))
-    return Generated(sounds.numpy(), places, len(cut) - len(heard))
+    return Generated(sounds.numpy(), places, 1 - len(heard) / len(cut))

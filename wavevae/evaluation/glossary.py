@@ -27,6 +27,7 @@ ABOUT = {
     "diversity_real": "mean distance between the embeddings of two chunks",
     "diversity_reconstructed": "the same of the reconstructions: less than real = sounds made alike",
     "diversity_generated": "the same of draws from the prior; none where the model has no prior",
+    "generated_silent": "share of the seconds drawn from the prior that are silent (left out of the two above)",
     "kl_nats": "KL of the posterior to its prior a frame, summed over dimensions; none without a posterior "
     "(a MODEL.ts shows none)",
     "active_dims": "latent dimensions whose posterior mean varies by more than 0.01 over the data, in variances of the "
@@ -65,6 +66,7 @@ BETTER = {
     "diversity_reconstructed": "near {diversity_real} (real)",
     "diversity_generated": "near {diversity_real} (real)",
     "fad_generated": "lower",
+    "generated_silent": "share of the seconds drawn",
     "kl_nats": "nats a frame",
     "active_dims": "of {latent_dim}",
     "codebook_perplexity": "higher, of the codebook's size",

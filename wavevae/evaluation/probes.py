@@ -51,8 +51,10 @@ class Labelled:
     names: list[str]
 
 
-def others(subject: Subject, selection: Selection, wanted: Wanted) -> list[Source]:
-    """Labelled files of DATA (or of the run's own data) that are not judged, in a fixed random order."""
+def others(subject: Subject, selection: Selection, wanted: Wanted, most: int) -> list[Source]:
+    """Labelled files of DATA (or of the run's own data) that are not judged, in a fixed random order; those of an
+    unconditional model train probes only."""
+    most = most if subject.facts.condition != "none" else wanted.files
     judged = {absolute(source.path) for source in selection.sources}
     data = list(wanted.data)
     if not data and isinstance(subject, Run):
@@ -67,7 +69,7 @@ def others(subject: Subject, selection: Selection, wanted: Wanted) -> list[Sourc
     random.Random(0).shuffle(found)
     sources: list[Source] = []
     for entry in found:
-        if len(sources) >= wanted.files:
+        if len(sources) >= most:
             break
         source = look(entry.path)
         if isinstance(source, Source):
@@ -159,7 +161,8 @@ def run(
     known = [name for name, of in looked_for.items() if any(of(s.labels) for s in selection.sources)]
     found: dict[str, Any] = {}
     remarks: list[str] = []
-    training = others(subject, selection, wanted) if known else []
+    heard = others(subject, selection, wanted, swaps.TRAINING_FILES) if known else []
+    training = heard[: wanted.files]
     if known and gathered.pools:
         summaries = encoded(subject, training)
         probes = {
@@ -175,7 +178,7 @@ def run(
             remarks.append(
                 f"no probe of {' and '.join(missing)}: fewer than {FEWEST} labelled files, or one label only"
             )
-    moved = swaps.run(subject, selection, training, field)
+    moved = swaps.run(subject, selection, heard, field)
     if moved:
         found["swaps"] = moved
     return found, remarks

@@ -13,7 +13,7 @@ import numpy as np
 from wavevae.corpus import ConsoleProgress
 from wavevae.evaluation import anchors, codec, glossary, probes, report, summary
 from wavevae.evaluation.embeddings import Embedding, load_embedding
-from wavevae.evaluation.generated import generate
+from wavevae.evaluation.generated import Generated, generate
 from wavevae.evaluation.judge import Verdict, judge
 from wavevae.evaluation.selection import Selection
 from wavevae.evaluation.subject import Subject, load_subject
@@ -44,7 +44,7 @@ class Session:
         self.say(f"evaluating {path} on {len(chosen.sources)} files, {chosen.seconds:.0f} s ({chosen.how})")
         verdict = judge(subject, chosen, self.args.pairs, self.embedding)
         verdict.measure.require_rows()
-        generated = generate(subject, self.args.generate, self.embedding) if self.args.generate else None
+        generated = self.generated(subject)
         figures, intervals = summary.summarise(verdict.measure, generated)
         more, remarks = self.more(subject, verdict, figures)
         found = report.Findings(
@@ -54,6 +54,13 @@ class Session:
         report.write(place, result, found)
         self.tell(result, place)
         return result
+
+    def generated(self, subject: Subject) -> Generated | None:
+        """What it says by itself, under the labels of the judged files where it is told any."""
+        if not self.args.generate:
+            return None
+        labels = [source.labels for source in self.selection.sources]
+        return generate(subject, self.args.generate, self.embedding, labels)
 
     def more(
         self, subject: Subject, verdict: Verdict, figures: summary.Figures

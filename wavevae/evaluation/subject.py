@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -78,8 +78,9 @@ class Subject(Protocol):
     def encode(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
         """Pieces with their latents, and the sound itself in place of a reconstruction."""
 
-    def sample(self, count: int, frames: int, seed: int) -> Tensor | None:
-        """Sounds (count, frames * hop_length) drawn from its prior; none where it has none."""
+    def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
+        """Sounds (count, frames * hop_length) drawn from its prior, a conditional model's under these labels in turn;
+        none where it has no prior."""
 
 
 class Run:
@@ -150,14 +151,16 @@ class Run:
         return self.model.decode(z, len(sound), self.condition(NONE))[0, 0]
 
     @torch.inference_mode()
-    def sample(self, count: int, frames: int, seed: int) -> Tensor | None:
+    def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
         if self.statistics is None:
             return None
         rng = np.random.default_rng(seed)
         axes = np.stack([sample_density(self.statistics.density, frames, rng) for _ in range(count)])
         matrix, offset = self.statistics.from_axes()
         z = torch.from_numpy(axes @ matrix.T + offset).float().transpose(1, 2)  # (count, latent_dim, frames)
-        return self.model.decode(z.contiguous())[:, 0]
+        told = [self.condition(labels[i % len(labels)]) if labels else None for i in range(count)]
+        sounds = [self.model.decode(z[i : i + 1], condition=told[i])[0, 0] for i in range(count)]
+        return torch.stack(sounds)
 
 
 class Model:
@@ -186,7 +189,7 @@ class Model:
             yield Piece(new, new, self.bundle.module.encode(padded[None, None])[0])
 
     @torch.inference_mode()
-    def sample(self, count: int, frames: int, seed: int) -> Tensor | None:
+    def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
         if not self.bundle.info.density:
             return None
         rng, sounds = np.random.default_rng(seed), []

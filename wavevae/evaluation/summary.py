@@ -82,6 +82,7 @@ def of_generated(measure: Measure, generated: Generated | None) -> Figures:
     enough = len(cloud) >= frechet.FEWEST
     return {
         "diversity_generated": frechet.diversity(cloud) if enough else None,
+        "generated_silent": generated.silent_share if generated is not None else None,
         "fad_generated": frechet.fad(np.array(measure.real), cloud) if enough else None,
     }
 

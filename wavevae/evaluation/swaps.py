@@ -25,7 +25,9 @@ from wavevae.evaluation.subject import Run, Subject
 
 MOST_FILES = 80
 LONGEST_S = 8.0
-HIDDEN = 32
+HIDDEN = 64
+TRAINING_FILES = 1200
+"""Most real files that the classifier hears."""
 STEPS_SEMITONES = (-7, -5, -3, 3, 5, 7)
 """How far a pitch is asked to move."""
 TUNED_CENTS = 50.0
@@ -65,12 +67,24 @@ def seconds(audio: Tensor, sample_rate: int) -> Tensor:
     return cut[metrics.audible(cut)]
 
 
-def vector(audio: Tensor, sample_rate: int) -> np.ndarray:
-    """A sound's place: mean of the embeddings of its seconds; of silence, that of silence."""
+def places(audio: Tensor, sample_rate: int) -> Tensor:
+    """The embeddings of its seconds (n, dims); of silence, that of silence."""
     heard = seconds(audio, sample_rate)
-    heard = heard if len(heard) else torch.zeros(1, sample_rate)
-    place: np.ndarray = Texture()(heard, sample_rate).mean(0).numpy()
+    return Texture()(heard if len(heard) else torch.zeros(1, sample_rate), sample_rate)
+
+
+def vector(audio: Tensor, sample_rate: int) -> np.ndarray:
+    """A sound's place (dims,)."""
+    place: np.ndarray = places(audio, sample_rate).mean(0).numpy()
     return place
+
+
+def timbre(audio: Tensor, sample_rate: int) -> np.ndarray:
+    """Mean and spread over its seconds (2 dims,), without its loudness, which says nothing of a class."""
+    found = places(audio, sample_rate)
+    found[:, 0] = 0.0  # the cepstrum's first: the mean level
+    both: np.ndarray = torch.cat([found.mean(0), found.std(0, correction=0)]).numpy()
+    return both
 
 
 def ear(training: Sequence[Heard], sample_rate: int, field: str) -> linear.Classifier | None:
@@ -79,7 +93,7 @@ def ear(training: Sequence[Heard], sample_rate: int, field: str) -> linear.Class
     known = [(h, name) for h, name in named if name is not None]
     if len({name for _, name in known}) < 2:
         return None
-    vectors = np.array([vector(h.audio, sample_rate) for h, _ in known])
+    vectors = np.array([timbre(h.audio, sample_rate) for h, _ in known])
     return linear.fit(vectors, [name for _, name in known], hidden=HIDDEN)
 
 
@@ -100,8 +114,8 @@ def of_class(
         subject.moved(h.audio, h.source.labels, {**h.source.labels, **as_class(name, field)})
         for h, name in zip(mine, asked, strict=True)
     ]
-    said = classifier(np.array([vector(m, rate) for m in made]))
-    real = classifier(np.array([vector(h.audio, rate) for h in mine]))
+    said = classifier(np.array([timbre(m, rate) for m in made]))
+    real = classifier(np.array([timbre(h.audio, rate) for h in mine]))
     score = ClassScore([h.source.name for h in mine], own, asked, said, real)
     return score.describe(1 / len(classifier.names))
 
@@ -236,7 +250,7 @@ def run(subject: Subject, selection: Selection, training: Sequence[Source], fiel
     judged = listen(selection.sources, facts.sample_rate, MOST_FILES)
     found: dict[str, Any] = {}
     if "class" in facts.condition:
-        real = listen(training or selection.sources, facts.sample_rate, 5 * MOST_FILES)
+        real = listen(training or selection.sources, facts.sample_rate, TRAINING_FILES)
         found["class"] = of_class(subject, judged, real, field)
     if "pitch" in facts.condition:
         found["pitch"] = of_pitch(subject, judged)

@@ -9,6 +9,8 @@ z = (fast, slow held over its group), (B, latent_dim, frames): the decoder sees 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,13 +36,25 @@ def hold(top: Tensor, every: int, frames: int) -> Tensor:
     return top.repeat_interleave(every, dim=2)[..., :frames]
 
 
-def relative_kl(mean: Tensor, log_variance: Tensor, prior_log_variance: Tensor) -> Tensor:
-    """Of a Gaussian that is told relative to its prior (Vahdat & Kautz 2020, NVAE, eq. 2), number by number.
+class Normals(NamedTuple):
+    """Independent Gaussians, number by number."""
 
-    `mean`: distance from the prior's; `log_variance`: log ratio to the prior's. Nats.
-    """
-    apart = mean.square() * torch.exp(-prior_log_variance)
-    return 0.5 * (apart + log_variance.exp() - 1 - log_variance)
+    mean: Tensor
+    log_variance: Tensor
+
+
+def merged(one: Normals, other: Normals) -> Normals:
+    """Two opinions, each with the weight of its precision (Ladder VAE, eq. 7-8): the normalised product."""
+    weight = torch.sigmoid(other.log_variance - one.log_variance)  # of the first
+    log_variance = -torch.logaddexp(-one.log_variance, -other.log_variance)
+    return Normals(torch.lerp(other.mean, one.mean, weight), log_variance)
+
+
+def divergence(posterior: Normals, prior: Normals) -> Tensor:
+    """KL(posterior || prior), nats, number by number, in fp32."""
+    log_ratio = posterior.log_variance.float() - prior.log_variance.float()
+    apart = (posterior.mean.float() - prior.mean.float()).square() * torch.exp(-prior.log_variance.float())
+    return 0.5 * (apart + log_ratio.exp() - 1 - log_ratio)
 
 
 class Slow(nn.Module):
@@ -68,19 +82,19 @@ class Expected(nn.Module):
         self.inlet = CausalConv1d(top_dim, HIDDEN, 1)
         self.outlet = CausalConv1d(HIDDEN, 2 * bottom_dim, 1)
 
-    def forward(self, top: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, top: Tensor) -> Normals:
         mean, log_variance = self.outlet(activation(self.inlet(top))).chunk(2, dim=1)
-        return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
+        return Normals(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
 
 
 class Hierarchical(Bottleneck):
-    """Two-level VAE with a top-down posterior (Sonderby et al. 2016, Ladder VAE, eq. 7-11; relative as in NVAE).
+    """Two-level VAE with a top-down posterior (Sonderby et al. 2016, Ladder VAE, sec. 2.2).
 
         slow ~ q(s | x)     prior N(0, 1)              KL `kl_top`: nats a frame (a group's over its frames)
         fast ~ q(f | x, s)  prior N(m(s), v(s))        KL `kl`:     nats a frame
 
-    with the fast posterior N(m(s) + dm(x), v(s) dv(x)): the encoder says only what the slow level does not expect.
-    m and v are in units of `prior_std`, as the VAE's prior is: 1, or what the linear start found in the corpus.
+    The fast posterior is what the encoder says of x and what the slow level expects, each weighed by its precision
+    (`merged`). m and v are in units of `prior_std`, as the VAE's prior is: 1, or what the linear start found.
     As with the VAE every second chunk is learned from the means, which is what `encode` gives later.
     """
 
@@ -103,29 +117,25 @@ class Hierarchical(Bottleneck):
     def levels(self, h: Tensor, noise: bool) -> tuple[Tensor, ...]:
         """(B, in_channels, F) -> z (B, latent_dim, F), KL of the fast level (B, bottom_dim, F), of the slow level
         (B, top_dim, groups) in nats a group, and both means, in units of the prior."""
-        delta, log_ratio = h.chunk(2, dim=1)
-        delta, log_ratio = delta / self.prior_std, log_ratio.clamp(*LOG_VARIANCE_RANGE)
-        top_mean, top_log_variance = self.slow(delta).chunk(2, dim=1)
-        top_log_variance = top_log_variance.clamp(*LOG_VARIANCE_RANGE)
-        top = hold(self._draw(top_mean, top_log_variance, noise), self.every, h.shape[-1])
-        prior_mean, prior_log_variance = self.expected(top)
-        mean = prior_mean + delta
-        bottom = self.prior_std * self._draw(mean, prior_log_variance + log_ratio, noise)
-        kl = relative_kl(delta.float(), log_ratio.float(), prior_log_variance.float())
-        kl_top = relative_kl(
-            top_mean.float(),
-            top_log_variance.float(),
-            torch.zeros_like(top_log_variance, dtype=torch.float32),
-        )
-        return torch.cat([bottom, top], 1), kl, kl_top, mean, top_mean
+        mean, log_variance = h.chunk(2, dim=1)
+        heard = Normals(mean / self.prior_std, log_variance.clamp(*LOG_VARIANCE_RANGE))
+        top_mean, top_log_variance = self.slow(heard.mean).chunk(2, dim=1)
+        slow = Normals(top_mean, top_log_variance.clamp(*LOG_VARIANCE_RANGE))
+        top = hold(self._draw(slow, noise), self.every, h.shape[-1])
+        prior = self.expected(top)
+        fast = merged(heard, prior)
+        bottom = self.prior_std * self._draw(fast, noise)
+        standard = Normals(torch.zeros_like(slow.mean), torch.zeros_like(slow.mean))
+        kl, kl_top = divergence(fast, prior), divergence(slow, standard)
+        return torch.cat([bottom, top], 1), kl, kl_top, fast.mean, slow.mean
 
-    def _draw(self, mean: Tensor, log_variance: Tensor, noise: bool) -> Tensor:
+    def _draw(self, of: Normals, noise: bool) -> Tensor:
         if not noise:
-            return mean
-        drawn = torch.randn_like(mean)
+            return of.mean
+        drawn = torch.randn_like(of.mean)
         if self.training:
             drawn[1::2] = 0.0
-        return mean + torch.exp(0.5 * log_variance) * drawn
+        return of.mean + torch.exp(0.5 * of.log_variance) * drawn
 
     def forward(self, h: Tensor) -> Latents:
         z, kl, kl_top, mean, top_mean = self.levels(h, noise=True)
@@ -141,6 +151,12 @@ class Hierarchical(Bottleneck):
 
     def mean(self, h: Tensor) -> Tensor:
         return self.levels(h, noise=False)[0]
+
+    def under(self, h: Tensor, top: Tensor) -> Tensor:
+        """z of h when the slow latents are others': top (B, top_dim, F), held as in z. Nothing random."""
+        mean, log_variance = h.chunk(2, dim=1)
+        heard = Normals(mean / self.prior_std, log_variance.clamp(*LOG_VARIANCE_RANGE))
+        return torch.cat([self.prior_std * merged(heard, self.expected(top)).mean, top], 1)
 
     def direct_axes(self) -> int:
         return self.bottom_dim

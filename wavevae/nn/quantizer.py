@@ -1,6 +1,12 @@
 """Bottlenecks of codes: VQ and residual VQ, both over small unit vectors.
 
-h (latent_dim) --into--> (code_dim) --length 1--> nearest code --out--> (latent_dim) = z
+    h (latent_dim) --to_shape--> (latent_dim + 1) --into--> (code_dim) --length 1--> nearest code
+    z (latent_dim) <-to_sound--- (latent_dim + 1) <--out---------------------------------/
+
+A note fades through sixty decibels and the ear follows; codes spaced evenly over sizes would spend themselves on the
+loudest, and their mean is always too soft. So what meets the codes is a frame's shape and its loudness: its direction
+as long as the mu-law (ITU-T G.711) makes it, and that length once more, as a number that means are true to
+(gain-shape quantisation, Sabin & Gray 1984).
 """
 
 import math
@@ -14,6 +20,31 @@ from wavevae.nn.bottleneck import Bottleneck, Latents
 from wavevae.nn.codebook import Codebook, unit
 
 SMALLEST = 1e-8
+MU = 1000.0
+"""60 dB below full length is where lengths begin to be told apart."""
+LOUDNESS = 3.0
+"""Weight of the length beside a direction's numbers where codes are shared out at the start: 1 dB of error, not 3."""
+LONGEST = 1.25
+"""Compressed; 15 dB above full length. Sums of codes may pass 1, and the way back is steep."""
+
+
+def length(x: Tensor) -> Tensor:
+    """(B, D, F) -> (B, 1, F), never 0, with a gradient of 0 there."""
+    return x.square().sum(dim=1, keepdim=True).clamp_min(1e-16).sqrt()
+
+
+def to_shape(h: Tensor, full: Tensor, mu: float = MU) -> Tensor:
+    """(B, D, F) -> (B, D + 1, F): each frame with its length compressed, then that length; `full` becomes 1."""
+    size = length(h)
+    loudness = torch.log1p(mu * size / full) / math.log1p(mu)
+    return torch.cat([h * (loudness / size), loudness], 1)
+
+
+def to_sound(shape: Tensor, full: Tensor, mu: float = MU, longest: float = LONGEST) -> Tensor:
+    """The reverse: (B, D + 1, F) -> (B, D, F), the direction of the first D as long as the last one says."""
+    direction = shape[:, :-1] / length(shape[:, :-1])
+    loudness = shape[:, -1:].clamp(0.0, longest)
+    return direction * (full * torch.expm1(math.log1p(mu) * loudness) / mu)
 
 
 class Quantizer(nn.Module):
@@ -23,30 +54,30 @@ class Quantizer(nn.Module):
     z = out(e + stop(c - e)) and the commitment |e - stop(c)|^2 (van den Oord et al. 2017, eq. 3).
     """
 
-    def __init__(self, latent_dim: int, code_dim: int, codebook: Codebook) -> None:
+    def __init__(self, dim: int, code_dim: int, codebook: Codebook) -> None:
         super().__init__()
-        self.into = nn.Conv1d(latent_dim, code_dim, 1)
-        self.out = nn.Conv1d(code_dim, latent_dim, 1)
+        self.into = nn.Conv1d(dim, code_dim, 1)
+        self.out = nn.Conv1d(code_dim, dim, 1)
         self.codebook = codebook
 
     def encodings(self, h: Tensor) -> Tensor:
-        """(B, latent_dim, F) -> (B, code_dim, F), each frame of length 1."""
+        """(B, dim, F) -> (B, code_dim, F), each frame of length 1."""
         return F.normalize(self.into(h).float(), dim=1)
 
     def forward(self, h: Tensor) -> Tensor:
-        """(B, latent_dim, F) -> codes (B, F)."""
+        """(B, dim, F) -> codes (B, F)."""
         e = self.encodings(h).transpose(1, 2)  # (B, F, code_dim)
         return self.codebook(e.reshape(-1, e.size(2))).view(e.size(0), e.size(1))
 
     def decode(self, index: Tensor) -> Tensor:
-        """Codes (B, F) -> (B, latent_dim, F)."""
+        """Codes (B, F) -> (B, dim, F)."""
         return self.out(self.codebook.vectors(index).transpose(1, 2))
 
     @torch.jit.unused
     def start(self, h: Tensor, importance: Tensor) -> Tensor:
-        """From frames (N, latent_dim) -> what is left of them over, (N, latent_dim).
+        """From frames (N, dim) -> what is left of them over, (N, dim).
 
-        `into` becomes the principal axes of the frames weighed by `importance` (latent_dim,), and one constant, so that
+        `into` becomes the principal axes of the frames weighed by `importance` (dim,), and one constant, so that
         the direction tells a frame's size as well (the middle size lies half-way); the codes k-means; `out` the
         least-squares way back.
         """
@@ -68,7 +99,7 @@ class Quantizer(nn.Module):
             c = self.codebook.vectors(self.codebook(e)).double()
             c = torch.cat([c, c.new_ones(len(c), 1)], 1)
             ridge = 1e-6 * len(c) * torch.eye(c.shape[1], device=device, dtype=c.dtype)
-            back = torch.linalg.solve(c.T @ c + ridge, c.T @ h)  # (code_dim + 1, latent_dim)
+            back = torch.linalg.solve(c.T @ c + ridge, c.T @ h)  # (code_dim + 1, dim)
             self.out.weight.copy_(back[:-1].T.unsqueeze(-1))
             self.out.bias.copy_(back[-1])  # type: ignore[union-attr]
         return (h - c @ back).float()
@@ -82,6 +113,8 @@ class ResidualVQ(Bottleneck):
     (of a number, to weigh it by), `unevenness` (nats), each the mean over the codebooks.
     """
 
+    full: Tensor
+
     def __init__(
         self,
         latent_dim: int,
@@ -91,29 +124,32 @@ class ResidualVQ(Bottleneck):
     ) -> None:
         super().__init__()
         self.in_channels = latent_dim
+        self.register_buffer("full", torch.ones(()))
+        """Length of a loud frame."""
         self.frame_rate, self.dropout = frame_rate, dropout
-        self.stages = nn.ModuleList(Quantizer(latent_dim, c.codes.shape[1], c) for c in codebooks)
+        self.stages = nn.ModuleList(Quantizer(latent_dim + 1, c.codes.shape[1], c) for c in codebooks)
 
     def encode(self, h: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
         """(B, latent_dim, F) -> z of the same shape, codes (B, n_codebooks, F). Scriptable, deterministic."""
-        z = torch.zeros_like(h)
+        y = to_shape(h.float(), self.full)
+        told = torch.zeros_like(y)
         codes: List[Tensor] = []  # noqa: UP006
         for stage in self.stages:
-            index = stage(h - z)
-            z = z + stage.decode(index)  # type: ignore[operator]
+            index = stage(y - told)
+            told = told + stage.decode(index)  # type: ignore[operator]
             codes.append(index)
-        return z, torch.stack(codes, 1)
+        return to_sound(told, self.full), torch.stack(codes, 1)
 
     @torch.jit.export
     def decode_codes(self, codes: Tensor) -> Tensor:
         """Codes (B, n, F), n up to n_codebooks -> z (B, latent_dim, F)."""
-        z: Optional[Tensor] = None  # noqa: UP045
+        told: Optional[Tensor] = None  # noqa: UP045
         for number, stage in enumerate(self.stages):
             if number < codes.size(1):
                 part = stage.decode(codes[:, number])  # type: ignore[operator]
-                z = part if z is None else z + part
-        assert z is not None
-        return z
+                told = part if told is None else told + part
+        assert told is not None
+        return to_sound(told, self.full)
 
     @torch.jit.export
     def mean(self, h: Tensor) -> Tensor:
@@ -123,10 +159,15 @@ class ResidualVQ(Bottleneck):
     @torch.jit.unused
     def start(self, h: Tensor, importance: Optional[Tensor] = None) -> None:  # noqa: UP045
         """Projections and codes from frames (N, latent_dim), stage by stage; `importance` of each number."""
-        left = h.detach().float()
-        importance = torch.ones_like(left[0]) if importance is None else importance
+        h = h.detach().float()
+        self.full.copy_(torch.quantile(h.norm(dim=1), 0.99).clamp_min(SMALLEST))
+        left = to_shape(h.T[None], self.full)[0].T
+        weights = torch.ones_like(left[0])
+        weights[-1] = LOUDNESS
+        if importance is not None:
+            weights[:-1] = importance
         for stage in self.stages:
-            left = stage.start(left, importance)  # type: ignore[operator]
+            left = stage.start(left, weights)  # type: ignore[operator]
 
     @torch.jit.unused
     def started(self) -> bool:
@@ -146,16 +187,17 @@ class ResidualVQ(Bottleneck):
         """(B, latent_dim, F) -> Latents; learns the codebooks in training mode."""
         if self.training and not self.started():
             self.start(h.detach().transpose(1, 2).flatten(0, 1))
-        z, codes, terms = torch.zeros_like(h), [], []
+        y = to_shape(h.float(), self.full)
+        told, codes, terms = torch.zeros_like(y), [], []
         kept = self.kept(h)
         for number, stage in enumerate(self.stages):
             mask = (kept > number).float()  # (B,)
-            part, index, raw = self._pass(stage, h - z.detach(), mask)  # type: ignore[arg-type]
-            z = z + part * mask[:, None, None]
+            part, index, raw = self._pass(stage, y - told.detach(), mask)  # type: ignore[arg-type]
+            told = told + part * mask[:, None, None]
             codes.append(index)
             terms.append(raw)
         losses = {name: torch.stack([raw[name] for raw in terms]).mean() for name in terms[0]}
-        return Latents(z, torch.stack(codes, 1), losses, self.metrics())
+        return Latents(to_sound(told.float(), self.full), torch.stack(codes, 1), losses, self.metrics())
 
     def _pass(
         self,
