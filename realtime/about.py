@@ -10,7 +10,7 @@ from wavevae.controls import MOST_ATTRIBUTES
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle
 
-OWN = frozenset(("gain", "temperature", "reset", "class", "pitch"))
+OWN = frozenset(("gain", "temperature", "reset", "class", "pitch", "input_class", "input_pitch"))
 """Attributes that `serve` has addresses of its own for."""
 TEXT = 3
 """nn~'s id of an attribute that is text: no knob."""
@@ -52,6 +52,11 @@ class About:
     """Labels, in the order of their numbers."""
     has_class: bool = False
     has_pitch: bool = False
+    can_mix: bool = False
+    """Takes several classes at once."""
+    has_input_class: bool = False
+    has_input_pitch: bool = False
+    """Its encoder is told of a live input."""
     attributes: tuple[Attribute, ...] = ()
     can_sample: bool = False
     points: tuple[tuple[float, ...], ...] = ()
@@ -87,6 +92,9 @@ def describe(bundle: Bundle, voices: int = 1, hears: bool = False) -> About:
         classes=tuple(info.labels.get("class", ())),
         has_class="class" in names,
         has_pitch="pitch" in names,
+        can_mix="class" in names and hasattr(bundle.module, "mix_classes"),
+        has_input_class="input_class" in names,
+        has_input_pitch="input_pitch" in names,
         attributes=_attributes(bundle.module, [n for n in names if bundle.foreign or n not in OWN]),
         can_sample=density.get("kind") == "copula-autoregression",
         points=tuple(tuple(p) for p in density.get("points", ())),

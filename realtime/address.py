@@ -9,7 +9,7 @@ from wavevae.controls import Control, ControlState, Refused
 
 ROOT = "/wavevae"
 Arguments = tuple[object, ...]
-Value = float | int | str | list[float] | list[int] | list[str]
+Value = float | int | str | list[float] | list[int] | list[str] | list[str | float]
 Act = Callable[[ControlState, Arguments], ControlState]
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from wavevae.bundle import Bundle, read_bundle
-from wavevae.controls import ControlState
+from wavevae.controls import GENERATE, TRANSFORM, ControlState, Note
 from wavevae.errors import UserError
 from wavevae.latents import DensitySampler
 
 from .about import describe
 from .core import Core
-from .engine import Engine
+from .engine import WARM_UP_CALLS, Engine, frame_counts
 from .modes import Live
 from .shared import LARGEST_LATENT_DIM
 from .sources import Drawn, FrameSource, Heard, Shaken
 from .voices import Choir, Decoder, Solo
+
+MIDDLE_PITCH = 60
 
 
 class Instrument:
@@ -57,6 +60,21 @@ class Instrument:
     def initial(self) -> ControlState:
         """Everything as it is before anybody turned anything."""
         return ControlState.initial(self.about.latent_dim, self.about.attribute_values)
+
+    def busiest(self) -> ControlState:
+        """All that may have to be computed at once: every voice, and the input."""
+        names = range(self.about.voices if self.about.has_pitch else 0)
+        notes = tuple(Note(MIDDLE_PITCH + n, 1.0, True, n + 1) for n in names)
+        mode = TRANSFORM if self.about.hears else GENERATE
+        return replace(self.controls, notes=notes, keyed=bool(notes), mode=mode)
+
+    def warm_up(self, block_size: int) -> None:
+        """Every call that blocks of this size will make; to be followed by `begin`."""
+        if self.about.hears:
+            for count in frame_counts(block_size, self.about.hop_length):
+                for _ in range(WARM_UP_CALLS):
+                    self._cores[0].encode(np.zeros(count * self.about.hop_length, np.float32))
+        self.engine.warm_up(block_size, self.controls)
 
     def begin(self, controls: ControlState) -> None:
         """As new: the same from here on, whatever went before."""

@@ -6,7 +6,6 @@ gets its buffers back as they were loaded, attributes are set by their names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,15 +55,26 @@ class Core:
                 if buffer.shape == self._fresh[name].shape:
                     buffer.copy_(self._fresh[name])
 
-    def set(self, name: str, values: Sequence[float], kinds: Sequence[int]) -> None:
-        """Set an attribute, unless it already has these values; `kinds` are nn~'s ids of types."""
-        wanted = tuple(values)
-        if self._set.get(name) == wanted:
+    def set(self, name: str, *values: float) -> None:
+        """Set an attribute, unless it already has these values."""
+        if self._set.get(name) == values:
             return
-        self._set[name] = wanted
-        casts = [CASTS[kind] for kind in kinds]
-        getattr(self.module, f"set_{name}")(*(cast(v) for cast, v in zip(casts, wanted, strict=True)))
+        self._set[name] = values
+        if name == "class":
+            self._set.pop(MIX, None)
+        casts = [CASTS[int(kind)] for kind in getattr(self.module, f"{name}_params")]
+        getattr(self.module, f"set_{name}")(*(cast(v) for cast, v in zip(casts, values, strict=True)))
+
+    def mix(self, weights: NDArray[np.float64]) -> None:
+        """Tell it several classes at once, (number of classes,), 1 in all at most; unless it already knows."""
+        wanted = tuple(weights.tolist())
+        if self._set.get(MIX) == wanted:
+            return
+        self._set[MIX] = wanted
+        self._set.pop("class", None)
+        self.module.mix_classes(torch.from_numpy(weights.astype(np.float32)))
 
 
-CASTS: dict[int, Any] = {0: bool, 1: int, 2: float}
+CASTS: dict[int, Any] = {0: bool, 1: round, 2: float}
 """nn~: 0 bool, 1 int, 2 float (3, text, is not for knobs)."""
+MIX = "mix of classes"

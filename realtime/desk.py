@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from wavevae.controls import ControlState, Refused
+from wavevae.controls import ControlState, Refused, Share
 
 from .about import About
 from .address import Address, Arguments
@@ -39,8 +40,14 @@ class Desk:
         self.table = build(self)
 
     def change(self, about: About, presets: Presets | None = None) -> None:
-        """Another model: what fits is kept. To be published by the caller."""
-        self.state = self.state.fitted(about.latent_dim, about.attribute_values)
+        """Another model: what fits is kept, classes by their names, notes as far as there are voices. To be
+        published by the caller."""
+        before, old = self.state, self.about
+        fitted = before.fitted(about.latent_dim, about.attribute_values)
+        kept = [(old.classes[label], weight) for label, weight in before.mix] if about.has_class else []
+        mix = tuple(Share(about.classes.index(name), w) for name, w in kept if name in about.classes)
+        notes = before.notes[: about.voices] if about.has_pitch else ()
+        self.state = replace(fitted, mix=mix if about.can_mix else mix[:1], notes=notes)
         self.presets = presets or self.presets
         self._take(about)
 

@@ -25,6 +25,12 @@ WARM_UP_CALLS = 4
 """The first calls of a loaded module compile: tens of milliseconds each."""
 
 
+def frame_counts(block_size: int, hop_length: int) -> set[int]:
+    """How many frames blocks of this size ask for: one number, or two neighbours."""
+    fewest = block_size // hop_length
+    return {max(1, fewest), fewest + (block_size % hop_length > 0)}
+
+
 class Engine:
     """Plays a model.
 
@@ -79,6 +85,7 @@ class Engine:
     def begin_again(self, controls: ControlState, source: FrameSource) -> None:
         """As new, with a new source: after a trial."""
         self.source = source
+        self.decoder.begin_again()
         self.reset(controls)
         self.limiter.begin_again()
         self.broken = 0
@@ -102,10 +109,9 @@ class Engine:
 
     def warm_up(self, block_size: int, controls: ControlState) -> None:
         """Run every number of frames that blocks of this size will ask for, then forget it."""
-        fewest = block_size // self.hop_length
-        for count in {max(1, fewest), fewest + (block_size % self.hop_length > 0)}:
+        for count in frame_counts(block_size, self.hop_length):
             for _ in range(WARM_UP_CALLS):
-                self.decoder.decode(np.zeros((count, len(controls.latents)), np.float32), controls)
+                self.decoder.warm_up(np.zeros((count, len(controls.latents)), np.float32))
         self.decoder.reset()
 
     def _steps(self, milliseconds: float) -> int:
@@ -116,6 +122,7 @@ class Engine:
         missing = samples - len(self._ready)
         if missing > 0:
             count = math.ceil(missing / self.hop_length)
+            self.decoder.follow(count, controls)
             decoded = self._finite(self.decoder.decode(self._frames(count, controls), controls))
             self._ready = np.concatenate([self._ready, decoded]) if len(self._ready) else decoded
         block, self._ready = self._ready[:samples], self._ready[samples:]

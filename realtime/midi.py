@@ -37,7 +37,8 @@ a map is a YAML list, one row a control:
   - {note: all, address: /wavevae/note}
 sources: cc, cc14, note, bend, aftertouch, polytouch, program; curves: linear, slow, fast, s, or an exponent;
 `channel` 1 to 16 (any), `arguments` are sent as they are when a button goes down.
-Without a map: notes play, the wheel is the temperature, CC 7 the gain, CC 70 to 77 the first eight latents.
+Without a map: notes play and the pitch wheel bends them by 2 semitones, the modulation wheel is the temperature,
+CC 7 the gain, CC 70 to 77 the first eight latents.
 """
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from wavevae.audio import printable
-from wavevae.controls import ATTACK, BIAS, GAIN, LATENT, RELEASE, SCALE, SMOOTHING, SPREAD, TEMPERATURE
+from wavevae.controls import ATTACK, BEND, BIAS, GAIN, LATENT, RELEASE, SCALE, SMOOTHING, SPREAD, TEMPERATURE
 from wavevae.errors import UserError, nearest
 
 ALL = "all"
@@ -36,6 +36,7 @@ CURVES: dict[str, Callable[[float], float]] = {
 """From the control's 0..1 to the range's 0..1; a number is an exponent."""
 USUAL_RANGES = {c.name: (c.low, c.high) for c in (GAIN, SMOOTHING, TEMPERATURE, SPREAD, ATTACK, RELEASE)}
 USUAL_RANGES |= {"latent": (-3.0, 3.0), "scale": (0.0, 2.0), "bias": (-3.0, 3.0), "gain": (-60.0, 0.0)}
+USUAL_RANGES[BEND.name] = (-2.0, 2.0)
 WIDEST = {LATENT.name: LATENT, SCALE.name: SCALE, BIAS.name: BIAS}
 
 Argument = float | int | str
@@ -89,11 +90,12 @@ def usual_range(address: str) -> tuple[float, float]:
 
 USUAL_MAP = (
     Row("note", None, "/wavevae/note"),
+    Row("bend", None, "/wavevae/bend", None, *usual_range("/wavevae/bend")),
     Row("cc", 1, "/wavevae/temperature"),
     Row("cc", 7, "/wavevae/gain", None, *usual_range("/wavevae/gain"), "fast"),
     *(Row("cc", 70 + i, f"/wavevae/latent/{i}", None, -3.0, 3.0) for i in range(8)),
 )
-"""Without a map: notes, the wheel, the volume, and eight knobs as many controllers send them."""
+"""Without a map: notes and their bend, the wheel, the volume, and eight knobs as many controllers send them."""
 
 
 def read_map(path: Path) -> tuple[Row, ...]:

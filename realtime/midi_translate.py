@@ -11,7 +11,9 @@ Sent = tuple[str, tuple[Argument, ...]]
 """An address and its arguments."""
 SUSTAIN, NOTES_OFF, SOUND_OFF = 64, 123, 120
 LOWEST_LSB, HIGHEST_LSB = 32, 63
-BEND_STEPS, CC14_STEPS = 16383, 16383
+CC14_STEPS = 16383
+BEND_UP, BEND_DOWN = 8191, 8192
+"""Steps to the ends; at rest it is exactly in the middle."""
 PRESSED = 0.5
 
 
@@ -60,7 +62,7 @@ class Translator:
                 high = self._high.get((channel, number - 32), 0)
                 yield "cc14", number - 32, (high << 7 | value) / CC14_STEPS
         elif kind == "pitchwheel":
-            yield "bend", 0, (message.pitch + 8192) / BEND_STEPS
+            yield "bend", 0, 0.5 + 0.5 * message.pitch / (BEND_UP if message.pitch > 0 else BEND_DOWN)
         elif kind == "aftertouch":
             yield "aftertouch", 0, message.value / 127
         elif kind == "polytouch":

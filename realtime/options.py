@@ -29,9 +29,11 @@ OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothi
   /wavevae/mode s              generate (controls drive), transform (live input), sample (training density)
   /wavevae/scale/<i> f, /wavevae/bias/<i> f    transform: z' = scale * z + bias
   /wavevae/spread f            sample: width of the draws; the latents' targets move them
-  /wavevae/class s|i           class of a conditional model ('none' or -1: none)
+  /wavevae/class s|i [f ...]   class of a conditional model ('none' or -1: none), or classes and weights in turn:
+                               a mix; /wavevae/mix/<i> f: one weight of it
   /wavevae/note i f            MIDI pitch, velocity 0..1 (0 = off); /wavevae/attack, /wavevae/release f (ms);
-                               /wavevae/drone: sound by itself again
+                               /wavevae/bend f: semitones, at once; /wavevae/drone: sound by itself again
+  /wavevae/input_class s|i, /wavevae/input_pitch f    what the encoder is told of a live input (none, same)
   /wavevae/gain f              dB
   /wavevae/smoothing f         ms in which a latent glides to its target ({SMOOTHING.default:g} at first)
   /wavevae/temperature f       noise on the latents, new every frame

@@ -124,8 +124,7 @@ class Player:
 
     def get_ready(self) -> Ready:
         """Warm up, ask for priority, measure with it."""
-        engine = self.instrument.engine
-        engine.warm_up(self.block_size, self.controls)
+        self.instrument.warm_up(self.block_size)
         if not self._while_playing:
             self.ask_for_priority()
         spent = self._measure(self.block_size, MEASURED_SECONDS)
@@ -152,12 +151,15 @@ class Player:
             self.deck.counts[DeckCount.LISTENED] = self.shared.counts[Count.HEARD]
 
     def _measure(self, block_size: int, seconds: float) -> NDArray[np.float64]:
-        """Seconds each of many blocks takes; the engine is as new afterwards."""
+        """Seconds each of many blocks takes, every voice sounding; the engine is as new afterwards."""
         spent: list[float] = []
+        controls, heard = self.instrument.busiest(), None
+        if self._hears:
+            heard = np.zeros(block_size, np.float32)
         until = time.perf_counter() + seconds
         while time.perf_counter() < until or len(spent) < 3:
             start = time.perf_counter()
-            self.instrument.engine.process(self.controls, block_size)
+            self.instrument.engine.process(controls, block_size, heard)
             spent.append(time.perf_counter() - start)
         self.instrument.begin(self.controls)
         return np.array(spent)
@@ -166,7 +168,7 @@ class Player:
         size = self.block_size
         while size < 8192:
             size *= 2
-            self.instrument.engine.process(self.controls, size)
+            self.instrument.warm_up(size)
             spent = self._measure(size, 0.05)
             if np.median(spent) < SAFE_SHARE * size / self.instrument.about.sample_rate:
                 return size

@@ -15,13 +15,15 @@ from wavevae.controls import (
     GAIN_GLIDE_MS,
     LATENT,
     MODES,
-    NO_LABEL,
+    MOST_MIXED,
     SCALE,
     SMOOTHING,
     SPREAD,
     TEMPERATURE,
+    WEIGHT,
     ControlState,
     Refused,
+    Share,
 )
 
 from .about import About
@@ -36,12 +38,11 @@ Preset = dict[str, Any]
 
 def preset_of(state: ControlState, about: About) -> Preset:
     """What is worth keeping, as plain values."""
-    label = about.classes[state.label] if 0 <= state.label < len(about.classes) else None
     return {
         **{name: getattr(state, name) for name in NUMBERS},
         **{name: list(getattr(state, name)) for name in VECTORS},
         "mode": MODES[state.mode],
-        "class": label,
+        "class": {about.classes[label]: weight for label, weight in state.mix},
         "attributes": list(state.attributes),
     }
 
@@ -56,8 +57,8 @@ def recalled(preset: Preset, state: ControlState, about: About, seconds: float |
         numbers = {name: control.check(preset[name]) for name, control in NUMBERS.items()}
         vectors = {n: tuple(c.check(v) for v in preset[n]) for n, c in VECTORS.items()}
         mode, attributes = MODES.index(preset["mode"]), tuple(float(v) for v in preset["attributes"])
-        label = about.classes.index(preset["class"]) if preset["class"] is not None else NO_LABEL
-    except (KeyError, TypeError, ValueError) as error:
+        mix = _mix(preset["class"], about)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Refused(f"that preset does not fit this model ({error})") from None
     if {len(v) for v in vectors.values()} != {about.latent_dim} or len(attributes) != len(state.attributes):
         raise Refused(f"that preset is of a model with {len(vectors['latents'])} latents")
@@ -67,11 +68,20 @@ def recalled(preset: Preset, state: ControlState, about: About, seconds: float |
     return replace(
         moved,
         mode=mode if playable else state.mode,
-        label=label if about.has_class else NO_LABEL,
+        mix=mix if about.has_class else (),
         attributes=attributes,
         settle_ms=glide_ms,
         gain_glide_ms=max(GAIN_GLIDE_MS, glide_ms if seconds is not None else 0.0),
     )
+
+
+def _mix(kept: Any, about: About) -> tuple[Share, ...]:
+    """Names and weights, or one name, or nothing. Raises: ValueError for a class that is not here."""
+    named = {kept: 1.0} if isinstance(kept, str) else kept or {}
+    mix = tuple(Share(about.classes.index(name), WEIGHT.check(weight)) for name, weight in named.items())
+    if len(mix) > MOST_MIXED:
+        raise ValueError(f"{len(mix)} classes at once")
+    return mix
 
 
 @dataclass

@@ -31,7 +31,7 @@ def render_score(arguments: argparse.Namespace, gain_db: float) -> int:
     conductor = Conductor(score, about)
     conductor.rehearse(about)
     conductor.until(0)
-    instrument.engine.warm_up(score.block_size, conductor.desk.state)
+    instrument.warm_up(score.block_size)
     instrument.begin(conductor.desk.state)
     progress = Progress("rendered", seconds_to_samples(score.seconds, about.sample_rate), about.sample_rate)
     gain = np.float32(db_to_amplitude(gain_db))

@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 from wavevae.errors import UserError
 
+from .about import About
 from .control_setup import ControlSetup, MidiSetup, WebSetup
 from .devices import NO_DEVICE
 from .options import build_parser
@@ -129,7 +130,7 @@ def _describe(
         f"  device   {found}; {rate} Hz, block {block} ({1000 * block / rate:.1f} ms), {how}",
         f"  delay    {delay}",
         f"  compute  real-time factor {speed:.1f}: a block takes {ready.block_ms:.2f} ms, "
-        f"at most {ready.worst_block_ms:.2f}; headroom {100 * headroom:.0f} %",
+        f"at most {ready.worst_block_ms:.2f}; headroom {100 * headroom:.0f} %{_burden(about)}",
         f"  priority {ready.priority}",
         f"  OSC      {arguments.osc_host}:{setup.osc_port}, /wavevae/latent/0 to /{about.latent_dim - 1}, "
         "/wavevae/gain, /wavevae/panic ... (`wavevae serve --help`)",
@@ -137,6 +138,13 @@ def _describe(
     if ready.enough is not None:
         lines.append(_warning(ready, block, rate))
     return lines
+
+
+def _burden(about: About) -> str:
+    """What was computed at once when the time was taken, if it is more than one voice."""
+    voices = [f"{about.voices} voices"] if about.voices > 1 else []
+    parts = [*voices, *(["the input"] if about.hears else [])]
+    return f" with {' and '.join(parts)}" if parts else ""
 
 
 def _warning(ready: Ready, block: int, rate: int) -> str:

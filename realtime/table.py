@@ -14,10 +14,8 @@ from wavevae.controls import (
     GAIN,
     GAIN_GLIDE_MS,
     GENERATE,
-    HIGHEST_PITCH,
     LATENT,
     MODES,
-    NO_LABEL,
     RELEASE,
     SAMPLE,
     SCALE,
@@ -25,20 +23,19 @@ from wavevae.controls import (
     SPREAD,
     TEMPERATURE,
     TRANSFORM,
-    VELOCITY,
     Control,
     ControlState,
     Refused,
     put,
 )
 
+from . import playing
 from .about import About, Attribute, Axis
 from .address import ROOT, Address, Arguments, Range, count, one, ranges_of, switch, text, whole
 from .latent_map import LatentMap
-from .notes import lift, lift_all, press
+from .notes import lift_all
 from .presets import Presets, preset_of, recalled
 
-NO_CLASS = "none"
 LONGEST_MORPH_S = 600.0
 MORPH = Control("seconds", "s", 0, LONGEST_MORPH_S, 0, "")
 PLACE = Control("a place on the map", "", 0, 1, 0.5, "")
@@ -56,7 +53,7 @@ class World(Protocol):
 
 def build(world: World) -> dict[str, Address]:
     """Every address of this model that changes the state."""
-    rows = (*_latents(world), *_levels(world), *_doing(world), *_playing(world), *_presets(world))
+    rows = (*_latents(world), *_levels(world), *_doing(world), *playing.rows(world), *_presets(world))
     return {row.path: row for row in (*rows, *_attributes(world))}
 
 
@@ -185,58 +182,6 @@ def _set_mode(about: About, state: ControlState, arguments: Arguments) -> Contro
     if mode == SAMPLE and not about.can_sample:
         raise Refused(f"{about.name} holds no density to sample from; modes here are {MODES[GENERATE]}")
     return replace(state, mode=mode)
-
-
-def _playing(world: World) -> Iterator[Address]:
-    about = world.about
-    labels = (NO_CLASS, *about.classes)
-    yield Address(
-        f"{ROOT}/class",
-        "s",
-        "class of a model trained with --condition class",
-        partial(_set_class, about),
-        (lambda: labels[world.state.label + 1]) if about.has_class else None,
-        (Range(choices=labels),) if about.has_class else (),
-    )
-    yield Address(
-        f"{ROOT}/note",
-        "if",
-        "MIDI pitch, velocity 0..1 (0 = off) of a model trained with --condition pitch",
-        partial(_play, about),
-        None,
-        (Range(0, HIGHEST_PITCH), Range(0, 1)),
-    )
-    yield Address(f"{ROOT}/drone", "", "forget the notes: sound by itself, as at the start", _drone)
-
-
-def _set_class(about: About, state: ControlState, arguments: Arguments) -> ControlState:
-    if not about.has_class:
-        raise Refused(f"{about.name} has no classes; train with `--condition class`")
-    if len(arguments) != 1:
-        raise Refused(f"{len(arguments)} arguments; this model plays one class at a time: send 1")
-    value = arguments[0]
-    if isinstance(value, str):
-        if value not in (NO_CLASS, *about.classes):
-            raise Refused(f"no class '{value[:40]}'; known: {', '.join(about.classes)[:120]}")
-        return replace(state, label=(NO_CLASS, *about.classes).index(value) - 1)
-    return replace(state, label=whole(value, NO_LABEL, len(about.classes) - 1, "class"))
-
-
-def _play(about: About, state: ControlState, arguments: Arguments) -> ControlState:
-    if not about.has_pitch:
-        raise Refused(f"{about.name} has no pitch to play; train with `--condition pitch`")
-    count(arguments, 2)
-    pitch = whole(arguments[0], 0, HIGHEST_PITCH, "pitch")
-    velocity = VELOCITY.check(arguments[1])
-    if velocity == 0:
-        return replace(state, notes=lift(state.notes, pitch))
-    serial = 1 + max((n.serial for n in state.notes), default=0)
-    return replace(state, keyed=True, notes=press(state.notes, about.voices, pitch, velocity, serial))
-
-
-def _drone(state: ControlState, arguments: Arguments) -> ControlState:
-    count(arguments, 0)
-    return replace(state, keyed=False, notes=())
 
 
 def _presets(world: World) -> Iterator[Address]:

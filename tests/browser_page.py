@@ -36,6 +36,7 @@ def use(page: Page) -> dict[str, Any]:
     expect(number).not_to_have_text("0.20")
     page.locator("#classes button", has_text="hard").click()
     expect(page.locator("#classes [aria-checked=true]")).to_have_text("hard")
+    mix_and_bend(page, found)
     page.fill("#preset-name", "from the page")
     page.locator("#store button").click()
     expect(page.locator("#presets")).to_contain_text("from the page")
@@ -60,6 +61,35 @@ def use(page: Page) -> dict[str, Any]:
     page.wait_for_timeout(1500)
     found["wider_than_screen"] = page.evaluate("document.documentElement.scrollWidth > innerWidth")
     return found
+
+
+def mix_and_bend(page: Page, found: dict[str, Any]) -> None:
+    """Two classes at once, and back to one; the bend goes back to rest when it is let go."""
+    page.locator("#mix summary").click()
+    soft = page.locator("#mix input").first
+    soft.focus()
+    for _ in range(50):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("#classes [aria-checked=true]")).to_have_count(0)
+    expect(page.locator("#mix output").first).to_have_text("0.50")
+    found["shares"] = [
+        round(float(chip.evaluate("e => parseFloat(e.style.getPropertyValue('--share'))")))
+        for chip in page.locator("#classes button").all()
+    ]
+    bend = page.locator("#envelope input").first
+    box = bend.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
+    found["bent"] = float(page.locator("#envelope output").first.inner_text()) > 1
+    page.mouse.up()
+    expect(page.locator("#envelope output").first).to_have_text("0.00")
+    found["asks_for_input"] = page.locator("#heard-class").is_visible()
+    if found["asks_for_input"]:
+        page.locator("#heard-class select").select_option(label="odd")
+        page.locator("#heard-pitch input").fill("60.5")
+        page.locator("#heard-pitch input").press("Tab")
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from wavevae.realtime.sources import FrameSource, Heard, Knobs, Shaken, largest_
 from wavevae.realtime.voices import Solo
 
 from wavevae.bundle import Bundle, read_bundle
-from wavevae.controls import GAIN, LATENT, ControlState, Note, Refused, largest_packed
+from wavevae.controls import GAIN, LATENT, ControlState, Note, Refused, Share, largest_packed
 
 FRAME_RATE = SAMPLE_RATE / HOP
 NEUTRAL = ControlState.initial(LATENTS)
@@ -243,7 +243,8 @@ def test_controls_refuse_what_is_out_of_range_and_survive_packing() -> None:
     notes = (Note(60, 0.5, True, 3), Note(64, 1.0, False, 4))
     state = replace(
         ControlState.initial(2, (0.25, 3.0)), latents=(0.5, -1.0), gain_db=-6.0, temperature=0.3, frozen=True,
-        muted=True, resets=7, mode=2, label=5, keyed=True, notes=notes,
+        muted=True, resets=7, mode=2, keyed=True, notes=notes, bend=0.5,
+        mix=(Share(3, 0.5), Share(0, 0.25)), input_label=-1, input_pitch=60.5,
     )  # fmt: skip
     assert ControlState.unpack(state.pack().tolist()) == state
     assert len(state.pack()) <= largest_packed(2)

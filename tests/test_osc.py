@@ -19,7 +19,7 @@ from wavevae.realtime.osc import ERROR, MOST_PENDING, MOST_SUBSCRIBERS, OscFace,
 from wavevae.realtime.osc_wire import MOST_MESSAGES
 from wavevae.realtime.oscquery import find, tree
 
-from wavevae.controls import GAIN, MODES, ControlState
+from wavevae.controls import GAIN, MODES, ControlState, Share
 
 SENDER = ("127.0.0.1", 5000)
 LATENTS = 4
@@ -330,17 +330,104 @@ def test_transform_and_sample_are_there_when_the_model_and_the_device_allow() ->
     assert desk.face.rejected == 0
 
 
-def test_a_class_is_named_or_numbered(desk: Table) -> None:
-    desk = Table(has_class=True, classes=("flute", "bell", "3"))
+def labelled(**changes: object) -> Table:
+    names = ("has_class", "has_pitch", "can_mix", "has_input_class", "has_input_pitch")
+    return Table(**{"classes": ("flute", "bell", "3"), **dict.fromkeys(names, True), **changes})
+
+
+def test_a_class_is_named_or_numbered() -> None:
+    desk = labelled()
     for value, label in (("bell", 1), (2, 2), ("3", 2), (0.0, 0), ("none", -1), (1, 1), (-1, -1)):
         desk.send("/wavevae/class", value)
-        assert desk.state.label == label
+        assert desk.state.mix == (() if label < 0 else (Share(label, 1.0),))
     assert desk.face.rejected == 0
     (error,) = desk.send("/wavevae/class", "flut")
-    assert "known: flute, bell, 3" in error.params[0]
+    assert "did you mean 'flute'?" in error.params[0]
     desk.send("/wavevae/class", 3)
-    desk.send("/wavevae/class", "flute", 0.5, "bell", 0.5)
-    assert (desk.state.label, desk.face.rejected) == (-1, 3)
+    assert (desk.state.mix, desk.face.rejected) == ((), 2)
+
+
+def test_classes_are_mixed_by_pairs_and_one_by_one() -> None:
+    desk = labelled()
+    desk.send("/wavevae/smoothing", 120)
+    desk.send("/wavevae/class", "flute", 0.5, 1, 0.25)
+    assert desk.state.mix == (Share(0, 0.5), Share(1, 0.25))
+    assert desk.state.settle_ms == 120
+    assert desk.state.class_weights(3).tolist() == [0.5, 0.25, 0.0]
+    assert desk.send("/wavevae/query", "class")[0].params == ["flute", 0.5, "bell", 0.25]
+    desk.send("/wavevae/mix/2", 0.75)  # one fader more than there is room for: shares of the sum
+    assert desk.state.class_weights(3) == pytest.approx([1 / 3, 1 / 6, 1 / 2])
+    assert desk.send("/wavevae/query", "mix/2")[0].params == [0.75]
+    desk.send("/wavevae/mix/0", 0)
+    desk.send("/wavevae/class", "bell", 1, "none", 1.0)
+    assert desk.state.mix == (Share(1, 1.0),)
+    before = desk.state
+    assert desk.face.rejected == 0
+    wrong = (("bell", 0.5, "flute"), ("bell", 0.5, "gong", 0.5), ("bell", 1.5, 0, 0.0), ("bell", "0.5"))
+    for values in (*wrong, (1, 0.5, "bell", 0.5), (0.5, 0.5)):
+        assert desk.send("/wavevae/class", *values)[0].address == ERROR
+    desk.send_raw(raw("/wavevae/class", ",", b""))
+    assert desk.state is before
+    one = labelled(can_mix=False)
+    assert "one class at a time" in one.send("/wavevae/class", "bell", 0.5, "flute", 0.5)[0].params[0]
+    assert one.send("/wavevae/mix/0", 0.5)[0].address == ERROR
+    many = labelled(classes=tuple(f"c{n}" for n in range(40)))
+    for number in range(16):
+        many.send(f"/wavevae/mix/{number}", 0.1)
+    assert many.face.rejected == 0
+    assert "up to 16" in many.send("/wavevae/mix/16", 0.1)[0].params[0]
+
+
+def test_notes_are_bent_where_there_is_a_pitch(desk: Table) -> None:
+    assert "no pitch" in desk.send("/wavevae/bend", 1.0)[0].params[0]
+    desk = labelled()
+    desk.send("/wavevae/bend", -0.25)
+    assert desk.state.bend == -0.25
+    assert desk.send("/wavevae/query", "bend")[0].params == [-0.25]
+    desk.send("/wavevae/bend", 49)
+    assert (desk.state.bend, desk.face.rejected) == (-0.25, 1)
+
+
+def test_what_the_encoder_is_told_is_set_apart(desk: Table) -> None:
+    assert desk.send("/wavevae/input_class", "none")[0].address == ERROR
+    desk = labelled()
+    assert desk.send("/wavevae/query", "input_class")[0].params == ["same"]
+    for value, label in (("bell", 1), ("none", -1), (-1, -1), (0, 0), ("same", -2), (2, 2), (-2, -2)):
+        desk.send("/wavevae/input_class", value)
+        assert desk.state.input_label == label
+    for value in (60.5, -1, 0, 127, -2):
+        desk.send("/wavevae/input_pitch", value)
+        assert desk.state.input_pitch == value
+    assert desk.face.rejected == 0
+    for value in (-1.5, 128, "a4", math.nan, -3):
+        assert desk.send("/wavevae/input_pitch", value)[0].address == ERROR
+    for value in (-3, 3, "gong", 0.5):
+        assert desk.send("/wavevae/input_class", value)[0].address == ERROR
+
+
+def test_a_preset_keeps_the_mix_and_another_model_what_has_the_same_name() -> None:
+    desk = labelled()
+    desk.send("/wavevae/class", "flute", 0.5, "3", 0.25)
+    desk.send("/wavevae/preset/store", "both")
+    desk.send("/wavevae/class", "bell")
+    desk.send("/wavevae/preset/recall", "both", 2.0)
+    assert (desk.state.mix, desk.state.settle_ms) == ((Share(0, 0.5), Share(2, 0.25)), 2000.0)
+    good = desk.desk.presets.named["both"]
+    for kept, mix in (("bell", (Share(1, 1.0),)), (None, ())):
+        desk.desk.presets.named["both"] = {**good, "class": kept}
+        desk.send("/wavevae/preset/recall", "both")
+        assert desk.state.mix == mix
+    assert desk.face.rejected == 0
+    for kept in ("gong", {"bell": 2}, {"bell": math.nan}, ["bell"], 3):
+        desk.desk.presets.named["both"] = {**good, "class": kept}
+        assert desk.send("/wavevae/preset/recall", "both")[0].address == ERROR
+    desk.send("/wavevae/class", "flute", 0.5, "3", 0.25)
+    desk.send("/wavevae/note", 60, 1.0)
+    desk.desk.change(replace(desk.desk.about, classes=("gong", "3", "x"), name="other.ts"))
+    assert desk.state.mix == (Share(1, 0.25),)
+    assert held(desk) == {60}
+    desk.desk.change(replace(desk.desk.about, has_class=False, has_pitch=False, classes=()))
+    assert (desk.state.mix, desk.state.notes) == ((), ())
 
 
 def held(desk: Table) -> set[int]:
@@ -459,7 +546,7 @@ def test_another_model_keeps_what_fits(desk: Table) -> None:
 
 
 def test_oscquery_describes_every_address_so_that_faders_can_be_built() -> None:
-    desk = Table(has_class=True, classes=("flute", "bell"), has_pitch=True)
+    desk = labelled(classes=("flute", "bell"))
     root = tree(desk.desk.rows())
     for row in desk.desk.rows():
         node = find(root, row.path)

@@ -11,8 +11,9 @@ from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional, write_toy
 from wavevae.realtime.build import Instrument
 from wavevae.realtime.desk import Desk
 from wavevae.realtime.modes import MODE_FADE_MS
+from wavevae.realtime.voices import Tuned
 
-from wavevae.controls import MODES, ControlState
+from wavevae.controls import MODES, ControlState, Share
 from wavevae.errors import UserError
 
 BLOCK = 512
@@ -123,6 +124,121 @@ def test_classes_reach_the_model(conditional: Path) -> None:
     np.testing.assert_array_equal(made["none"], made["soft"])
     np.testing.assert_allclose(made["hard"], 2 * made["soft"], atol=1e-6)
     np.testing.assert_allclose(made["odd"], -made["soft"], atol=1e-6)
+
+
+def gains(quiet: np.ndarray, sound: np.ndarray) -> np.ndarray:
+    """By how much each hop is louder: the toy's classes are factors."""
+    return (sound.reshape(-1, HOP) * quiet.reshape(-1, HOP)).sum(1) / (quiet.reshape(-1, HOP) ** 2).sum(1)
+
+
+def test_a_mix_of_classes_is_their_weighted_mean_and_glides(conditional: Path) -> None:
+    stages = [Stage(conditional) for _ in range(2)]
+    for stage in stages:
+        stage.send("gain", -12)
+        stage.send("smoothing", 200)
+        stage.play(4)
+    stages[1].send("class", "hard", 0.5, "odd", 0.25)
+    plainly, mixed = (stage.play(20) for stage in stages)
+    wanted = 1 + 0.5 * 1 + 0.25 * -2  # what is missing to 1 is no class: plain
+    path = gains(plainly, mixed)
+    np.testing.assert_allclose(path[20:], wanted, atol=1e-4)
+    assert wanted == 1.0
+    stages[1].send("class", "hard")
+    plainly, mixed = (stage.play(20) for stage in stages)
+    path = gains(plainly, mixed)
+    steps = np.diff(np.concatenate([[1.0], path]))
+    assert steps.max() < 0.15  # 200 ms are 17 frames, two a block: no jump
+    assert path[-1] == pytest.approx(2.0, abs=1e-4)
+    stages[1].send("preset/store", "loud")
+    stages[1].send("class", "none")
+    stages[1].play(40)
+    stages[0].play(40)
+    stages[1].send("preset/recall", "loud", 0.5)
+    plainly, mixed = (stage.play(40) for stage in stages)
+    path = gains(plainly, mixed)
+    assert path[21] == pytest.approx(1.5, abs=0.1)
+    assert path[-1] == pytest.approx(2.0, abs=1e-4)
+
+
+def test_a_file_that_takes_one_class_gets_the_one(conditional: Path) -> None:
+    stage = Stage(conditional)
+    about = replace(stage.instrument.about, can_mix=False)
+    core = stage.instrument._cores[0]
+    tuned = Tuned(core, about)
+    state = replace(stage.desk.state, mix=(Share(2, 1.0),))
+    tuned.follow(1, state)
+    assert core.module.get_class() == (2,)
+    tuned.follow(1, stage.desk.state)
+    assert core.module.get_class() == (-1,)
+
+
+def test_a_bend_moves_every_note_at_once_and_without_a_click(conditional: Path) -> None:
+    stage = Stage(conditional, voices=2)
+    stage.send("gain", -12)
+    for pitch in (57, 64):
+        stage.send("note", pitch, 1.0)
+    stage.play(20)
+    before = stage.play(40)
+    stage.send("bend", 2)
+    after = stage.play(40)
+    assert pitches(before) == {57, 64}
+    assert pitches(after) == {59, 66}
+    steepest = np.abs(np.diff(after)).max()
+    assert abs(after[0] - before[-1]) <= 1.01 * steepest
+    second = np.abs(np.diff(np.concatenate([before[-50:], after]), 2))
+    assert second.max() <= 1.3 * second[500:].max()  # the wave goes on where it was
+    stage.send("bend", -0.5)
+    stage.play(10)
+    hertz = 440 * 2 ** ((56.5 - 69) / 12)
+    spectrum = np.abs(np.fft.rfft(stage.play(80) * np.hanning(80 * BLOCK), 1 << 18))
+    peak = spectrum[: int(250 * (1 << 18) / SAMPLE_RATE) + 1].argmax() * SAMPLE_RATE / (1 << 18)
+    assert peak == pytest.approx(hertz, rel=1e-3)
+    stage.send("drone")
+    stage.play(30)
+    assert stage.instrument._cores[0].module.get_pitch() == (-1.0,)  # no pitch is not bent
+
+
+def test_the_encoder_is_told_apart_from_what_sounds(conditional: Path) -> None:
+    """The toy's encoder adds its class + 1 to the first latent, its pitch + 1 to the second, in hundredths."""
+
+    def heard(*messages: tuple) -> list[float]:
+        stage = Stage(conditional, hears=True)
+        stage.send("mode", "transform")
+        for message in messages:
+            stage.send(*message)
+        stage.play(30, np.zeros(30 * BLOCK, np.float32))
+        return stage.instrument.engine.latents[:2].tolist()  # type: ignore[index,union-attr]
+
+    assert heard() == [0.0, 0.0]
+    assert heard(("input_class", "odd"), ("input_pitch", 59)) == pytest.approx([3.0, 0.6])
+    assert heard(("note", 49, 1.0), ("bend", 0.5)) == pytest.approx([0.0, 0.505])
+    assert heard(("note", 49, 1.0), ("input_pitch", -1), ("class", "soft")) == [0.0, 0.0]
+
+
+def test_every_voice_is_warm_before_it_may_sound(conditional: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instrument = Instrument(conditional, 0, voices=3, hears=True)
+    calls: list[tuple[str, int, int]] = []
+    for number, core in enumerate(instrument._cores):
+        decode, encode = core.decode, core.encode
+        monkeypatch.setattr(
+            core, "decode", lambda z, n=number, d=decode: calls.append(("decode", n, len(z))) or d(z)
+        )
+        monkeypatch.setattr(
+            core, "encode", lambda x, n=number, e=encode: calls.append(("encode", n, len(x))) or e(x)
+        )
+    instrument.warm_up(384)
+    assert {(n, f) for what, n, f in calls if what == "decode"} == {(n, f) for n in range(3) for f in (1, 2)}
+    assert {f for what, _, f in calls if what == "encode"} == {HOP, 2 * HOP}
+    assert min(calls.count(call) for call in calls) >= 3
+    instrument.begin(instrument.busiest())
+    calls.clear()
+    engine = instrument.engine
+    engine.process(instrument.busiest(), BLOCK, np.zeros(BLOCK, np.float32))
+    assert len(calls) == 4  # three voices and the input: what the time is taken of
+    instrument.begin(instrument.controls)
+    calls.clear()
+    engine.process(instrument.controls, BLOCK)
+    assert [what for what, *_ in calls] == ["decode"]  # as new: the notes are forgotten
 
 
 def test_voices_are_refused_where_there_is_no_pitch(plain: Path) -> None:

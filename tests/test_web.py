@@ -220,7 +220,9 @@ def test_the_page_is_used_in_a_browser(tmp_path: Path) -> None:
         assert answer["problems"] == []
         for size in ("phone", "laptop"):
             assert answer[size]["slider"] == "0.2"
+            assert (answer[size]["shares"], answer[size]["bent"]) == ([0, 33, 67, 0], True)
             assert not answer[size]["wider_than_screen"]
+            assert not answer[size]["asks_for_input"]  # there is none
             assert (tmp_path / f"{size}.png").stat().st_size > 20_000
         os.killpg(player.process.pid, signal.SIGINT)
         assert player.process.wait() == 0

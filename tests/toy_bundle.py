@@ -44,6 +44,9 @@ class ToyModel(nn.Module):
 
     @torch.jit.export
     def encode(self, x: Tensor) -> Tensor:
+        return self.measured(x)
+
+    def measured(self, x: Tensor) -> Tensor:
         if self.past.shape[0] != x.shape[0]:
             self.past = torch.zeros(x.shape[0], 1, self.hop)
         whole = torch.cat([self.past, x], dim=2).reshape(x.shape[0], -1, self.hop)
@@ -100,31 +103,36 @@ def write_toy(path: Path, **changes: Any) -> BundleInfo:
 
 
 LABELS = ["soft", "hard", "odd"]
-NONE = -1
+LOUDNESS = [1.0, 2.0, -1.0]
 
 
 class ConditionalToy(ToyModel):
-    """With nn~'s attributes `class` and `pitch` (-1: none), as the exporter writes them.
+    """With nn~'s attributes as the exporter writes them: `class`, `pitch`, `input_class`, `input_pitch` (-1: none,
+    -2: the encoder is told what the decoder is), and the method `mix_classes`.
 
-    A pitch tunes the first oscillator to it and silences the others; class "hard" is twice as loud, "odd" inverted.
+    A pitch tunes all oscillators to it; class "hard" is twice as loud, "odd" inverted, a mix between them. The
+    encoder adds its class' number to the first latent and a hundredth of its pitch to the second.
     """
 
     def __init__(self, sample_rate: int = SAMPLE_RATE, hop: int = HOP, latents: int = LATENTS) -> None:
         super().__init__(sample_rate, hop, latents)
         self.rate = sample_rate
-        self.kind, self.key = NONE, NONE
+        self.kind, self.key = -1, -1.0
+        self.heard_kind, self.heard_key = -2, -2.0
+        self.loudness = 1.0
+        self.register_buffer("loudnesses", torch.tensor(LOUDNESS))
         self.register_buffer("own_steps", self.steps.clone())
-        self.register_buffer("class_params", torch.tensor([1]))
-        self.register_buffer("pitch_params", torch.tensor([1]))
-        self.register_buffer("gain_params", torch.tensor([2]))
+        for name, kind in (("class", 1), ("pitch", 2), ("input_class", 1), ("input_pitch", 2), ("gain", 2)):
+            self.register_buffer(f"{name}_params", torch.tensor([kind]))
 
     @torch.jit.export
     def get_attributes(self) -> list[str]:
-        return ["gain", "class", "pitch"]
+        return ["gain", "class", "pitch", "input_class", "input_pitch"]
 
     @torch.jit.export
     def set_class(self, value: int) -> int:
         self.kind = value
+        self.loudness = 1.0 if value < 0 else float(self.loudnesses[value])
         return 0
 
     @torch.jit.export
@@ -132,7 +140,13 @@ class ConditionalToy(ToyModel):
         return (self.kind,)
 
     @torch.jit.export
-    def set_pitch(self, value: int) -> int:
+    def mix_classes(self, weights: Tensor) -> int:
+        self.kind = -1
+        self.loudness = 1.0 + float((weights * (self.loudnesses - 1.0)).sum())
+        return 0
+
+    @torch.jit.export
+    def set_pitch(self, value: float) -> int:
         self.key = value
         if value < 0:
             self.steps = self.own_steps.clone()
@@ -142,15 +156,39 @@ class ConditionalToy(ToyModel):
         return 0
 
     @torch.jit.export
-    def get_pitch(self) -> tuple[int]:
+    def get_pitch(self) -> tuple[float]:
         return (self.key,)
 
     @torch.jit.export
+    def set_input_class(self, value: int) -> int:
+        self.heard_kind = value
+        return 0
+
+    @torch.jit.export
+    def get_input_class(self) -> tuple[int]:
+        return (self.heard_kind,)
+
+    @torch.jit.export
+    def set_input_pitch(self, value: float) -> int:
+        self.heard_key = value
+        return 0
+
+    @torch.jit.export
+    def get_input_pitch(self) -> tuple[float]:
+        return (self.heard_key,)
+
+    @torch.jit.export
+    def encode(self, x: Tensor) -> Tensor:
+        z = self.measured(x)
+        kind = self.kind if self.heard_kind < -1 else self.heard_kind
+        key = self.key if self.heard_key < -1 else self.heard_key
+        z[:, 0] += float(kind) + 1.0
+        z[:, 1] += (key + 1.0) / 100.0
+        return z
+
+    @torch.jit.export
     def decode(self, z: Tensor) -> Tensor:
-        sound = self.sing(z)
-        if self.kind == 1:
-            return 2.0 * sound
-        return -sound if self.kind == 2 else sound
+        return self.loudness * self.sing(z)
 
 
 def write_conditional(path: Path, **changes: Any) -> BundleInfo:

@@ -52,15 +52,19 @@ SPREAD = Control("spread", "", 0, 4, 1, "mode sample: width of the draws, 1 = as
 ATTACK = Control("attack", "ms", 0, 10_000, 10, "time in which a note rises")
 RELEASE = Control("release", "ms", 0, 10_000, 200, "time in which a note falls after its key")
 VELOCITY = Control("velocity", "", 0, 1, 0, "strength of a note, 0 = off")
+BEND = Control("bend", "semitones", -48, 48, 0, "added to the pitch of every note, at once")
+WEIGHT = Control("weight", "", 0, 1, 0, "of a class in the mix; more than 1 in all: shares of the sum")
 X, Y = (Control(n, "", 0, 1, 0.5, f"{n} on the map of the training latents") for n in "xy")
-CONTROLS = (LATENT, SCALE, BIAS, GAIN, SMOOTHING, TEMPERATURE, SPREAD, ATTACK, RELEASE)
+CONTROLS = (LATENT, SCALE, BIAS, GAIN, SMOOTHING, TEMPERATURE, SPREAD, ATTACK, RELEASE, BEND)
 
 MODES = ("generate", "transform", "sample")
 """Controls drive; a live input drives; the density of the training latents drives."""
 GENERATE, TRANSFORM, SAMPLE = range(3)
 NO_LABEL = NO_PITCH = -1
+SAME = -2
+"""What the encoder is told: as the decoder."""
 HIGHEST_PITCH = 127
-MOST_VOICES = 16
+MOST_VOICES = MOST_MIXED = 16
 MOST_ATTRIBUTES = 64
 GAIN_GLIDE_MS = 20.0
 
@@ -76,6 +80,13 @@ class Note(NamedTuple):
     """The key is down."""
     serial: int
     """Counts the notes of the performance: a new one is a new attack."""
+
+
+class Share(NamedTuple):
+    """A class that is told the model."""
+
+    label: int
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -99,8 +110,12 @@ class ControlState:
     release_ms: float = RELEASE.default
     mode: int = GENERATE
     """Index into MODES."""
-    label: int = NO_LABEL
-    """Class of a conditional model."""
+    mix: tuple[Share, ...] = ()
+    """Classes that a conditional model is told, as they were set; nothing: no class."""
+    bend: float = BEND.default
+    input_label: int = SAME
+    """Class that the encoder is told of a live input."""
+    input_pitch: float = SAME
     frozen: bool = False
     """Hold the present latents, whatever the targets."""
     muted: bool = False
@@ -142,30 +157,39 @@ class ControlState:
         glide = self.smoothing_ms if glide_ms is None else glide_ms
         return replace(self, latents=tuple(values), glides_ms=(glide,) * len(self.latents))
 
+    def class_weights(self, count: int) -> NDArray[np.float32]:
+        """The mix as the model takes it: (count,), 1 in all at most."""
+        weights = np.zeros(count, np.float32)
+        for label, weight in self.mix:
+            weights[label] = weight
+        return weights / max(1.0, float(weights.sum()))
+
     def fitted(self, latent_dim: int, attributes: Sequence[float] = ()) -> ControlState:
-        """For another model: axes that both have keep their values, the rest starts at its default."""
+        """For another model: axes that both have keep their values, the rest starts at its default; no label is
+        told, no note held."""
         fresh = ControlState.initial(latent_dim, attributes)
         same = {
             n: (*getattr(self, n)[:latent_dim], *getattr(fresh, n)[len(self.latents) :])
             for n in ("latents", "glides_ms", "scale", "bias")
         }
-        return replace(self, **same, attributes=tuple(attributes), notes=(), label=NO_LABEL)  # type: ignore[arg-type]
+        return replace(self, **same, attributes=tuple(attributes), notes=(), mix=(), input_label=SAME)  # type: ignore[arg-type]
 
     def pack(self) -> NDArray[np.float64]:
-        """As at most LARGEST_PACKED numbers, for shared memory: three lengths, the single numbers, the lists."""
-        lengths = (len(self.latents), len(self.notes), len(self.attributes))
+        """As at most LARGEST_PACKED numbers, for shared memory: four lengths, the single numbers, the lists."""
+        lengths = (len(self.latents), len(self.notes), len(self.mix), len(self.attributes))
         singles = [getattr(self, name) for name in SINGLES]
         vectors = (*self.latents, *self.glides_ms, *self.scale, *self.bias)
-        notes = [number for note in self.notes for number in note]
-        return np.array((*lengths, *singles, *vectors, *notes, *self.attributes), dtype=np.float64)
+        rows = [number for row in (*self.notes, *self.mix) for number in row]
+        return np.array((*lengths, *singles, *vectors, *rows, *self.attributes), dtype=np.float64)
 
     @classmethod
     def unpack(cls, values: Sequence[float]) -> ControlState:
         """The reverse of `pack`."""
-        axes, voices, _ = (int(n) for n in values[:3])
-        place = 3 + len(SINGLES)
+        axes, voices, mixed, _ = (int(n) for n in values[:LENGTHS])
+        place = LENGTHS + len(SINGLES)
         singles: dict[str, Any] = {
-            name: kind(value) for (name, kind), value in zip(SINGLES.items(), values[3:place], strict=True)
+            name: kind(value)
+            for (name, kind), value in zip(SINGLES.items(), values[LENGTHS:place], strict=True)
         }
         latents, glides, scale, bias = (
             tuple(values[place + i * axes : place + (i + 1) * axes]) for i in range(4)
@@ -173,8 +197,10 @@ class ControlState:
         place += 4 * axes
         rows = [values[place + 4 * v : place + 4 * v + 4] for v in range(voices)]
         notes = tuple(Note(int(p), float(s), bool(h), int(n)) for p, s, h, n in rows)
-        attributes = tuple(values[place + 4 * voices :])
-        return cls(latents, glides, scale, bias, notes=notes, attributes=attributes, **singles)
+        place += 4 * voices
+        mix = tuple(Share(int(values[place + 2 * m]), values[place + 2 * m + 1]) for m in range(mixed))
+        attributes = tuple(values[place + 2 * mixed :])
+        return cls(latents, glides, scale, bias, notes=notes, mix=mix, attributes=attributes, **singles)
 
 
 def put(values: tuple[float, ...], place: int, value: float) -> tuple[float, ...]:
@@ -182,6 +208,7 @@ def put(values: tuple[float, ...], place: int, value: float) -> tuple[float, ...
     return (*values[:place], value, *values[place + 1 :])
 
 
+LENGTHS = 4
 SINGLES = {
     "gain_db": float,
     "gain_glide_ms": float,
@@ -192,7 +219,9 @@ SINGLES = {
     "attack_ms": float,
     "release_ms": float,
     "mode": int,
-    "label": int,
+    "bend": float,
+    "input_label": int,
+    "input_pitch": float,
     "frozen": bool,
     "muted": bool,
     "resets": int,
@@ -203,4 +232,4 @@ SINGLES = {
 
 def largest_packed(latent_dim: int) -> int:
     """Numbers that `pack` may give for models of up to so many axes."""
-    return 3 + len(SINGLES) + 4 * latent_dim + 4 * MOST_VOICES + MOST_ATTRIBUTES
+    return LENGTHS + len(SINGLES) + 4 * latent_dim + 4 * MOST_VOICES + 2 * MOST_MIXED + MOST_ATTRIBUTES

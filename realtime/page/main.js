@@ -133,6 +133,11 @@ function buildPlaying() {
   $("playing").hidden = !about.classes.length && !about.has_pitch;
   $("classes").hidden = !about.classes.length;
   radios($("classes"), ["none", ...about.classes], (name) => send("class", name));
+  $("mix").hidden = !about.can_mix || about.classes.length < 2;
+  $("mix").lastElementChild.replaceChildren(...($("mix").hidden ? [] : about.classes).map((name, i) => slider({
+    label: name, low: 0, high: 1, step: 0.01, path: `mix/${i}`,
+  }).row));
+  buildHeardAs();
   $("keys").hidden = $("envelope").hidden = !about.has_pitch;
   if (!about.has_pitch) return;
   const keys = Array.from({ length: KEYS }, (_, i) => {
@@ -150,9 +155,23 @@ function buildPlaying() {
     return key;
   });
   $("keys").replaceChildren(...keys);
-  $("envelope").replaceChildren(...["attack", "release"].map((name) => slider({
+  const bend = slider({ label: "bend", low: -2, high: 2, step: 0.01, path: "bend", unit: "semitones", springs: true });
+  $("envelope").replaceChildren(bend.row, ...["attack", "release"].map((name) => slider({
     label: `${name} ms`, low: 0, high: 2000, step: 1, path: name,
   }).row), element("button", { textContent: "drone", title: "sound without keys", onclick: () => send("drone") }));
+}
+
+/** What the encoder is told of a live input: -2 is "the same as what sounds", -1 "none". */
+function buildHeardAs() {
+  const choice = $("heard-class").lastElementChild;
+  const pitch = $("heard-pitch").lastElementChild;
+  $("heard-class").hidden = !about.has_input_class;
+  $("heard-pitch").hidden = !about.has_input_pitch;
+  $("heard-as").hidden = !about.has_input_class && !about.has_input_pitch;
+  choice.replaceChildren(...["same class", "unknown class", ...about.classes].map((name, i) => element("option",
+    { textContent: name, value: i - 2 })));
+  choice.onchange = () => send("input_class", Number(choice.value));
+  pitch.onchange = () => send("input_pitch", Number.isNaN(pitch.valueAsNumber) ? -2 : pitch.valueAsNumber);
 }
 
 function buildPresets() {
@@ -179,12 +198,13 @@ function show() {
     const [kind, index] = one.path.split("/");
     if (kind === "latent") one.show(now.targets[index], now.heard[index]);
     else if (kind === "attribute") one.show(attribute(now, index));
+    else if (kind === "mix") one.show(weight(now, Number(index)));
     else one.show(now[kind]);
     one.row.classList.toggle("waiting", now.learning === `/wavevae/${one.path}`);
   }
   waiting = now.learning;
   check(modes(), now.mode);
-  check($("classes"), now.label < 0 ? "none" : about.classes[now.label]);
+  showClasses(now);
   $("freeze").setAttribute("aria-pressed", String(now.frozen));
   for (const key of $("keys").children) key.classList.toggle("down", now.held.includes(Number(key.dataset.pitch)));
   showMeter(now);
@@ -192,6 +212,23 @@ function show() {
   drawScope($("scope"), now.scope);
   if (now.heard.length) drawMap($("xy"), about, onMap(now.targets), onMap(now.heard));
   showStatus(now);
+}
+
+const weight = (now, label) => now.mix.find(([other]) => other === label)?.[1] ?? 0;
+
+/** One class is chosen; of a mix every class shows its share. */
+function showClasses(now) {
+  const whole = now.mix.length === 1 && now.mix[0][1] === 1;
+  check($("classes"), now.mix.length ? (whole ? about.classes[now.mix[0][0]] : null) : "none");
+  const sum = Math.max(1, now.mix.reduce((total, [, part]) => total + part, 0));
+  [...$("classes").children].forEach((chip, i) => {
+    chip.style.setProperty("--share", `${(100 * weight(now, i - 1)) / sum}%`);
+  });
+  const choice = $("heard-class").lastElementChild;
+  if (document.activeElement !== choice) choice.value = now.input_class;
+  const pitch = $("heard-pitch").lastElementChild;
+  if (document.activeElement !== pitch) pitch.value = now.input_pitch < 0 ? "" : now.input_pitch;
+  pitch.placeholder = now.input_pitch === -1 ? "none" : "same";
 }
 
 function attribute(now, name) {

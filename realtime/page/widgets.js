@@ -19,7 +19,7 @@ const shown = (value, step) => value.toFixed(step >= 1 ? 0 : step >= 0.1 ? 1 : 2
 
 /** A slider with its label, its number, the span of the training data and where the sound is. */
 export class Slider {
-  constructor({ label, low, high, step, unit = "", span = null, send, path }) {
+  constructor({ label, low, high, step, unit = "", span = null, send, path, springs = false }) {
     this.low = low;
     this.step = step;
     this.high = high;
@@ -49,6 +49,14 @@ export class Slider {
     this.input.addEventListener("pointerdown", () => { this.held = true; });
     for (const end of ["pointerup", "pointercancel", "blur"]) {
       this.input.addEventListener(end, () => { this.held = false; });
+    }
+    if (springs) {
+      const back = () => {
+        this.input.value = 0;
+        this.output.textContent = shown(0, step);
+        send(0);
+      };
+      for (const end of ["pointerup", "pointercancel"]) this.input.addEventListener(end, back);
     }
     this.row.addEventListener("dblclick", () => { if (low <= 0 && high >= 0) send(0); });
   }
