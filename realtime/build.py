@@ -19,9 +19,7 @@ from .engine import WARM_UP_CALLS, Engine, frame_counts
 from .modes import Live
 from .shared import LARGEST_LATENT_DIM
 from .sources import Drawn, FrameSource, Heard, Shaken
-from .voices import Choir, Decoder, Solo
-
-MIDDLE_PITCH = 60
+from .voices import MIDDLE_PITCH, Choir, Decoder, Solo
 
 
 class Instrument:

@@ -63,7 +63,8 @@ class Core:
         if name == "class":
             self._set.pop(MIX, None)
         casts = [CASTS[int(kind)] for kind in getattr(self.module, f"{name}_params")]
-        getattr(self.module, f"set_{name}")(*(cast(v) for cast, v in zip(casts, values, strict=True)))
+        with torch.inference_mode():
+            getattr(self.module, f"set_{name}")(*(cast(v) for cast, v in zip(casts, values, strict=True)))
 
     def mix(self, weights: NDArray[np.float64]) -> None:
         """Tell it several classes at once, (number of classes,), 1 in all at most; unless it already knows."""
@@ -72,7 +73,8 @@ class Core:
             return
         self._set[MIX] = wanted
         self._set.pop("class", None)
-        self.module.mix_classes(torch.from_numpy(weights.astype(np.float32)))
+        with torch.inference_mode():
+            self.module.mix_classes(torch.from_numpy(weights.astype(np.float32)))
 
 
 CASTS: dict[int, Any] = {0: bool, 1: round, 2: float}

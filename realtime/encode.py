@@ -6,6 +6,8 @@ from pathlib import Path
 
 from wavevae.cli import Parser
 
+from .labels import add_label_options, tell
+
 
 def main(argv: list[str]) -> int:
     """Entry point of `wavevae encode`."""
@@ -22,18 +24,22 @@ def main(argv: list[str]) -> int:
     parser.add_argument("input", metavar="IN.wav", type=Path, help="any sound file; its rate is converted")
     parser.add_argument("-o", "--out", metavar="Z.npy", type=Path, required=True, help="where to write")
     parser.add_argument("--sr", type=int, metavar="HZ", help="rate of a file that does not say its own")
+    add_label_options(parser)
     arguments = parser.parse_args(argv)
 
+    from .about import describe
     from .core import Core
     from .latent_files import LatentWriter
     from .offline import encode_file, length_at, load_offline
     from .terminal import Progress
 
     bundle = load_offline(arguments.model, arguments.sr)
+    core = Core(bundle)
+    tell(core, describe(bundle), arguments)
     total = length_at(arguments.input, bundle.info.sample_rate)
     progress = Progress("encoded", total, bundle.info.sample_rate)
     with LatentWriter(arguments.out, bundle.info.latent_dim) as out:
-        for samples, frames in encode_file(Core(bundle), arguments.input):
+        for samples, frames in encode_file(core, arguments.input):
             out.write(frames)
             progress.add(samples)
     progress.end(

@@ -13,6 +13,8 @@ from wavevae.controls import GAIN, MOST_VOICES, TEMPERATURE, Control, ControlSta
 from wavevae.errors import UserError
 from wavevae.units import amplitude_to_db, format_seconds
 
+from .labels import INPUT, add_label_options, given, tell
+
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle
 
@@ -27,6 +29,7 @@ EXAMPLE = """\
   wavevae render mine.ts --interpolate low.wav high.wav -o from-low-to-high.wav
   wavevae render mine.ts --sample --seconds 20 --seed 7 -o new.wav --save-latents new.npy
   wavevae render mine.ts --score piece.jsonl -o piece.wav
+  wavevae render mine.ts --input flute.wav --class bell --input-class flute -o as-a-bell.wav
 
 --interpolate lasts as long as the longer sound; the latents of the shorter are stretched in time (its pitch
 stays), so both begin and end together, and the mix goes in a straight line from all first to all second.
@@ -65,6 +68,7 @@ def build_parser() -> Parser:
     add("--sr", type=int, metavar="HZ", help="rate of a file that does not say its own")
     add("--gain", type=float, default=0.0, metavar="DB", help="level of the output [0]")
     add("--save-latents", type=Path, metavar="Z.npy", help="also write the latents that were played")
+    add_label_options(parser)
     return parser
 
 
@@ -92,6 +96,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--{only[0].replace('_', '-')} goes with --score")
     if arguments.score and arguments.temperature is not None:
         raise UserError("--temperature: a score sets its own; send /wavevae/temperature")
+    _check_labels(arguments)
     if arguments.voices is not None and not 1 <= arguments.voices <= MOST_VOICES:
         raise UserError(f"--voices {arguments.voices}; use 1 to {MOST_VOICES}")
     inputs = (arguments.input, arguments.latents, arguments.score, arguments.score_input)
@@ -100,6 +105,15 @@ def _check(arguments: argparse.Namespace) -> None:
         for path in read:
             if out and path and out.exists() and path.exists() and out.samefile(path):
                 raise UserError(f"{out} is also what is read; name another output")
+
+
+def _check_labels(arguments: argparse.Namespace) -> None:
+    """Raises: UserError for labels that the source has no use for."""
+    labels, incoming = given(arguments), given(arguments, INPUT)
+    if arguments.score and labels:
+        raise UserError(f"{labels[0]}: a score sets its own; send /wavevae/{labels[0][2:].replace('-', '_')}")
+    if incoming and not (arguments.input or arguments.interpolate):
+        raise UserError(f"{incoming[0]} goes with --input or --interpolate; nothing else comes in")
 
 
 def choose_take(arguments: argparse.Namespace, core: Core, bundle: Bundle) -> Take:
@@ -140,6 +154,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
 
     from wavevae.audio import Writer
 
+    from .about import describe
     from .core import Core
     from .engine import Engine
     from .latent_files import LatentWriter
@@ -149,6 +164,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
 
     torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
     info, core = bundle.info, Core(bundle)
+    tell(core, describe(bundle), arguments)
     take = choose_take(arguments, core, bundle)
     engine = Engine(Solo(core), info.sample_rate, info.hop_length, take.source, fade_in=False)
     engine.reset(controls)

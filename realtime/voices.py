@@ -12,6 +12,7 @@ from .about import About
 from .core import Audio, Core, Frames
 from .ramp import Ramp
 
+MIDDLE_PITCH = 60
 DRONE = Note(NO_PITCH, 1.0, True, 0)
 """What the first voice plays until there are notes."""
 
@@ -71,6 +72,21 @@ class Tuned:
         self._mix.advance(count)
         self.core.mix(self._mix.value)
 
+    def warm_up(self, frames: Frames) -> None:
+        """Every call that may come later, new labels as well; the labels are none afterwards."""
+        core, about = self.core, self._about
+        if about is not None and about.has_pitch:
+            core.set("pitch", MIDDLE_PITCH)
+            core.set("pitch", NO_PITCH)
+        if about is not None and about.can_mix:
+            count = len(about.classes)
+            core.mix(np.full(count, 1 / max(count, 1)))
+            core.mix(np.zeros(count))
+        elif about is not None and about.has_class:
+            core.set("class", 0)
+            core.set("class", NO_LABEL)
+        core.decode(frames)
+
     def jump(self) -> None:
         """Nothing was heard of it: the next classes are told at once."""
         self._mix = None
@@ -89,7 +105,7 @@ class Solo:
         return self._tuned.core.decode(frames)
 
     def warm_up(self, frames: Frames) -> None:
-        self._tuned.core.decode(frames)
+        self._tuned.warm_up(frames)
 
     def reset(self) -> None:
         self._tuned.jump()
@@ -173,7 +189,7 @@ class Choir:
 
     def warm_up(self, frames: Frames) -> None:
         for core in self._cores:
-            core.decode(frames)
+            Tuned(core, self._about).warm_up(frames)
 
     def reset(self) -> None:
         for voice in self._voices:

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
+from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional, write_toy
 from wavevae.realtime import encode, render
 from wavevae.realtime.latent_files import LatentWriter
 from wavevae.realtime.takes import mixed
 
+from wavevae import info
 from wavevae.bundle import read_bundle
 from wavevae.errors import UserError
 
@@ -221,6 +222,93 @@ def test_wrong_use_is_one_line_that_says_what_and_leaves_nothing(model: Path, tm
             run(model, *arguments)
         assert words in str(error.value), name
         assert sorted(p.name for p in tmp_path.iterdir()) == before, name
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("toy") / "conditional.ts"
+    write_conditional(path)
+    return path
+
+
+def heard(model: Path, folder: Path, *labels: object) -> list[float]:
+    """The first two latents of silence: the toy's encoder adds its class + 1, and its pitch + 1 in hundredths."""
+    soundfile.write(folder / "silence.wav", np.zeros(9 * HOP), SAMPLE_RATE)
+    command = [model, folder / "silence.wav", "-o", folder / "z.npy", *labels]
+    assert encode.main([str(a) for a in command]) == 0
+    frames = np.load(folder / "z.npy")
+    np.testing.assert_array_equal(frames, frames[:1].repeat(len(frames), 0))
+    return frames[0, :2].tolist()
+
+
+def test_the_encoder_is_told_what_comes_in_and_else_what_is_to_sound(
+    conditional: Path, tmp_path: Path
+) -> None:
+    assert heard(conditional, tmp_path) == [0.0, 0.0]
+    both = ("--class", "odd", "--pitch", 59)
+    assert heard(conditional, tmp_path, *both) == pytest.approx([3.0, 0.6])
+    for more, latents in (
+        (("--input-class", "hard"), [2.0, 0.6]),
+        (("--input-class", "0", "--input-pitch", 49.5), [1.0, 0.505]),
+        (("--input-class", "none", "--input-pitch", "none"), [0.0, 0.0]),
+    ):
+        assert heard(conditional, tmp_path, *both, *more) == pytest.approx(latents)
+
+
+def test_labels_reach_the_first_frame_of_what_is_rendered(conditional: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "z.npy", np.zeros((40, LATENTS)))
+    latents = ("--latents", tmp_path / "z.npy", "--gain", -12, "-o", tmp_path / "a.wav")
+
+    def sound(*more: object) -> np.ndarray:
+        run(conditional, *latents, *more)
+        return soundfile.read(tmp_path / "a.wav")[0]
+
+    plain = sound()
+    np.testing.assert_allclose(sound("--class", "hard"), 2 * plain, atol=1e-6)
+    np.testing.assert_allclose(sound("--class", "2"), -plain, atol=1e-6)
+    tuned = sound("--pitch", 69.5)
+    hertz = np.abs(np.fft.rfft(tuned * np.hanning(len(tuned)), 1 << 18)).argmax() * SAMPLE_RATE / (1 << 18)
+    assert hertz == pytest.approx(440 * 2 ** (0.5 / 12), rel=1e-3)
+    write_noise(tmp_path / "in.wav", 20 * HOP)
+    kept = ("--save-latents", tmp_path / "kept.npy", "-o", tmp_path / "b.wav")
+    run(conditional, "--input", tmp_path / "in.wav", "--class", "odd", *kept)
+    first = np.load(tmp_path / "kept.npy")
+    run(conditional, "--input", tmp_path / "in.wav", "--class", "hard", "--input-class", "soft", *kept)
+    np.testing.assert_allclose(np.load(tmp_path / "kept.npy")[:, 0], first[:, 0] - 2, atol=1e-6)
+    other = ("--interpolate", tmp_path / "in.wav", tmp_path / "in.wav", "--input-class", "odd")
+    run(conditional, *other, *kept)
+    np.testing.assert_allclose(np.load(tmp_path / "kept.npy"), first, atol=1e-5)
+
+
+def test_wrong_labels_are_one_line(model: Path, conditional: Path, tmp_path: Path) -> None:
+    write_noise(tmp_path / "in.wav", 1000)
+    score = tmp_path / "score.jsonl"
+    score.write_text('{"time": 0, "address": "/wavevae/gain", "args": [0]}')
+    sound, out = ("--input", tmp_path / "in.wav"), ("-o", tmp_path / "out.wav")
+    drawn = ("--sample", "--seconds", 1)
+    for file, arguments, words in (
+        (conditional, (*sound, "--class", "hart"), "--class hart: no such class; did you mean 'hard'?"),
+        (conditional, (*sound, "--class", "3"), "no such class; known: hard, odd, soft"),
+        (conditional, (*sound, "--input-class", "xyz"), "--input-class xyz: no such class"),
+        (conditional, (*sound, "--pitch", "128"), "--pitch 128: use a MIDI pitch"),
+        (conditional, (*sound, "--input-pitch", "nan"), "--input-pitch nan: use a MIDI pitch"),
+        (conditional, (*drawn, "--input-class", "hard"), "--input-class goes with --input"),
+        (conditional, ("--score", score, "--class", "hard"), "a score sets its own; send /wavevae/class"),
+        (model, (*sound, "--class", "hard"), "--class hard: toy.ts is not told a class"),
+        (model, (*sound, "--input-pitch", "60"), "--input-pitch 60: toy.ts is not told a pitch"),
+    ):
+        with pytest.raises(UserError) as error:
+            run(file, *arguments, *out)
+        assert words in str(error.value)
+        assert "\n" not in str(error.value)
+        assert not (tmp_path / "out.wav").exists()
+    with pytest.raises(UserError, match="not told a pitch"):
+        encode.main([str(model), str(tmp_path / "in.wav"), "--pitch", "60", "-o", str(tmp_path / "z.npy")])
+
+
+def test_labels_are_shown_with_their_numbers(conditional: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert info.main([str(conditional)]) == 0
+    assert "0 soft, 1 hard, 2 odd" in capsys.readouterr().out
 
 
 def test_what_is_no_model_is_said(tmp_path: Path) -> None:

@@ -170,6 +170,11 @@ def _show(name: str, value: Any) -> str:
     return text + unit
 
 
+def _numbered(names: list[str]) -> str:
+    """Each with the number that `class` takes it by."""
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names))
+
+
 def to_text(values: Mapping[str, Any]) -> str:
     """For people: a line a value, then a row a latent axis."""
     lines = []
@@ -179,6 +184,8 @@ def to_text(values: Mapping[str, Any]) -> str:
         label = name.replace("_", " ")
         for suffix in (" samples", " ms", " mb", " s"):
             label = label.removesuffix(suffix)
+        if name == "labels":
+            value = {kind: _numbered(names) for kind, names in value.items()}
         if isinstance(value, Mapping):
             lines.append(f"{label}:")
             unit = "_ms" if name.endswith("_ms") else ""
