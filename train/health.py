@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from wavevae.config import RunConfig
+from wavevae.objectives.adversarial import CHANCE
 
 from .module import TrainingModule
 from .progress import say
@@ -21,6 +22,8 @@ FEW_CODES = 0.5
 """Share of the codes that must be used."""
 SMALLEST_GAIN = 0.01
 """How much further off a sound must be under another's label."""
+NEVER_WRONG, AT_A_LOSS = 0.1, 0.95
+"""Hinge loss of a discriminator, as a share of chance, below and above which it teaches nothing."""
 SETTLED = 0.2
 """Share of the budget before which nothing is judged."""
 
@@ -29,7 +32,7 @@ def findings(values: Mapping[str, float], share: float, config: RunConfig) -> di
     """Kind of trouble -> sentence, from the means of a validation (val_*) at a share of the budget."""
     found = {}
     if share >= SETTLED:
-        for check in (collapsed, silent_top, unheard_codes, ignored_labels):
+        for check in (collapsed, silent_top, unheard_codes, ignored_labels, one_sided):
             found.update(check(values, config))
     return found | exploded(values, config)
 
@@ -94,6 +97,25 @@ def ignored_labels(values: Mapping[str, float], config: RunConfig) -> dict[str, 
     }
 
 
+def one_sided(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
+    """A discriminator that is never wrong, or one that cannot tell."""
+    loss, adversarial = values.get("discriminator"), config.adversarial
+    rate, channels = adversarial.discriminator_rate, adversarial.discriminator_channels
+    if loss is None or NEVER_WRONG * CHANCE <= loss <= AT_A_LOSS * CHANCE:
+        return {}
+    if loss < NEVER_WRONG * CHANCE:
+        return {
+            "discriminator wins": f"the discriminator is hardly ever wrong (hinge loss {loss:.2g}; {CHANCE:g} "
+            f"is chance): it no longer says what would be better; try --set discriminator_rate={rate / 4:g}, fewer "
+            f"discriminator_channels or a later --set adversarial_from"
+        }
+    return {
+        "discriminator lost": f"the discriminator cannot tell output from original (hinge loss {loss:.2g}; "
+        f"{CHANCE:g} is chance): the model learns nothing from it; try --set discriminator_rate={2 * rate:g} or "
+        f"--set discriminator_channels={2 * channels}"
+    }
+
+
 class Health(pl.Callback):
     """Looks at every validation."""
 
@@ -109,7 +131,8 @@ class Health(pl.Callback):
     def news(self, module: TrainingModule) -> list[str]:
         """Sentences that did not hold the last time."""
         codes = {k: float(v) for k, v in module.terms.items() if k == "codebook_usage"}
-        found = findings({**module.validation, **codes}, module.share, module.config)
+        opposed = {} if module.adversary is None else module.adversary.record(module.share)
+        found = findings({**module.validation, **codes, **opposed}, module.share, module.config)
         fresh = [sentence for kind, sentence in found.items() if kind not in self.said]
         self.said = set(found)
         return fresh

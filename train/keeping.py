@@ -74,6 +74,7 @@ class Checkpoints(pl.Callback):
             state=module.averaged.model.state_dict(),
             live=module.model.state_dict(),
             optimizer=module.optimizers(use_pl_optimizer=False).state_dict(),  # type: ignore[union-attr]
+            adversary={} if module.adversary is None else module.adversary.state_dict(),
             step=module.step,
             elapsed_s=module.budget.elapsed_s,
             audio_s=module.audio_s,
@@ -106,7 +107,8 @@ class Checkpoints(pl.Callback):
         if trainer.sanity_checking or not module.validation:
             return
         distance = module.validation["val_distance"]
-        better = self.best is None or distance < self.best
+        # A discriminator asks for what distances do not measure: while there is one, the newest is the best.
+        better = self.best is None or distance < self.best or module.opposed
         if better:
             self.best = distance
         at_the_end = module.share >= 1.0

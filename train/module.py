@@ -14,6 +14,7 @@ from wavevae.nn.model import Autoencoder
 from wavevae.objectives.schedules import learning_rate
 from wavevae.objectives.weighing import Objectives, weighted_sum
 
+from .adversary import Adversary, anchor, still
 from .averaging import AveragedModel
 from .batch import Batch, conditions, plain
 from .budget import Budget
@@ -43,7 +44,8 @@ class TrainingModule(pl.LightningModule):
         self.config, self.budget = config, budget
         self.model = Autoencoder(config.model)
         self.averaged = AveragedModel(self.model, config.train.ema_decay)
-        self.objectives = Objectives(config.objective, config.model.sample_rate)
+        self.objectives = Objectives(config.objective, config.model.sample_rate, config.model.hop_length)
+        self.adversary = Adversary(config) if config.adversarial.on else None
         self.step = 0  # Lightning's global_step counts optimisers and forgets on resume
         self.share = 0.0
         self.elapsed_s = 0.0  # of the budget, at the last step
@@ -70,6 +72,8 @@ class TrainingModule(pl.LightningModule):
         self.averaged.model.load_state_dict(checkpoint.state)
         self.step, self.audio_s = checkpoint.step, checkpoint.audio_s
         self.skipped = int(checkpoint.origin.get("skipped_steps", 0))
+        if self.adversary is not None and checkpoint.adversary:
+            self.adversary.load_state_dict(checkpoint.adversary)
         self._resumed = checkpoint
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -79,6 +83,8 @@ class TrainingModule(pl.LightningModule):
         return optimizer
 
     def on_train_start(self) -> None:
+        if self.adversary is not None:
+            self.adversary.to(self.device)
         self.budget.start(self._resumed.elapsed_s if self._resumed else 0.0)
         self._agree()
 
@@ -89,19 +95,32 @@ class TrainingModule(pl.LightningModule):
         """The effective weight of every raw number now."""
         return self.objectives.weights(self.share)
 
+    @property
+    def opposed(self) -> bool:
+        """Whether there is a discriminator now."""
+        return self.adversary is not None and self.adversary.present(self.share)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether encoder and latents stay as they are."""
+        return self.adversary is not None and self.adversary.freezes(self.share)
+
     def training_step(self, batch: Tensor | Batch, batch_index: int) -> Tensor:
         """The loss. Spectra and KL are taken in fp32 whatever the precision of the rest."""
         torch.manual_seed(noise_seed(self.config.train.seed, self.step, self.global_rank))
         batch = batch if isinstance(batch, Batch) else plain(batch)
         heard, given = conditions(batch, self.config.model)
-        latents = self.model.posterior(batch.heard, heard)
+        with torch.set_grad_enabled(not self.frozen):
+            latents = self.model.posterior(batch.heard, heard)
         audio = batch.audio
         estimate = self.model.decode(latents.z, audio.shape[-1], given)
         with torch.autocast(audio.device.type, enabled=False):
             raw = self.objectives.raw(estimate.float(), audio.float(), latents)
-            total = weighted_sum(raw, self.weights)
+            total = weighted_sum(raw, self.weights) + (anchor(self.model) if self.frozen else 0.0)
         self.terms = {"total": total.detach(), **{k: v.detach() for k, v in raw.items()}}
         self.terms |= {k: v for k, v in latents.metrics.items() if k not in self.terms}
+        if self.opposed and self.adversary is not None:
+            self.terms |= self.adversary.step(estimate, audio, self.share)
         self.audio_s += len(audio) * audio.shape[-1] / self.config.model.sample_rate * world_size()
         return total
 
@@ -115,6 +134,9 @@ class TrainingModule(pl.LightningModule):
         }
         if "kl_top" in self.terms:
             self.scheduled["kl_top_weight"] = self.weights["kl_top"]
+        if self.adversary is not None:
+            weights = self.adversary.weights(self.share)
+            self.scheduled |= {f"{name}_weight": weight for name, weight in weights.items()}
         for group in optimizer.param_groups:
             group["lr"] = self.scheduled["learning_rate"] * group["share"]
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
@@ -125,6 +147,9 @@ class TrainingModule(pl.LightningModule):
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Clip by norm; where loss or gradient is not finite, take the gradients away: the step moves nothing."""
+        if self.frozen:
+            for parameter in still(self.model):
+                parameter.grad = None
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.gradient_clip)
         self.terms["grad_norm"] = norm
         if all_agree(bool(torch.isfinite(norm + self.terms["total"])), self.device):

@@ -39,6 +39,8 @@ class Checkpoint:
     """The weights the optimizer moves."""
     optimizer: dict[str, Any] = field(default_factory=dict)
     """The optimizer's own `state_dict()`."""
+    adversary: dict[str, Any] = field(default_factory=dict)
+    """Discriminator, its optimizer, its running loss; empty without one."""
     step: int = 0
     """Training steps done (skipped ones count: the data went by)."""
     elapsed_s: float = 0.0

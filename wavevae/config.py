@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from wavevae.adversarial_config import AdversarialConfig
 from wavevae.checks import require, require_known
 from wavevae.errors import UserError, nearest
 from wavevae.model_config import ModelConfig
@@ -68,7 +69,16 @@ class DataConfig:
         require(0 <= self.tied_gain_db <= 60, "tied_gain_db", self.tied_gain_db, "use 0 to 60 dB")
 
 
-WEIGHTS = ("mr_stft", "mr_stft_end", "log_mel", "log_mel_end", "waveform_l1", "waveform_l1_end", "kl")
+WEIGHTS = (
+    "mr_stft",
+    "mr_stft_end",
+    "log_mel",
+    "log_mel_end",
+    "waveform_l1",
+    "waveform_l1_end",
+    "kl",
+    "hop_evenness",
+)
 """The weights of ObjectiveConfig."""
 
 
@@ -92,6 +102,8 @@ class ObjectiveConfig:
     """Weight, at the start, of the L1 distance between waveforms, relative to the target's mean magnitude."""
     waveform_l1_end: float = 1.0
     """The same at the end of the budget: partials are kept in place first, spectra refined after."""
+    hop_evenness: float = 0.0
+    """Weight of what is locked to the hop: high-frequency energy by place in the hop, output against target."""
     kl: float = 1e-4
     """Weight of the KL divergence at the end of its schedule (beta max)."""
     kl_schedule: str = "linear"
@@ -198,6 +210,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from wavevae.config import ObjectiveConfig
 from wavevae.nn.bottleneck import Latents
+from wavevae.objectives.hops import hop_unevenness
 from wavevae.objectives.schedules import kl_top_weight, kl_weight, over_budget
 from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel
 from wavevae.objectives.waveform import relative_l1
@@ -22,9 +23,10 @@ REGULARISERS = ("kl", "kl_top", "commitment", "unevenness")
 class Objectives(nn.Module):
     """The terms a configuration asks for; a term of weight 0 is not computed."""
 
-    def __init__(self, config: ObjectiveConfig, sample_rate: int) -> None:
+    def __init__(self, config: ObjectiveConfig, sample_rate: int, hop_length: int = 256) -> None:
         super().__init__()
         self.config = config
+        self.hop_length = hop_length
         self.mr_stft = MultiResolutionSTFT(config.n_ffts) if config.mr_stft or config.mr_stft_end else None
         self.log_mel = (
             MultiScaleLogMel(config.mel_windows, sample_rate)
@@ -39,6 +41,7 @@ class Objectives(nn.Module):
             "mr_stft": over_budget(share, config.mr_stft, config.mr_stft_end),
             "log_mel": over_budget(share, config.log_mel, config.log_mel_end),
             "waveform_l1": over_budget(share, config.waveform_l1, config.waveform_l1_end),
+            "hop_evenness": config.hop_evenness,
             "kl": kl_weight(share, config),
             "kl_top": kl_top_weight(share, config),
             "commitment": config.commitment,
@@ -54,6 +57,8 @@ class Objectives(nn.Module):
             terms["log_mel"] = self.log_mel(estimate, target)
         if self.config.waveform_l1 or self.config.waveform_l1_end:
             terms["waveform_l1"] = relative_l1(estimate, target)
+        if self.config.hop_evenness:
+            terms["hop_evenness"] = hop_unevenness(estimate, target, self.hop_length)
         return terms | self.regularisers(latents.losses)
 
     def regularisers(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,66 @@
+"""What is locked to the hop is heard, and nothing else is."""
+
+import math
+
+import pytest
+import torch
+
+from wavevae.objectives.hops import hop_profile, hop_unevenness
+
+HOP = 64
+
+
+def noise(seed: int, samples: int = 200 * HOP) -> torch.Tensor:
+    return 0.1 * torch.randn(3, 1, samples, generator=torch.Generator().manual_seed(seed))
+
+
+def uneven(x: torch.Tensor, depth: float, period: int = HOP) -> torch.Tensor:
+    """Louder and softer, once a period."""
+    t = torch.arange(x.shape[-1])
+    return x * (1 + depth * torch.cos(2 * math.pi * t / period)).sqrt()
+
+
+def test_a_copy_is_even_at_any_level_and_sign() -> None:
+    x = noise(0)
+    assert float(hop_unevenness(-0.1 * x, x, HOP)) < 1e-4
+    assert float(hop_unevenness(torch.zeros_like(x), torch.zeros_like(x), HOP)) == 0.0
+
+
+@pytest.mark.parametrize("depth", [0.1, 0.5])
+def test_a_swell_of_each_hop_is_measured(depth: float) -> None:
+    """The mean of |depth x cosine| is 2 / pi x depth."""
+    x = noise(0, 4000 * HOP)
+    assert float(hop_unevenness(uneven(x, depth), x, HOP)) == pytest.approx(2 / math.pi * depth, rel=0.1)
+    profile = hop_profile(uneven(x, depth), HOP)
+    assert profile.shape == (3, 32)
+    torch.testing.assert_close(profile.mean(1), torch.ones(3))
+
+
+def test_other_periods_are_not_ours() -> None:
+    x = noise(1)
+    ours, others = (float(hop_unevenness(uneven(x, 0.5, period), x, HOP)) for period in (HOP, 50))
+    assert others < 0.1 * ours
+
+
+def test_a_sound_in_step_with_the_hop_is_asked_for_as_it_is() -> None:
+    x = uneven(noise(2), 0.8)
+    assert float(hop_unevenness(x, x, HOP)) == 0.0
+    assert float(hop_unevenness(noise(2), x, HOP)) > 0.4
+
+
+def test_its_gradient_evens_out() -> None:
+    x, target = uneven(noise(3), 0.5), noise(3)
+    gain = torch.ones(HOP, requires_grad=True)
+    optimizer = torch.optim.Adam([gain], 0.05)
+    begun = float(hop_unevenness(x, target, HOP))
+    for _ in range(15):
+        loss = hop_unevenness(x * gain.repeat(200), target, HOP)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.3 * begun
+
+
+@pytest.mark.parametrize("hop", [4, 16, 48, 256])
+def test_every_hop_length_has_a_profile(hop: int) -> None:
+    assert hop_profile(noise(0, 10 * hop + 3), hop).shape == (3, min(32, hop))

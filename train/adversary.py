@@ -1,0 +1,171 @@
+"""The discriminator's side of a run: when it is there, how it learns, what it tells the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wavevae.adversarial_config import AdversarialConfig
+from wavevae.config import RunConfig
+from wavevae.nn.model import Autoencoder
+from wavevae.nn.sync import sum_over_ranks
+from wavevae.objectives.adversarial import adversarial, discriminator_hinge, feature_matching, mean_score
+from wavevae.objectives.balancer import gradients, join
+from wavevae.objectives.discriminator import MultiScaleDiscriminator
+from wavevae.objectives.schedules import learning_rate, rise
+from wavevae.units import seconds_to_samples
+
+from .ranks import all_agree, world_size
+
+QUIET = 1e-3
+"""RMS (-60 dBFS) at and below which sounds are not made louder for the discriminator's ear."""
+BETAS = (0.5, 0.9)
+"""Of its AdamW (EnCodec, sec. 4.1): a moving opponent is no place for long memory."""
+MEMORY = 0.98
+"""Decay a step of `loss`, what the discriminator's health is judged by: about fifty steps."""
+FEWEST = 200
+"""Steps of the discriminator before its health is judged."""
+
+
+def still(model: Autoencoder) -> list[nn.Parameter]:
+    """The parameters that stay as they are where only the decoder is trained."""
+    return [*model.encoder.parameters(), *model.bottleneck.parameters()]
+
+
+def anchor(model: Autoencoder) -> Tensor:
+    """Zero, with a gradient of zero for parameters that stay: DDP waits for one from each."""
+    return 0.0 * torch.stack([parameter.sum() for parameter in still(model)]).sum()
+
+
+class Adversary:
+    """Discriminators and their optimizer; beside the module, not in it: neither DDP nor the model's optimizer knows it.
+
+    Every process holds the same ones: they begin from the run's seed and move by gradients averaged over processes.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config: AdversarialConfig = config.adversarial
+        self.run = config
+        self.discriminator = MultiScaleDiscriminator(
+            self.config.discriminator_n_ffts, self.config.discriminator_channels
+        )
+        self.optimizer = self._new_optimizer()
+        self.loss: float | None = None
+        """Running mean of the hinge loss; none before its first step."""
+        self.steps = 0
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        rate = self.config.discriminator_rate
+        return torch.optim.AdamW(self.discriminator.parameters(), rate, BETAS, weight_decay=0.0)
+
+    def to(self, device: torch.device) -> None:
+        """Where the model is."""
+        state = self.optimizer.state_dict()
+        self.discriminator.to(device)
+        self.optimizer = self._new_optimizer()
+        self.optimizer.load_state_dict(state)  # moves its moments along
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values: all that a resumed run needs."""
+        return {
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "loss": self.loss,
+            "steps": self.steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.loss, self.steps = state["loss"], state["steps"]
+
+    # -- when ----------------------------------------------------------------------------------------------
+
+    def present(self, share: float) -> bool:
+        """Whether it learns at a share of the budget."""
+        return share >= self.config.adversarial_from
+
+    def record(self, share: float) -> dict[str, float]:
+        """The running hinge loss, while it learns and once that says something."""
+        judged = self.loss is not None and self.steps >= FEWEST and self.present(share)
+        return {"discriminator": self.loss} if judged else {}  # type: ignore[dict-item]
+
+    def freezes(self, share: float) -> bool:
+        """Whether encoder and latents stay as they are."""
+        return self.present(share) and self.config.adversarial_trains == "decoder"
+
+    def weights(self, share: float) -> dict[str, float]:
+        """Of each of its terms now, against all distances."""
+        if not self.present(share):
+            return {"adversarial": 0.0, "feature_matching": 0.0}
+        risen = rise(share - self.config.adversarial_from, self.config.adversarial_warm_up)
+        return {
+            "adversarial": risen * self.config.adversarial,
+            "feature_matching": risen * self.config.feature_matching,
+        }
+
+    # -- one step ------------------------------------------------------------------------------------------
+
+    def step(self, estimate: Tensor, audio: Tensor, share: float) -> dict[str, Tensor]:
+        """Listen once to a step's sounds (B, 1, T), learn from them, and tell the model.
+
+        Returns raw numbers; what the model is to make better is joined to the gradient of `estimate`.
+        """
+        heard = estimate.detach().requires_grad_()
+        with torch.enable_grad(), self._precision(audio.device.type):
+            real, made = self.excerpts(audio, heard)
+            of_real, of_made = self.discriminator(real), self.discriminator(made)
+            raw = {
+                "adversarial": adversarial(of_made),
+                "feature_matching": feature_matching(of_real, of_made),
+            }
+            loss = discriminator_hinge(of_real, of_made)
+        weights = {name: weight for name, weight in self.weights(share).items() if weight > 0}
+        if weights:
+            join(estimate, gradients({name: raw[name] for name in weights}, heard), weights)
+        self.learn(loss, share)
+        scores = {"score_real": mean_score(of_real), "score_made": mean_score(of_made)}
+        return {name: term.detach() for name, term in {**raw, "discriminator": loss, **scores}.items()}
+
+    def _precision(self, device: str) -> torch.autocast:
+        """The run's, but fp32 for fp16: its small gradients would need a scale of their own."""
+        half = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) != torch.float16
+        return torch.autocast(device, enabled=half)
+
+    def excerpts(self, audio: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor]:
+        """One random place of both, at the loudness at which every original is the same."""
+        length = seconds_to_samples(self.config.discriminator_seconds, self.run.model.sample_rate)
+        length = min(audio.shape[-1], max(length, *self.config.discriminator_n_ffts))
+        start = int(torch.randint(0, audio.shape[-1] - length + 1, ()))
+        real, made = (x[..., start : start + length].float() for x in (audio, estimate))
+        size = real.square().mean(dim=(1, 2), keepdim=True).sqrt() + QUIET
+        return real / size, made / size
+
+    def learn(self, loss: Tensor, share: float) -> None:
+        """One step of the discriminator; none, on any process, where loss or gradient is not finite."""
+        parameters = list(self.discriminator.parameters())
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.grad = gradient
+        self._average_gradients()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.run.train.gradient_clip)
+        if not all_agree(bool(torch.isfinite(norm + loss)), loss.device):
+            return
+        train = self.run.train
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.discriminator_rate * learning_rate(share, train) / train.learning_rate
+        self.optimizer.step()
+        self.steps += 1
+        now = float(loss.detach())
+        self.loss = now if self.loss is None else MEMORY * self.loss + (1 - MEMORY) * now
+
+    def _average_gradients(self) -> None:
+        """Over processes, in one message."""
+        if world_size() == 1:
+            return
+        parameters = list(self.discriminator.parameters())
+        flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+        sum_over_ranks(flat).div_(world_size())
+        for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            parameter.grad = part.view_as(parameter)
