@@ -2,13 +2,15 @@
 
     python -I fresh.py MODEL.ts REFERENCE.pt      prints one JSON object
 
-REFERENCE.pt holds `audio` (B, 1, T) and what the offline model makes of it: `latents` (B, D, F), `resynthesis`
-(B, 1, T), `sound` (B, 1, T, decoded from `latents`), `scale` (D,) by which latents are weighed, `hop_length`.
+REFERENCE.pt holds a list; each has `attributes` to set, `audio` (B, 1, T) and what the offline model makes of it:
+`latents` (B, D, F), `resynthesis` (B, 1, T), `sound` (B, 1, T, decoded from `latents`), `scale` (D,) by which latents
+are weighed, `sure_latents` (B, 1, F) and `sure_sound` (B, 1, T), 0 where a difference does not count, `hop_length`.
 """
 
 import json
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,33 +55,39 @@ def contract(module: torch.jit.ScriptModule, latent_dim: int, hop_length: int) -
     assert not any(p.requires_grad for p in module.parameters())
 
 
-def measure(module: torch.jit.ScriptModule, reference: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+def measure(module: torch.jit.ScriptModule, reference: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Largest difference by method and block size; the state is cleared before each."""
     audio, latents, scale = reference["audio"], reference["latents"], reference["scale"][:, None]
     hop = int(reference["hop_length"])
-    errors: dict[str, dict[str, float]] = {"encode": {}, "decode": {}, "forward": {}}
+    attributes: dict[str, float] = reference["attributes"]
+    for name, value in attributes.items():
+        assert getattr(module, f"set_{name}")(value) == 0, f"{name} cannot be set to {value}"
+    under = "".join(f", {name} {value:g}" for name, value in attributes.items())
+    errors: dict[str, dict[str, float]] = {}
+
+    def compare(method: str, block: str, x: Tensor, step: int, expected: Tensor, weight: Tensor) -> None:
+        module.reset()
+        found = stream(getattr(module, method), x, sizes(block, latents.shape[-1]), step)
+        errors.setdefault(method + under, {})[block] = ((found - expected) * weight).abs().max().item()
+
     for block in BLOCKS:
-        calls = sizes(block, latents.shape[-1])
-        module.reset()
-        found = stream(module.encode, audio, calls, hop)
-        errors["encode"][block] = ((found - latents) * scale).abs().max().item()
-        module.reset()
-        found = stream(module.decode, latents, calls, 1)
-        errors["decode"][block] = (found - reference["sound"]).abs().max().item()
-        module.reset()
-        found = stream(module.forward, audio, calls, hop)
-        errors["forward"][block] = (found - reference["resynthesis"]).abs().max().item()
+        compare("encode", block, audio, hop, latents, scale * reference["sure_latents"])
+        compare("decode", block, latents, 1, reference["sound"], torch.ones(()))
+        compare("forward", block, audio, hop, reference["resynthesis"], reference["sure_sound"])
     return errors
 
 
 def main(model: str, reference_file: str) -> None:
     torch.set_num_threads(1)
-    reference = torch.load(reference_file, weights_only=True)
+    references = torch.load(reference_file, weights_only=True)
     module = torch.jit.load(model).eval()
     assert "wavevae" not in sys.modules
-    contract(module, reference["latents"].shape[1], int(reference["hop_length"]))
+    contract(module, references[0]["latents"].shape[1], int(references[0]["hop_length"]))
+    errors: dict[str, dict[str, float]] = {}
     with torch.inference_mode():
-        print(json.dumps(measure(module, reference)))
+        for reference in references:
+            errors |= measure(module, reference)
+    print(json.dumps(errors))
 
 
 if __name__ == "__main__":

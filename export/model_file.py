@@ -18,16 +18,17 @@ from wavevae.nn.model import Autoencoder
 
 from .axes import AxisMap, axis_map
 from .precision import halve, round_weights, rounding_error
+from .told import instrument_of
 from .torchscript import Instrument, script
-from .verify import reference, verify
+from .verify import references, verify
 
 SMALLEST_RATIO = 64
 """Of samples to a latent frame: hosts call with 64 samples or more and play silence below."""
 
 STREAMING = ("rows", "cached-conv")
 WEIGHTS = ("float32", "float16")
-BOTTLENECKS = ("ae", "vae")
-"""What the streaming file can do so far."""
+PLAIN = ("ae", "vae")
+"""Bottlenecks that every form of export knows."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,11 @@ def export_model(
     trained = model
     if choices.weights == "float16":
         model = round_weights(trained)
-    expected = reference(model, axes)
+    expected = references(model, axes)
     instrument = make_instrument(model, axes, choices)
     origin = {**origin, "streaming": choices.streaming, "weights": choices.weights}
     if model is not trained:
-        origin["rounding_error"] = rounding_error(trained, model, expected["audio"])
+        origin["rounding_error"] = rounding_error(trained, model, expected[0]["audio"])
     info = describe(model, axes, origin)
     try:
         return write_bundle(path, script(instrument), info, lambda finished: verify(finished, expected))
@@ -90,10 +91,11 @@ def export_model(
 def make_instrument(model: Autoencoder, axes: AxisMap, choices: Choices) -> Instrument:
     """The streaming twin that is chosen. Raises: UserError where cached-conv is and is not installed."""
     if choices.streaming == "cached-conv":
+        refuse_beyond_plain(model.config, "--streaming cached-conv")
         from .cached import Channels, cached_twin_of
 
         return Instrument(model, axes, cached_twin_of, Channels())
-    instrument = Instrument(model, axes)
+    instrument = instrument_of(model.config)(model, axes)
     if choices.weights == "float16":
         halve(instrument)
     return instrument
@@ -109,18 +111,36 @@ def describe(model: Autoencoder, axes: AxisMap, origin: dict[str, Any]) -> Bundl
         axes=axes.axes,
         receptive_field_samples=model.receptive_field,
         bottleneck=model.config.bottleneck,
+        codebook_sizes=codebook_sizes(model.config),
+        labels=labels(model.config),
         origin={**origin, "latent_dim_trained": model.latent_dim, "parameters": parameters},
         density=axes.density,
     )
 
 
-def refuse_unplayable(config: ModelConfig) -> None:
-    """Raises: UserError for a hop that hosts would play as silence, and for what has no streaming twin yet."""
-    if config.bottleneck not in BOTTLENECKS or config.condition != "none":
+def codebook_sizes(config: ModelConfig) -> tuple[int, ...]:
+    """Of each codebook."""
+    count = {"vq": 1, "rvq": config.n_codebooks}.get(config.bottleneck, 0)
+    return (config.codebook_size,) * count
+
+
+def labels(config: ModelConfig) -> dict[str, list[str]]:
+    """Kinds of labels that the model is told: names of the classes; for pitch its unit."""
+    classes = {"class": list(config.classes)} if config.has_class else {}
+    return classes | ({"pitch": ["MIDI, 69 = 440 Hz"]} if config.has_pitch else {})
+
+
+def refuse_beyond_plain(config: ModelConfig, option: str) -> None:
+    """Raises: UserError for what only the file's own layers can do."""
+    if config.bottleneck not in PLAIN or config.condition != "none":
         raise UserError(
-            f"the model has bottleneck {config.bottleneck} and condition {config.condition}; this version exports "
-            f"bottlenecks {', '.join(BOTTLENECKS)} without condition: play the run from Python (wavevae.load)"
+            f"the model has bottleneck {config.bottleneck} and condition {config.condition}; {option} is for "
+            f"bottlenecks {', '.join(PLAIN)} without condition: leave it out"
         )
+
+
+def refuse_unplayable(config: ModelConfig) -> None:
+    """Raises: UserError for a hop that hosts would play as silence."""
     hop = config.hop_length
     if hop < SMALLEST_RATIO or hop & (hop - 1):
         raise UserError(

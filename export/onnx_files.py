@@ -28,7 +28,7 @@ from wavevae.nn.model import Autoencoder
 from .axes import AxisMap
 from .explicit import Fold, Step, Unfold, explicit_twin_of
 from .fresh import BLOCKS, sizes
-from .model_file import describe, describe_origin, read_model
+from .model_file import describe, describe_origin, read_model, refuse_beyond_plain
 from .streaming import StreamingDecoder, StreamingEncoder
 from .torchscript import outlet_to_axes, pointwise
 from .verify import LIMIT, ExportRefused, Verdict, reference
@@ -53,6 +53,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path, keep: int | None = None) -> 
     Raises: UserError for what cannot be exported, ExportRefused where onnxruntime does not get what the model does.
     """
     refuse_without_packages()
+    refuse_beyond_plain(checkpoint.config.model, "--format onnx")
     model, axes = read_model(checkpoint, keep)
     graphs = {
         "encode": to_onnx(encoder_step(model, axes), "encode", model),

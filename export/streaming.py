@@ -1,6 +1,6 @@
 """The streaming twins of wavevae.nn.networks, line by line.
 
-They hold for any kind of layer twins whose dimension 1 is channels: `twins` makes them.
+Without labels they hold for any kind of layer twins whose dimension 1 is channels: `twins` makes them.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from wavevae.nn.networks import Decoder, Encoder
 
+from .labels import twin_of_conditioning
 from .layers import StreamingLayer, StreamingSequence, twin_of
+from .partials import StreamingPartialAnalysis, StreamingPartialSynthesis
 
 Twins = Callable[[nn.Module], StreamingLayer]
 
@@ -24,17 +26,33 @@ class StreamingEncoder(nn.Module):
         self.stages = StreamingSequence(offline.stages, twins)
         self.core = twins(offline.core)
         self.outlet = twins(offline.outlet)
+        self.conditioning = twin_of_conditioning(offline.conditioning)
+        heard = offline.partials
+        self.partials = None if heard is None else StreamingPartialAnalysis(heard, self.fold)
+        self.last = len(offline.stages)
         refuse_unknown_parts(self, offline)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.stages(self.inlet(x))
-        return self.outlet(self.core(h))
+        h = self.inlet(x)
+        for place, stage in enumerate(self.stages.layers):
+            h = stage(self.conditioning(place, h))
+        if self.partials is not None:
+            h = self.partials(h, x)
+        return self.outlet(self.core(self.conditioning(self.last, h)))
 
     def start(self, voices: int) -> None:
         self.inlet.start(voices)
         self.stages.start(voices)
         self.core.start(voices)
         self.outlet.start(voices)
+        if self.partials is not None:
+            self.partials.start(voices)
+
+    def tell(self, weights: Tensor, pitch: float) -> None:
+        """Class weights (n,) and MIDI pitch, below 0 for none, hold from now on; of a conditional model."""
+        self.conditioning.tell(weights, pitch)  # type: ignore[operator]
+        if self.partials is not None:
+            self.partials.tune(pitch)
 
 
 class StreamingDecoder(nn.Module):
@@ -47,13 +65,21 @@ class StreamingDecoder(nn.Module):
         self.stages = StreamingSequence(offline.stages, twins)
         self.noise = None if offline.noise is None else twins(offline.noise)
         self.outlet = twins(offline.outlet)
+        self.conditioning = twin_of_conditioning(offline.conditioning)
+        played = offline.partials
+        self.partials = None if played is None else StreamingPartialSynthesis(played, offline.fold)
         refuse_unknown_parts(self, offline)
 
     def forward(self, z: Tensor) -> Tensor:
-        h = self.stages(self.core(self.inlet(z)))
+        h = deep = self.core(self.conditioning(0, self.inlet(z)))
+        for place, stage in enumerate(self.stages.layers):
+            h = stage(self.conditioning(place + 1, h))
         if self.noise is not None:
             h = h + self.noise(h)
-        return self.outlet(h).clamp(-1.0, 1.0)  # (T / fold * B, fold)
+        y = self.outlet(h)  # (T / fold * B, fold)
+        if self.partials is not None:
+            y = self.partials(y, deep)
+        return y.clamp(-1.0, 1.0)
 
     def start(self, voices: int) -> None:
         self.inlet.start(voices)
@@ -62,6 +88,14 @@ class StreamingDecoder(nn.Module):
         if self.noise is not None:
             self.noise.start(voices)
         self.outlet.start(voices)
+        if self.partials is not None:
+            self.partials.start(voices)
+
+    def tell(self, weights: Tensor, pitch: float) -> None:
+        """As the encoder's."""
+        self.conditioning.tell(weights, pitch)  # type: ignore[operator]
+        if self.partials is not None:
+            self.partials.tune(pitch)
 
 
 def refuse_unknown_parts(twin: nn.Module, offline: nn.Module) -> None:

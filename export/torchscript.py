@@ -20,6 +20,7 @@ from wavevae.nn.conv import CausalConv1d
 from wavevae.nn.model import Autoencoder
 
 from .axes import AxisMap
+from .bottlenecks import twin_of_bottleneck
 from .layers import Rows, twin_of
 from .streaming import StreamingDecoder, StreamingEncoder, Twins
 
@@ -54,7 +55,12 @@ class Instrument(nn.Module):
         self.fold = config.fold
         self.layout: Any = Rows() if layout is None else layout
         self.encoder = StreamingEncoder(model.encoder, twins)
-        self.encoder.outlet = twins(outlet_to_axes(model.encoder.outlet, axes))
+        self.bottleneck = twin_of_bottleneck(model.bottleneck)
+        self.to_axes: Any = None
+        if self.bottleneck is None:
+            self.encoder.outlet = twins(outlet_to_axes(model.encoder.outlet, axes))
+        else:
+            self.to_axes = twins(pointwise(axes.to_matrix, axes.to_offset))
         self.decoder = StreamingDecoder(model.decoder, twins)
         self.from_axes = twins(pointwise(axes.from_matrix, axes.from_offset))
         self.encoder_voices = 1
@@ -67,6 +73,7 @@ class Instrument(nn.Module):
         self.audio_limit, self.latent_limit = AUDIO_LIMIT, LATENT_LIMIT
         self.gain_range = (float(GAIN.low), float(GAIN.high))
         self.temperature_range = (float(TEMPERATURE.low), float(TEMPERATURE.high))
+        self.attributes = ["gain", "temperature", "reset"]
         self._describe(config.sample_rate, axes)
 
     def _describe(self, sample_rate: int, axes: AxisMap) -> None:
@@ -91,7 +98,7 @@ class Instrument(nn.Module):
 
     @torch.jit.export
     def get_attributes(self) -> list[str]:
-        return ["gain", "temperature", "reset"]
+        return self.attributes
 
     @torch.jit.export
     def encode(self, x: Tensor) -> Tensor:
@@ -120,16 +127,24 @@ class Instrument(nn.Module):
     @torch.jit.export
     def reset(self) -> None:
         """Forget the past: what comes next sounds as after loading."""
-        self.encoder.start(self.encoder_voices)
+        self._start_encoder(self.encoder_voices)
         self.decoder.start(self.decoder_voices)
+
+    def _start_encoder(self, voices: int) -> None:
+        self.encoder.start(voices)
+        if self.bottleneck is not None:
+            self.bottleneck.start(voices)
 
     def _listen(self, x: Tensor) -> Tensor:
         """Audio (B, 1, T) -> axes in the twins' layout."""
         voices = x.size(0)
         if voices != self.encoder_voices:
             self.encoder_voices = voices
-            self.encoder.start(voices)
-        return self.encoder(self.layout(x.reshape(voices, -1, self.fold)))
+            self._start_encoder(voices)
+        h = self.encoder(self.layout(x.reshape(voices, -1, self.fold)))
+        if self.bottleneck is not None:
+            h = self.to_axes(self.bottleneck(h))
+        return h
 
     def _speak(self, z: Tensor, voices: int) -> Tensor:
         """Axes in the twins' layout -> audio (B, 1, T)."""

@@ -8,11 +8,15 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from wavevae.nn.conditioning import Condition, unlabelled
 from wavevae.nn.model import Autoencoder
+from wavevae.nn.quantizer import ResidualVQ
+from wavevae.nn.reach import earliest
 
 from . import fresh
 from .axes import AxisMap
@@ -21,6 +25,9 @@ LIMIT = 1e-4
 """Of full scale: a file further off is not put in place."""
 FRAMES = 320
 VOICES = 2
+PROBE_PITCH = 57.25
+CLOSE = 1e-4
+"""Codes this near to equally far (of unit vectors) are chosen by the last digits."""
 
 
 class ExportRefused(RuntimeError):
@@ -59,26 +66,68 @@ def probe_sound(sample_rate: int, samples: int, voices: int) -> Tensor:
 
 
 def reference(
-    model: Autoencoder, axes: AxisMap, frames: int = FRAMES, voices: int = VOICES
+    model: Autoencoder,
+    axes: AxisMap,
+    frames: int = FRAMES,
+    voices: int = VOICES,
+    condition: Condition | None = None,
 ) -> dict[str, Tensor]:
-    """What the offline model makes of the probe sound, by way of the axes that the file keeps."""
+    """What the offline model makes of the probe sound, by way of the axes that the file keeps.
+
+    `sure_latents` (B, 1, F) and `sure_sound` (B, 1, T) are 0 where the last digits decide between two codes.
+    """
     audio = probe_sound(model.sample_rate, frames * model.hop_length, voices)
     with torch.inference_mode():
-        latents = axes.encode(model.encode(audio))
-        sound = model.decode(axes.decode(latents))
+        latents = axes.encode(model.encode(audio, condition=condition))
+        sound = model.decode(axes.decode(latents), condition=condition)
         whole = axes.kept == model.latent_dim
-        resynthesis = model(audio) if whole else sound
+        resynthesis = model(audio, condition) if whole else sound
+        sure = sure_frames(model, audio, condition)
     return {
         "audio": audio,
         "latents": latents,
         "sound": sound,
         "resynthesis": resynthesis,
+        "sure_latents": sure,
+        "sure_sound": heard_alike(model, sure).repeat_interleave(model.hop_length, 2),
         "scale": (axes.std / axes.std[0]).float(),
         "hop_length": torch.tensor(model.hop_length),
     }
 
 
-def compare(path: Path, expected: dict[str, Tensor]) -> Verdict:
+def sure_frames(model: Autoencoder, audio: Tensor, condition: Condition | None) -> Tensor:
+    """(B, 1, F) 1 where rounding does not choose another code."""
+    h = model.features(audio, condition)
+    if not isinstance(model.bottleneck, ResidualVQ):
+        return h.new_ones(len(h), 1, h.shape[2])
+    return (model.bottleneck.margin(h) > CLOSE).float()[:, None]
+
+
+def heard_alike(model: Autoencoder, sure: Tensor) -> Tensor:
+    """(B, 1, F) latents that are sure -> (B, 1, F) hops that hear none which is not."""
+    reach = -earliest(model.decoder, 0)  # frames that a hop's first sample hears back
+    unsure = torch.nn.functional.pad(1 - sure, (reach, 0))
+    return 1 - torch.nn.functional.max_pool1d(unsure, reach + 1, stride=1)
+
+
+def references(model: Autoencoder, axes: AxisMap) -> list[dict[str, Any]]:
+    """The same without labels and, of a conditional model, under one of each kind (`attributes`: as the file has it)."""
+    cases: list[dict[str, Any]] = [{"attributes": {}, **reference(model, axes)}]
+    config = model.config
+    if config.condition == "none":
+        return cases
+    attributes: dict[str, float] = {}
+    condition = unlabelled(VOICES, config)
+    if config.has_class:
+        attributes["class"] = len(config.classes) - 1
+        condition.classes[:, -1] = 1.0
+    if config.has_pitch:
+        attributes["pitch"] = PROBE_PITCH
+        condition.pitch.fill_(PROBE_PITCH)
+    return [*cases, {"attributes": attributes, **reference(model, axes, condition=condition)}]
+
+
+def compare(path: Path, expected: list[dict[str, Any]]) -> Verdict:
     """Measure a finished file in a fresh process. Raises: ExportRefused when it does not load or keep the contract."""
     with tempfile.TemporaryDirectory(prefix="wavevae-verify-") as folder:
         torch.save(expected, f"{folder}/reference.pt")
@@ -92,7 +141,7 @@ def compare(path: Path, expected: dict[str, Tensor]) -> Verdict:
     return Verdict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def verify(path: Path, expected: dict[str, Tensor]) -> float:
+def verify(path: Path, expected: list[dict[str, Any]]) -> float:
     """The largest error found. Raises: ExportRefused above LIMIT, with figure, method and block size."""
     error, method, block = compare(path, expected).worst
     if not error <= LIMIT:

@@ -5,7 +5,8 @@ Needs torch alone, so that it also runs in the libtorch of other years:
     python -I nn_host.py MODEL.ts REFERENCE.pt      prints one JSON object
 
 REFERENCE.pt holds `audio` (B, 1, T) and what the offline model makes of it: `latents` (B, D, F), `resynthesis`
-(B, 1, T); and `scale` (D,), by which latents are weighed.
+(B, 1, T); `scale` (D,), by which latents are weighed; `sure_latents` and `sure_sound`, 0 where the last digits choose
+between two codes; and `attributes` to set first, if there are any.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,7 +88,7 @@ def held(latents: Tensor, hop: int) -> Tensor:
     return latents.repeat_interleave(hop, -1)
 
 
-def errors(path: str, reference: dict[str, Tensor]) -> dict[str, float]:
+def errors(path: str, reference: dict[str, Any]) -> dict[str, float]:
     """Largest difference by 'method buffer batch', of full scale; every buffer that the file can be played with.
 
     Two buffers or more are heard: those that are too long for the reference are left out.
@@ -99,28 +101,34 @@ def errors(path: str, reference: dict[str, Tensor]) -> dict[str, float]:
             host.begin(method, buffer)
             for batch in BATCHES:
                 host.message("reset", 1)
+                for name, value in reference.get("attributes", {}).items():
+                    assert host.message(name, value) == 0
                 found[f"{method} {buffer} {batch}"] = difference(host, method, batch, reference)
         assert not host.failures, host.failures
     return found
 
 
-def difference(host: Host, method: str, batch: int, reference: dict[str, Tensor]) -> float:
+def difference(host: Host, method: str, batch: int, reference: dict[str, Any]) -> float:
     """Between what is heard and the offline model: two buffers or more, from the start."""
     hop = reference["audio"].shape[-1] // reference["latents"].shape[-1]
     frames = max(2 * host.buffer, SHORTEST) // hop
     audio, latents = reference["audio"][:batch, 0, : frames * hop], reference["latents"][:batch, :, :frames]
     if method == "encode":
         heard = host.play(audio, batch)[..., ::hop]
-        return ((heard - latents) * reference["scale"][:, None]).abs().max().item()
+        weight = reference["scale"][:, None] * reference["sure_latents"][:batch, :, :frames]
+        return ((heard - latents) * weight).abs().max().item()
     channel_by_channel = held(latents, hop).transpose(0, 1).flatten(0, 1)
     heard = host.play(channel_by_channel if method == "decode" else audio, batch)
-    return (heard - reference["resynthesis"][:batch, :, : frames * hop]).abs().max().item()
+    weight = reference["sure_sound"][:batch, :, : frames * hop] if method == "forward" else torch.ones(())
+    return ((heard - reference["resynthesis"][:batch, :, : frames * hop]) * weight).abs().max().item()
 
 
-def attributes(path: str, reference: dict[str, Tensor]) -> dict[str, list[float]]:
+def attributes(path: str, reference: dict[str, Any]) -> dict[str, list[float]]:
     """What messages do while it plays."""
     x = reference["audio"][:1, 0]
     host = Host(path, "forward", 4096)
+    for name, value in reference.get("attributes", {}).items():
+        host.message(name, value)
     assert host.message("gain", -20.0) == 0
     quiet = host.play(x)
     told = {name: host.ask(name) for name in host.model.get_attributes()}

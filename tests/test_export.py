@@ -182,13 +182,12 @@ def test_a_file_that_is_not_the_model_is_refused(tmp_path: Path, monkeypatch: py
     """The reference is changed by 1 %, so the comparison, in its own process, has to find it."""
     out = tmp_path / "mine.ts"
     out.write_bytes(b"the old one")
-    right = model_file.reference
+    right = model_file.references
 
-    def wrong(*args: object) -> dict[str, torch.Tensor]:
-        tensors = right(*args)
-        return {**tensors, "sound": tensors["sound"] * 1.01}
+    def wrong(*args: object) -> list[dict[str, Any]]:
+        return [{**case, "sound": case["sound"] * 1.01} for case in right(*args)]
 
-    monkeypatch.setattr(model_file, "reference", wrong)
+    monkeypatch.setattr(model_file, "references", wrong)
     with pytest.raises(ExportRefused, match=r"streaming decode in blocks of \w+ frames differs .* by 0\.0"):
         export_checkpoint(toy_model.checkpoint(), out)
     assert out.read_bytes() == b"the old one"
@@ -198,7 +197,7 @@ def test_a_file_that_is_not_the_model_is_refused(tmp_path: Path, monkeypatch: py
 def test_a_file_that_does_not_load_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.ts").write_bytes(b"PK not really")
     model = toy_model.make(toy_model.SHAPES["short hop"])
-    expected = verify.reference(model, axis_map(toy_model.statistics(model)), 10)
+    expected = verify.references(model, axis_map(toy_model.statistics(model)))
     with pytest.raises(ExportRefused, match="does not play in a fresh process"):
         verify.compare(tmp_path / "bad.ts", expected)
 

@@ -206,9 +206,13 @@ def test_onnx_without_its_packages_says_which(tmp_path: Path, monkeypatch: pytes
     "changes",
     [{"bottleneck": "rvq"}, {"condition": "pitch"}, {"condition": "class", "classes": ("reed", "string")}],
 )
-def test_what_cannot_stream_yet_is_one_line(tmp_path: Path, changes: dict[str, object]) -> None:
-    config = ModelConfig(widths=(4, 4, 4), latent_dim=2, **changes)  # type: ignore[arg-type]
-    checkpoint = toy_model.checkpoint()
-    checkpoint = Checkpoint(type(checkpoint.config)(model=config), {}, latents=checkpoint.latents)
-    with pytest.raises(UserError, match="this version exports bottlenecks ae, vae without condition"):
-        export_checkpoint(checkpoint, tmp_path / "x.ts")
+@pytest.mark.parametrize("form", ["--format onnx", "--streaming cached-conv"])
+def test_what_only_our_layers_do_is_refused_in_one_line(
+    tmp_path: Path, changes: dict[str, object], form: str
+) -> None:
+    config = ModelConfig(widths=(4, 4, 4), latent_dim=2, codebook_size=8, code_dim=2, **changes)  # type: ignore[arg-type]
+    run = run_at(tmp_path / "run", toy_model.checkpoint(config))
+    out = tmp_path / ("x.onnx" if "onnx" in form else "x.ts")
+    with pytest.raises(UserError, match=f"{form} is for bottlenecks ae, vae without condition: leave it out"):
+        main([str(run), "-o", str(out), *form.split()])
+    assert not out.exists()

@@ -3,6 +3,7 @@
 `make test-hosts` sets up the old ones (torch 2.5.1 of nn~ 1.6, 2.0.1 of nn~ 1.5.6) beside the checkout's own.
 """
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -26,6 +27,12 @@ OLD = {version: ROOT / f".venv-torch-{version}" / "bin/python" for version in ("
 SMALL = ModelConfig(fold=16, ratios=(4,), widths=(8, 12), dilations=(9,), latent_dim=3, noise_bands=2)
 """Hop 64: every buffer of the hosts can be asked for."""
 WIDE = ModelConfig(fold=16, ratios=(8,), widths=(8, 160), dilations=(1,), latent_dim=3, noise_bands=0)
+KINDS = {
+    "rvq": dataclasses.replace(SMALL, bottleneck="rvq", codebook_size=16, n_codebooks=2, code_dim=3),
+    "hvae": dataclasses.replace(SMALL, bottleneck="hvae", top_dim=1, top_every=4),
+    "told": dataclasses.replace(SMALL, condition="class+pitch", classes=("reed", "brass"), partials=9),
+}
+"""Bottlenecks and labels, which only our layers do."""
 CHOICES = {"rows": Choices(), "16 bits": Choices(weights="float16"), "cached-conv": Choices("cached-conv")}
 SAMPLES = 2 * nn_host.BUFFERS[-1]
 
@@ -37,8 +44,13 @@ def make(folder: Path, config: ModelConfig, choices: Choices) -> list[str]:
     export_model(model, axes, folder / "toy.ts", {}, choices)
     if choices.weights == "float16":
         model = round_weights(model)
-    expected = reference(model, axes, SAMPLES // model.hop_length, max(nn_host.BATCHES))
-    torch.save(expected, folder / "reference.pt")
+    frames, voices = SAMPLES // model.hop_length, max(nn_host.BATCHES)
+    attributes, condition = {}, None
+    if config.condition != "none":
+        attributes = {"class": 1, "pitch": 57.25}
+        condition = model.condition("brass", 57.25, voices)
+    expected = reference(model, axes, frames, voices, condition)
+    torch.save({**expected, "attributes": attributes}, folder / "reference.pt")
     return [str(folder / "toy.ts"), str(folder / "reference.pt")]
 
 
@@ -67,14 +79,24 @@ def test_a_host_hears_the_offline_model_whatever_its_buffer_and_channels(tmp_pat
     check(told, 64)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_so_it_is_with_every_bottleneck_and_with_labels(tmp_path: Path, kind: str) -> None:
+    told = played_by(sys.executable, make(tmp_path, KINDS[kind], Choices()))
+    check(told, 64)
+    if kind == "told":
+        assert told["attributes"]["class"] == [1.0]
+        assert told["attributes"]["pitch"] == [57.25]
+        assert told["attributes"]["input_pitch"] == [-2.0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("version", OLD)
-@pytest.mark.parametrize("kind", CHOICES)
+@pytest.mark.parametrize("kind", [*CHOICES, *KINDS])
 def test_it_loads_and_is_equal_in_the_libtorch_of_nn(tmp_path: Path, version: str, kind: str) -> None:
     if not OLD[version].exists():
         pytest.skip(f"no torch {version} in {OLD[version].parent.parent.name}; `make test-hosts` sets it up")
-    config = WIDE if kind == "16 bits" else SMALL
-    told = played_by(OLD[version], make(tmp_path, config, CHOICES[kind]))
+    config = WIDE if kind == "16 bits" else KINDS.get(kind, SMALL)
+    told = played_by(OLD[version], make(tmp_path, config, CHOICES.get(kind, Choices())))
     assert told["torch"].split("+")[0] == version
     check(told, config.hop_length)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from wavevae.checkpoint import Checkpoint
 from wavevae.config import ModelConfig, RunConfig, override, parse_yaml
 from wavevae.latents import LatentStatistics
+from wavevae.nn.conditioning import FiLM, PitchEmbedding
 from wavevae.nn.model import Autoencoder
 
 PRESETS = sorted((Path(__file__).parent.parent / "train/presets").glob("*.yaml"))
@@ -36,6 +37,12 @@ def make(config: ModelConfig, seed: int = 0) -> Autoencoder:
                 nn.init.kaiming_uniform_(module.weight, a=1.0)
                 if module.bias is not None:
                     module.bias.uniform_(-0.1, 0.1)
+            elif isinstance(module, FiLM):
+                nn.init.normal_(module.affine.weight, std=0.5)
+                nn.init.normal_(module.affine.bias, std=0.1)
+            elif isinstance(module, PitchEmbedding):
+                nn.init.normal_(module.table)
+                nn.init.normal_(module.none)
     return model.eval()
 
 

@@ -35,7 +35,7 @@ class ModelConfig:
     """vq, rvq: codes in a codebook."""
     n_codebooks: int = 4
     """rvq: codebooks, each for what the ones before leave over; vq has one."""
-    code_dim: int = 8
+    code_dim: int = 32
     """vq, rvq: numbers a code holds."""
     codebook_decay: float = 0.99
     """vq, rvq: decay a step of the averages that the codes are."""

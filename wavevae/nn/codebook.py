@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavevae.nn.sync import from_first, gathered, sum_over_ranks
+from wavevae.nn.sync import from_first, gathered, mean_over_ranks, sum_over_ranks
 
 KMEANS_ROUNDS = 10
 SMALLEST_NORM = 1e-12
@@ -124,7 +124,7 @@ class Codebook(nn.Module):
         count = min(self.size, len(x))
         codes = x[torch.randperm(len(x), device=x.device)[:count]].clone()
         for _ in range(KMEANS_ROUNDS):
-            index = distances(x, codes).argmin(dim=1)
+            index = (x @ codes.t()).argmax(dim=1)  # the nearest to the last digits, and fast
             sums = torch.zeros_like(codes).index_add_(0, index, x)
             hits = torch.bincount(index, minlength=count)
             codes = torch.where((hits > 0)[:, None], unit(sums), codes)
@@ -158,7 +158,8 @@ class Codebook(nn.Module):
 
         Soft use is softmax(sharpness x cosine), averaged over the rows (LFQ's batch entropy, Yu et al. 2024, eq. 4).
         """
-        soft = torch.softmax(sharpness * (x.float() @ self.codes.t()), dim=1).mean(dim=0)
+        codes = self.codes.clone()  # they move in place before the gradient is taken
+        soft = mean_over_ranks(torch.softmax(sharpness * (x.float() @ codes.t()), dim=1).mean(dim=0))
         return math.log(self.size) - entropy_of(soft)
 
 

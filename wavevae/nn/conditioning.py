@@ -5,9 +5,9 @@
     MIDI pitch --curves, table-/
 
 "No label" is a label: an item's class weights may all be 0, its pitch NaN. Layers start as the identity.
-"""
 
-from __future__ import annotations
+No `from __future__ import annotations` here: TorchScript reads the annotations of what the streaming twins share.
+"""
 
 import math
 from typing import NamedTuple
@@ -24,8 +24,8 @@ SMALL = 0.01
 """-40 dBFS."""
 PITCHES = 128
 """MIDI pitches that have a row of their own; between two of them the rows are mixed."""
-PERIODS = (3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 192.0)
-"""Of the smooth curves of pitch, semitones: 12 is the octave's, what is alike at 440 and 880 Hz."""
+SHORTEST_PERIOD, PERIODS = 3.0, 7
+"""Of the smooth curves of pitch: 3, 6, ... 192 semitones; 12 is the octave's, what is alike at 440 and 880 Hz."""
 
 
 class Condition(NamedTuple):
@@ -36,7 +36,7 @@ class Condition(NamedTuple):
     pitch: Tensor
     """(B,) float, MIDI (69 = 440 Hz; fractions are cents / 100), NaN for no label."""
 
-    def to(self, device: torch.device | str) -> Condition:
+    def to(self, device: torch.device | str) -> "Condition":
         return Condition(self.classes.to(device), self.pitch.to(device))
 
 
@@ -76,9 +76,10 @@ def one_hot(index: Tensor, count: int) -> Tensor:
     return F.one_hot(index + 1, count + 1)[:, 1:].float()
 
 
-def curves(pitch: Tensor) -> Tensor:
+def curves(pitch: Tensor, shortest: float = SHORTEST_PERIOD, periods: int = PERIODS) -> Tensor:
     """(B,) MIDI -> (B, 1 + 2 x periods): the pitch, and sines and cosines of it."""
-    turns = 2 * math.pi * pitch[:, None] / torch.tensor(PERIODS, device=pitch.device)
+    period = shortest * torch.exp2(torch.arange(periods, device=pitch.device))
+    turns = 2 * math.pi * pitch[:, None] / period
     return torch.cat([(pitch[:, None] - 60.0) / 36.0, turns.sin(), turns.cos()], 1)
 
 
@@ -88,7 +89,7 @@ class PitchEmbedding(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.smooth = nn.Linear(1 + 2 * len(PERIODS), LABEL_DIM)
+        self.smooth = nn.Linear(1 + 2 * PERIODS, LABEL_DIM)
         self.table = nn.Parameter(torch.zeros(PITCHES, LABEL_DIM))
         self.none = nn.Parameter(torch.zeros(LABEL_DIM))
 

@@ -11,9 +11,9 @@ same latents are the same timbre there.
 
 phi runs from 0 at the first sample, at 440 x 2^((pitch - 69) / 12) Hz, in encoder and decoder alike. Without a pitch
 both are silent.
-"""
 
-from __future__ import annotations
+No `from __future__ import annotations` here: TorchScript reads the annotations of what the streaming twins share.
+"""
 
 import math
 
@@ -30,19 +30,22 @@ def cycles(pitch: Tensor, sample_rate: int) -> Tensor:
     return (440.0 * torch.exp2((pitch.double() - 69.0) / 12.0) / sample_rate).nan_to_num(0.0)
 
 
-def present(frequency: Tensor, count: int) -> Tensor:
+def present(frequency: Tensor, count: int, highest: float = HIGHEST) -> Tensor:
     """(B,) cycles a sample -> (B, count) 1 for partials that there are, float32."""
     partials = frequency[:, None] * torch.arange(1, count + 1, device=frequency.device)
-    return ((partials > 0) & (partials < HIGHEST)).float()
+    return ((partials > 0) & (partials < highest)).float()
 
 
-def turned(frequency: Tensor, count: int, hop_length: int, frames: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of every partial's phase at the start of each frame, (B, frames, count), float32.
+def turned(
+    frequency: Tensor, count: int, hop_length: int, frames: int, turn: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of every partial's phase at the start of each frame, (B, frames, count), float32; the
+    fundamental begins at `turn`.
 
     Phases are counted in whole turns in float64, so that an hour in they are as exact as at the start.
     """
     start = torch.arange(frames, device=frequency.device, dtype=torch.float64) * hop_length
-    turns = (frequency[:, None] * start).remainder(1.0)[..., None]  # (B, frames, 1)
+    turns = (frequency[:, None] * start + turn).remainder(1.0)[..., None]  # (B, frames, 1)
     partial = torch.arange(1, count + 1, device=frequency.device, dtype=torch.float64)
     angle = 2 * math.pi * (turns * partial).remainder(1.0).float()
     return angle.cos(), angle.sin()

@@ -17,13 +17,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.nn.bottleneck import Bottleneck, Latents
-from wavevae.nn.codebook import Codebook, unit
+from wavevae.nn.codebook import Codebook, distances, unit
+from wavevae.nn.sync import mean_over_ranks
 
 SMALLEST = 1e-8
 MU = 1000.0
 """60 dB below full length is where lengths begin to be told apart."""
 LOUDNESS = 3.0
 """Weight of the length beside a direction's numbers where codes are shared out at the start: 1 dB of error, not 3."""
+FLATNESS = 3.0
+"""Size of the constant beside a frame of middle size: the larger, the more nearly the sphere that codes lie on is flat
+there, and equal distances on it equal ones between frames."""
 LONGEST = 1.25
 """Compressed; 15 dB above full length. Sums of codes may pass 1, and the way back is steep."""
 
@@ -78,8 +82,7 @@ class Quantizer(nn.Module):
         """From frames (N, dim) -> what is left of them over, (N, dim).
 
         `into` becomes the principal axes of the frames weighed by `importance` (dim,), and one constant, so that
-        the direction tells a frame's size as well (the middle size lies half-way); the codes k-means; `out` the
-        least-squares way back.
+        the direction tells a frame's size as well; the codes k-means; `out` the least-squares way back.
         """
         size, device = self.codebook.codes.shape[1], h.device
         h, importance = h.double(), importance.double()
@@ -88,7 +91,7 @@ class Quantizer(nn.Module):
         matrix = h.new_zeros(size, h.shape[1])
         matrix[: axes.shape[1]] = (importance[:, None] * axes).T
         sizes = ((h - mean) @ matrix.T).norm(dim=1)
-        spread = sizes[sizes > 0.01 * sizes.mean()].median().clamp_min(SMALLEST)  # silence apart
+        spread = FLATNESS * sizes[sizes > 0.01 * sizes.mean()].median().clamp_min(SMALLEST)  # silence apart
         bias = -(matrix / spread) @ mean
         bias[-1] = 1.0
         with torch.no_grad():
@@ -157,6 +160,18 @@ class ResidualVQ(Bottleneck):
         return self.encode(h)[0]
 
     @torch.jit.unused
+    def margin(self, h: Tensor) -> Tensor:
+        """(B, latent_dim, F) -> (B, F) how much nearer the chosen codes are than the next, the least of all stages."""
+        y = to_shape(h.float(), self.full)
+        told, margins = torch.zeros_like(y), []
+        for stage in self.stages:
+            e = stage.encodings(y - told).transpose(1, 2)  # type: ignore[operator]
+            near = distances(e.flatten(0, 1), stage.codebook.codes).topk(2, largest=False).values  # type: ignore[union-attr,arg-type]
+            margins.append((near[:, 1] - near[:, 0]).view(e.shape[:2]))
+            told = told + stage.decode(stage(y - told))  # type: ignore[operator]
+        return torch.stack(margins).amin(0)
+
+    @torch.jit.unused
     def start(self, h: Tensor, importance: Optional[Tensor] = None) -> None:  # noqa: UP045
         """Projections and codes from frames (N, latent_dim), stage by stage; `importance` of each number."""
         h = h.detach().float()
@@ -212,10 +227,11 @@ class ResidualVQ(Bottleneck):
         index = stage.codebook(rows.detach())
         code = stage.codebook.vectors(index)
         apart = (rows - code).square().mean(dim=1)
-        frames = counts.sum().clamp_min(1.0)
-        centre = (rows * counts[:, None]).sum(0) / frames
-        variance = ((rows - centre).square().mean(dim=1) * counts).sum() / frames
-        raw = {"commitment": (apart * counts).sum() / frames, "encoding_variance": variance.detach()}
+        frames = mean_over_ranks(counts.sum()).clamp_min(1.0)  # a rank's share of all that count
+        centre = mean_over_ranks((rows.detach() * counts[:, None]).sum(0) / frames)
+        variance = ((rows.detach() - centre).square().mean(dim=1) * counts).sum() / frames
+        commitment = mean_over_ranks((apart * counts).sum() / frames)
+        raw = {"commitment": commitment, "encoding_variance": mean_over_ranks(variance)}
         if self.training:
             raw["unevenness"] = stage.codebook.unevenness(rows)
             stage.codebook.learn(rows.detach(), index, counts)
