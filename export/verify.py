@@ -111,7 +111,7 @@ def heard_alike(model: Autoencoder, sure: Tensor) -> Tensor:
 
 
 def references(model: Autoencoder, axes: AxisMap) -> list[dict[str, Any]]:
-    """The same without labels and, of a conditional model, under one of each kind (`attributes`: as the file has it)."""
+    """The same without labels and, of a conditional model, under one of each kind: `attributes`, as the file has it."""
     cases: list[dict[str, Any]] = [{"attributes": {}, **reference(model, axes)}]
     config = model.config
     if config.condition == "none":
