@@ -2,8 +2,6 @@
 
 import argparse
 import csv
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -328,34 +326,3 @@ def test_a_run_that_diverges_ends_with_advice(sounds: Path, capsys: pytest.Captu
     (line,) = [text for text in capsys.readouterr().err.splitlines() if "error" in text]
     assert line.startswith("wavevae: error: the loss was not finite for 20 steps in a row")
     assert "--set learning_rate=2.5e+29" in line
-
-
-DDP = """
-import os, sys, torch, torch.distributed as dist
-from wavevae.train import module, __main__
-
-class Watched(module.TrainingModule):
-    def on_train_end(self):
-        mine = torch.nn.utils.parameters_to_vector([*self.model.parameters(), *self.averaged.parameters()])
-        theirs = [torch.zeros_like(mine) for _ in range(2)]
-        dist.all_gather(theirs, mine.detach())
-        os.write(1, f"steps {self.step} equal {torch.equal(*theirs)}\\n".encode())  # whole lines, whoever is first
-
-import wavevae.train.session as session
-session.TrainingModule = Watched
-sys.exit(__main__.main(sys.argv[1:]))
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_model(sounds: Path) -> None:
-    script = Path("ddp.py")
-    script.write_text(DDP)
-    options = (*TINY, "--max-steps", "25", "--devices", "2", "--strategy", "ddp", "--out", "run")
-    command = [sys.executable, str(script), str(sounds), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["steps 25 equal True"] * 2
-    assert done.stderr.count("held out, step 20") == 1
-    checkpoint = read_checkpoint("run/checkpoints/last.ckpt")
-    assert (checkpoint.step, checkpoint.audio_s) == (25, pytest.approx(2 * 25 * 2 * 0.25))

@@ -50,6 +50,7 @@ RESUMABLE = (
     "num_nodes",
     "strategy",
     "precision",
+    "rank_timeout",
 )
 """What may be given beside --resume: the rest is the run's own."""
 
@@ -99,6 +100,11 @@ def parser() -> Parser:
     machine.add_argument("--strategy", metavar="NAME", help="auto, ddp, ... (default: auto)")
     machine.add_argument(
         "--precision", metavar="P", help="32-true, bf16-mixed, ... (default: bf16-mixed on a GPU)"
+    )
+    machine.add_argument(
+        "--rank-timeout",
+        metavar="TIME",
+        help="how long to wait for a process that does not answer (default: 5m)",
     )
     return p
 

@@ -12,18 +12,18 @@ UNITS_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0, "": 1.0}
 PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|h|min|m|s|)", re.IGNORECASE)
 
 
-def parse_time(text: str) -> float:
-    """'10m', '1h30m', '90s', '90' (seconds) -> seconds. Raises: UserError."""
+def parse_time(text: str, option: str = "--max-time") -> float:
+    """'10m', '1h30m', '90s', '90' (seconds) -> seconds. Raises: UserError naming the option."""
     position, seconds = 0, 0.0
     clean = text.strip()
     while position < len(clean):
         part = PART.match(clean, position)
         if part is None:
-            raise UserError(f"--max-time is '{text}'; write a time like 10m, 90s or 1h30m")
+            raise UserError(f"{option} is '{text}'; write a time like 10m, 90s or 1h30m")
         seconds += float(part[1]) * UNITS_S[part[2].lower()]
         position = part.end()
     if seconds <= 0:
-        raise UserError(f"--max-time is '{text}'; write a time above 0, like 10m, 90s or 1h30m")
+        raise UserError(f"{option} is '{text}'; write a time above 0, like 10m, 90s or 1h30m")
     return seconds
 
 

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from wavevae.augment import Augmenter
+from wavevae.augment import Augmenter, Draw
 from wavevae.config import RunConfig
 from wavevae.corpus import Chunks, Item, Store, split
 from wavevae.corpus.labels import Labels, find_labels
+from wavevae.errors import UserError
 from wavevae.units import seconds_to_samples
 
 from .batch import Batch
-from .labelled import Example, Labeller, stacked
+from .labelled import Example, Labeller, Told, stacked
+from .resident import Recipe, Recipes, ResidentSounds, can_be_resident, fits
 
 VALIDATION_CHUNKS = 64
 PREFETCH = 4
@@ -35,6 +38,15 @@ ORDER, DRAWS = 1, 2
 
 Sounds = torch.Tensor | Batch
 """(B, 1, T), with labels where there is something to tell."""
+
+
+class Drawn(NamedTuple):
+    """What is random of a chunk."""
+
+    jitter: int
+    """Samples by which its start is moved."""
+    told: Told
+    augment: Draw
 
 
 class Batches:
@@ -77,50 +89,71 @@ class Batches:
         """The chunks of this rank's batch."""
         return [int(self.order(p // len(self.chunks))[p % len(self.chunks)]) for p in self._positions(step)]
 
+    def places(self, step: int) -> list[tuple[int, int]]:
+        """(chunk, position in the whole run) of this rank's batch."""
+        return list(zip(self.indices(step), self._positions(step), strict=True))
+
     def _positions(self, step: int) -> range:
         first = (step * self.world_size + self.rank) * self.batch_size
         return range(first, first + self.batch_size)
 
     def batch(self, step: int) -> Sounds:
         """float32 (batch_size, 1, chunk_samples), with labels where there is a labeller."""
-        places = zip(self.indices(step), self._positions(step), strict=True)
-        examples = [self._example(index, position) for index, position in places]
+        examples = [self._example(index, position) for index, position in self.places(step)]
         if self.labeller is None:
             return torch.from_numpy(np.stack([e.audio for e in examples])[:, None, :])
         return stacked(examples)
 
-    def _example(self, index: int, position: int) -> Example:
-        """One chunk, its draws seeded by its place in the whole run."""
+    def draws(self, index: int, position: int) -> Drawn:
+        """Everything random of one chunk, seeded by its place in the whole run."""
         rng = np.random.default_rng([self.seed, DRAWS, position])
         half = self.chunks.step // 2
         jitter = int(rng.integers(-half, half + 1))
+        told = Told() if self.labeller is None else self.labeller.draws(self.chunks.item(index), rng)
+        return Drawn(jitter, told, self.augmenter.draw(rng))
+
+    def _example(self, index: int, position: int) -> Example:
+        """One chunk."""
+        drawn = self.draws(index, position)
 
         def read(before: int, samples: int) -> np.ndarray:
-            return self.chunks.stretch(index, jitter, before, samples)
+            return self.chunks.stretch(index, drawn.jitter, before, samples)
 
         length = self.chunks.chunk_samples
         if self.labeller is None:
-            return Example(self.augmenter(read, rng, length))
-        return self.labeller(self.chunks.item(index), read, self.augmenter, rng, length)
+            return Example(self.augmenter.apply(drawn.augment, read, length))
+        return self.labeller.make(drawn.told, drawn.augment, read, self.augmenter, length)
 
 
-class BatchStream(IterableDataset[Sounds]):
+class BatchStream(IterableDataset[Sounds | Recipe]):
     """Batches from `start_step` on, without end, a few made ahead by a thread.
 
     Iterated again, it goes on after the last batch it handed out.
     """
 
-    def __init__(self, batches: Batches, start_step: int = 0, prefetch: int = PREFETCH) -> None:
+    def __init__(self, batches: Batches | Recipes, start_step: int = 0, prefetch: int = PREFETCH) -> None:
         self.batches, self.next_step, self.prefetch = batches, start_step, prefetch
+        self.waited_s = 0.0
+        self.began: float | None = None
 
-    def __iter__(self) -> Iterator[Sounds]:
-        made: queue.Queue[Sounds | Exception] = queue.Queue(maxsize=self.prefetch)
+    @property
+    def waiting(self) -> float:
+        """Share of the time since the first batch was there that was spent waiting for others."""
+        return 0.0 if self.began is None else self.waited_s / max(1e-9, time.monotonic() - self.began)
+
+    def __iter__(self) -> Iterator[Sounds | Recipe]:
+        made: queue.Queue[Sounds | Recipe | Exception] = queue.Queue(maxsize=self.prefetch)
         stopping = threading.Event()
         thread = threading.Thread(target=self._make, args=(self.next_step, made, stopping), daemon=True)
         thread.start()
         try:
             while True:
+                asked = time.monotonic()
                 batch = made.get()
+                if self.began is None:
+                    self.began = time.monotonic()
+                else:
+                    self.waited_s += time.monotonic() - asked
                 if isinstance(batch, Exception):
                     raise batch
                 self.next_step += 1
@@ -184,8 +217,15 @@ class AudioDataModule(pl.LightningDataModule):
         share, seed = config.data.validation_share, config.train.seed
         self.train_items: list[Item]
         self.validation_items: list[Item]
-        self.train_items, self.validation_items = split(store, share, seed)
+        self.train_items, self.validation_items = split(store, share, seed, config.data.split)
         self.labels = find_labels(self.train_items, config.model, config.data.class_field)
+        self.resident: ResidentSounds | None = None
+        self.stream: BatchStream | None = None
+        if config.data.resident == "always" and not self.movable:
+            raise UserError(
+                "resident is always, but pitch_semitones and tied_semitones are done on the CPU; set them to 0, or "
+                "--set resident=auto"
+            )
         length = max(1, seconds_to_samples(config.data.chunk_seconds, store.sample_rate))
         self.augmenter = Augmenter(config.data, store.sample_rate)
         self.train_chunks = Chunks(store, self.train_items, length, config.data.overlap)
@@ -205,9 +245,31 @@ class AudioDataModule(pl.LightningDataModule):
             self.train_chunks, self.augmenter, train.batch_size, train.seed, rank, world_size, labeller
         )
 
-    def train_dataloader(self) -> DataLoader[Sounds]:
-        stream = BatchStream(self.batches(), self.start_step)
-        return DataLoader(stream, batch_size=None, pin_memory=torch.cuda.is_available())
+    def train_dataloader(self) -> DataLoader[Sounds | Recipe]:
+        batches = self.batches()
+        self.resident = self.settle(batches)
+        self.stream = BatchStream(Recipes(batches) if self.resident else batches, self.start_step)
+        return DataLoader(self.stream, batch_size=None, pin_memory=torch.cuda.is_available())
+
+    def settle(self, batches: Batches) -> ResidentSounds | None:
+        """The learned sounds on the device, where they are to be there and fit."""
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        samples = int((batches.chunks.item_ends - batches.chunks.item_starts).sum())
+        wish = self.config.data.resident
+        if wish == "always" or (wish == "auto" and self.movable and fits(samples, device)):
+            return ResidentSounds(batches.chunks, device)
+        return None
+
+    @property
+    def movable(self) -> bool:
+        """Whether the device can do all that is done to a chunk."""
+        return can_be_resident(self.config, self.labels is not None and "pitch" in self.labels.condition)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """A recipe becomes sound where it is."""
+        if isinstance(batch, Recipe) and self.resident is not None:
+            return self.resident.cut(batch)
+        return batch
 
     def val_dataloader(self) -> DataLoader[Sounds] | list[Any]:
         if len(self.validation_chunks) == 0:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
 
 from .module import TrainingModule
 from .progress import say
+
+Handler = Callable[[int, FrameType | None], None]
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):
@@ -19,11 +25,24 @@ class Interrupted(Exception):
         self.status = 128 + signal_number
 
 
-@contextmanager
-def stop_gently(module: TrainingModule) -> Iterator[None]:
-    """Within it SIGINT and SIGTERM ask the module to stop; a second one does not wait for the step.
+class OwnHandlers(pl.Callback):
+    """Puts Lightning's answer to SIGTERM aside: it speaks to the other processes from inside the handler, in the
+    middle of whatever they are saying to each other."""
 
-    Raises: Interrupted at the end where it was asked to.
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        for number in SIGNALS:
+            signal.signal(number, self.handler)
+
+
+@contextmanager
+def stop_gently(module: TrainingModule) -> Iterator[OwnHandlers]:
+    """Within it SIGINT and SIGTERM ask the module to stop; a second one does not wait for the step. Gives the
+    callback that keeps it so.
+
+    Raises: Interrupted at the end where any process of the run was asked to.
     """
     asked: list[int] = []
 
@@ -34,9 +53,9 @@ def stop_gently(module: TrainingModule) -> Iterator[None]:
         module.stop_asked = True
         say("stopping after this step")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in SIGNALS}
     try:
-        yield
+        yield OwnHandlers(ask)
     except SystemExit as stop:  # what Lightning makes of a KeyboardInterrupt
         if not asked:
             raise
@@ -44,5 +63,5 @@ def stop_gently(module: TrainingModule) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if asked and module.share < 1.0:
-        raise Interrupted(asked[0])
+    if (asked or module.stopping) and module.share < 1.0:
+        raise Interrupted(asked[0] if asked else signal.SIGTERM)

@@ -96,6 +96,7 @@ class Journal(pl.Callback):
                 **module.scheduled,
                 "skipped": module.skipped,
                 "audio_s_per_s": round(module.audio_s / max(1e-9, module.budget.elapsed_s), 2),
+                "waiting": round(waiting_for_data(module), 4),
                 **means,
             },
         )
@@ -117,6 +118,12 @@ class Journal(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero:
             self.board.close()
+
+
+def waiting_for_data(module: TrainingModule) -> float:
+    """Share of the time of this sitting."""
+    stream = getattr(getattr(module.trainer, "datamodule", None), "stream", None)
+    return 0.0 if stream is None else float(stream.waiting)
 
 
 def board_name(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from wavevae.augment import Augmenter, Reader, gain
+from wavevae.augment import Augmenter, Draw, Reader, gain
 from wavevae.coherent import shifted_reader
 from wavevae.config import DataConfig
 from wavevae.corpus import Item
@@ -29,6 +29,16 @@ class Example(NamedTuple):
     heard_pitch: float = math.nan
 
 
+class Told(NamedTuple):
+    """What is drawn for a chunk beside its augmentation."""
+
+    label: Label = NO_LABEL
+    shift: float = 0.0
+    """Of the encoder's version, semitones."""
+    db: float = 0.0
+    """Of the encoder's version."""
+
+
 class Labeller:
     """Draws which labels are told, and how the encoder's version differs; the same draws whatever is switched on.
 
@@ -39,23 +49,30 @@ class Labeller:
     def __init__(self, labels: Labels | None, config: DataConfig, sample_rate: int) -> None:
         self.labels, self.config, self.sample_rate = labels, config, sample_rate
 
+    def draws(self, item: Item, rng: np.random.Generator) -> Told:
+        """What is told of a chunk of this item, and how the encoder's version differs."""
+        label = self.told(item, rng)
+        shift = rng.uniform(-1, 1) * self.config.tied_semitones
+        return Told(label, shift, rng.uniform(-1, 1) * self.config.tied_gain_db)
+
     def __call__(
         self, item: Item, read: Reader, augmenter: Augmenter, rng: np.random.Generator, samples: int
     ) -> Example:
-        config = self.config
-        label = self.told(item, rng)
-        shift = rng.uniform(-1, 1) * config.tied_semitones
-        db = rng.uniform(-1, 1) * config.tied_gain_db
-        draw = augmenter.draw(rng)
+        """Draw, and do what was drawn."""
+        told = self.draws(item, rng)
+        return self.make(told, augmenter.draw(rng), read, augmenter, samples)
+
+    def make(self, told: Told, draw: Draw, read: Reader, augmenter: Augmenter, samples: int) -> Example:
+        """One chunk, as drawn."""
         audio = augmenter.apply(draw, read, samples)
-        pitch = label.pitch + draw.semitones  # NaN stays NaN
-        label = label._replace(pitch=pitch)
+        pitch = told.label.pitch + draw.semitones  # NaN stays NaN
         heard, heard_pitch = audio, pitch
-        if shift and not math.isnan(pitch):
-            moved = shifted_reader(read, shift, pitch - draw.semitones, self.sample_rate)
-            heard, heard_pitch = augmenter.apply(draw, moved, samples), pitch + shift
-        if db:
-            heard = gain(heard, db)
+        if told.shift and not math.isnan(pitch):
+            moved = shifted_reader(read, told.shift, pitch - draw.semitones, self.sample_rate)
+            heard, heard_pitch = augmenter.apply(draw, moved, samples), pitch + told.shift
+        if told.db:
+            heard = gain(heard, told.db)
+        label = told.label._replace(pitch=pitch)
         return Example(audio, None if heard is audio else heard, label, heard_pitch)
 
     def told(self, item: Item, rng: np.random.Generator) -> Label:

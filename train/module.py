@@ -18,8 +18,8 @@ from .adversary import Adversary, anchor, still
 from .averaging import AveragedModel
 from .batch import Batch, conditions, plain
 from .budget import Budget
-from .optimizer import make_optimizer
-from .ranks import all_agree, first_decides, world_size
+from .optimizer import make_optimizer, may_be_fused, resume
+from .ranks import all_agree, clock_of_first_wish_of_any, rate_factor, world_size
 from .validation import Validation
 
 PATIENCE = 20
@@ -42,7 +42,7 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         torch.manual_seed(config.train.seed)
         self.config, self.budget = config, budget
-        self.model = Autoencoder(config.model)
+        self.model = self.built()
         self.averaged = AveragedModel(self.model, config.train.ema_decay)
         self.objectives = Objectives(config.objective, config.model.sample_rate, config.model.hop_length)
         self.adversary = Adversary(config) if config.adversarial.on else None
@@ -59,6 +59,10 @@ class TrainingModule(pl.LightningModule):
         self.validation: dict[str, float] = {}
         self._validation = Validation(self.objectives, config.model)
         self._resumed: Checkpoint | None = None
+
+    def built(self) -> Autoencoder:
+        """The model, weights at random."""
+        return Autoencoder(self.config.model)
 
     # -- where it begins, and where it goes on -------------------------------------------------------------
 
@@ -77,23 +81,36 @@ class TrainingModule(pl.LightningModule):
         self._resumed = checkpoint
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizer = make_optimizer(self.model, self.config.train)
+        fused = may_be_fused(self.model, "" if self._trainer is None else str(self.trainer.precision))
+        optimizer = make_optimizer(self.model, self.config.train, fused)
         if self._resumed is not None:
-            optimizer.load_state_dict(self._resumed.optimizer)
+            resume(optimizer, self._resumed.optimizer)
         return optimizer
 
     def on_train_start(self) -> None:
         if self.adversary is not None:
             self.adversary.to(self.device)
+        if self.config.train.compile:
+            self.model.compile_networks()
         self.budget.start(self._resumed.elapsed_s if self._resumed else 0.0)
         self._agree()
 
     # -- one step ------------------------------------------------------------------------------------------
 
     @property
+    def rate(self) -> float:
+        """The learning rate now."""
+        return learning_rate(self.share, self.config.train)
+
+    @property
     def weights(self) -> dict[str, float]:
         """The effective weight of every raw number now."""
         return self.objectives.weights(self.share)
+
+    @property
+    def rate_factor(self) -> float:
+        """Of the learning rate, for the batches of all processes."""
+        return rate_factor(self.config.train.rate_rule, world_size())
 
     @property
     def opposed(self) -> bool:
@@ -129,7 +146,7 @@ class TrainingModule(pl.LightningModule):
     ) -> None:
         """Schedule, step, average, count: in this order, and nothing of it elsewhere."""
         self.scheduled = {
-            "learning_rate": learning_rate(self.share, self.config.train),
+            "learning_rate": self.rate * self.rate_factor,
             "kl_weight": self.weights["kl"],
         }
         if "kl_top" in self.terms:
@@ -166,11 +183,11 @@ class TrainingModule(pl.LightningModule):
             )
 
     def _agree(self) -> None:
-        """The first process' clock and wish to stop count for all."""
+        """The first process' clock counts for all, and anyone's wish to stop."""
         self.elapsed_s = self.budget.elapsed_s
-        mine = (self.budget.share(self.step), float(self.stop_asked))
-        self.share, stop = first_decides(mine, self.device)
-        self.stopping = bool(stop) and self.share < 1.0
+        share = self.budget.share(self.step)
+        self.share, stop = clock_of_first_wish_of_any(share, self.stop_asked, self.device)
+        self.stopping = stop and self.share < 1.0
         if self.stopping:
             self.trainer.limit_val_batches = 0  # whoever asks to stop does not want to wait for a validation
         if self.stopping or self.share >= 1.0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import sys
 from typing import Any, TextIO
 
 import pytorch_lightning as pl
@@ -19,18 +20,19 @@ from .keeping import Checkpoints
 from .launch import FOLDER_VARIABLE, is_first
 from .material import Material, gather
 from .module import Diverged, TrainingModule
+from .outlook import Learned, outlook
 from .pictures import Pictures
 from .plan import Plan
 from .progress import Progress, say
 from .run_folder import commit, lock, notes
 from .telling import farewell, greeting
-from .trainer import make_trainer
+from .trainer import count, make_trainer, processes
 
 
 def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
     """Read the sounds, fit, tell. Returns the exit status. Raises: UserError."""
     quiet.hush()
-    threads = quiet.settle_torch(args.devices if isinstance(args.devices, int) and args.devices > 0 else 1)
+    threads = quiet.settle_torch(count(processes(args)[0]))
     trainer = make_trainer(args, plan)
     for remark in plan.remarks:
         say(f"resuming {plan.folder.path}: {remark}")
@@ -41,11 +43,13 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
         module.resume(plan.resumed)
     else:
         begin(module, material)
-    trainer.callbacks += callbacks(plan, material)  # type: ignore[attr-defined]
+    learned = Learned(material)
+    trainer.callbacks += [*callbacks(plan, material), learned]  # type: ignore[attr-defined]
     held = claim(plan, material, argv)
     greeting(plan, material, module, trainer, threads)
     try:
-        with stop_gently(module):
+        with stop_gently(module) as handlers:
+            trainer.callbacks.append(handlers)  # type: ignore[attr-defined]
             trainer.fit(module, datamodule=material.data)
     except Interrupted as stop:
         how = "saved" if plan.folder.last.is_file() else "stopped"
@@ -54,11 +58,29 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
     except Diverged as error:
         say(f"wavevae: error: {error}")
         return 1
+    except RuntimeError as error:
+        if trainer.world_size == 1:
+            raise
+        return left_alone(plan, trainer.global_rank, error)
     finally:
         if held is not None:
             held.close()
     farewell(plan, material, module)
+    for line in outlook(plan, material, module, learned.distance):
+        say(f"outlook   {line}")
     return 0
+
+
+def left_alone(plan: Plan, rank: int, error: RuntimeError) -> int:
+    """A process of the run has ended or does not answer, and this one cannot go on without. Returns the exit status."""
+    what = " ".join(str(error).split())[:200]
+    print(
+        f"wavevae: error: process {rank} lost the others ({what}); once they are well again: "
+        f"wavevae train --resume --out {plan.folder.path}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return 1
 
 
 def told_classes(plan: Plan, material: Material) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytorch_lightning as pl
 
+from wavevae.config import TrainConfig
 from wavevae.units import format_seconds
 
 from .budget import show_time
@@ -11,6 +12,7 @@ from .material import Material
 from .module import TrainingModule
 from .plan import Plan
 from .progress import describe_validation, say
+from .ranks import rate_factor
 
 
 def greeting(
@@ -32,17 +34,30 @@ def greeting(
         f"{model.latent_dim} latents at {model.frame_rate:.1f} frames/s"
     )
     say(f"budget  {module.budget} on {machine}, {trainer.precision}, batch {plan.config.train.batch_size}")
+    if trainer.world_size > 1:
+        say(f"ranks   {together(plan.config.train, trainer.world_size)}")
     say(f"run     {plan.folder.path}   (Ctrl-C saves)")
+
+
+def together(train: TrainConfig, ranks: int) -> str:
+    """'2 x 4 = 8 chunks a step; learning rate 5e-04 x 1.41 = 7.07e-04 (rate_rule sqrt)'."""
+    factor = rate_factor(train.rate_rule, ranks)
+    return (
+        f"{ranks} x {train.batch_size} = {ranks * train.batch_size} chunks a step; learning rate "
+        f"{train.learning_rate:g} x {factor:.3g} = {train.learning_rate * factor:.3g} (rate_rule {train.rate_rule})"
+    )
 
 
 def farewell(plan: Plan, material: Material, module: TrainingModule) -> None:
     """The figures, where things lie, what to type next."""
     folder, path = plan.folder, plan.folder.path
     elapsed = module.elapsed_s
+    waiting = None if material.data.stream is None else material.data.stream.waiting
     say("")
     say(
         f"trained {module.step} steps, {format_seconds(module.audio_s)} of audio in {show_time(elapsed)}: "
         f"{module.audio_s / max(1e-9, elapsed):.1f} audio-seconds a second"
+        + (f"; {waiting:.1%} of the time spent waiting for data" if waiting is not None else "")
         + (f"; {module.skipped} steps skipped (not finite)" if module.skipped else "")
     )
     say(f"held out  {describe_validation(module)}")

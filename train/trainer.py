@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from datetime import timedelta
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from wavevae.errors import UserError
 
+from .budget import parse_time
+from .launch import launched
 from .plan import Plan
+
+RANK_TIMEOUT = "5m"
+"""How long the processes of a run wait for one that does not answer, unless --rank-timeout says otherwise."""
 
 
 class KeepCount(pl.Callback):
@@ -26,15 +34,42 @@ def default_precision() -> str:
     return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
 
 
+def processes(args: argparse.Namespace) -> tuple[Any, int]:
+    """Devices and nodes: as typed, else as torchrun or SLURM started them, else one."""
+    started = launched()
+    devices = args.devices or (started.a_node if started else 1)
+    nodes = args.num_nodes or (started.nodes if started else 1)
+    return devices, nodes
+
+
+def count(devices: Any) -> int:
+    """Processes on this machine."""
+    if isinstance(devices, list):
+        return len(devices)
+    everything = devices in ("auto", -1)
+    return max(1, torch.cuda.device_count()) if everything else int(devices)
+
+
+def strategy(args: argparse.Namespace, many: bool) -> Any:
+    """DDP that gives up on a process that does not answer, where there are several; buffers are each rank's own:
+    codebooks learn the same on all."""
+    if not many or args.strategy not in (None, "auto", "ddp"):
+        return args.strategy or "auto"
+    patience = timedelta(seconds=parse_time(args.rank_timeout or RANK_TIMEOUT, "--rank-timeout"))
+    return DDPStrategy(timeout=patience, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
 def make_trainer(args: argparse.Namespace, plan: Plan) -> pl.Trainer:
     """Without a run's callbacks yet. Raises: UserError for what this machine or Lightning has not."""
+    devices, nodes = processes(args)
     try:
         return pl.Trainer(
             accelerator="auto",
-            devices=args.devices or 1,
-            num_nodes=args.num_nodes or 1,
-            strategy=args.strategy or "auto",
+            devices=devices,
+            num_nodes=nodes,
+            strategy=strategy(args, nodes * count(devices) > 1),
             precision=args.precision or default_precision(),  # type: ignore[arg-type]
+            plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
             max_epochs=-1,  # the budget ends it
             val_check_interval=plan.config.train.validate_every,
             check_val_every_n_epoch=None,
@@ -49,6 +84,8 @@ def make_trainer(args: argparse.Namespace, plan: Plan) -> pl.Trainer:
             benchmark=torch.cuda.is_available(),  # chunks are all of one length
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        if isinstance(error, UserError):
+            raise
         given = " ".join(
             f"--{name.replace('_', '-')} {getattr(args, name)}"
             for name in ("devices", "num_nodes", "strategy", "precision")

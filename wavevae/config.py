@@ -19,6 +19,9 @@ from wavevae.model_config import ModelConfig
 
 KL_SCHEDULES = ("constant", "linear", "cosine", "logistic", "cyclical")
 COMMITMENT_RULES = ("fixed", "variance")
+RATE_RULES = ("sqrt", "linear", "none")
+SPLITS = ("own", "file", "note")
+RESIDENT = ("auto", "always", "never")
 STARTS = ("linear", "random")
 NOTES = "run"
 """The section of RUN/config.yaml that tells where a run comes from; nothing in it is a setting."""
@@ -34,6 +37,10 @@ class DataConfig:
     """Share of a chunk that the next one on the grid covers, 0 up to (not including) 1."""
     validation_share: float = 0.1
     """Share of the files held out for validation."""
+    split: str = "own"
+    """own (an NSynth set's own folders, else by file), file, or note (an instrument's note is held out whole)."""
+    resident: str = "auto"
+    """Sounds as int16 on the device, chunks cut and changed there: always, never, auto (on a GPU, where they fit)."""
     loudness: str = "keep"
     """keep, or peak (every file scaled to a peak of -1 dBFS)."""
     gain_db: float = 0.0
@@ -59,6 +66,8 @@ class DataConfig:
             0 <= self.overlap < 1, "overlap", self.overlap, "use a fraction from 0 up to (not including) 1"
         )
         require(0 <= self.validation_share < 1, "validation_share", self.validation_share, "use 0 up to 1")
+        require_known("split", self.split, SPLITS)
+        require_known("resident", self.resident, RESIDENT)
         require(self.loudness in ("keep", "peak"), "loudness", self.loudness, "use keep or peak")
         require(0 <= self.gain_db <= 60, "gain_db", self.gain_db, "use 0 to 60 dB")
         require(0 <= self.polarity <= 1, "polarity", self.polarity, "use a probability, 0 to 1")
@@ -166,6 +175,8 @@ class TrainConfig:
     """Chunks a step, on each device."""
     learning_rate: float = 5e-4
     """At the top of its schedule."""
+    rate_rule: str = "sqrt"
+    """sqrt, linear or none: how the learning rate grows with the number of processes."""
     start: str = "linear"
     """linear (the best linear codec of the corpus, in closed form) or random (needs 2e-3 and patience)."""
     trunk_rate: float = 0.2
@@ -178,6 +189,8 @@ class TrainConfig:
     """Largest gradient norm let through."""
     weight_decay: float = 0.0
     """AdamW's decoupled decay."""
+    compile: bool = False
+    """Encoder and decoder are compiled (torch.compile), which takes a minute or two at the start."""
     validate_every: int = 200
     """Steps from one validation to the next."""
     seed: int = 0
@@ -194,6 +207,7 @@ class TrainConfig:
         require(
             self.learning_rate > 0, "learning_rate", self.learning_rate, "use a number above 0, e.g. 5e-4"
         )
+        require_known("rate_rule", self.rate_rule, RATE_RULES)
         if self.start not in STARTS:
             raise UserError(f"unknown start '{self.start}'; {nearest(self.start, STARTS)}")
         require(0 < self.trunk_rate <= 1, "trunk_rate", self.trunk_rate, "use a share above 0, up to 1")
@@ -236,6 +250,10 @@ def _coerce(key: str, value: Any, wanted: Any) -> Any:
             items = value if isinstance(value, (list, tuple)) else [value]
             kind = str if "str" in text else int
             return tuple(kind(item) for item in items)
+        if wanted is bool:
+            if not isinstance(value, bool):
+                raise ValueError
+            return value
         if text.startswith("<class 'int'") or text.startswith("int"):
             if float(value) != int(value):
                 raise ValueError

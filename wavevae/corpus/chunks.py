@@ -68,15 +68,20 @@ class Chunks:
         """The sound that chunk `index` is part of."""
         return self.items[self.item_of[index]]
 
+    def place(self, index: int, jitter_samples: int, samples: int | None = None) -> tuple[int, int, int, int]:
+        """Number of the item, start of `samples` (a chunk) moved as far as they stay inside it, the item's own span."""
+        item = int(self.item_of[index])
+        low, high = int(self.item_starts[item]), int(self.item_ends[item])
+        latest = high - (self.chunk_samples if samples is None else samples)
+        return item, max(low, min(int(self.starts[index]) + jitter_samples, latest)), low, high
+
     def stretch(self, index: int, jitter_samples: int, before: int, samples: int) -> np.ndarray:
         """float32 (before + samples,): `samples` from the chunk's start on, and what comes `before`.
 
         The start is moved by `jitter_samples`, as far as `samples` stay inside the item. What lies outside of
         the item is zero.
         """
-        item = self.item_of[index]
-        low, high = int(self.item_starts[item]), int(self.item_ends[item])
-        start = max(low, min(int(self.starts[index]) + jitter_samples, high - samples))
+        _, start, low, high = self.place(index, jitter_samples, samples)
         begin, end = max(low, start - before), min(high, start + samples)
         out = np.zeros(before + samples, np.float32)
         offset = before - (start - begin)

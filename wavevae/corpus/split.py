@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wavevae.corpus.store import Item, Store
+from wavevae.errors import UserError
+
+Parts = tuple[list[Item], list[Item]]
+"""Learned from, held out."""
+INSTRUMENT_FIELDS = ("instrument_str", "instrument")
 
 
-def _rank(item: Item, seed: int) -> bytes:
+def _rank(name: str, seed: int) -> bytes:
     """A fixed random place of a content: whatever the folder's name, the order, or which files are beside it."""
-    return hashlib.blake2b(f"{seed} {item.key}".encode(), digest_size=16).digest()
+    return hashlib.blake2b(f"{seed} {name}".encode(), digest_size=16).digest()
 
 
-def _by_share(items: Sequence[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
+def _by_share(items: Sequence[Item], share: float, seed: int) -> Parts:
     """Hold out round(share * files), at least one; of a single file its end."""
     if share <= 0 or not items:
         return list(items), []
@@ -25,17 +30,42 @@ def _by_share(items: Sequence[Item], share: float, seed: int) -> tuple[list[Item
             return [only], []
         end = dataclasses.replace(only, start=only.start + kept, length=only.length - kept)
         return [dataclasses.replace(only, length=kept)], [end]
-    count = min(len(items) - 1, max(1, round(share * len(items))))
-    held = {item.key for item in sorted(items, key=lambda item: _rank(item, seed))[:count]}
-    return [i for i in items if i.key not in held], [i for i in items if i.key in held]
+    return _by_group(items, share, seed, lambda item: item.key)
 
 
-def split(store: Store, validation_share: float, seed: int) -> tuple[list[Item], list[Item]]:
-    """(train, validation) by file; the same for the same sounds and seed, on any machine.
+def _by_group(items: Sequence[Item], share: float, seed: int, group: Callable[[Item], str]) -> Parts:
+    """Hold out round(share * groups), at least one and never all; a group stays together."""
+    groups = sorted({group(item) for item in items}, key=lambda name: _rank(name, seed))
+    held = set(groups[: min(len(groups) - 1, max(1, round(share * len(groups))))])
+    return [i for i in items if group(i) not in held], [i for i in items if group(i) in held]
 
-    A corpus in NSynth's layout keeps its own splits: train on train, validate on valid, leave test alone; where
-    it has one of them only, that one is split by share as a plain folder is.
+
+def note_of(item: Item) -> str:
+    """'guitar_acoustic_003 60': an instrument's note, however loud it is played. Raises: UserError without labels."""
+    name = next((item.labels[field] for field in INSTRUMENT_FIELDS if field in item.labels), None)
+    pitch = item.labels.get("pitch")
+    if name is None or pitch is None:
+        raise UserError(
+            f"--set split=note: {item.path} has no instrument and pitch; give a set in NSynth's layout "
+            "(examples.json), or --set split=file"
+        )
+    return f"{name} {pitch}"
+
+
+def split(store: Store, validation_share: float, seed: int, by: str = "own") -> Parts:
+    """(train, validation); the same for the same sounds and seed, on any machine.
+
+    `own`: by file; but a corpus in NSynth's layout keeps its own splits: train on train, validate on valid, leave
+    test alone; where it has one of them only, that one is split by share as a plain folder is. NSynth's own splits
+    have different instruments.
+    `file`: by file, whatever the layout. `note`: known instruments, unknown notes: of all the set's folders a share
+    of the pairs (instrument, pitch) is held out, each with all its velocities.
+    Raises: UserError for `note` without labels.
     """
+    if by == "note" and validation_share > 0:
+        return _by_group(store.items, validation_share, seed, note_of)
+    if by != "own":
+        return _by_share(store.items, validation_share, seed)
     own = {name: [i for i in store.items if i.split == name] for name in ("train", "valid", "test", "")}
     learn = own["train"]
     hold = own["valid"] if learn else []

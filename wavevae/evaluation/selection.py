@@ -199,7 +199,7 @@ def _drawn_again(config: RunConfig, inputs: Sequence[Path]) -> dict[Path, float]
 
     store = build_store(inputs, config.model.sample_rate, config.data.loudness)
     lengths = {item.path: item.length for item in store.items}
-    _, validation = split(store, config.data.validation_share, config.train.seed)
+    _, validation = split(store, config.data.validation_share, config.train.seed, config.data.split)
     return {Path(item.path): item.length / lengths[item.path] for item in validation}
 
 

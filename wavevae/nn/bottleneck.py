@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
+from wavevae.nn.sync import mean_over_ranks
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)
 """Keeps exp() and the KL finite whatever the encoder says."""
@@ -102,7 +103,7 @@ class Gaussian(Bottleneck):
         z = mean + self.prior_std * torch.exp(0.5 * log_variance) * noise
         mean, log_variance = mean.float() / self.prior_std, log_variance.float()
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)  # (B, latent_dim, frames)
-        kl = kl.mean(dim=(0, 2))  # nats a frame, by dimension
+        kl = mean_over_ranks(kl.mean(dim=(0, 2)))  # nats a frame, by dimension
         active = (mean.var(dim=(0, 2)) > 0.01).sum()  # Burda et al. 2016, sec. 5.2
         return Latents(z, None, {"kl": kl}, {"kl_nats": kl.sum().detach(), "active_dims": active.detach()})
 

@@ -24,6 +24,7 @@ from wavevae.nn.bottleneck import (
     Latents,
 )
 from wavevae.nn.conv import CausalConv1d, Downsample, init_conv, pad_to_multiple, shrink
+from wavevae.nn.sync import mean_over_ranks
 
 HIDDEN = 64
 """Channels between the levels."""
@@ -139,7 +140,8 @@ class Hierarchical(Bottleneck):
 
     def forward(self, h: Tensor) -> Latents:
         z, kl, kl_top, mean, top_mean = self.levels(h, noise=True)
-        losses = {"kl": kl.mean(dim=(0, 2)), "kl_top": kl_top.mean(dim=(0, 2)) / self.every}
+        fast, slow = mean_over_ranks(kl.mean(dim=(0, 2))), mean_over_ranks(kl_top.mean(dim=(0, 2)))
+        losses = {"kl": fast, "kl_top": slow / self.every}
         metrics = {
             "kl_nats": losses["kl"].sum() + losses["kl_top"].sum(),
             "kl_nats_top": losses["kl_top"].sum(),

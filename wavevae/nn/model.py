@@ -42,6 +42,11 @@ class Autoencoder(nn.Module):
         """Samples that a resynthesised hop depends on, counted back from its own end."""
         return receptive_field_samples(self.encoder, self.bottleneck, self.decoder, self.hop_length)
 
+    def compile_networks(self) -> None:
+        """Encoder and decoder by torch.compile, in place, from the next call on; names and weights stay."""
+        self.encoder.compile()
+        self.decoder.compile()
+
     def condition(
         self,
         class_name: str | None = None,

@@ -28,6 +28,18 @@ def gathered(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def mean_over_ranks(x: Tensor) -> Tensor:
+    """Value: the mean over all processes. Gradient: as if it were this process' own x.
+
+    DDP averages the gradients of the processes, so a loss f(mean of x) gets the gradient it would have had on one
+    process with everybody's data; f(x) on each would get another one wherever f is not linear.
+    """
+    if ranks() == 1:
+        return x
+    shared = sum_over_ranks(x.detach().clone()) / ranks()
+    return x + (shared - x.detach())
+
+
 def from_first(x: Tensor) -> Tensor:
     """The first process' tensor, on every process."""
     if ranks() > 1:

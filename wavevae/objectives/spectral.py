@@ -7,9 +7,26 @@ import torch
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
+from wavevae.nn.sync import mean_over_ranks
+
 FLOOR = 1e-4
 """RMS (-80 dBFS) of the white noise below whose spectrum magnitudes count as equal: weaker ones are not heard, and
 the gradient of their logarithm would drown all others in clean recordings."""
+SMALLEST_RATIO = 1e-20
+"""Keeps the gradient of the root finite where two sounds are the same."""
+
+
+class SpectralConvergence(nn.Module):
+    """Norm of the difference against the norm of the target (Arik et al. 2018, eq. 3), over all of a step's spectra.
+
+    A ratio of sums over the batch: over the batches of all processes, so that where a chunk is learned does not matter.
+    """
+
+    def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """Magnitudes (B, bins, frames) twice -> scalar."""
+        sums = torch.stack([(target - estimate).square().sum(), target.square().sum()])
+        difference, energy = mean_over_ranks(sums)
+        return (difference / energy).clamp_min(SMALLEST_RATIO).sqrt()
 
 
 class STFTDistance(auraloss.freq.STFTLoss):
@@ -18,6 +35,7 @@ class STFTDistance(auraloss.freq.STFTLoss):
     def __init__(self, n_fft: int) -> None:
         mean_square_of_hann = 3 / 8
         super().__init__(n_fft, n_fft // 4, n_fft, eps=FLOOR**2 * n_fft * mean_square_of_hann)
+        self.spectralconv = SpectralConvergence()
 
     def stft(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T) -> magnitudes (B, bins, frames), twice: nothing here asks for the second."""

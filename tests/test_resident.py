@@ -1,0 +1,104 @@
+"""Sounds on the device: the batches are those of the CPU, whatever is done to a chunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_run import TINY, workplace
+from wavevae.train.__main__ import main
+from wavevae.train.batch import Batch
+from wavevae.train.datamodule import AudioDataModule
+from wavevae.train.resident import Recipe, Recipes, ResidentSounds, can_be_resident, fits
+
+from wavevae.checkpoint import read_checkpoint
+from wavevae.config import RunConfig, override
+from wavevae.corpus import Item, Store
+from wavevae.errors import UserError
+
+
+def store() -> Store:
+    """Items of many lengths, some shorter than a chunk, loud ones among them, with gaps of others' sound between."""
+    rng = np.random.default_rng(0)
+    samples = rng.integers(-32768, 32768, 60_000).astype(np.int16)
+    items, start = [], 100
+    for number, length in enumerate((5000, 300, 8000, 799, 800, 801, 12_000, 2000)):
+        labels = {"class": "ab"[number % 2]}
+        items.append(Item(Path(f"{number}.wav"), start, length, labels, str(number)))
+        start += length + 111
+    return Store(samples // 2, items, 8000, "toy", [])
+
+
+def data(**changes: object) -> AudioDataModule:
+    values = {"chunk_seconds": 0.1, "batch_size": 16, "sample_rate": 8000, "validation_share": 0.0}
+    return AudioDataModule(store(), override(RunConfig(), values | changes), rank=1, world_size=2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"polarity": 0.0},
+        {"polarity": 0.5},
+        {"gain_db": 12.0},
+        {"phase": 0.5, "polarity": 0.5, "gain_db": 6.0},
+        {"tied_gain_db": 9.0},
+        {"condition": "class", "tied_gain_db": 9.0, "phase": 1.0, "label_dropout": 0.3},
+    ],
+    ids=["plain", "polarity", "gain", "phase", "tied", "labelled"],
+)
+def test_a_batch_cut_on_the_device_is_that_of_the_cpu(changes: dict[str, object]) -> None:
+    batches = data(**changes).batches()
+    resident, recipes = ResidentSounds(batches.chunks, torch.device("cpu")), Recipes(batches)
+    for step in range(6):
+        theirs, mine = batches.batch(step), resident.cut(recipes.batch(step))
+        if isinstance(theirs, torch.Tensor):
+            assert isinstance(mine, torch.Tensor)
+            torch.testing.assert_close(mine, theirs, rtol=0, atol=2e-5)
+            continue
+        assert isinstance(mine, Batch)
+        for name, one, other in zip(Batch._fields, mine, theirs, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=2e-5, equal_nan=True, msg=name)
+
+
+def test_only_the_sounds_that_are_learned_are_moved() -> None:
+    batches = data().batches()
+    resident = ResidentSounds(batches.chunks, torch.device("cpu"))
+    assert resident.samples.dtype == torch.int16
+    assert len(resident.samples) == sum(item.length for item in batches.chunks.items)
+
+
+def test_what_needs_a_resampler_stays_on_the_cpu() -> None:
+    assert can_be_resident(RunConfig(), has_pitches=False)
+    assert not can_be_resident(RunConfig(), has_pitches=True)  # tied_semitones
+    assert can_be_resident(override(RunConfig(), {"tied_semitones": 0.0}), has_pitches=True)
+    assert not can_be_resident(override(RunConfig(), {"pitch_semitones": 1.0}), has_pitches=False)
+    assert not fits(1, torch.device("cpu"))
+    with pytest.raises(UserError, match="resident is always, but pitch_semitones"):
+        data(resident="always", pitch_semitones=1.0)
+
+
+def test_the_loader_hands_out_recipes_where_sounds_are_resident() -> None:
+    module = data(resident="always")
+    loader = iter(module.train_dataloader())
+    recipe = next(loader)
+    assert isinstance(recipe, Recipe)
+    batch = module.on_after_batch_transfer(recipe, 0)
+    torch.testing.assert_close(batch, module.batches().batch(0), rtol=0, atol=2e-6)
+    del loader
+    plain = data()
+    assert isinstance(next(iter(plain.train_dataloader())), torch.Tensor)  # auto: no GPU, no move
+
+
+def test_a_run_learns_the_same_and_says_how_long_it_waited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with workplace(tmp_path, monkeypatch) as sounds:
+        for name in ("always", "never"):
+            options = ("--set", f"resident={name}", "--set", "gain_db=6", "--max-steps", "6", "--out", name)
+            assert main([str(sounds), *TINY, *options]) == 0
+        assert capsys.readouterr().err.count("of the time spent waiting for data") == 2
+        one, other = (read_checkpoint(f"{name}/checkpoints/last.ckpt") for name in ("always", "never"))
+        for name, value in one.live.items():
+            torch.testing.assert_close(value, other.live[name], rtol=1e-4, atol=1e-5, msg=name)

@@ -1,0 +1,146 @@
+"""Honest words at the end of a run: still falling, flat or overfitting, and what would help; from its curve.
+
+The curve is `val_distance`, weighed the same at every moment. A straight line of log distance over log time is fitted
+to its second half (a power law, as learning curves follow: Hestness et al. 2017); what a doubling of the time would
+bring is read off it. The gap is between sounds learned and held out, measured on the same model at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+FEWEST = 4
+"""Validations in the fitted half; fewer say nothing."""
+FROM_SHARE = 0.5
+"""Of the time: where the fit begins."""
+FALLING = 0.02
+"""Fall by a doubling of the time that is worth it."""
+SURE, SURER = 2.0, 4.0
+"""Standard errors that a slope must be away from zero; so many more, shared by the points to spare: about Student's
+one-sided 3 %."""
+WORSE = 0.02
+"""How far above its best a curve must end, for a part of the time that is no accident, to be overfitting."""
+GAP = 0.25
+"""Held-out sounds so much further off than learned ones: the model knows its sounds better than their kind."""
+MANY_PASSES = 200.0
+"""Times the corpus has been heard: more than that is a lot of budget for the data."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a run measured."""
+
+    seconds: Sequence[float] | np.ndarray
+    """Wall-clock of each validation."""
+    held_out: Sequence[float] | np.ndarray
+    """Distance at each of them."""
+    learned: float | None = None
+    """Distance on learned sounds at the end, by the same yardstick; none where nothing is held out."""
+    passes: float = 0.0
+    """Times the corpus has been heard."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the curve does."""
+
+    kind: str
+    """short, overfitting, falling or flat."""
+    change: float
+    """Of the distance by a doubling of the time, -0.1 = a tenth less; since the best moment, where overfitting."""
+    best_s: float
+    """When it was best."""
+    gap: float | None = None
+    """How much further off held-out sounds are than learned ones, 0.1 = a tenth."""
+    passes: float = 0.0
+
+
+def judge(curve: Curve) -> Finding:
+    """The fit, and what it means."""
+    seconds, held = np.asarray(curve.seconds, float), np.asarray(curve.held_out, float)
+    there = np.isfinite(held) & (held > 0) & (seconds > 0)
+    seconds, held = seconds[there], held[there]
+    gap = None if not curve.learned or not len(held) else float(held[-1] / curve.learned - 1)
+    best_s = float(seconds[held.argmin()]) if len(held) else 0.0
+    late = seconds >= FROM_SHARE * seconds[-1] if len(held) else there[:0]
+    if late.sum() < FEWEST:
+        return Finding("short", 0.0, best_s, gap, curve.passes)
+    risen = risen_since_best(held)
+    if risen > 0:
+        return Finding("overfitting", float(risen), best_s, gap, curve.passes)
+    slope, error = line(np.log(seconds[late]), np.log(held[late]))
+    change = 2.0**slope - 1
+    falling = change < -FALLING and slope < -(SURE + SURER / (late.sum() - 2)) * error
+    return Finding("falling" if falling else "flat", change, best_s, gap, curve.passes)
+
+
+def risen_since_best(held: np.ndarray) -> float:
+    """How far the last three values all lie above the lowest of the running medians of three; 0 where that may be
+    the scatter of the values."""
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(held, 3), axis=1)
+    scatter = float(np.std(np.diff(np.log(held), 2))) / math.sqrt(6.0)  # of second differences of white noise
+    risen = float(held[-3:].min() / medians.min() - 1)
+    return risen if risen > WORSE + 2 * scatter else 0.0
+
+
+def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope of the least-squares line, and its standard error."""
+    centred = x - x.mean()
+    square = float(centred @ centred)
+    slope = float(centred @ (y - y.mean()) / square)
+    rest = y - y.mean() - slope * centred
+    return slope, math.sqrt(float(rest @ rest) / max(1, len(x) - 2) / square)
+
+
+def words(finding: Finding, path: str, double: str) -> list[str]:
+    """Sentences for the user; `double` is twice the budget as an option, '--max-time 20m'."""
+    more = f"wavevae train --resume --out {path} {double}"
+    if finding.kind == "short":
+        return [f"too few validations to tell whether more time would help; to go on: {more}"]
+    if finding.kind == "overfitting":
+        return [
+            f"overfitting: held-out sounds are {finding.change:.0%} worse than at {finding.best_s:.0f} s, where "
+            "best.ckpt is from; more time will not help",
+            f"what would: {MORE_DATA}; or a smaller model",
+            *often(finding),
+        ]
+    if finding.kind == "falling":
+        said = [f"still falling: twice the time would bring about {-finding.change:.0%}; to go on: {more}"]
+        return said + ([wide(finding)] if is_wide(finding) else [])
+    said = [f"flat: twice the time would bring about {max(0.0, -finding.change):.0%} at most"]
+    if is_wide(finding):
+        return [*said, wide(finding), *often(finding)]
+    learned = "learned sounds are hardly nearer: " if finding.gap is not None else ""
+    return [*said, f"{learned}{WIDER}"]
+
+
+MORE_DATA = (
+    "more and more various sounds, or changes of those there are (--set gain_db=6, --set phase=0.5, "
+    "--set pitch_semitones=1)"
+)
+WIDER = (
+    "the model is at its limit: a wider one (--preset default, or --set widths=...) or a larger --latent-dim"
+)
+
+
+def is_wide(finding: Finding) -> bool:
+    return finding.gap is not None and finding.gap > GAP
+
+
+def wide(finding: Finding) -> str:
+    """Of the gap."""
+    apart = f"held-out sounds are {finding.gap:.0%} further off than learned ones"
+    return f"{apart}: {MORE_DATA} would help more than width"
+
+
+def often(finding: Finding) -> list[str]:
+    """Of more budget than the data deserves."""
+    if finding.passes < MANY_PASSES:
+        return []
+    return [
+        f"every sound has been heard {finding.passes:.0f} times: more budget than so little sound deserves"
+    ]
