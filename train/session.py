@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 import pytorch_lightning as pl
@@ -29,8 +30,8 @@ from .telling import farewell, greeting
 from .trainer import count, make_trainer, processes
 
 
-def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
-    """Read the sounds, fit, tell. Returns the exit status. Raises: UserError."""
+def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Sequence[pl.Callback] = ()) -> int:
+    """Read the sounds, fit, tell; `watchers` see each moment last. Returns the exit status. Raises: UserError."""
     quiet.hush()
     threads = quiet.settle_torch(count(processes(args)[0]))
     trainer = make_trainer(args, plan)
@@ -44,7 +45,7 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str]) -> int:
     else:
         begin(module, material)
     learned = Learned(material)
-    trainer.callbacks += [*callbacks(plan, material), learned]  # type: ignore[attr-defined]
+    trainer.callbacks += [*callbacks(plan, material), learned, *watchers]  # type: ignore[attr-defined]
     held = claim(plan, material, argv)
     greeting(plan, material, module, trainer, threads)
     try:

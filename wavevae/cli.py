@@ -18,6 +18,7 @@ GROUP = "wavevae.commands"
 
 SUMMARIES = {
     "train": "folder(s) of sounds -> a run folder",
+    "sweep": "a space of settings -> many runs, a table, what mattered",
     "export": "a run -> MODEL.ts, one streaming file for nn~, serve and render",
     "render": "MODEL.ts + a sound, latents or nothing -> a WAV, offline",
     "encode": "MODEL.ts + a sound -> its latents",

@@ -1,0 +1,148 @@
+"""`wavevae sweep`: SPACE.yaml -> many runs, a table, what mattered; resumable, by any number of workers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wavevae.cli import Parser
+
+from .. import quiet
+from .space import Space, read_space
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+    from .table import Result
+    from .trial import Outcome
+
+DESCRIPTION = """\
+Train many runs over a space of settings and say which was best and what mattered. The same command goes on with a
+sweep that was stopped or killed, and typed again elsewhere (or with --workers) it is another worker of the same one."""
+
+EXAMPLE = """\
+  wavevae sweep examples/sweeps/study-a-grid.yaml --data notes/ --storage sweeps/study-a.journal
+  wavevae sweep examples/sweeps/bayesian.yaml --data notes/ --trials 30 --storage sweeps/bayes.journal --workers 2
+  wavevae sweep examples/sweeps/kl-schedules.yaml --storage sweeps/kl.journal --show       # the table so far
+"""
+
+
+def parser() -> Parser:
+    found = Parser("sweep", DESCRIPTION, EXAMPLE)
+    found.add_argument("space", type=Path, metavar="SPACE.yaml", help="what is fixed, varied, searched by")
+    trials = "trials in all, those that are done included (default: every point of a grid)"
+    found.add_argument("--trials", type=int, metavar="N", help=trials)
+    storage = "the file that all workers share; runs, table and pictures lie beside it"
+    found.add_argument("--storage", type=Path, required=True, metavar="PATH", help=storage)
+    data = "folders or files, instead of those in SPACE.yaml (default: the demo corpus)"
+    found.add_argument("--data", type=Path, nargs="+", default=[], metavar="DATA", help=data)
+    found.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)"
+    )
+    found.add_argument(
+        "--show", action="store_true", help="train nothing: table and pictures of what is done"
+    )
+    found.add_argument("--json", action="store_true", help="print the table as JSON")
+    return found
+
+
+def parse(argv: list[str]) -> tuple[argparse.Namespace, Space]:
+    """Raises: UserError."""
+    from dataclasses import replace
+
+    found = parser()
+    args = found.parse_args(argv)
+    space = read_space(args.space)
+    for path in args.data:
+        if not path.exists():
+            found.error(f"--data: nothing at {path}")
+    if args.data:
+        space = replace(space, data=tuple(str(path.absolute()) for path in args.data))
+    if args.trials is None and space.size is None:
+        found.error(f"--trials is missing: a {space.sampler} search has no end of its own")
+    if args.trials is not None and args.trials < 1:
+        found.error(f"--trials {args.trials}: give 1 or more")
+    if args.workers < 1:
+        found.error(f"--workers {args.workers}: give 1 or more")
+    return args, space
+
+
+def wanted(args: argparse.Namespace, space: Space) -> int:
+    """Trials in all; a grid has so many and no more."""
+    asked = int(args.trials or space.size or 0)
+    if space.size is not None and asked > space.size:
+        say(f"sweep   the grid has {space.size} points; --trials {asked} is more: {space.size} are run")
+        return space.size
+    return asked
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(argv: list[str]) -> int:
+    """Exit status: 0 all trials told, 130 interrupted. Raises: UserError."""
+    quiet.before_torch()
+    args, space = parse(argv)
+    from .checks import must_resolve
+    from .storage import import_optuna
+
+    import_optuna()
+    must_resolve(space)
+    if args.workers > 1 and not args.show:
+        from .crew import employ
+
+        status = employ(argv, args.workers)
+        return status or finish(args, space)
+    return work(args, space)
+
+
+def work(args: argparse.Namespace, space: Space) -> int:
+    """As one worker."""
+    from .samplers import make_pruner
+    from .storage import folder_of, open_study
+    from .trial import run, step_of
+    from .worker import Interrupted, Worker, finished
+
+    study, claims = open_study(args.storage, space)
+    study.pruner = make_pruner(space)
+    if args.show:
+        return finish(args, space)
+    count = wanted(args, space)
+    runs = folder_of(args.storage)
+    say(f"sweep   {space.name}: {finished(study)} of {count} trials done; runs in {runs}")
+
+    def run_trial(trial: Trial, settings: Mapping[str, Any], folder: Path) -> Outcome:
+        return run(trial, space, settings, space.data, folder)
+
+    try:
+        Worker(study, space, claims, runs, count, run_trial, say, step_of).work()
+    except (Interrupted, KeyboardInterrupt):
+        say("stopped; the same command goes on from here")
+        return 130
+    return finish(args, space)
+
+
+def finish(args: argparse.Namespace, space: Space) -> int:
+    """Table and pictures, from the storage."""
+    from . import pictures, table
+    from .storage import folder_of, open_study
+
+    study, _ = open_study(args.storage, space)
+    runs = folder_of(args.storage)
+    result = table.gather(study, space, runs)
+    table.write_csv(runs / "trials.csv", result)
+    drawn = pictures.draw(runs, result, space)
+    tell(args, result, [runs / "trials.csv", *drawn])
+    return 0
+
+
+def tell(args: argparse.Namespace, result: Result, files: list[Path]) -> None:
+    from . import table
+
+    print(json.dumps(table.as_json(result), indent=1) if args.json else table.text(result))
+    say("see     " + ", ".join(map(str, files)))

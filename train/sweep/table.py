@@ -1,0 +1,146 @@
+"""What came out: a row a trial, best first; trials.csv, text for people, JSON for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from ..run_folder import write_text
+from .axes import Range
+from .importance import epsilon_squared, groups_of
+from .space import Space
+from .worker import folder_name
+
+STATES = {
+    TrialState.COMPLETE: "done",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "running",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial."""
+
+    trial: int
+    state: str
+    value: float | None
+    """The objective; of a pruned trial none: it was not judged to the end."""
+    keys: dict[str, Any]
+    """What was varied, by the label of the choice."""
+    figures: dict[str, float]
+    run: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A sweep as it stands."""
+
+    name: str
+    objective: str
+    direction: str
+    rows: list[Row]
+    """Best first, then what has no value."""
+    importances: dict[str, float | None] = field(default_factory=dict)
+
+    def done(self) -> list[Row]:
+        return [row for row in self.rows if row.value is not None]
+
+    def counts(self) -> str:
+        """'10 done, 2 pruned'"""
+        states = [row.state for row in self.rows]
+        return ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(STATES.values()) if s in states)
+
+
+def gather(study: Study, space: Space, runs: Path) -> Result:
+    """From the storage."""
+    sign = 1 if space.direction == "minimize" else -1
+    rows = [_row(trial, space, runs) for trial in study.get_trials(deepcopy=False)]
+    rows.sort(key=lambda r: (r.value is None, sign * (r.value or 0.0), r.trial))
+    done = [row for row in rows if row.value is not None]
+    values = [row.value for row in done if row.value is not None]
+    importances = {
+        axis.name: epsilon_squared(
+            values, groups_of([r.keys[axis.name] for r in done], isinstance(axis, Range))
+        )
+        if len(done) > 1
+        else None
+        for axis in space.axes
+    }
+    return Result(space.name, space.objective, space.direction, rows, importances)
+
+
+def _row(trial: FrozenTrial, space: Space, runs: Path) -> Row:
+    state = STATES[trial.state]
+    keys = {axis.name: trial.params.get(axis.name) for axis in space.axes}
+    figures = dict(trial.user_attrs.get("figures", {}))
+    run = str(runs / folder_name(trial.number))
+    value = trial.value if state == "done" else None
+    return Row(trial.number, state, value, keys, figures, run, str(trial.user_attrs.get("reason", "")))
+
+
+def write_csv(path: Path, result: Result) -> None:
+    """trials.csv: everything, whole or not at all."""
+    keys = list(result.rows[0].keys) if result.rows else []
+    figures = sorted({name for row in result.rows for name in row.figures} - {result.objective})
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(["trial", "state", result.objective, *keys, *figures, "run", "reason"])
+    for row in result.rows:
+        numbers = [_number(row.figures.get(name)) for name in figures]
+        value = _number(row.value)
+        table.writerow(
+            [row.trial, row.state, value, *(row.keys[k] for k in keys), *numbers, row.run, row.reason]
+        )
+    write_text(path, out.getvalue())
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def text(result: Result) -> str:
+    """For people: the objective, the keys, minutes, the run."""
+    keys = list(result.rows[0].keys) if result.rows else []
+    lines = [["trial", "state", result.objective, *keys, "steps", "minutes"]]
+    for row in result.rows:
+        seconds, steps = row.figures.get("seconds"), row.figures.get("steps")
+        shown = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.keys.values()]
+        value = "" if row.value is None else f"{row.value:.4g}"
+        minutes = "" if seconds is None else f"{seconds / 60:.1f}"
+        lines.append(
+            [str(row.trial), row.state, value, *shown, "" if steps is None else f"{steps:g}", minutes]
+        )
+    wide = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    rows = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, wide, strict=True)).rstrip()
+        for line in lines
+    ]
+    return "\n".join([*rows, "", *_closing(result)])
+
+
+def _closing(result: Result) -> Sequence[str]:
+    known = {name: value for name, value in result.importances.items() if value is not None}
+    lines = [f"{result.name}: {result.counts() or 'no trial yet'}"]
+    if known:
+        shares = ", ".join(f"{n} {v:.0%}" for n, v in sorted(known.items(), key=lambda item: -item[1]))
+        lines.append(f"share of the variance of {result.objective} that a key accounts for alone: {shares}")
+    if result.done():
+        lines.append(f"best: trial {result.rows[0].trial}, {result.rows[0].run}")
+    lines += [f"trial {row.trial} failed: {row.reason}" for row in result.rows if row.state == "failed"]
+    return lines
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Plain values."""
+    return asdict(result)
