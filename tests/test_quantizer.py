@@ -7,11 +7,13 @@ import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 from torch import Tensor
+from wavevae.train.optimizer import make_optimizer
 
-from wavevae.config import ModelConfig, ObjectiveConfig
+from wavevae.config import ModelConfig, ObjectiveConfig, TrainConfig
 from wavevae.nn.bottleneck import Latents, make_bottleneck
-from wavevae.nn.codebook import Codebook, entropy_of, unit
-from wavevae.nn.quantizer import LONGEST, VQ, ResidualVQ, to_shape, to_sound
+from wavevae.nn.codebook import KMEANS_ROUNDS, Codebook, entropy_of, unit
+from wavevae.nn.model import Autoencoder
+from wavevae.nn.quantizer import LONGEST, LOUDNESS, VQ, ResidualVQ, to_shape, to_sound
 from wavevae.objectives.weighing import Objectives
 
 
@@ -274,6 +276,55 @@ def test_commitment_follows_its_rule(rule: str, expected: float) -> None:
 
 
 # -- a peer ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_in_front_of_the_codes_moves_slowest() -> None:
+    """Encoder and `into` at code_rate, what the start has set at trunk_rate too; nothing left out, nothing twice."""
+    config = ModelConfig(widths=(6, 8, 8), latent_dim=6, bottleneck="rvq", codebook_size=8, code_dim=4)
+    model = Autoencoder(config)
+    optimizer = make_optimizer(model, TrainConfig(trunk_rate=0.5, code_rate=0.1))
+    shares = {id(p): group["share"] for group in optimizer.param_groups for p in group["params"]}
+    assert sorted(shares) == sorted(id(p) for p in model.parameters())
+    stage = model.bottleneck.stages[0]
+    for parameter, share in (
+        (model.encoder.outlet.conv.weight, 0.05),
+        (model.encoder.core[0].dilated.conv.weight, 0.1),
+        (stage.into.weight, 0.05),
+        (stage.out.weight, 0.5),
+        (model.decoder.outlet.conv.weight, 0.5),
+        (model.decoder.core[0].dilated.conv.weight, 1.0),
+    ):
+        assert shares[id(parameter)] == share
+    unstarted = make_optimizer(model, TrainConfig(start="random", trunk_rate=0.5, code_rate=0.1))
+    shares = {id(p): group["share"] for group in unstarted.param_groups for p in group["params"]}
+    assert shares[id(model.encoder.outlet.conv.weight)] == 1.0
+
+
+def test_where_the_sphere_is_flat_codes_are_shared_out_as_distances_are() -> None:
+    """The start's error is within a tenth of plain k-means' on the same frames."""
+    frames = speech(4000, dim=6)
+    book = Codebook(64, 7)
+    torch.manual_seed(0)
+    vq = VQ(6, book, 100.0)
+    vq.start(frames)
+    vq.eval()
+    y = to_shape(frames.T[None], vq.full)[0].T  # (N, 7): what is quantised
+    told = vq.stages[0].decode(vq.stages[0](y.T[None]))[0].T
+    torch.manual_seed(0)
+    weights = torch.tensor([1.0] * 6 + [LOUDNESS])
+    centres = plain_kmeans(y * weights, 64)
+    nearest = centres[torch.cdist(y * weights, centres).argmin(1)] / weights
+    error, floor = (((x - y) * weights).square().sum(1).mean().item() for x in (told, nearest))
+    assert error < 1.1 * floor
+
+
+def plain_kmeans(x: Tensor, count: int) -> Tensor:
+    centres = x[torch.randperm(len(x))[:count]].clone()
+    for _ in range(KMEANS_ROUNDS):
+        index = torch.cdist(x, centres).argmin(1)
+        hits = torch.bincount(index, minlength=count).clamp_min(1)
+        centres = torch.zeros_like(centres).index_add_(0, index, x) / hits[:, None]
+    return centres
 
 
 def test_one_codebook_agrees_with_vector_quantize_pytorch() -> None:

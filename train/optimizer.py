@@ -11,6 +11,7 @@ from wavevae.config import TrainConfig
 from wavevae.nn.linear_start import trunk
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.partials_start import partial_maps
+from wavevae.nn.quantizer import ResidualVQ
 
 
 def may_be_fused(model: nn.Module, precision: str) -> bool:
@@ -29,13 +30,32 @@ def resume(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
 def make_optimizer(model: Autoencoder, config: TrainConfig, fused: bool = False) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019); betas of the vocoder literature (HiFi-GAN, Kong et al. 2020).
 
-    Two groups, each with its `share` of the scheduled learning rate: what a linear start has set moves slower.
+    Groups, each with its `share` of the scheduled learning rate: what a start in closed form has set moves slower,
+    and what is in front of codebooks slower still: codes are averages, and follow ground that moves too late.
     """
+    slow = started(model, config)
+    before_codes = in_front_of_codes(model) if config.start == "linear" else set()
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        share = config.trunk_rate if id(parameter) in slow else 1.0
+        if id(parameter) in before_codes:
+            share *= config.code_rate
+        groups.setdefault(share, []).append(parameter)
+    each = [{"params": of, "share": n, "lr": config.learning_rate * n} for n, of in groups.items()]
+    return torch.optim.AdamW(each, betas=(0.8, 0.99), weight_decay=config.weight_decay, fused=fused or None)
+
+
+def started(model: Autoencoder, config: TrainConfig) -> set[int]:
+    """The ids of the parameters that a start in closed form has set."""
     set_by_start = [*trunk(model), *partial_maps(model)] if config.start == "linear" else []
-    started = {id(parameter) for parameter in set_by_start}
-    groups = []
-    for share, in_it in ((1.0, False), (config.trunk_rate, True)):
-        parameters = [p for p in model.parameters() if (id(p) in started) == in_it]
-        if parameters:
-            groups.append({"params": parameters, "share": share, "lr": config.learning_rate * share})
-    return torch.optim.AdamW(groups, betas=(0.8, 0.99), weight_decay=config.weight_decay, fused=fused or None)
+    if isinstance(model.bottleneck, ResidualVQ):
+        set_by_start += model.bottleneck.parameters()
+    return {id(parameter) for parameter in set_by_start}
+
+
+def in_front_of_codes(model: Autoencoder) -> set[int]:
+    """The ids of the parameters that decide which codes a sound gets."""
+    if not isinstance(model.bottleneck, ResidualVQ):
+        return set()
+    into = [parameter for stage in model.bottleneck.stages for parameter in stage.into.parameters()]  # type: ignore[union-attr]
+    return {id(parameter) for parameter in (*model.encoder.parameters(), *into)}

@@ -181,6 +181,8 @@ class TrainConfig:
     """linear (the best linear codec of the corpus, in closed form) or random (needs 2e-3 and patience)."""
     trunk_rate: float = 0.2
     """Share of the learning rate for the layers that a linear start sets."""
+    code_rate: float = 0.05
+    """vq, rvq with a linear start: further share of it for all that is in front of the codes, encoder included."""
     warm_up: float = 0.02
     """Share of the budget over which the learning rate rises."""
     ema_decay: float = 0.999
@@ -211,6 +213,7 @@ class TrainConfig:
         if self.start not in STARTS:
             raise UserError(f"unknown start '{self.start}'; {nearest(self.start, STARTS)}")
         require(0 < self.trunk_rate <= 1, "trunk_rate", self.trunk_rate, "use a share above 0, up to 1")
+        require(0 < self.code_rate <= 1, "code_rate", self.code_rate, "use a share above 0, up to 1")
         require(0 <= self.warm_up <= 1, "warm_up", self.warm_up, "use a share, 0 to 1")
         require(self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "use a norm above 0")
         require(self.validate_every > 0, "validate_every", self.validate_every, "use 1 or more")
