@@ -301,21 +301,21 @@ def test_what_is_in_front_of_the_codes_moves_slowest() -> None:
 
 
 def test_where_the_sphere_is_flat_codes_are_shared_out_as_distances_are() -> None:
-    """The start's error is within a tenth of plain k-means' on the same frames."""
-    frames = speech(4000, dim=6)
-    book = Codebook(64, 7)
+    """The start's error is that of plain k-means on the same frames to 1 %; with codes half-way round it is 2 % more."""
+    frames = speech(6000, dim=10)
+    book = Codebook(64, 11)
     torch.manual_seed(0)
-    vq = VQ(6, book, 100.0)
+    vq = VQ(10, book, 100.0)
     vq.start(frames)
     vq.eval()
-    y = to_shape(frames.T[None], vq.full)[0].T  # (N, 7): what is quantised
+    y = to_shape(frames.T[None], vq.full)[0].T  # (N, 11): what is quantised
     told = vq.stages[0].decode(vq.stages[0](y.T[None]))[0].T
     torch.manual_seed(0)
-    weights = torch.tensor([1.0] * 6 + [LOUDNESS])
+    weights = torch.tensor([1.0] * 10 + [LOUDNESS])
     centres = plain_kmeans(y * weights, 64)
     nearest = centres[torch.cdist(y * weights, centres).argmin(1)] / weights
     error, floor = (((x - y) * weights).square().sum(1).mean().item() for x in (told, nearest))
-    assert error < 1.1 * floor
+    assert error < 1.01 * floor
 
 
 def plain_kmeans(x: Tensor, count: int) -> Tensor:
