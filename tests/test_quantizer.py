@@ -301,7 +301,7 @@ def test_what_is_in_front_of_the_codes_moves_slowest() -> None:
 
 
 def test_where_the_sphere_is_flat_codes_are_shared_out_as_distances_are() -> None:
-    """The start's error is that of plain k-means on the same frames to 1 %; with codes half-way round it is 2 % more."""
+    """The start is as good as plain k-means on the same frames to 1 %; with codes half-way round it is 2 % worse."""
     frames = speech(6000, dim=10)
     book = Codebook(64, 11)
     torch.manual_seed(0)
