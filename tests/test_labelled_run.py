@@ -1,6 +1,7 @@
 """`wavevae train` with codes and labels: what it leaves behind, that it resumes exactly, what it refuses."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from tiny_run import TINY, workplace
+from wavevae.export.__main__ import main as export
+from wavevae.realtime.render import main as render
 from wavevae.train.__main__ import main
 from wavevae.train.journal import read_rows
 from wavevae.train.module import TrainingModule
@@ -15,6 +18,7 @@ from wavevae.train.module import TrainingModule
 from wavevae import audio
 from wavevae.checkpoint import load_model, read_checkpoint
 from wavevae.errors import UserError
+from wavevae.evaluation.pitch import median_hz, midi_hz
 
 
 @pytest.fixture
@@ -61,6 +65,22 @@ def test_a_run_with_codes_and_labels(notes: Path, capsys: pytest.CaptureFixture[
     assert {"val_codebook_perplexity", "val_codebook_usage", "val_distance_mistold"} <= columns
     assert Path("run/codebooks.png").is_file()
     assert Path("run/term_losses.png").is_file()
+
+
+@pytest.mark.parametrize("bottleneck", ["vae", "rvq"])
+def test_an_exported_note_is_played_at_the_pitch_it_is_told(notes: Path, bottleneck: str) -> None:
+    """The journey of a pitch: NSynth's label -> training -> the file's attribute -> what is measured in the sound."""
+    options = ("--bottleneck", bottleneck, "--condition", "pitch", "--max-steps", 20, "--out", "run")
+    assert train(notes, *SMALL, *options) == 0
+    assert export(["run", "-o", "mine.ts"]) == 0
+    heard = str(notes / "train/audio/reed-4.wav")  # at 58
+    for pitch in (58.0, 65.0, 53.5):
+        labels = ["--input-pitch", "58", "--pitch", f"{pitch}"]
+        assert render(["mine.ts", "--input", heard, *labels, "-o", "out.wav"]) == 0
+        sound = torch.from_numpy(audio.read_mono("out.wav", 8000))
+        hz = median_hz(sound[1000:5000], 8000)
+        assert hz is not None
+        assert abs(1200 * math.log2(hz / midi_hz(pitch))) < 15
 
 
 def test_an_hvae_run_logs_both_levels(notes: Path) -> None:
