@@ -30,10 +30,9 @@ HOP = 256
 STEPS = 100
 """Changes from which the latency is told."""
 
-BURN = "while True: pass"
+BURN = f"import os; os.nice({os.environ.get('BURNER_NICE', '0')})\nwhile True: pass"
 FLOOD = """
 import socket, sys, time
-sys.path.insert(0, sys.argv[2])
 from wavevae.realtime.osc import encode
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 to, due, n = ("127.0.0.1", int(sys.argv[1])), time.monotonic(), 0
@@ -82,16 +81,16 @@ def fire(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
     """OSC flood, burners, another model every CHANGE_EVERY_S."""
     models = [folder / f"{preset}{n}.ts" for n in (0, 1)]
     with live(models[0], "--device", "jack") as player:
-        root = str(Path(__file__).resolve().parent.parent)
-        noise = children([BURN], [BURN], [FLOOD, str(player.address[1]), root])
-        held, changes = [], 0
+        noise = children([BURN], [BURN], [FLOOD, str(player.address[1])])
+        held, changes, began = [], 0, time.monotonic()
         try:
-            end = time.monotonic() + seconds
+            end = began + seconds
             while time.monotonic() < end:
                 time.sleep(min(CHANGE_EVERY_S, max(0.1, end - time.monotonic())))
                 held.append(memory_mb(player))
                 changes += 1
                 player.send("/wavevae/model", str(models[changes % 2]))
+            player.says(" plays")  # however long a busy machine takes to load it
         finally:
             for process in noise:
                 process.kill()
@@ -100,6 +99,7 @@ def fire(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
     settled = held[len(held) // 4 :] or [0.0]
     changed = len(re.findall(r"^\S+ plays$", player.said, re.MULTILINE))
     found = {**summary(player.said), "models_changed": changed}
+    found["messages_a_s"] = round((found["taken"] + found["refused"]) / (time.monotonic() - began))
     return {**found, "memory_mb": round(settled[-1]), "growth_mb": round(float(settled[-1] - settled[0]), 1)}
 
 
@@ -170,6 +170,7 @@ class Ear:
             for i, d in enumerate(sounddevice.query_devices())
             if "JACK" in sounddevice.query_hostapis(d["hostapi"])["name"] and d["max_input_channels"]
         ]
+        self.rate, self.period = rate, block / rate
         self.blocks: list[tuple[float, np.ndarray]] = []
         self.stream = sounddevice.InputStream(
             samplerate=rate,
@@ -195,22 +196,20 @@ class Ear:
         for source in sources:
             subprocess.run(["jack_connect", source, mine], check=True)
 
-    def first_change(self, after: float, rate: int) -> float | None:
+    def first_change(self, after: float) -> float | None:
         """When the first sample differed from the one before, after a moment."""
-        last: float | None = None
-        for when, data in list(self.blocks):
-            if when < after:
-                last = float(data[-1])
-                continue
-            steps = np.flatnonzero(np.abs(np.diff(data, prepend=data[0] if last is None else last)) > 0.02)
-            if len(steps):
-                return when + float(steps[0]) / rate
-            last = float(data[-1])
-        return None
+        blocks = list(self.blocks)
+        start = min(
+            when - n * self.period for n, (when, _) in enumerate(blocks)
+        )  # the server's beat, no jitter
+        sound = np.concatenate([data for _, data in blocks])
+        times = start + np.arange(len(sound)) / self.rate
+        steps = np.flatnonzero((np.abs(np.diff(sound)) > 0.02) & (times[1:] > after))
+        return float(times[1 + steps[0]]) if len(steps) else None
 
 
-def delays(ear: Ear, rate: int, change: Any) -> dict[str, float]:
-    """Seconds from `change(value)` to the changed sample, many times, as median and p99 in ms."""
+def delays(ear: Ear, change: Any, arrived: list[float] | None = None) -> dict[str, float]:
+    """From `change(value)`, or from when that `arrived`, to the changed sample, many times: median and p99 in ms."""
     took = []
     for number in range(STEPS):
         time.sleep(0.15 + 0.05 * random.random())
@@ -218,7 +217,9 @@ def delays(ear: Ear, rate: int, change: Any) -> dict[str, float]:
         sent = time.perf_counter()
         change(1.0 if number % 2 else -1.0)
         time.sleep(0.35)
-        heard = ear.first_change(sent, rate)
+        if arrived:
+            sent = arrived[-1]
+        heard = ear.first_change(sent)
         if heard is not None:
             took.append(1000 * (heard - sent))
     assert len(took) > STEPS // 2, f"only {len(took)} of {STEPS} changes were heard"
@@ -238,22 +239,46 @@ def latency(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
             r"at most ([\d.]+) ms = ([\d.]+) until the next block \+ ([\d.]+) ring", player.said
         )
         assert stated
+        arrived: list[float] = []
+        monitor = backend.open_input(  # JACK hands an event on at its next period: the delay begins there
+            next(name for name in backend.get_input_names() if "controller" in name),
+            client_name="monitor",
+            callback=lambda message: arrived.append(time.perf_counter()),
+        )
+        subprocess.run(["jack_connect", "controller:knobs", "monitor:controller:knobs"], check=True)
         player.send("/wavevae/smoothing", 0)
         ear = Ear(rate, block)
-        by_osc = delays(ear, rate, lambda value: player.send("/wavevae/latent/0", value))
+        by_osc = delays(ear, lambda value: player.send("/wavevae/latent/0", value))
         by_midi = delays(
             ear,
-            rate,
             lambda value: port.send(
                 mido.Message("control_change", control=70, value=85 if value > 0 else 42)
             ),
+            arrived,
         )
         ear.stream.stop()
+        monitor.close()
         player.end()
     parts = float(stated[2]) + float(stated[3])
     return {"ring_and_block_ms": parts, **{f"osc_{k}": v for k, v in by_osc.items()}} | {
         f"midi_{k}": v for k, v in by_midi.items()
     }
+
+
+EVENTS = 10_000
+
+
+def midi(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
+    """Events through a real port: how many arrive, and whether in order."""
+    from jack_midi import value_of
+
+    script = str(Path(__file__).resolve().parent.parent / "tests" / "jack_midi.py")
+    command = [sys.executable, script, str(folder / "speaking.ts"), str(folder), str(EVENTS)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    values = json.loads(done.stdout.splitlines()[-1])["values"]
+    wanted = [-3 + 6 * value_of(n) / 127 for n in range(EVENTS)]
+    in_order = len(values) == EVENTS and np.allclose(values, wanted, atol=1e-5)
+    return {"sent": EVENTS, "arrived": len(values), "in_order": bool(in_order)}
 
 
 MUTATIONS = (
@@ -274,13 +299,15 @@ MUTATIONS = (
 
 def hostile(count: int) -> dict[str, Any]:
     """In this process: how long each datagram takes by the CPU's clock, and whether anything changed."""
-    from test_osc import SENDER, Table
+    from test_osc import SENDER, labelled
 
-    table, chance = Table(), random.Random(0)
+    table, chance = labelled(), random.Random(0)
     good = [
         encode("/wavevae/latent/0", 99.0),
         encode("/wavevae/gain", 600.0),
         encode("/wavevae/xy", 5.0, 5.0),
+        encode("/wavevae/class", "flute", 0.5, "bell", 5.0),
+        encode("/wavevae/note", 600, 0.5),
     ]
     before, spent = table.state, np.zeros(count, np.float32)
     for n in range(count):
@@ -303,7 +330,7 @@ def hostile(count: int) -> dict[str, Any]:
 def main() -> None:
     study, folder, preset = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     seconds = float(os.environ.get("SECONDS", "60"))
-    studies = {"fire": fire, "small": small, "latency": latency, "exact": exact, "start": start}
+    studies = {"fire": fire, "small": small, "latency": latency, "exact": exact, "start": start, "midi": midi}
     answer: dict[str, Any] = {}
     work = threading.Thread(target=lambda: answer.update(studies[study](folder, preset, seconds)))
     work.start()

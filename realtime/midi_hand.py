@@ -9,7 +9,7 @@ from typing import Any
 
 from wavevae.controls import ControlState, Refused
 
-from .address import ROOT, Address, Arguments, count, text
+from .address import ROOT, Address, Arguments, text
 from .midi_map import USUAL_MAP, Row, read_map, write_map
 from .midi_ports import Listener, System
 from .midi_translate import Translator
@@ -36,7 +36,7 @@ class MidiHand:
         self._rows = rows
         self._listener: Listener | None = None
         self._refused: set[str] = set()
-        doc = "the next control moved is bound to this address; nothing: not after all"
+        doc = "the next control moved is bound to this address, or sends what follows it; nothing: not after all"
         face.desk.extra[LEARN] = Address(LEARN, "s", doc, self._learn)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> str:
@@ -70,10 +70,13 @@ class MidiHand:
         return {row.address: short(row) for row in self.translator.rows}
 
     def _learn(self, state: ControlState, arguments: Arguments) -> ControlState:
-        count(arguments, 0, 1)
+        """An address, and what a button is to send there; an address that takes nothing is a button's."""
         address = text(arguments[0], "address") if arguments else None
-        if address is not None and address not in self._face.desk.table:
+        row = self._face.desk.table.get(address) if address is not None else None
+        if address is not None and row is None:
             raise Refused(f"no such address here to bind: {address[:80]}")
+        sends = tuple(a for a in arguments[1:] if isinstance(a, (int, float, str)))
+        self.translator.learning_arguments = sends if sends or (row is not None and not row.tags) else None
         self.translator.learning = address
         return state
 

@@ -15,6 +15,8 @@ CC14_STEPS = 16383
 BEND_UP, BEND_DOWN = 8191, 8192
 """Steps to the ends; at rest it is exactly in the middle."""
 PRESSED = 0.5
+BUTTONS, NUMBERED = ("cc", "note", "program"), ("cc", "note", "polytouch", "program")
+NOTES = "/wavevae/note"
 
 
 class Translator:
@@ -24,6 +26,8 @@ class Translator:
         self.rows = rows
         self.learning: str | None = None
         """The address that the next control moved is bound to."""
+        self.learning_arguments: tuple[Argument, ...] | None = None
+        """What it is to send when it is pressed, instead of where it stands."""
         self._high: dict[tuple[int, int], int] = {}
         self._down: set[Row] = set()
         """Buttons that are pressed: they send once."""
@@ -122,19 +126,25 @@ class Translator:
         self._held.get(channel, set()).difference_update(ended)
 
     def _learn(self, message: Any) -> None:
-        """Bind a moved control, a wheel or a struck key."""
+        """Bind a moved control, a wheel or a struck key; for a press, only what can be pressed."""
+        presses = self.learning_arguments is not None
         for source, number, share in self._readings(message):
-            if source in ("cc14", "program") or (source == "note" and share == 0):
+            if source == "cc14" or (source == "note" and share == 0):
+                continue
+            if (source == "program") > presses or (presses and (source not in BUTTONS or share < PRESSED)):
                 continue
             address, self.learning = self.learning, None
             assert address is not None
-            self._bind(source, number if source in ("cc", "note", "polytouch") else None, message, address)
+            self._bind(source, number if source in NUMBERED else None, message, address)
             self._learnt = (message.channel, number) if source == "cc" and number < LOWEST_LSB else None
             return
 
     def _bind(self, source: str, number: int | None, message: Any, address: str) -> None:
+        arguments, self.learning_arguments = self.learning_arguments, None
+        if source == "note" and address == NOTES:
+            number = None  # the whole keyboard
         low, high = usual_range(address)
-        row = Row(source, number, address, message.channel + 1, low, high)
+        row = Row(source, number, address, message.channel + 1, low, high, arguments=arguments)
         self.rows = (*(r for r in self.rows if not _same(r, row)), row)
 
     def _widen(self, message: Any) -> None:
@@ -156,4 +166,5 @@ def _fits(row: Row, source: str, number: int, channel: int) -> bool:
 def _same(row: Row, new: Row) -> bool:
     """The same control, or the same address turned by another: the new binding takes its place."""
     same_control = (row.source.removesuffix("14"), row.number) == (new.source, new.number)
-    return (same_control and row.channel in (None, new.channel)) or row.address == new.address
+    same_end = (row.address, row.arguments) == (new.address, new.arguments)
+    return (same_control and row.channel in (None, new.channel)) or same_end

@@ -19,10 +19,10 @@ def main() -> None:
         mode = player.query("mode")[0]
         silence = player.query("latents")
         subprocess.run(["jack_connect", "PortAudio:out_0", "PortAudio:in_0"], check=True)
-        player._soon(lambda: any(abs(v) > 0.01 for v in player.query("latents")), 30.0)
+        player.soon(lambda: any(abs(v) > 0.01 for v in player.query("latents")))
         sound = player.query("latents")
         player.send("/wavevae/mode", "generate")
-        player._soon(lambda: not any(player.query("latents")), 30.0)
+        player.soon(lambda: not any(player.query("latents")))
         answer = {"mode": mode, "silence": silence, "sound": sound, "generated": player.query("latents")}
         answer["status"] = player.end()
     print(json.dumps({**answer, "said": player.said}))

@@ -35,10 +35,9 @@ def main() -> None:
             for number in range(start, min(start + EVENTS_AT_ONCE, events)):
                 port.send(mido.Message("control_change", control=70, value=value_of(number)))
             time.sleep(EVENTS_AT_ONCE / RATE_HZ)
-        deadline = time.monotonic() + 60
-        while player.query("accepted")[0] < events and time.monotonic() < deadline:
-            time.sleep(0.1)
-        time.sleep(0.5)  # a few blocks more: what came last takes effect
+        player.soon(lambda: player.query("accepted")[0] >= events)
+        last = -3 + 6 * value_of(events - 1) / 127
+        player.soon(lambda: abs(player.query("latents")[0] - last) < 1e-3)  # what came last is heard
         player.end()
     lines = [json.loads(line) for line in score.read_text().splitlines()]
     values = [line["args"][0] for line in lines if line.get("address") == "/wavevae/latent/0"]

@@ -32,8 +32,8 @@ def main() -> None:
         time.sleep(0.5)
         noise = threading.Thread(target=flood, args=(player, float(seconds)))
         noise.start()
-        record = ["jack_rec", "-f", out, "-d", seconds, "-b", "24", "PortAudio:out_0"]
-        recorded = subprocess.run(record, capture_output=True, text=True, timeout=60)
+        record = ["jack_rec", "-f", out, "-d", seconds, "-b", "24", "-B", "262144", "PortAudio:out_0"]
+        recorded = subprocess.run(record, capture_output=True, text=True, timeout=600)
         noise.join()
         playing = player.query_late("level")[0]
         player.send("/wavevae/panic")

@@ -22,6 +22,7 @@ from wavevae.realtime.midi_translate import Translator
 from wavevae.realtime.osc import OscFace
 from wavevae.realtime.processes import StopSignals
 
+from wavevae.controls import Share
 from wavevae.errors import UserError
 
 MAP = """\
@@ -278,3 +279,34 @@ def test_at_the_desk_knobs_turn_and_are_learnt_over_osc(tmp_path: Path) -> None:
     assert face.desk.state.latents[3] == -3.0
     assert hand.bindings()["/wavevae/latent/3"] == "cc 20 ch 1"
     assert Row("cc", 20, "/wavevae/latent/3", 1, -3.0, 3.0) in read_map(tmp_path / "toy.midi.yaml")
+
+
+def test_a_button_is_learnt_with_what_it_sends(tmp_path: Path) -> None:
+    from test_osc import labelled
+
+    face = labelled(voices=2).face
+    hand = MidiHand(face, "x", tmp_path / "toy.midi.yaml", print, lambda work, what: work())
+    hand.hear(message("pitchwheel", pitch=-4096))
+    assert face.desk.state.bend == -1.0
+    hand.hear(message("pitchwheel", pitch=0))
+    assert face.desk.state.bend == 0.0
+    assert not face.act(LEARN, ("/wavevae/class", "bell"))
+    hand.hear(cc(70, 20))  # a knob that trembles is no press
+    hand.hear(message("note_on", note=36, velocity=90))
+    assert face.desk.state.mix == (Share(1, 1.0),)
+    assert not face.act(LEARN, ("/wavevae/class", "flute", 0.5, "bell", 0.5))
+    hand.hear(message("program_change", program=3))
+    assert face.desk.state.mix == (Share(0, 0.5), Share(1, 0.5))
+    hand.hear(message("note_off", note=36))
+    hand.hear(message("note_on", note=36, velocity=90))
+    assert face.desk.state.mix == (Share(1, 1.0),)  # one does not take the place of the other
+    assert not face.act(LEARN, ("/wavevae/panic",))
+    hand.hear(cc(50, 127))
+    assert face.desk.state.muted
+    assert not face.act(LEARN, ("/wavevae/note",))
+    hand.hear(message("note_on", note=40, velocity=127))
+    hand.hear(message("note_on", note=41, velocity=127))
+    assert {n.pitch for n in face.desk.state.notes} == {40, 41}
+    kept = read_map(tmp_path / "toy.midi.yaml")
+    assert Row("program", 3, "/wavevae/class", 1, arguments=("flute", 0.5, "bell", 0.5)) in kept
+    assert Row("cc", 50, "/wavevae/panic", 1, arguments=()) in kept

@@ -64,6 +64,14 @@ def test_the_example_is_a_score(model: Path, tmp_path: Path) -> None:
     assert len(play(model, example, tmp_path / "a.wav")) / SAMPLE_RATE == pytest.approx(8.5, abs=0.1)
 
 
+def test_the_example_of_notes_and_classes_is_a_score(tmp_path: Path) -> None:
+    write_conditional(tmp_path / "c.ts")
+    example = Path(__file__).parent.parent / "examples/live/notes.jsonl"
+    made = play(tmp_path / "c.ts", example, tmp_path / "out.wav", "--voices", 2, "--gain", -12)
+    assert np.abs(made).max() > 0.05
+    assert not made[-100:].any()
+
+
 def test_a_score_without_an_end_rings_for_a_second(model: Path, tmp_path: Path) -> None:
     score = write_score(tmp_path / "a.jsonl", event(0.5, "latent/0", 1))
     assert 1.5 <= len(play(model, score, tmp_path / "a.wav")) / SAMPLE_RATE <= 1.6

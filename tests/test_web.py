@@ -211,7 +211,8 @@ def test_the_spectrum_shows_a_tone_at_its_pitch_and_level() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright here")
 def test_the_page_is_used_in_a_browser(tmp_path: Path) -> None:
     write_conditional(tmp_path / "c.ts", latent_dim=8)
-    with live(tmp_path / "c.ts", "--device", "none", "--http-port", 0, "--voices", 2) as player:
+    midi = ("--midi", "no such controller") if importlib.util.find_spec("rtmidi") else ()
+    with live(tmp_path / "c.ts", "--device", "none", "--http-port", 0, "--voices", 2, *midi) as player:
         url = next(line for line in player.said.splitlines() if "  page" in line).split()[1]
         command = [sys.executable, str(Path(__file__).parent / "browser_page.py"), url, str(tmp_path)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600)
@@ -222,6 +223,7 @@ def test_the_page_is_used_in_a_browser(tmp_path: Path) -> None:
             assert answer[size]["slider"] == "0.2"
             assert (answer[size]["shares"], answer[size]["bent"]) == ([0, 33, 67, 0], True)
             assert not answer[size]["wider_than_screen"]
+            assert answer[size]["learnt"] == bool(midi)
             assert not answer[size]["asks_for_input"]  # there is none
             assert (tmp_path / f"{size}.png").stat().st_size > 20_000
         os.killpg(player.process.pid, signal.SIGINT)

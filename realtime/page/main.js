@@ -70,19 +70,29 @@ function build(news) {
 
 function slider(options) {
   const made = new Slider({ ...options, send: (value) => send(options.path, value) });
-  made.row.addEventListener("click", (event) => {
-    if (!document.body.classList.contains("learning")) return;
-    event.preventDefault();
-    send("midi/learn", `/wavevae/${options.path}`);
-  }, true);
+  learnable(made.row, options.path);
   sliders.push(made);
   return made;
 }
 
-function radios(container, names, choose) {
-  const buttons = names.map((name) => element("button", {
-    textContent: name, role: "radio", "aria-checked": "false", onclick: () => choose(name),
-  }));
+/** While learning, a click binds what is moved next: to the address, or to sending these values to it. */
+function learnable(part, path, ...values) {
+  part.classList.add("learnable");
+  part.addEventListener("click", (event) => {
+    if (!document.body.classList.contains("learning")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    send("midi/learn", `/wavevae/${path}`, ...values);
+  }, true);
+  return part;
+}
+
+function radios(container, names, path) {
+  const buttons = names.map((name) => {
+    const button = learnable(element("button", { textContent: name, role: "radio", "aria-checked": "false" }), path, name);
+    button.addEventListener("click", () => send(path, name));
+    return button;
+  });
   container.replaceChildren(...buttons);
   container.onkeydown = (event) => {
     const move = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
@@ -102,7 +112,7 @@ const modes = () => $("modes").firstElementChild;
 
 function buildModes() {
   $("modes").hidden = about.modes.length < 2;
-  radios(modes(), about.modes, (name) => send("mode", name));
+  radios(modes(), about.modes, "mode");
 }
 
 function buildAxes() {
@@ -132,7 +142,7 @@ function buildLevels() {
 function buildPlaying() {
   $("playing").hidden = !about.classes.length && !about.has_pitch;
   $("classes").hidden = !about.classes.length;
-  radios($("classes"), ["none", ...about.classes], (name) => send("class", name));
+  radios($("classes"), ["none", ...about.classes], "class");
   $("mix").hidden = !about.can_mix || about.classes.length < 2;
   $("mix").lastElementChild.replaceChildren(...($("mix").hidden ? [] : about.classes).map((name, i) => slider({
     label: name, low: 0, high: 1, step: 0.01, path: `mix/${i}`,
@@ -175,10 +185,13 @@ function buildHeardAs() {
 }
 
 function buildPresets() {
-  const chips = head.presets.map((name) => element("span", { className: "chip" },
-    element("button", { textContent: name, onclick: () => send("preset/recall", name, $("glide").valueAsNumber || 0) }),
-    element("button", { textContent: "×", title: `forget ${name}`, "aria-label": `forget ${name}`,
-      onclick: () => send("preset/delete", name) })));
+  const glide = () => $("glide").valueAsNumber || 0;
+  const chips = head.presets.map((name) => {
+    const recall = learnable(element("button", { textContent: name }), "preset/recall", name, glide());
+    recall.addEventListener("click", () => send("preset/recall", name, glide()));
+    return element("span", { className: "chip" }, recall, element("button", { textContent: "×",
+      title: `forget ${name}`, "aria-label": `forget ${name}`, onclick: () => send("preset/delete", name) }));
+  });
   $("presets").replaceChildren(...chips);
 }
 
@@ -303,8 +316,9 @@ function setUpKeys() {
 
 function setUp() {
   $("panic").onclick = () => send("panic");
-  $("reset").onclick = () => send("reset");
-  $("freeze").onclick = () => send("freeze");
+  for (const name of ["reset", "freeze"]) {
+    learnable($(name), name).addEventListener("click", () => send(name));
+  }
   $("learn").onclick = () => {
     const on = document.body.classList.toggle("learning");
     $("learn").setAttribute("aria-pressed", String(on));
