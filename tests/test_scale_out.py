@@ -15,6 +15,7 @@ import torch
 from tiny_run import TINY, workplace
 from torch import Tensor, multiprocessing, nn
 from wavevae.train.__main__ import main
+from wavevae.train.arguments import parse
 from wavevae.train.budget import Budget
 from wavevae.train.datamodule import Batches
 from wavevae.train.launch import launched
@@ -242,6 +243,33 @@ def test_the_same_command_under_slurm(sounds: Path) -> None:
     assert "ranks   2 x 2 = 4 chunks a step" in said[0]
     assert "held out" not in said[1]
     assert_same_and_apart(6)
+
+
+SBATCH = Path(__file__).parent.parent / "examples/slurm/train.sbatch"
+
+
+def test_the_slurm_script_starts_and_resumes(tmp_path: Path) -> None:
+    """With an srun that says what it was given."""
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text('#!/bin/sh\necho "$@"\n')
+    srun.chmod(0o755)
+    run = tmp_path / "runs" / "mine"
+    environment = {"PATH": f"{srun.parent}:{os.environ['PATH']}", "SLURM_CPUS_PER_TASK": "2"}
+
+    def submitted() -> list[str]:
+        command = ["bash", str(SBATCH), "sounds", str(run), "12h"]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True
+        ).stdout.split()
+
+    first = submitted()
+    assert first[:3] == ["--kill-on-bad-exit=1", "wavevae", "train"]
+    assert parse(first[3:]).data == [Path("sounds")]
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("")
+    again = parse(submitted()[3:])
+    assert (again.resume, again.out, again.max_time) == (True, run, "12h")
 
 
 # -- who started it --------------------------------------------------------------------------------------------

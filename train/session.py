@@ -18,7 +18,7 @@ from .health import Health
 from .interrupt import Interrupted, stop_gently
 from .journal import Journal
 from .keeping import Checkpoints
-from .launch import FOLDER_VARIABLE, is_first
+from .launch import FOLDER_VARIABLE, is_first, launched
 from .material import Material, gather
 from .module import Diverged, TrainingModule
 from .outlook import Learned, outlook
@@ -33,7 +33,7 @@ from .trainer import count, make_trainer, processes
 def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Sequence[pl.Callback] = ()) -> int:
     """Read the sounds, fit, tell; `watchers` see each moment last. Returns the exit status. Raises: UserError."""
     quiet.hush()
-    threads = quiet.settle_torch(count(processes(args)[0]))
+    threads = quiet.settle_torch(1 if launched() else count(processes(args)[0]))
     trainer = make_trainer(args, plan)
     for remark in plan.remarks:
         say(f"resuming {plan.folder.path}: {remark}")

@@ -23,6 +23,15 @@ NO_CODEC = (
 )
 
 
+def without_best(subject: Subject, wanted: str) -> list[str]:
+    """A remark where a run has not come to its first validation: its last.ckpt was judged."""
+    facts = subject.facts
+    found = str(facts.details.get("checkpoint", ""))
+    if wanted != "best" or facts.kind != "run" or facts.path.suffix == ".ckpt" or not found.endswith("last.ckpt"):
+        return []
+    return [f"{facts.path} has no best.ckpt, as it was never validated: last.ckpt was judged"]
+
+
 @dataclass
 class Session:
     """What all models of one command share."""
@@ -67,7 +76,7 @@ class Session:
     ) -> tuple[dict[str, Any], list[str]]:
         """Anchors and probes, and what could not be had of them."""
         found: dict[str, Any] = {}
-        remarks: list[str] = []
+        remarks = without_best(subject, self.args.checkpoint)
         if self.args.anchors and codec.coder() is None:
             remarks.append(NO_CODEC)
         elif self.args.anchors:
