@@ -14,7 +14,7 @@ from wavevae.nn.sync import sum_over_ranks
 from wavevae.objectives.adversarial import adversarial, discriminator_hinge, feature_matching, mean_score
 from wavevae.objectives.balancer import gradients, join
 from wavevae.objectives.discriminator import MultiScaleDiscriminator
-from wavevae.objectives.schedules import learning_rate, rise
+from wavevae.objectives.schedules import rise
 from wavevae.units import seconds_to_samples
 
 from .ranks import all_agree, world_size
@@ -125,7 +125,7 @@ class Adversary:
         weights = {name: weight for name, weight in self.weights(share).items() if weight > 0}
         if weights:
             join(estimate, gradients({name: raw[name] for name in weights}, heard), weights)
-        self.learn(loss, share)
+        self.learn(loss)
         scores = {"score_real": mean_score(of_real), "score_made": mean_score(of_made)}
         return {name: term.detach() for name, term in {**raw, "discriminator": loss, **scores}.items()}
 
@@ -143,8 +143,11 @@ class Adversary:
         size = real.square().mean(dim=(1, 2), keepdim=True).sqrt() + QUIET
         return real / size, made / size
 
-    def learn(self, loss: Tensor, share: float) -> None:
-        """One step of the discriminator; none, on any process, where loss or gradient is not finite."""
+    def learn(self, loss: Tensor) -> None:
+        """One step of the discriminator, at one rate to the end: the model slows down, its judge needs not.
+
+        None, on any process, where loss or gradient is not finite.
+        """
         parameters = list(self.discriminator.parameters())
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
             parameter.grad = gradient
@@ -152,9 +155,6 @@ class Adversary:
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.run.train.gradient_clip)
         if not all_agree(bool(torch.isfinite(norm + loss)), loss.device):
             return
-        train = self.run.train
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.discriminator_rate * learning_rate(share, train) / train.learning_rate
         self.optimizer.step()
         self.steps += 1
         now = float(loss.detach())

@@ -24,7 +24,7 @@ class AdversarialConfig:
     """Weight of the difference that its layers see, against all distances."""
     adversarial_from: float = 0.5
     """Share of the budget from which on there is a discriminator."""
-    adversarial_warm_up: float = 0.05
+    adversarial_warm_up: float = 0.1
     """Share of the budget, from there on, over which both weights rise: a new discriminator knows nothing yet."""
     adversarial_trains: str = "all"
     """all, or decoder: from adversarial_from on the encoder and the latents stay as they are."""
@@ -34,8 +34,8 @@ class AdversarialConfig:
     """Channels of its layers."""
     discriminator_seconds: float = 0.5
     """How much of each chunk it hears a step, at a random place, s; the whole chunk where that is shorter."""
-    discriminator_rate: float = 1e-3
-    """Its learning rate, before the run's cosine."""
+    discriminator_rate: float = 5e-3
+    """Its learning rate, from its first step to its last."""
 
     @property
     def on(self) -> bool:
@@ -55,4 +55,4 @@ class AdversarialConfig:
         require(channels > 0, "discriminator_channels", channels, "use 1 or more")
         require(seconds > 0, "discriminator_seconds", seconds, "use a time above 0")
         rate = self.discriminator_rate
-        require(rate > 0, "discriminator_rate", rate, "use a number above 0, e.g. 1e-3")
+        require(rate > 0, "discriminator_rate", rate, "use a number above 0, e.g. 5e-3")

@@ -18,8 +18,8 @@ from torch.nn.utils.parametrizations import weight_norm
 
 SLOPE = 0.2
 """Of the leaky rectifiers below zero."""
-COMPRESSION = 0.3
-"""Magnitudes are raised to it (Braun & Tashev 2021): high bands, 60 dB below the low ones, would not be seen."""
+COMPRESSION = 0.15
+"""Magnitudes are raised to it (Braun & Tashev 2021: 0.3): high bands, 60 dB below the low ones, would not be seen."""
 FLOOR = 1e-4
 """Magnitude (-80 dB of a sound at equal loudness) below which there is nothing to be compressed."""
 
