@@ -18,7 +18,7 @@ from torch import Tensor
 PLACES = 32
 """Parts of a hop whose energy is compared: the first sixteen harmonics of the hop rate."""
 FLOOR = 6e-8
-"""Mean square of the second difference of white noise at -80 dBFS: below it a sound counts as even, as to the spectra."""
+"""Mean square of the second difference of white noise at -80 dBFS: what is weaker is not heard, as by the spectra."""
 
 
 def hop_profile(x: Tensor, hop_length: int) -> Tensor:
