@@ -5,6 +5,7 @@ tests/with_jack.sh python benchmarks/soak_studies.py STUDY FOLDER PRESET
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -30,6 +31,19 @@ HOP = 256
 STEPS = 100
 """Changes from which the latency is told."""
 
+WATCH = """
+import os, select, sys, time
+try:
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+except OSError:
+    pass
+worst, due = 0.0, time.monotonic()
+while not select.select([sys.stdin], [], [], max(0.0, due - time.monotonic()))[0]:
+    worst = max(worst, time.monotonic() - due)
+    due = max(due + 0.005, time.monotonic())
+print(1000 * worst)
+"""
+"""Wakes up every 5 ms, at the engine's priority: how late it is at worst is the machine's doing."""
 BURN = f"import os; os.nice({os.environ.get('BURNER_NICE', '0')})\nwhile True: pass"
 FLOOD = """
 import socket, sys, time
@@ -51,17 +65,12 @@ def children(*commands: list[str]) -> list[subprocess.Popen]:
 
 
 def memory_mb(player: Live) -> float:
-    """What all its processes hold, shared pages counted once."""
+    """Anonymous memory of all its processes. From counters: adding up pages would hold up who asks for some."""
     total = 0
     for pid in [player.process.pid, *player.children()]:
-        try:
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        found = re.search(r"^Pss_Anon: +(\d+)", text, re.MULTILINE) or re.search(
-            r"^Pss: +(\d+)", text, re.MULTILINE
-        )
-        total += int(found[1]) if found else 0
+        with contextlib.suppress(OSError):
+            found = re.search(r"^RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+            total += int(found[1]) if found else 0
     return total / 1024
 
 
@@ -77,28 +86,40 @@ def summary(said: str) -> dict[str, Any]:
     return dict(zip(names, (float(x) if "." in x else int(x) for x in found.groups()), strict=True))
 
 
+PLAYS = re.compile(r"^\S+ plays$", re.MULTILINE)
+
+
 def fire(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
     """OSC flood, burners, another model every CHANGE_EVERY_S."""
     models = [folder / f"{preset}{n}.ts" for n in (0, 1)]
     with live(models[0], "--device", "jack") as player:
         noise = children([BURN], [BURN], [FLOOD, str(player.address[1])])
-        held, changes, began = [], 0, time.monotonic()
+        watch = subprocess.Popen([sys.executable, "-c", WATCH], stdin=-1, stdout=-1, text=True)
+        held, lost, changes, began = [], [], 0, time.monotonic()
         try:
             end = began + seconds
             while time.monotonic() < end:
-                time.sleep(min(CHANGE_EVERY_S, max(0.1, end - time.monotonic())))
+                asked = time.monotonic()
+                while time.monotonic() < min(asked + CHANGE_EVERY_S, end):
+                    time.sleep(0.1)
+                    if player.said.count("underflow:") > len(lost):
+                        lost.append(
+                            f"{time.monotonic() - asked:.1f} s after the {changes}. model was asked for"
+                        )
                 held.append(memory_mb(player))
                 changes += 1
                 player.send("/wavevae/model", str(models[changes % 2]))
-            player.says(" plays")  # however long a busy machine takes to load it
+            player.soon(lambda: PLAYS.search(player.said))  # however long a busy machine takes to load it
         finally:
             for process in noise:
                 process.kill()
                 process.wait()
         player.end()
+        stalled = float(watch.communicate("over\n")[0])
     settled = held[len(held) // 4 :] or [0.0]
-    changed = len(re.findall(r"^\S+ plays$", player.said, re.MULTILINE))
+    changed = len(PLAYS.findall(player.said))
     found = {**summary(player.said), "models_changed": changed}
+    found |= {"lost": lost, "bystander_late_ms": round(stalled, 1)}
     found["messages_a_s"] = round((found["taken"] + found["refused"]) / (time.monotonic() - began))
     return {**found, "memory_mb": round(settled[-1]), "growth_mb": round(float(settled[-1] - settled[0]), 1)}
 

@@ -15,7 +15,7 @@ from wavevae.latents import DensitySampler
 
 from .about import describe
 from .core import Core
-from .engine import WARM_UP_CALLS, Engine, frame_counts
+from .engine import Engine
 from .modes import Live
 from .shared import LARGEST_LATENT_DIM
 from .sources import Drawn, FrameSource, Heard, Shaken
@@ -68,10 +68,6 @@ class Instrument:
 
     def warm_up(self, block_size: int) -> None:
         """Every call that blocks of this size will make; to be followed by `begin`."""
-        if self.about.hears:
-            for count in frame_counts(block_size, self.about.hop_length):
-                for _ in range(WARM_UP_CALLS):
-                    self._cores[0].encode(np.zeros(count * self.about.hop_length, np.float32))
         self.engine.warm_up(block_size, self.controls)
 
     def begin(self, controls: ControlState) -> None:

@@ -87,9 +87,9 @@ def play(deck: int, shared: Shared, pipe: Connection) -> None:
         pipe.recv()
     except EOFError:
         return
-    player.ask_for_priority()
     player.begin()
-    quiet()
+    quiet()  # before it may hold up others of its priority
+    player.ask_for_priority()
     player.run()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -42,6 +43,29 @@ def quiet() -> None:
     gc.freeze()
     gc.disable()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    stay_in_memory()
+
+
+CURRENT, FUTURE, ON_FAULT = 1, 2, 4
+"""Linux's flags of mlockall."""
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
+"""Settings of glibc's mallopt."""
+
+
+def stay_in_memory() -> bool:
+    """Memory in use stays, and what is freed is kept: to fetch a page from a disk takes longer than a block, and to
+    ask the system for memory may wait for whoever looks at this process meanwhile.
+
+    Whether the first was allowed (`memlock unlimited` in /etc/security/limits.d allows it). Pages that were never
+    touched, most of torch's, are not brought in for it.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    system = ctypes.CDLL(None)
+    if hasattr(system, "mallopt"):
+        system.mallopt(TRIM_THRESHOLD, -1)
+        system.mallopt(MMAP_MAX, 0)
+    return hasattr(system, "mlockall") and system.mlockall(CURRENT | FUTURE | ON_FAULT) == 0
 
 
 def ask_for_real_time() -> str:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from wavevae.controls import HIGHEST_PITCH, NO_LABEL, NO_PITCH, ControlState, Note
+from wavevae.controls import HIGHEST_PITCH, NO_LABEL, NO_PITCH, SAME, ControlState, Note
 
 from .about import About
 from .core import Audio, Core, Frames
@@ -40,13 +40,13 @@ class Tuned:
     """A core that follows the classes and the file's own attributes."""
 
     def __init__(self, core: Core, about: About | None = None) -> None:
-        self.core, self._about = core, about
+        self.core, self.about = core, about
         self._frames_a_ms = core.sample_rate / core.hop_length / 1000
         self._mix: Ramp | None = None
         """Weights of the classes, gliding; none: it goes where it is to be at once."""
 
     def follow(self, count: int, controls: ControlState) -> None:
-        about = self._about
+        about = self.about
         if about is None:
             return
         if about.has_class:
@@ -72,20 +72,29 @@ class Tuned:
         self._mix.advance(count)
         self.core.mix(self._mix.value)
 
-    def warm_up(self, frames: Frames) -> None:
-        """Every call that may come later, new labels as well; the labels are none afterwards."""
-        core, about = self.core, self._about
-        if about is not None and about.has_pitch:
-            core.set("pitch", MIDDLE_PITCH)
-            core.set("pitch", NO_PITCH)
-        if about is not None and about.can_mix:
-            count = len(about.classes)
-            core.mix(np.full(count, 1 / max(count, 1)))
-            core.mix(np.zeros(count))
-        elif about is not None and about.has_class:
-            core.set("class", 0)
-            core.set("class", NO_LABEL)
-        core.decode(frames)
+    def warm_up(self, frames: Frames, hears: bool = False) -> None:
+        """Every call that may come later, with labels and without; they are none afterwards."""
+        for told in (True, False):
+            self._tell(told)
+            self.core.decode(frames)
+            if hears:
+                self.core.encode(np.zeros(len(frames) * self.core.hop_length, np.float32))
+
+    def _tell(self, told: bool) -> None:
+        """Some label of each kind, or none."""
+        core, about = self.core, self.about
+        if about is None:
+            return
+        if about.has_pitch:
+            core.set("pitch", MIDDLE_PITCH if told else NO_PITCH)
+        if about.can_mix:
+            core.mix(np.full(len(about.classes), told / max(len(about.classes), 1)))
+        elif about.has_class:
+            core.set("class", 0 if told else NO_LABEL)
+        if about.has_input_class:
+            core.set("input_class", NO_LABEL if told else SAME)
+        if about.has_input_pitch:
+            core.set("input_pitch", MIDDLE_PITCH if told else SAME)
 
     def jump(self) -> None:
         """Nothing was heard of it: the next classes are told at once."""
@@ -105,7 +114,8 @@ class Solo:
         return self._tuned.core.decode(frames)
 
     def warm_up(self, frames: Frames) -> None:
-        self._tuned.warm_up(frames)
+        about = self._tuned.about
+        self._tuned.warm_up(frames, about is not None and about.hears)
 
     def reset(self) -> None:
         self._tuned.jump()
@@ -189,7 +199,7 @@ class Choir:
 
     def warm_up(self, frames: Frames) -> None:
         for core in self._cores:
-            Tuned(core, self._about).warm_up(frames)
+            Tuned(core, self._about).warm_up(frames, self._about.hears and core is self._cores[0])
 
     def reset(self) -> None:
         for voice in self._voices:

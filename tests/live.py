@@ -18,7 +18,7 @@ from pythonosc.osc_message import OscMessage
 from wavevae.realtime.osc import encode
 
 COMMAND = [sys.executable, "-c", "import sys; from wavevae.cli import main; sys.exit(main())"]
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 
 
 class Live:
@@ -115,7 +115,7 @@ class Live:
         pids = [
             p for p in self.children() if Path(f"/proc/{p}/comm").read_text().strip() == f"wavevae {name}"
         ]
-        return min(pids)
+        return min(pids, key=_started)  # numbers begin again when they have run out
 
     def finish(self) -> int:
         """Wait until it ends by itself."""
@@ -133,6 +133,11 @@ class Live:
         code = self.process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
         return code
+
+
+def _started(pid: int) -> int:
+    """When a process began, in ticks of the system's clock."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
 
 
 def gone(pids: list[int]) -> bool:

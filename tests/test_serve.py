@@ -314,6 +314,16 @@ def test_the_shell_and_the_control_process_are_free_of_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_memory_is_kept_and_more_can_still_be_had() -> None:
+    """Also where locking it is not allowed (`ulimit -l`)."""
+    code = (
+        "import resource, sys, numpy; from wavevae.realtime.processes import stay_in_memory\n"
+        "resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))\n"
+        "stay_in_memory(); sys.exit(int(numpy.ones(20_000_000).sum()) != 20_000_000)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("block", "rest"), [(512, 0), (256, 0), (128, 128), (64, 192), (480, 224), (441, 255)]
 )
