@@ -120,7 +120,7 @@ def write_models(folder: Path, preset: str, rate: int) -> None:
     """Two untrained models of a preset, and one that says its first latent."""
     import torch
     from decode import Choices, read_preset, write
-    from soak_studies import write_speaking
+    from soak_latency import write_speaking
 
     from wavevae.nn.model import Autoencoder
 
