@@ -5,7 +5,10 @@ import math
 import pytest
 import torch
 
+from wavevae.config import ObjectiveConfig
+from wavevae.nn.bottleneck import Latents
 from wavevae.objectives.hops import hop_profile, hop_unevenness
+from wavevae.objectives.weighing import Objectives, weighted_sum
 
 HOP = 64
 
@@ -36,6 +39,10 @@ def test_a_swell_of_each_hop_is_measured(depth: float) -> None:
     torch.testing.assert_close(profile.mean(1), torch.ones(3))
 
 
+def test_a_chunk_of_less_than_two_hops_says_nothing() -> None:
+    assert [float(hop_unevenness(noise(0, n), noise(1, n), HOP)) for n in (1, 2 * HOP)] == [0.0, 0.0]
+
+
 def test_other_periods_are_not_ours() -> None:
     x = noise(1)
     ours, others = (float(hop_unevenness(uneven(x, 0.5, period), x, HOP)) for period in (HOP, 50))
@@ -64,3 +71,20 @@ def test_its_gradient_evens_out() -> None:
 @pytest.mark.parametrize("hop", [4, 16, 48, 256])
 def test_every_hop_length_has_a_profile(hop: int) -> None:
     assert hop_profile(noise(0, 10 * hop + 3), hop).shape == (3, min(32, hop))
+
+
+def test_effective_weight() -> None:
+    """It adds weight x raw to the loss once, at every share of the budget; of weight 0 it is not there."""
+    latents = Latents(torch.zeros(3, 1, 1), None, {}, {})
+    x, target = uneven(noise(4), 0.5), noise(4)
+    totals = []
+    for weight in (0.0, 1.5, 3.0):
+        config = ObjectiveConfig(hop_evenness=weight, n_ffts=(64,), mel_windows=(64,))
+        objectives = Objectives(config, 8000, HOP)
+        raw = objectives.raw(x, target, latents)
+        assert ("hop_evenness" in raw) is (weight > 0)
+        assert {objectives.weights(share)["hop_evenness"] for share in (0.0, 0.5, 1.0)} == {weight}
+        totals.append(float(weighted_sum(raw, objectives.weights(0.5))))
+    unevenness = float(hop_unevenness(x, target, HOP))
+    assert totals[1] - totals[0] == pytest.approx(1.5 * unevenness, rel=1e-3)
+    assert totals[2] - totals[0] == pytest.approx(3.0 * unevenness, rel=1e-3)
