@@ -15,7 +15,7 @@ from wavevae.errors import UserError
 from wavevae.units import amplitude_to_db
 
 from .about import About
-from .processes import ask_for_real_time, quiet, settle
+from .processes import ask_for_real_time, give_up_real_time, quiet, settle
 from .shared import LOGGED_BLOCKS, Count, DeckCount, Shared
 
 FLOOR_DB = -120.0
@@ -91,6 +91,7 @@ def play(deck: int, shared: Shared, pipe: Connection) -> None:
     quiet()  # before it may hold up others of its priority
     player.ask_for_priority()
     player.run()
+    give_up_real_time()
 
 
 def make_player(load: Load, deck: int, shared: Shared) -> tuple[Player | None, Ready | Failed]:

@@ -83,6 +83,14 @@ def ask_for_real_time() -> str:
     return f"SCHED_FIFO {PRIORITY}"
 
 
+def give_up_real_time() -> None:
+    """At the end of a thread that had it: to give a model's memory back takes tens of milliseconds, and another may
+    sound by now."""
+    if hasattr(os, "sched_setscheduler"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 @contextmanager
 def children_ignore_interrupts() -> Iterator[None]:
     """Around Process.start(): Ctrl-C between its birth and `settle` would end a child with a traceback."""
