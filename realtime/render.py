@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from wavevae.cli import Parser
 from wavevae.controls import GAIN, MOST_VOICES, TEMPERATURE, Control, ControlState, Refused
 from wavevae.errors import UserError
+from wavevae.references.render import is_run
+from wavevae.references.render import main as render_run
 from wavevae.units import amplitude_to_db, format_seconds
 
 from .labels import INPUT, add_label_options, given, tell
@@ -182,6 +184,8 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
 
 def main(argv: list[str]) -> int:
     """Entry point of `wavevae render`."""
+    if any(is_run(argument) for argument in argv):
+        return render_run(argv)  # a spectrogram model: it does not stream, the run itself is rendered
     arguments = build_parser().parse_args(argv)
     _check(arguments)
     if arguments.score:

@@ -14,6 +14,7 @@ from wavevae.errors import UserError, nearest
 from wavevae.model_config import BOTTLENECKS, CONDITIONS
 
 from .budget import parse_time
+from .unchanged import by_heart
 
 DESCRIPTION = """\
 Learn an instrument from sounds: folder(s), files or an NSynth-layout set -> a run folder.
@@ -37,6 +38,7 @@ SETTINGS = {
     "overlap": "data.overlap",
     "batch_size": "train.batch_size",
     "seed": "train.seed",
+    "overfit": "data.overfit",
 }
 """Options that are short names of settings."""
 
@@ -71,6 +73,12 @@ def parser() -> Parser:
     p.add_argument("--max-time", metavar="TIME", help="wall-clock to train, like 10m or 1h30m")
     p.add_argument(
         "--max-steps", type=int, metavar="N", help="steps to train; with --max-time: whichever ends first"
+    )
+    p.add_argument(
+        "--overfit",
+        type=int,
+        metavar="N",
+        help="test: learn N chunks by heart, 40 times, validated on the same",
     )
     p.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own settings")
     model = p.add_argument_group("model and data")
@@ -179,4 +187,4 @@ def resolve(args: argparse.Namespace) -> RunConfig:
     values |= {key: getattr(args, name) for name, key in SETTINGS.items() if getattr(args, name) is not None}
     values |= budget_values(args)
     values |= {full_key(key): value for key, value in parse_settings(args.set).items()}
-    return override(RunConfig(), values)
+    return by_heart(override(RunConfig(), values), bool(budget_values(args)))

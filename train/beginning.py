@@ -18,6 +18,7 @@ from .batch import labelled
 from .material import Material
 from .module import TrainingModule
 from .progress import say
+from .reference_module import begin_reference
 
 FRAMES_A_CODE = 32
 """Heard for the start of a codebook, where there are as many."""
@@ -27,6 +28,8 @@ CHUNKS_AT_ONCE = 16
 def begin(module: TrainingModule, material: Material) -> None:
     """Set the model, then its average. Raises: UserError for codebooks larger than the frames there are."""
     model, config = module.model, module.config
+    if config.reference.is_reference:
+        return begin_reference(module, material)
     if config.train.start == "linear":
         say(f"start   {start_networks(model, material):.0%} of the energy at equal loudness")
     if isinstance(model.bottleneck, ResidualVQ):

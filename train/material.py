@@ -16,6 +16,7 @@ from wavevae.units import db_to_amplitude, format_seconds, seconds_to_samples
 
 from .datamodule import AudioDataModule, FixedChunks
 from .launch import is_first
+from .overfit import narrow
 from .plan import Plan
 from .progress import say
 
@@ -128,6 +129,8 @@ def gather(plan: Plan) -> Material:
     data.validation_chunks = AudibleChunks(
         Chunks(store, data.validation_items or data.train_items, length, 0.0), labels=data.labels
     )
+    if config.data.overfit:
+        narrow(data, AudibleChunks(data.train_chunks, config.data.overfit).picked, config.data.overfit)
     warn_of_change(plan, store)
     return Material(inputs, store, data)
 

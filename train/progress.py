@@ -14,7 +14,7 @@ from .module import TrainingModule
 
 LINE_EVERY_S = 10.0
 REDRAW_EVERY_S = 0.25
-SHOWN = ("mr_stft", "log_mel", "waveform_l1", "kl")
+SHOWN = ("mr_stft", "log_mel", "waveform_l1", "feature_l1", "feature_mse", "kl")
 
 
 def describe(module: TrainingModule, pace: float) -> str:
@@ -26,6 +26,11 @@ def describe(module: TrainingModule, pace: float) -> str:
             terms.append(f"{name} {float(module.terms[name]):.4g}{weight}")
     skipped = [f"{module.skipped} steps skipped"] if module.skipped else []
     return "  ".join([*terms, f"{pace:.1f} audio-s/s", *skipped])
+
+
+def judged_on(module: TrainingModule) -> str:
+    """What a validation is of."""
+    return "by heart" if module.config.data.overfit else "held out"
 
 
 def describe_validation(module: TrainingModule) -> str:
@@ -96,7 +101,7 @@ class Progress(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         if not trainer.is_global_zero or not module.validation:
             return
-        line = f"held out, step {module.step}: {describe_validation(module)}"
+        line = f"{judged_on(module)}, step {module.step}: {describe_validation(module)}"
         if self.bar is None:
             say(line)
         else:

@@ -35,6 +35,7 @@ class RunFolder:
         self.kl_picture = path / "beta_vs_kl.png"
         self.terms_picture = path / "term_losses.png"
         self.codebooks_picture = path / "codebooks.png"
+        self.overfit_picture = path / "overfit.png"
 
     def must_be_new(self) -> None:
         """Raises: UserError where something stands already."""

@@ -20,11 +20,13 @@ from .journal import Journal
 from .keeping import Checkpoints
 from .launch import FOLDER_VARIABLE, is_first, launched
 from .material import Material, gather
-from .module import Diverged, TrainingModule
+from .module import Diverged
 from .outlook import Learned, outlook
+from .overfit import Overfit
 from .pictures import Pictures
 from .plan import Plan
 from .progress import Progress, say
+from .reference_module import make_module
 from .run_folder import commit, lock, notes
 from .telling import farewell, greeting
 from .trainer import count, make_trainer, processes
@@ -39,7 +41,7 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Seque
         say(f"resuming {plan.folder.path}: {remark}")
     material = gather(plan)
     plan = told_classes(plan, material)
-    module = TrainingModule(plan.config, plan.budget())
+    module = make_module(plan.config, plan.budget())
     if plan.resumed is not None:
         module.resume(plan.resumed)
     else:
@@ -67,7 +69,7 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Seque
         if held is not None:
             held.close()
     farewell(plan, material, module)
-    for line in outlook(plan, material, module, learned.distance):
+    for line in [] if plan.config.data.overfit else outlook(plan, material, module, learned.distance):
         say(f"outlook   {line}")
     return 0
 
@@ -104,6 +106,7 @@ def callbacks(plan: Plan, material: Material) -> list[pl.Callback]:
         Progress(),
         Health(),
         Pictures(plan.folder, material.examples, material.example_labels),
+        *([Overfit(plan.folder, len(material.chunks))] if plan.config.data.overfit else []),
     ]
 
 

@@ -11,7 +11,7 @@ from .budget import show_time
 from .material import Material
 from .module import TrainingModule
 from .plan import Plan
-from .progress import describe_validation, say
+from .progress import describe_validation, judged_on, say
 from .ranks import rate_factor
 
 
@@ -19,9 +19,11 @@ def greeting(
     plan: Plan, material: Material, module: TrainingModule, trainer: pl.Trainer, threads: int
 ) -> None:
     """How many files, seconds, chunks, parameters; hop and latency; where and for how long."""
-    model = plan.config.model
+    model, reference = plan.config.model, plan.config.reference
     parameters = sum(p.numel() for p in module.model.parameters())
-    hop_ms = 1000 * model.hop_length / model.sample_rate
+    hop = module.model.hop_length
+    hop_ms = 1000 * hop / model.sample_rate
+    kind = f"{reference.spectrogram} windows, does not stream" if reference.is_reference else "no look-ahead"
     machine = trainer.strategy.root_device.type
     if machine == "cpu":
         machine += f", {threads} thread{'s' if threads > 1 else ''}"
@@ -30,8 +32,7 @@ def greeting(
     say(f"data    {material.describe()}")
     say(
         f"model   {plan.preset}, {model.bottleneck}: {parameters / 1e6:.2f} M parameters, {model.sample_rate} Hz, "
-        f"hop {model.hop_length} ({hop_ms:.1f} ms), no look-ahead, "
-        f"{model.latent_dim} latents at {model.frame_rate:.1f} frames/s"
+        f"hop {hop} ({hop_ms:.1f} ms), {kind}, {model.latent_dim} latents at {1000 / hop_ms:.1f} frames/s"
     )
     say(f"budget  {module.budget} on {machine}, {trainer.precision}, batch {plan.config.train.batch_size}")
     if trainer.world_size > 1:
@@ -60,10 +61,12 @@ def farewell(plan: Plan, material: Material, module: TrainingModule) -> None:
         + (f"; {waiting:.1%} of the time spent waiting for data" if waiting is not None else "")
         + (f"; {module.skipped} steps skipped (not finite)" if module.skipped else "")
     )
-    say(f"held out  {describe_validation(module)}")
+    say(f"{judged_on(module)}  {describe_validation(module)}")
     say(f"weights   {folder.best}  (last.ckpt beside it)")
     say(f"listen    {folder.validation}")
     say(f"curves    {folder.losses_picture}, {folder.metrics}, tensorboard --logdir {folder.tensorboard}")
     say("next:")
-    say(f"  wavevae export {path} -o {path.name}.ts")
+    is_reference = plan.config.reference.is_reference
+    hear = f"render {path} --input IN.wav -o OUT.wav" if is_reference else f"export {path} -o {path.name}.ts"
+    say(f"  wavevae {hear}")
     say(f"  wavevae evaluate {path} {' '.join(map(str, material.inputs))} -o {path.name}-report")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,8 @@ from wavevae.nn.codebook import entropy_of
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.sync import sum_over_ranks
 from wavevae.objectives.weighing import REGULARISERS, Objectives, weighted_sum
+from wavevae.references.loss import FeatureObjectives, accuracy
+from wavevae.references.model import Reference
 
 from .batch import Batch, conditions
 
@@ -22,7 +26,7 @@ not listened to."""
 class Validation:
     """Sums over chunks and processes of one validation, then its means."""
 
-    def __init__(self, objectives: Objectives, config: ModelConfig) -> None:
+    def __init__(self, objectives: Objectives | FeatureObjectives, config: ModelConfig) -> None:
         self.objectives, self.config = objectives, config
         self.sums: dict[str, Tensor] = {}
         self.counts: Tensor | None = None
@@ -31,17 +35,24 @@ class Validation:
         """Forget."""
         self.sums, self.counts = {}, None
 
-    def add(self, model: Autoencoder, batch: Batch) -> None:
-        """One batch through the model."""
+    def add(self, model: Autoencoder | Reference, batch: Batch) -> None:
+        """One batch through the model; spectrogram models are judged by their features, waveform models by sound."""
         condition, _ = conditions(batch, self.config)
-        latents = model.posterior(batch.audio, condition)
-        z = model.encode(batch.audio, condition=condition)
-        length = batch.audio.shape[-1]
-        raw = self.raw(model.decode(z, length, condition), batch.audio, latents)
+        if isinstance(model, Reference):
+            target = model.windows(batch.audio)
+            hidden, decode = model.hidden(target, condition), model.decoded
+        else:
+            target = batch.audio
+            hidden, decode = model.features(target, condition), partial(model.decode, length=target.shape[-1])
+        latents, z = model.bottleneck(hidden), model.bottleneck.mean(hidden)
+        estimate = decode(z, condition=condition)
+        raw = self.raw(estimate, target, latents)
+        if isinstance(model, Reference):
+            raw["accuracy"] = accuracy(estimate.float(), target)
         raw |= {k: v.float() for k, v in latents.metrics.items() if k not in raw}
         if condition is not None:
             other = type(condition)(*(part.roll(1, 0) for part in condition))
-            mistold = self.raw(model.decode(z, length, other), batch.audio, latents)
+            mistold = self.raw(decode(z, condition=other), target, latents)
             raw[MISTOLD] = self.distance(mistold)
         raw["chunks"] = torch.ones((), device=z.device)
         for name, value in raw.items():
@@ -58,7 +69,7 @@ class Validation:
     def distance(self, raw: dict[str, Tensor]) -> Tensor:
         """Weighed as at the end of the budget, the same yardstick at every moment; regularisers left out."""
         distances = {name: value for name, value in raw.items() if name not in REGULARISERS}
-        return weighted_sum(distances, self.objectives.weights(1.0))
+        return weighted_sum(distances, self.objectives.weights(1.0)) / getattr(self.objectives, "scale", 1.0)
 
     def means(self) -> dict[str, float]:
         """Over chunks and processes, as val_*; `val_distance` picks the best checkpoint."""

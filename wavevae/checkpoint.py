@@ -23,6 +23,7 @@ from wavevae.errors import UserError
 
 if TYPE_CHECKING:
     from wavevae.nn.model import Autoencoder
+    from wavevae.references.model import Reference
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
@@ -185,11 +186,40 @@ def find_checkpoint(run_or_path: str | Path, which: str = "best") -> Path:
     )
 
 
-def build_model(checkpoint: Checkpoint) -> Autoencoder:
-    """The autoencoder with the averaged weights, in eval mode. Raises: UserError where they do not fit."""
+def make_model(config: RunConfig) -> Autoencoder | Reference:
+    """What a configuration describes, weights at random: a waveform model, or a spectrogram model of the studies."""
     from wavevae.nn.model import Autoencoder
 
-    model = Autoencoder(checkpoint.config.model)
+    if not config.reference.is_reference:
+        return Autoencoder(config.model)
+    from wavevae.references.model import Reference  # needs torchaudio
+
+    return Reference(config)
+
+
+def refuse_reference(checkpoint: Checkpoint) -> None:
+    """Raises: UserError for a spectrogram model, where a waveform model is needed."""
+    kind = checkpoint.config.reference
+    if kind.is_reference:
+        raise UserError(
+            f"this is a spectrogram model ({kind.spectrogram}): it neither streams nor exports; hear it with "
+            "`wavevae render RUN --input IN.wav -o OUT.wav`"
+        )
+
+
+def build_model(checkpoint: Checkpoint) -> Autoencoder:
+    """The autoencoder with the averaged weights, in eval mode.
+
+    Raises: UserError where they do not fit, and for a spectrogram model.
+    """
+    refuse_reference(checkpoint)
+    model: Autoencoder = build_any(checkpoint)  # type: ignore[assignment]
+    return model
+
+
+def build_any(checkpoint: Checkpoint) -> Autoencoder | Reference:
+    """The model with the averaged weights, in eval mode. Raises: UserError where they do not fit."""
+    model = make_model(checkpoint.config)
     try:
         model.load_state_dict(checkpoint.state)
     except RuntimeError as error:
@@ -200,6 +230,6 @@ def build_model(checkpoint: Checkpoint) -> Autoencoder:
     return model.eval()
 
 
-def load_model(run_or_path: str | Path, which: str = "best") -> Autoencoder:
-    """A run folder or .ckpt -> its autoencoder in eval mode. Raises: UserError."""
-    return build_model(read_checkpoint(find_checkpoint(run_or_path, which)))
+def load_model(run_or_path: str | Path, which: str = "best") -> Autoencoder | Reference:
+    """A run folder or .ckpt -> its model in eval mode. Raises: UserError."""
+    return build_any(read_checkpoint(find_checkpoint(run_or_path, which)))

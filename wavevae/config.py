@@ -16,6 +16,8 @@ from wavevae.adversarial_config import AdversarialConfig
 from wavevae.checks import require, require_known
 from wavevae.errors import UserError, nearest
 from wavevae.model_config import ModelConfig
+from wavevae.references.config import ReferenceConfig
+from wavevae.references.config import check as check_reference
 
 KL_SCHEDULES = ("constant", "linear", "cosine", "logistic", "cyclical")
 COMMITMENT_RULES = ("fixed", "variance")
@@ -59,6 +61,8 @@ class DataConfig:
     """Pitch condition: the encoder hears each chunk moved by up to this; the decoder gives it unmoved."""
     tied_gain_db: float = 0.0
     """The encoder hears each chunk louder or softer by up to this; the decoder gives it unchanged, dB."""
+    overfit: int = 0
+    """Above 0: learn so many chunks by heart, unchanged, and validate on the same: a test of model and recipe."""
 
     def __post_init__(self) -> None:
         require(0 < self.chunk_seconds <= 60, "chunk", self.chunk_seconds, "use seconds above 0, up to 60")
@@ -76,6 +80,7 @@ class DataConfig:
         require(0 <= self.label_dropout <= 1, "label_dropout", self.label_dropout, "use 0 to 1")
         require(0 <= self.tied_semitones <= 24, "tied_semitones", self.tied_semitones, "use 0 to 24")
         require(0 <= self.tied_gain_db <= 60, "tied_gain_db", self.tied_gain_db, "use 0 to 60 dB")
+        require(self.overfit >= 0, "overfit", self.overfit, "use a number of chunks, e.g. 32")
 
 
 WEIGHTS = (
@@ -229,6 +234,10 @@ class RunConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    reference: ReferenceConfig = field(default_factory=ReferenceConfig)
+
+    def __post_init__(self) -> None:
+        check_reference(self.reference, vars(self))
 
 
 SECTIONS: dict[str, type] = {f.name: f.default_factory for f in dataclasses.fields(RunConfig)}  # type: ignore[misc]

@@ -92,12 +92,14 @@ def _values(module: Any, name: str) -> tuple[Any, ...]:
 
 def describe_run(path: Path) -> dict[str, Any]:
     """Plain values of a run folder or a checkpoint. Raises: UserError."""
-    from wavevae.checkpoint import find_checkpoint, read_checkpoint
-    from wavevae.nn.model import Autoencoder
+    from wavevae.checkpoint import find_checkpoint, make_model, read_checkpoint
 
     found = find_checkpoint(path)
     checkpoint = read_checkpoint(found)
-    model = checkpoint.config.model
+    model, reference = checkpoint.config.model, checkpoint.config.reference
+    built = make_model(checkpoint.config)
+    weights = built.parameters() if reference.is_reference else checkpoint.state.values()
+    counted = sum(tensor.numel() for tensor in weights)
     statistics = checkpoint.latents
     axes = [
         {"name": f"axis {i}", "low": float(low), "high": float(high)}
@@ -109,11 +111,12 @@ def describe_run(path: Path) -> dict[str, Any]:
         "run": printable(path),
         "checkpoint": printable(found),
         "wavevae_version": checkpoint.wavevae_version,
-        **_rates(model.sample_rate, model.hop_length, model.latent_dim),
+        "spectrogram_model": reference.spectrogram if reference.is_reference else None,
+        **_rates(model.sample_rate, built.hop_length, model.latent_dim),
         "bottleneck": model.bottleneck,
-        "algorithmic_latency_samples": 0,
-        **_field(Autoencoder(model).receptive_field, model.sample_rate),
-        "parameters": sum(tensor.numel() for tensor in checkpoint.state.values()),
+        "algorithmic_latency_samples": None if reference.is_reference else 0,
+        **_field(built.receptive_field, model.sample_rate),
+        "parameters": counted,
         "steps": checkpoint.step,
         "trained_s": checkpoint.elapsed_s,
         "audio_heard_s": checkpoint.audio_s,

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from wavevae.checkpoint import Checkpoint, read_payload, write_payload
+from wavevae.checkpoint import Checkpoint, read_payload, refuse_reference, write_payload
 from wavevae.config import ModelConfig, from_tree, to_tree
 from wavevae.errors import UserError
 from wavevae.nn.bottleneck import make_bottleneck
@@ -84,7 +84,11 @@ def codebooks(part: Part) -> ResidualVQ:
 
 
 def save_parts(checkpoint: Checkpoint, folder: Path) -> list[Path]:
-    """Write encoder.pt and decoder.pt, each with its configuration and the latents' statistics."""
+    """Write encoder.pt and decoder.pt, each with its configuration and the latents' statistics.
+
+    Raises: UserError for a spectrogram model.
+    """
+    refuse_reference(checkpoint)
     paths = []
     for name, kind in PARTS.items():
         wanted = kind(checkpoint.config.model).state_dict()

@@ -55,7 +55,10 @@ def training_report(store: Store, train: Sequence[Item], validation: Sequence[It
         part = roles.get(row.path)
         if row.status == "used" and row.path in splits:
             if part is None:
-                row = Row(row.path, "skipped", 0.0, f"left alone: the {splits[row.path]} split")
+                named = splits[row.path]
+                row = Row(
+                    row.path, "skipped", 0.0, f"left alone: the {named} split" if named else "left alone"
+                )
             elif "validation" in part:
                 said = "validation" if len(part) == 1 else "its end held out for validation"
                 row = row._replace(reason="; ".join(filter(None, (said, row.reason))))

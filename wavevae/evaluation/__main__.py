@@ -62,11 +62,15 @@ def _what_more(found: Parser) -> None:
     generate = "draw so much from the prior (default: 60; 0: none)"
     probes = "labelled files of DATA, not judged, to train probes on (default: 400; 0: no probes)"
     field = "label that is the class (default: folder, or family)"
+    samples = (
+        "of so many files a folder: gt.wav, recon.wav, gen.wav (a draw under its label), spectrograms.png"
+    )
     found.add_argument("--anchors", action="store_true", help=anchors)
     found.add_argument("--embedding", default="builtin", metavar="KIND[=PATH]", help=embedding)
     found.add_argument("--generate", type=float, default=60.0, metavar="S", help=generate)
     found.add_argument("--probe-files", type=int, default=400, metavar="N", help=probes)
     found.add_argument("--class-field", default="", metavar="NAME", help=field)
+    found.add_argument("--samples", type=int, default=0, metavar="N", help=samples)
     several: dict[str, Any] = {"type": Path, "nargs": "+"}
     also, compare = "more models on the same sounds", "instead: a table of evaluations that are done"
     found.add_argument("--also", default=[], metavar="RUN|MODEL.ts", help=also, **several)
@@ -91,6 +95,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         found.error(f"--pairs {args.pairs}: give 0 to 200")
     if not 0 <= args.generate <= 3600:
         found.error(f"--generate {args.generate:g}: give 0 to 3600 seconds")
+    if not 0 <= args.samples <= 10_000:
+        found.error(f"--samples {args.samples}: give 0 to 10000")
     if args.probe_files < 0:
         found.error(f"--probe-files {args.probe_files}: give 0 or more")
     return args

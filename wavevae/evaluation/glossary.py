@@ -43,6 +43,8 @@ ABOUT = {
     "redrawn ones); none below three files; not the luck of the training run",
     "probes": "what a linear reader finds in the latents of a file (mean and log standard deviation of each axis), "
     "trained on other files: accuracy against chance (the best single answer to all); lower for pitch = freer of pitch",
+    "upper_bound": "of a spectrogram model: the same figures of the sounds' own features, inverted as the model's are; "
+    "no model of these features can be expected to do better",
     "swaps": "decoded under labels that are not the sound's own: how often a classifier trained on real sounds hears "
     "the class asked for, and how far the pitch is from the one asked for",
 }
@@ -140,6 +142,8 @@ def extras(report: Mapping[str, Any]) -> list[str]:
             f"  {name} can be read from the latents of {probe['accuracy']:.0%} of {probe['files']} files "
             f"(chance {probe['chance']:.0%})"
         )
+    if report.get("upper_bound"):
+        said.append(f"  {report['upper_bound']['says']}")
     for name, swap in (report.get("swaps") or {}).items():
         said.append(f"  {name}: {swap['says']}")
     return said

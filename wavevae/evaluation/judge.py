@@ -52,7 +52,11 @@ def judge(subject: Subject, selection: Selection, pairs: int, embedding: Embeddi
     """Judge every file; keep `pairs` moments to hear and see. Raises: RuntimeError where the model gives NaN."""
     facts = subject.facts
     measure = Measure(
-        facts.sample_rate, facts.hop_length, facts.latent_dim, facts.codebook_size, embedding=embedding
+        facts.sample_rate,
+        facts.frame_hop or facts.hop_length,
+        facts.latent_dim,
+        facts.codebook_size,
+        embedding=embedding,
     )
     gathered = Gathered(facts.latent_dim)
     planned = listen.plan(selection.sources, pairs, facts.sample_rate)

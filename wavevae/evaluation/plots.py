@@ -80,7 +80,8 @@ class Pair:
     reconstruction: np.ndarray
 
 
-def _show(axes: Axes, picture: np.ndarray, seconds: float, sample_rate: int) -> Any:
+def show(axes: Axes, picture: np.ndarray, seconds: float, sample_rate: int) -> Any:
+    """A spectrogram in dB into its axes; gives the image, for a colour bar."""
     image = axes.imshow(
         picture,
         origin="lower",
@@ -104,7 +105,7 @@ def spectrogram_pair(
     top = float(power_spectrogram(reference).max())
     for axes, name, audio in ((upper, "reference", reference), (lower, "reconstruction", reconstruction)):
         picture = decibels(power_spectrogram(audio), top)
-        image = _show(axes, picture, len(audio) / sample_rate, sample_rate)
+        image = show(axes, picture, len(audio) / sample_rate, sample_rate)
         axes.set_title(name, loc="left", fontsize=10)
     lower.set_xlabel("seconds")
     if title:
@@ -127,7 +128,7 @@ def overview(pairs: Sequence[Pair], sample_rate: int, path: Path, columns: int =
         for offset, (name, audio) in enumerate((("ref", pair.reference), ("rec", pair.reconstruction))):
             axes = grid[2 * row + offset, column]
             axes.set_visible(True)
-            _show(axes, decibels(power_spectrogram(audio), top), len(audio) / sample_rate, sample_rate)
+            show(axes, decibels(power_spectrogram(audio), top), len(audio) / sample_rate, sample_rate)
             axes.set_ylabel(f"{name}, kHz" if column == 0 else "")
             axes.tick_params(labelsize=8, labelbottom=offset == 1)
         grid[2 * row, column].set_title(pair.title, fontsize=9)

@@ -17,19 +17,29 @@ from typing import Any
 
 from wavevae import audio
 from wavevae.errors import UserError
-from wavevae.evaluation import latent_plots, page, plots
+from wavevae.evaluation import latent_plots, page, plots, samples
 from wavevae.evaluation.generated import Generated
 from wavevae.evaluation.glossary import ABOUT, MEANS
 from wavevae.evaluation.judge import Verdict
 from wavevae.evaluation.listen import Excerpt
 from wavevae.evaluation.measure import Measure
 from wavevae.evaluation.metrics import FLOOR_DBFS
+from wavevae.evaluation.samples import Sample
 from wavevae.evaluation.selection import Selection
 from wavevae.evaluation.subject import Facts
 from wavevae.evaluation.summary import Figures, Intervals
 
 PARTS = (
-    *("pairs", "generated", "spectrograms", "latents", "overview.png", "chunks.csv", "report.html"),
+    *(
+        "pairs",
+        "generated",
+        "samples",
+        "spectrograms",
+        "latents",
+        "overview.png",
+        "chunks.csv",
+        "report.html",
+    ),
     "report.json",
 )
 """Everything an evaluation writes; report.json comes last, so that it stands only beside the rest."""
@@ -51,6 +61,10 @@ class Findings:
     """Anchors, probes, swaps."""
     remarks: tuple[str, ...] = ()
     """What was asked for and could not be had."""
+    bounds: tuple[Excerpt, ...] = ()
+    """A spectrogram model's: the verdict's moments as their own features sound, inverted."""
+    samples: Sequence[Sample] = ()
+    """Files as they are, resynthesised and drawn anew."""
 
 
 def compose(found: Findings) -> dict[str, Any]:
@@ -110,7 +124,8 @@ def write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
     try:
         rate = found.facts.sample_rate
         _write_chunks(part / "chunks.csv", found.verdict.measure)
-        moments = _write_excerpts(part, found.verdict.excerpts, rate)
+        moments = _write_excerpts(part, found.verdict.excerpts, rate, found.bounds)
+        samples.write(part / "samples", found.samples, rate)
         drawn = _write_generated(part, found.generated, rate)
         labels = {source.name: source.labels for source in found.selection.sources}
         pictures = latent_plots.write(part / "latents", found.verdict, labels, rate)
@@ -144,8 +159,11 @@ def _write_chunks(path: Path, measure: Measure) -> None:
             table.writerow([row.file, f"{row.start_s:.3f}", f"{row.level_dbfs:.2f}", *figures])
 
 
-def _write_excerpts(folder: Path, excerpts: Sequence[Excerpt], sample_rate: int) -> list[page.Moment]:
-    """pairs/NN-name-{reference,reconstruction}.wav, spectrograms/NN-name.png, overview.png."""
+def _write_excerpts(
+    folder: Path, excerpts: Sequence[Excerpt], sample_rate: int, bounds: Sequence[Excerpt] = ()
+) -> list[page.Moment]:
+    """pairs/NN-name-{reference,reconstruction}.wav, and -upper-bound.wav of a spectrogram model;
+    spectrograms/NN-name.png, overview.png."""
     pairs, moments = [], []
     for number, excerpt in enumerate(excerpts, 1):
         stem = f"{number:02d}-{re.sub(r'[^A-Za-z0-9._-]+', '-', excerpt.source.name.rsplit('.', 1)[0]).strip('-')}"
@@ -154,7 +172,10 @@ def _write_excerpts(folder: Path, excerpts: Sequence[Excerpt], sample_rate: int)
         pair = plots.Pair(title, excerpt.reference, excerpt.estimate)
         pairs.append(pair)
         sounds = {}
-        for kind, sound in (("reference", pair.reference), ("reconstruction", pair.reconstruction)):
+        heard = {"reference": pair.reference, "reconstruction": pair.reconstruction}
+        if bounds:
+            heard["upper-bound"] = bounds[number - 1].estimate
+        for kind, sound in heard.items():
             sounds[kind] = folder / "pairs" / f"{stem}-{kind}.wav"
             audio.write(sounds[kind], sound, sample_rate)
         picture = folder / "spectrograms" / f"{stem}.png"

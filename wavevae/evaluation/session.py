@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from wavevae.corpus import ConsoleProgress
-from wavevae.evaluation import anchors, codec, glossary, probes, report, summary
+from wavevae.evaluation import anchors, codec, glossary, probes, report, samples, summary
 from wavevae.evaluation.embeddings import Embedding, load_embedding
 from wavevae.evaluation.generated import Generated, generate
 from wavevae.evaluation.judge import Verdict, judge
+from wavevae.evaluation.listen import Excerpt
+from wavevae.evaluation.samples import Sample
 from wavevae.evaluation.selection import Selection
 from wavevae.evaluation.subject import Subject, load_subject
 
@@ -27,7 +29,12 @@ def without_best(subject: Subject, wanted: str) -> list[str]:
     """A remark where a run has not come to its first validation: its last.ckpt was judged."""
     facts = subject.facts
     found = str(facts.details.get("checkpoint", ""))
-    if wanted != "best" or facts.kind != "run" or facts.path.suffix == ".ckpt" or not found.endswith("last.ckpt"):
+    if (
+        wanted != "best"
+        or facts.kind != "run"
+        or facts.path.suffix == ".ckpt"
+        or not found.endswith("last.ckpt")
+    ):
         return []
     return [f"{facts.path} has no best.ckpt, as it was never validated: last.ckpt was judged"]
 
@@ -56,8 +63,12 @@ class Session:
         generated = self.generated(subject)
         figures, intervals = summary.summarise(verdict.measure, generated)
         more, remarks = self.more(subject, verdict, figures)
+        bounds = self.bound(subject, more)
+        samples = self.samples(subject, remarks)
         found = report.Findings(
-            subject.facts, chosen, verdict, figures, intervals, generated, more, tuple(remarks)
+            *(subject.facts, chosen, verdict, figures, intervals, generated, more, tuple(remarks)),
+            bounds=bounds,
+            samples=samples,
         )
         result = report.compose(found)
         report.write(place, result, found)
@@ -87,6 +98,27 @@ class Session:
             found |= more
             remarks += said
         return found, remarks
+
+    def bound(self, subject: Subject, more: dict[str, Any]) -> tuple[Excerpt, ...]:
+        """A spectrogram model's upper bound: its figures into `more`, its moments given back."""
+        if not subject.facts.frame_hop:
+            return ()
+        from wavevae.references.bound import upper_bound
+
+        found = upper_bound(subject, self.selection, self.args.pairs, self.embedding)
+        if found is None:
+            return ()
+        more["upper_bound"] = found.figures
+        return found.excerpts
+
+    def samples(self, subject: Subject, remarks: list[str]) -> list[Sample]:
+        """As many files as asked for, each as it is, resynthesised, and drawn anew."""
+        if not self.args.samples:
+            return []
+        made = samples.take(subject, self.selection.sources, self.args.samples)
+        if any(one.generated is None for one in made):
+            remarks.append("--samples: the model has no density to draw from, so there is no gen.wav")
+        return made
 
     def anchors(self, verdict: Verdict, figures: summary.Figures) -> dict[str, Any]:
         measure, progress = verdict.measure, ConsoleProgress()

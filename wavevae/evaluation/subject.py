@@ -60,6 +60,8 @@ class Facts:
     classes: tuple[str, ...] = ()
     class_field: str = ""
     """The label that was its class in training; none: the folder, or NSynth's family."""
+    frame_hop: int = 0
+    """Of a spectrogram model's frames, samples: where it may click; 0 where hop_length is that."""
     details: dict[str, Any] = field(default_factory=dict)
     """Checkpoint or file, steps, commit, the version that wrote it."""
 
@@ -202,7 +204,7 @@ class Model:
 
 def load_run(path: Path, which: str) -> Run:
     """A run folder or .ckpt. Raises: UserError where it is none."""
-    from wavevae.checkpoint import build_model, find_checkpoint, read_checkpoint
+    from wavevae.checkpoint import build_any, find_checkpoint, read_checkpoint
 
     found = find_checkpoint(path, which)
     checkpoint = read_checkpoint(found)
@@ -213,14 +215,14 @@ def load_run(path: Path, which: str) -> Run:
         "trained_with": checkpoint.wavevae_version,
         "commit": checkpoint.origin.get("commit"),
     }
-    model = build_model(checkpoint)
+    model = build_any(checkpoint)
     details["parameters"] = sum(p.numel() for p in model.parameters())
     shape = model.config
     facts = Facts(
         "run",
         path,
         shape.sample_rate,
-        shape.hop_length,
+        model.hop_length,
         shape.latent_dim,
         shape.bottleneck,
         codebook_size=shape.codebook_size if shape.bottleneck in ("vq", "rvq") else 0,
@@ -230,7 +232,11 @@ def load_run(path: Path, which: str) -> Run:
         details=details,
     )
     statistics = LatentStatistics.from_dict(checkpoint.latents) if checkpoint.latents else None
-    return Run(model, facts, statistics)
+    if checkpoint.config.reference.is_reference:
+        from wavevae.references.subject import ReferenceRun
+
+        return ReferenceRun(model, facts, statistics)  # type: ignore[arg-type]
+    return Run(model, facts, statistics)  # type: ignore[arg-type]
 
 
 def load_file(path: Path) -> Model:
