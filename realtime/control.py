@@ -26,7 +26,7 @@ from .midi_hand import MidiHand
 from .osc import ERROR, OscFace, Reply, encode
 from .ports import LOOPBACK, own_address
 from .presets import Preset, Presets, presets_file, read_presets, write_presets
-from .processes import settle
+from .processes import ask_to_be_preferred, settle
 from .recorder import Recorder
 from .shared import Count, DeckCount, Shared
 
@@ -40,6 +40,7 @@ FLOOR_DB = -120.0
 def control(setup: ControlSetup, shared: Shared, pipe: Connection) -> None:
     """Entry point of the process: until QUIT."""
     settle()
+    ask_to_be_preferred()
     try:
         begin = pipe.recv()
         controller = Controller(setup, begin, shared, pipe)

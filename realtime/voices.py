@@ -74,7 +74,9 @@ class Tuned:
 
     def warm_up(self, frames: Frames, hears: bool = False) -> None:
         """Every call that may come later, with labels and without; they are none afterwards."""
-        for told in (True, False):
+        about = self.about
+        labelled = about is not None and (about.has_class or about.has_pitch)
+        for told in (True, False) if labelled else (False,):
             self._tell(told)
             self.core.decode(frames)
             if hears:
