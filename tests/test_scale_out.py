@@ -144,19 +144,22 @@ inner = module.TrainingModule.optimizer_step
 
 def optimizer_step(self, *args, **kwargs):
     inner(self, *args, **kwargs)
-    if (self.global_rank, self.step) == (int(rank), int(step)):
-        os.kill(os.getpid(), int(how))
+    if self.step == int(step):
+        leave(self)
+        torch.distributed.barrier()  # nobody dies before all have written
+        if self.global_rank == int(rank):
+            os.kill(os.getpid(), int(how))
 
-def on_train_end(self):
+def leave(self):
     batches = self.trainer.datamodule.batches()
     heard = [batches.indices(s) for s in range(self.step)]
     state = {**self.model.state_dict(), **{"average." + k: v for k, v in self.averaged.state_dict().items()}}
     torch.save({"heard": heard, "state": state}, f"{report}-{self.global_rank}.pt")
 
-module.TrainingModule.optimizer_step, module.TrainingModule.on_train_end = optimizer_step, on_train_end
+module.TrainingModule.optimizer_step, module.TrainingModule.on_train_end = optimizer_step, leave
 sys.exit(__main__.main(sys.argv[2:]))
 """
-"""`wavevae train` of which one process sends itself a signal after a step, and which leaves its state at the end."""
+"""`wavevae train` of which one process sends itself a signal after a step; all leave their state then and at the end."""
 CODES = ("--bottleneck", "rvq", "--set", "codebook_size=8", "--set", "n_codebooks=2")
 OPTIONS = (*TINY, *CODES, "--set", "validate_every=5", "--rank-timeout", "20m", "--out", "run")
 NEVER = "9,-1,0"
@@ -192,25 +195,20 @@ def assert_same_and_apart(step: int) -> None:
     assert len(set(chunks)) == len(chunks)
 
 
-def test_a_killed_process_ends_the_run_and_both_go_on_with_one_model(sounds: Path) -> None:
-    """Killed after 13 steps, resumed by two processes from the 10th, then by one."""
+def test_a_killed_process_ends_the_run_and_another_number_goes_on(sounds: Path) -> None:
+    """Killed after 13 steps, with the same bits on both until then; resumed by one process from the 10th."""
     killed = two("1,13,9", sounds, *OPTIONS, "--max-steps", 18)
     assert killed.returncode not in (0, 2), killed.stderr
     assert (
         "ranks   2 x 2 = 4 chunks a step; learning rate 0.0005 x 1.41 = 0.000707 (rate_rule sqrt)"
         in killed.stderr
     )
-    assert "process 0 lost the others" in killed.stderr, killed.stderr
     assert read_checkpoint("run/checkpoints/last.ckpt").step == 10
-    resumed = two(NEVER, "--resume", "--out", "run")
-    assert resumed.returncode == 0, resumed.stderr
-    assert resumed.stderr.count("held out, step 15") == 1
-    assert_same_and_apart(18)
+    assert_same_and_apart(13)
+    assert main(["--resume", "--out", "run", "--max-steps", "12"]) == 0
     checkpoint = read_checkpoint("run/checkpoints/last.ckpt")
-    assert (checkpoint.step, checkpoint.audio_s) == (18, pytest.approx(18 * 4 * 0.25))
+    assert (checkpoint.step, checkpoint.audio_s) == (12, pytest.approx((10 * 4 + 2 * 2) * 0.25))
     assert load_model("run")(torch.zeros(1, 1, 500)).shape == (1, 1, 500)
-    assert main(["--resume", "--out", "run", "--max-steps", "19"]) == 0
-    assert read_checkpoint("run/checkpoints/last.ckpt").step == 19
 
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
