@@ -159,7 +159,7 @@ def leave(self):
 module.TrainingModule.optimizer_step, module.TrainingModule.on_train_end = optimizer_step, leave
 sys.exit(__main__.main(sys.argv[2:]))
 """
-"""`wavevae train` of which one process sends itself a signal after a step; all leave their state then and at the end."""
+"""`wavevae train` whose one process sends itself a signal after a step; all leave their state then and at the end."""
 CODES = ("--bottleneck", "rvq", "--set", "codebook_size=8", "--set", "n_codebooks=2")
 OPTIONS = (*TINY, *CODES, "--set", "validate_every=5", "--rank-timeout", "20m", "--out", "run")
 NEVER = "9,-1,0"
