@@ -119,8 +119,9 @@ def test_it_stops_at_the_budget_annealed_and_validated(tmp_path: Path) -> None:
     trainer = fit(module, tmp_path)
     assert (module.step, module.share) == (5, 1.0)
     assert module.audio_s == pytest.approx(5 * 2 * 2048 / 8000)
-    rate = trainer.optimizers[0].param_groups[0]["lr"]
-    assert rate == pytest.approx(learning_rate(0.8, module.config.train))  # of the fifth step
+    for group in trainer.optimizers[0].param_groups:
+        rate = group["share"] * learning_rate(0.8, module.config.train)  # of the fifth step
+        assert group["lr"] == pytest.approx(rate)
     assert {"val_mr_stft", "val_log_mel", "val_kl", "val_distance"} <= set(module.validation)
     weighed = {"mr_stft": 1.0, "log_mel": 8.0, "waveform_l1": 1.0}
     distance = sum(weight * module.validation[f"val_{name}"] for name, weight in weighed.items())
