@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from wavevae.latent_plane import Plane
+
 from .about import About
 
 NEIGHBOURS = 8
@@ -24,15 +26,10 @@ class LatentMap:
         self.points: NDArray[np.float64] = np.array(about.points, np.float64).reshape(-1, about.latent_dim)
         self.labels = about.point_labels
         self._plane = min(2, about.latent_dim)
-        if len(self.points):
-            self._low = self.points[:, : self._plane].min(0)
-            self._high = self.points[:, : self._plane].max(0)
-        else:
-            self._low = np.array([a.low for a in about.axes[:2]])
-            self._high = np.array([a.high for a in about.axes[:2]])
-        self._high = np.maximum(self._high, self._low + 1e-6)
-        flat = (self.points[:, : self._plane] - self._low) / (self._high - self._low)
-        self.places: NDArray[np.float64] = np.pad(flat, ((0, 0), (0, 2 - self._plane)), constant_values=0.5)
+        low, high = ([getattr(axis, end) for axis in about.axes[:2]] for end in ("low", "high"))
+        plane = Plane.of(self.points) if len(self.points) else Plane.between(np.array(low), np.array(high))
+        self._low, self._high = plane
+        self.places: NDArray[np.float64] = plane.places(self.points)
         """Of the points on the map: (points, 2)."""
 
     def bounds(self) -> list[list[float]]:

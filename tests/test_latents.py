@@ -65,3 +65,16 @@ def test_short_or_constant_latents_do_not_break_the_fit() -> None:
         assert np.isfinite(sample_density(stats.density, 50, np.random.default_rng(0))).all()
     with pytest.raises(ValueError, match="no latent frames"):
         LatentStatistics.fit([])
+
+
+def test_points_of_the_map_say_whose_they_are() -> None:
+    """A label a point, in the points' order; none where none is known."""
+    first, second = np.full((300, 1), -1.0), np.full((200, 1), 1.0)
+    density = LatentStatistics.fit([first, np.zeros((0, 1)), second], ["flute", "nothing", "drum"]).density
+    points, labels = np.array(density["points"])[:, 0], density["point_labels"]
+    assert len(points) == len(labels) == 256
+    assert points[0] != points[-1]
+    assert [label == "flute" for label in labels] == (points == points[0]).tolist()
+    assert set(labels) == {"flute", "drum"}
+    assert "point_labels" not in LatentStatistics.fit([first], [""]).density
+    assert "point_labels" not in LatentStatistics.fit([first]).density

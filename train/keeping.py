@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
-from wavevae.corpus.labels import NO_LABEL
+from wavevae.corpus.labels import NO_LABEL, class_names
 from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
 from wavevae.units import frames_to_samples, samples_to_frames
@@ -52,8 +52,10 @@ def latent_statistics(model: Autoencoder, data: AudioDataModule, count: int) -> 
         ]
         z = model.encode(x, condition=labelled(model.config, told, device))  # (b, latent_dim, frames)
         sequences.extend(z[..., lead_frames:].transpose(1, 2).float().cpu().numpy())
-    sound = [sequence for sequence in sequences if np.isfinite(sequence).all()]
-    return LatentStatistics.fit(sound).to_dict() if sound else {}
+    names = class_names([chunks.item(int(i)) for i in picked], data.config.data.class_field)
+    sound = [n for n, sequence in enumerate(sequences) if np.isfinite(sequence).all()]
+    classes = [names[n] for n in sound] if names else []
+    return LatentStatistics.fit([sequences[n] for n in sound], classes).to_dict() if sound else {}
 
 
 class Checkpoints(pl.Callback):

@@ -26,6 +26,7 @@ SUMMARIES = {
     "midi": "a MIDI controller -> OSC; bind its knobs",
     "devices": "the audio devices and MIDI inputs found here",
     "evaluate": "a run or MODEL.ts + sounds -> metrics, pictures, WAV pairs",
+    "explore": "a run + sounds -> latents, maps, what axes do, what lies between; a page",
     "bench": "what a model file costs: time a block, times real time, memory",
     "info": "what a run or MODEL.ts is: rate, hop, latents, delay, origin",
     "demo": "a small corpus made, learned, exported, rendered, evaluated",

@@ -47,9 +47,13 @@ class LatentStatistics:
     """How many frames were seen."""
 
     @classmethod
-    def fit(cls, sequences: Sequence[NDArray[Any]]) -> LatentStatistics:
-        """Fit to encodings, each (frames, latent_dim), consecutive in time. Raises: ValueError without frames."""
+    def fit(cls, sequences: Sequence[NDArray[Any]], labels: Sequence[str] = ()) -> LatentStatistics:
+        """Fit to encodings, each (frames, latent_dim), consecutive in time; `labels`: the class of each, where known.
+
+        Raises: ValueError without frames.
+        """
         parts = [np.asarray(s, dtype=np.float64) for s in sequences if len(s)]
+        names = [name for s, name in zip(sequences, labels, strict=True) if len(s)] if labels else []
         if not parts:
             raise ValueError("no latent frames to fit")
         every = np.concatenate(parts)
@@ -61,7 +65,7 @@ class LatentStatistics:
         std = np.sqrt(np.maximum(variances[::-1], SMALLEST_STD**2))
         axes = [(part - mean) @ components.T / std for part in parts]
         low, high = np.quantile(np.concatenate(axes), (0.01, 0.99), axis=0)
-        return cls(mean, components, std, low, high, fit_density(axes), len(every))
+        return cls(mean, components, std, low, high, fit_density(axes, names), len(every))
 
     def to_axes(self) -> tuple[Array, Array]:
         """Matrix and offset of raw -> axes: a = matrix @ z + offset."""
@@ -98,7 +102,7 @@ def _autocovariance(sequences: Sequence[Array], lag: int) -> Array:
     return np.sum(products, axis=0) / total if products else np.zeros((sequences[0].shape[1],) * 2)
 
 
-def fit_density(axes: Sequence[Array]) -> dict[str, Any]:
+def fit_density(axes: Sequence[Array], labels: Sequence[str] = ()) -> dict[str, Any]:
     """Fit the copula autoregression to sequences (frames, latent_dim) -> plain values."""
     quantiles = np.quantile(np.concatenate(axes), (np.arange(KNOTS) + 0.5) / KNOTS, axis=0)  # (KNOTS, D)
     quantiles = np.maximum.accumulate(quantiles + np.arange(KNOTS)[:, None] * 1e-9, axis=0)
@@ -120,16 +124,20 @@ def fit_density(axes: Sequence[Array]) -> dict[str, Any]:
         "coefficients": np.round(coefficients, 6).tolist(),
         "innovation": np.round(innovation, 6).tolist(),
         "quantiles": np.round(quantiles.T, 5).tolist(),
-        "points": some_points(axes),
+        **some_points(axes, labels),
     }
 
 
-def some_points(axes: Sequence[Array]) -> list[list[float]]:
-    """Evenly chosen frames as they are, (at most POINTS, latent_dim): the map of the instrument's XY pad."""
+def some_points(axes: Sequence[Array], labels: Sequence[str] = ()) -> dict[str, Any]:
+    """The map of the instrument's XY pad: `points`, evenly chosen frames as they are, (at most POINTS, latent_dim),
+    and `point_labels`, the class of each, where classes are known."""
     every = np.concatenate(axes)
     chosen = np.unique(np.linspace(0, len(every) - 1, min(POINTS, len(every))).round().astype(int))
-    points: list[list[float]] = np.round(every[chosen], 3).tolist()
-    return points
+    points = {"points": np.round(every[chosen], 3).tolist()}
+    if not any(labels):
+        return points
+    owners = np.repeat(np.arange(len(axes)), [len(a) for a in axes])
+    return {**points, "point_labels": [labels[owner] for owner in owners[chosen]]}
 
 
 class DensitySampler:

@@ -122,6 +122,15 @@ def find_labels(items: Iterable[Item], model: ModelConfig, field: str = "") -> L
     return Labels(model.condition, field, classes)
 
 
+def class_names(items: Sequence[Item], asked: str = "") -> list[str]:
+    """The class of each, '' where it has none; nothing where there are no classes. Also of what no model is told."""
+    try:
+        field = class_field(items, asked)
+    except UserError:
+        return []
+    return [class_of(item, field) or "" for item in items]
+
+
 def class_field(items: Sequence[Item], asked: str) -> str:
     """The label that names the class. Raises: UserError where no file has it."""
     known = {name.removesuffix("_str") for item in items for name in item.labels}

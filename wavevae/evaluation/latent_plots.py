@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 12
 """Shown by colour; what is rarer is grey."""
 FEWEST_FRAMES, FEWEST_FILES = 3, 3
+DOT_SIZE = 22
 
 
 def write(
@@ -95,7 +96,7 @@ def plane(gathered: Gathered, labels: Mapping[str, Mapping[str, Any]], path: Pat
     for panel in shown:
         panel.set_xlabel(f"principal axis 1 ({shares[0]:.0%} of variance)")
         panel.set_ylabel(f"principal axis 2 ({shares[1]:.0%})")
-    _by_class(shown[0], dots, [class_of(labels.get(name, {})) for name in names])
+    by_class(shown[0], dots, [class_of(labels.get(name, {})) for name in names])
     if known:
         colours = [float(pitches[i] or 0) for i in known]
         image = shown[1].scatter(dots[known, 0], dots[known, 1], s=22, c=colours, cmap="viridis")
@@ -103,15 +104,16 @@ def plane(gathered: Gathered, labels: Mapping[str, Mapping[str, Any]], path: Pat
     save(figure, path)
 
 
-def _by_class(panel: Axes, centres: np.ndarray, classes: Sequence[str | None]) -> None:
+def by_class(panel: Axes, centres: np.ndarray, classes: Sequence[str | None], size: float = DOT_SIZE) -> None:
+    """(N, 2) dots, a colour a class with its name in a legend; what has none, or a rare one, is grey."""
     common = [name for name, _ in Counter(c for c in classes if c).most_common(MOST_CLASSES)]
     rest = [i for i, c in enumerate(classes) if c not in common]
     if rest:
-        panel.scatter(centres[rest, 0], centres[rest, 1], s=22, c="0.4", label="others" if common else None)
+        panel.scatter(centres[rest, 0], centres[rest, 1], s=size, c="0.4", label="others" if common else None)
     for number, name in enumerate(sorted(common)):
         chosen = [i for i, c in enumerate(classes) if c == name]
         look: dict[str, Any] = {"color": f"C{number % 10}", "marker": "os"[number // 10], "label": name}
-        panel.scatter(centres[chosen, 0], centres[chosen, 1], s=22, **look)
+        panel.scatter(centres[chosen, 0], centres[chosen, 1], s=size, **look)
     if common:
         panel.legend(fontsize=8, loc="best", framealpha=0.7)
 
