@@ -120,7 +120,9 @@ class Player:
         self.shared, self.deck, self._while_playing = shared, shared.decks[deck], load.while_playing
         self.block_size = self.deck.ring.block_size
         self.block_s = self.block_size / self.instrument.about.sample_rate
-        self.controls, self._version = self.instrument.controls, 0
+        self.controls = self.instrument.controls
+        self._version = self.deck.controls.version if load.while_playing else 0
+        """Of the controls it follows; what lies there while another engine sounds was an earlier model's."""
         self.mean_s = self.worst_s = 0.0
         self._hears = load.hears
         self._priority = ""

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from wavevae.realtime.player import Load, Player
 from wavevae.realtime.shared import LARGEST_LATENT_DIM, Shared
 from wavevae.realtime.timing import count_delay, largest_remainder
 
+from wavevae.controls import ControlState, Share
 from wavevae.errors import UserError
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -254,6 +256,22 @@ def test_what_the_engine_cannot_play_is_told_to_the_shell(tmp_path: Path) -> Non
     write_toy(tmp_path / "plain.ts")
     with pytest.raises(UserError, match="no pitch"):
         Player(Load(str(tmp_path / "plain.ts"), voices=2), 0, shared)
+
+
+def test_controls_of_the_model_before_are_not_followed(model: Path) -> None:
+    """A control process that is late must not make the next engine begin with what does not fit it."""
+    shared = Shared(multiprocessing.get_context("spawn"), 2, 512)
+    controls = shared.decks[0].controls
+    wide = replace(ControlState.initial(LATENTS + 5), mix=(Share(7, 1.0),), gain_db=-60.0)
+    controls.write(wide.pack())
+    player = Player(Load(str(model), while_playing=True), 0, shared)
+    player.begin()
+    shared.decks[0].ring.put(player.next_block())
+    assert np.abs(player.next_block()).max() > 0.05
+    controls.write(replace(ControlState.initial(LATENTS), gain_db=-120.0).pack())
+    for _ in range(4):
+        block = player.next_block()
+    assert np.abs(block).max() < 1e-4
 
 
 def test_too_slow_a_model_is_told_with_the_block_that_would_do(
