@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wavevae.nn.bottleneck import LOG_VARIANCE_RANGE, Bottleneck
-from wavevae.nn.hierarchy import Hierarchical
+from wavevae.nn.hierarchy import Hierarchical, with_loudness
 from wavevae.nn.quantizer import ResidualVQ
 
 from .layers import StreamingLayer, activation, twin_of
@@ -71,7 +71,7 @@ class StreamingHierarchy(StreamingLayer):
         whole = groups * self.every * self.voices
         tops = self.top
         if groups > 0:
-            tops = torch.cat([tops, self._slow(self.gather(joined.narrow(0, 0, whole)))])
+            tops = torch.cat([tops, self._slow(self.gather(with_loudness(joined.narrow(0, 0, whole))))])
         of_frame = torch.arange(first, frames) // self.every
         held = tops.view(groups + 1, self.voices, tops.size(1)).index_select(0, of_frame)
         self.waiting = joined.narrow(0, whole, joined.size(0) - whole)

@@ -1,5 +1,7 @@
 """The two-level VAE: what each level costs, that the slow one knows nothing of its own frames, how far it hears."""
 
+import math
+
 import pytest
 import torch
 import toy_model
@@ -8,7 +10,16 @@ from torch import Tensor
 from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, override
 from wavevae.errors import UserError
 from wavevae.nn.bottleneck import Latents
-from wavevae.nn.hierarchy import Hierarchical, Normals, divergence, hold, merged
+from wavevae.nn.hierarchy import (
+    FAINT,
+    LOUDNESS_SCALE,
+    Hierarchical,
+    Normals,
+    divergence,
+    hold,
+    merged,
+    with_loudness,
+)
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.weighing import Objectives
 
@@ -101,6 +112,47 @@ def test_swapping_the_slow_level_swaps_what_is_expected() -> None:
         other = bottleneck.under(h, z[:, 4:].flip(0))
     torch.testing.assert_close(other[:, 4:], z[:, 4:].flip(0))
     assert not torch.allclose(other[:, :4], z[:, :4], atol=1e-3)
+
+
+def test_under_another_slow_level_the_draw_stays_ones_own() -> None:
+    """(fast - expected) / its standard deviation is the same before and after."""
+    bottleneck, h = hvae(), frames(12)
+    with torch.inference_mode():
+        z = bottleneck.mean(h)
+        top = z[:, 4:].flip(0)
+        draws = []
+        for latents in (z, bottleneck.under(h, top)):
+            expected = bottleneck.expected(latents[:, 4:])
+            draws.append((latents[:, :4] - expected.mean) / (0.5 * expected.log_variance).exp())
+        torch.testing.assert_close(*draws, rtol=1e-4, atol=1e-4)
+
+
+def test_the_slow_level_hears_how_large_numbers_are() -> None:
+    heard = with_loudness(torch.tensor([[[1.0, -1.0, 0.1, 0.0]]]))[0, 1]
+    decade = math.log(100) / LOUDNESS_SCALE
+    assert heard[:3].tolist() == pytest.approx([0.0, 0.0, -decade], abs=5e-3)
+    assert float(heard[3]) == pytest.approx(math.log(FAINT) / LOUDNESS_SCALE)
+
+
+def test_at_the_linear_start_the_slow_level_expects_the_loudness_of_the_group_before() -> None:
+    torch.manual_seed(0)
+    bottleneck = Hierarchical(12, 2, 4).eval()
+    bottleneck.begin(torch.nn.Conv1d(3, bottleneck.in_channels, 1), torch.ones(10))
+    level = torch.ones(400)
+    level[100:200], level[200:] = 0.3, 0.1
+    h = torch.cat([torch.randn(1, 10, 400) * level, torch.full((1, 10, 400), -11.5)], 1)
+    with torch.inference_mode():
+        z = bottleneck.mean(h)
+        width = (0.5 * bottleneck.expected(z[:, 10:]).log_variance[0]).exp()
+        torch.testing.assert_close(z[:, :10], h[:, :10], rtol=0, atol=0.02)  # and frames are let through
+        swapped = bottleneck.under(h, z[:, 10:].flip(2))
+    for first, last, wanted in ((10, 100, 1.0), (110, 200, 0.3), (210, 400, 0.1)):
+        assert width[:, first:last].mean().item() == pytest.approx(wanted, rel=0.25)
+    size = (
+        swapped[0, :10].square().mean(0).sqrt()
+    )  # soft frames under loud expectations are loud, and the reverse
+    assert size[310:390].mean() > 4 * h[0, :10, 310:390].square().mean().sqrt()
+    assert size[10:90].mean() < 0.4 * h[0, :10, 10:90].square().mean().sqrt()
 
 
 def test_kl_of_each_level_by_monte_carlo() -> None:

@@ -54,15 +54,7 @@ def _of_levels(bottleneck: Hierarchical, hidden: Tensor) -> Tensor:
 def with_other_top(bottleneck: Hierarchical, hidden: Tensor, other: Tensor) -> Tensor:
     """z of `hidden` (1, in_channels, frames) as it is when the slow level is that of `other`, of the same length; what
     follows from the slow level follows from the other's."""
-    heard: list[Tensor] = []
-    listening = bottleneck.slow.register_forward_hook(lambda _module, _inputs, out: heard.append(out))
-    bottleneck.mean(other)
-    listening.remove()
-    telling = bottleneck.slow.register_forward_hook(lambda *_: heard[0])
-    try:
-        return bottleneck.mean(hidden)
-    finally:
-        telling.remove()
+    return bottleneck.under(hidden, bottleneck.mean(other)[:, bottleneck.bottom_dim :])
 
 
 class CodeUse:

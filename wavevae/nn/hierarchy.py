@@ -5,9 +5,9 @@
     heard by         \\_______^ group 1 hears frames 0..3 and earlier, none of its own: no look-ahead
 
 z = (fast, slow held over its group), (B, latent_dim, frames): the decoder sees one rate, as with any bottleneck.
-"""
 
-from __future__ import annotations
+No `from __future__ import annotations` here: TorchScript reads the annotations of what the streaming twin shares.
+"""
 
 from typing import NamedTuple
 
@@ -15,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavevae.nn.blocks import ResidualUnit, activation
+from wavevae.nn.blocks import SLOPE, ResidualUnit, activation
 from wavevae.nn.bottleneck import (
     LOG_VARIANCE_RANGE,
-    LOG_VARIANCE_START,
     SMALLEST_STD,
     Bottleneck,
     Latents,
@@ -28,6 +27,16 @@ from wavevae.nn.sync import mean_over_ranks
 
 HIDDEN = 64
 """Channels between the levels."""
+FAINT = 1e-4
+"""Power, relative to the prior's, at which a fast latent is as good as silent to the slow level: 40 dB down."""
+LOUDNESS_SCALE = 5.0
+"""Nats of power that are one unit of what the slow level hears."""
+LOUDNESS_MEAN, LOUDNESS_STD = -0.8, 0.6
+"""Roughly, of that loudness over a corpus."""
+MEAN_LOG_SQUARE = 1.27
+"""How far the mean of log x^2 lies below log E x^2 of a Gaussian, nats."""
+FAST_LOG_VARIANCE_START = -11.5
+"""As LOG_VARIANCE_START, where the prior may be 40 dB narrower: or it would pull quiet frames to its mean."""
 FIRST_LOG_VARIANCE = -2.0
 """Of the slow posterior at the start: it carries something before the decoder has learned not to listen."""
 
@@ -58,19 +67,24 @@ def divergence(posterior: Normals, prior: Normals) -> Tensor:
     return 0.5 * (apart + log_ratio.exp() - 1 - log_ratio)
 
 
+def with_loudness(h: Tensor, faint: float = FAINT, scale: float = LOUDNESS_SCALE) -> Tensor:
+    """(B, C, F) -> (B, 2 C, F): the numbers, and how large each is, which fades through decades."""
+    return torch.cat([h, torch.log(h.square() + faint) / scale], 1)
+
+
 class Slow(nn.Module):
     """The encoder's frames -> posterior of the slow latents, each group told by the groups before it."""
 
     def __init__(self, in_channels: int, top_dim: int, every: int) -> None:
         super().__init__()
         self.every = every
-        self.gather = Downsample(in_channels, HIDDEN, every)
+        self.gather = Downsample(2 * in_channels, HIDDEN, every)
         self.unit = ResidualUnit(HIDDEN, 1)
         self.outlet = CausalConv1d(HIDDEN, 2 * top_dim, 1)
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, C, F) -> (B, 2 top_dim, ceil(F / every))."""
-        groups = self.gather(pad_to_multiple(h, self.every))
+        groups = self.gather(pad_to_multiple(with_loudness(h), self.every))
         late = F.pad(groups, (1, 0))[..., :-1]  # group n gets what group n - 1 has heard
         return self.outlet(activation(self.unit(late)))
 
@@ -155,10 +169,17 @@ class Hierarchical(Bottleneck):
         return self.levels(h, noise=False)[0]
 
     def under(self, h: Tensor, top: Tensor) -> Tensor:
-        """z of h when the slow latents are others': top (B, top_dim, F), held as in z. Nothing random."""
-        mean, log_variance = h.chunk(2, dim=1)
-        heard = Normals(mean / self.prior_std, log_variance.clamp(*LOG_VARIANCE_RANGE))
-        return torch.cat([self.prior_std * merged(heard, self.expected(top)).mean, top], 1)
+        """z of h when the slow latents are others': top (B, top_dim, F), held as in z. Nothing random.
+
+        What stays h's own is how its fast latents differ from what its slow ones expect, in standard deviations: the
+        draw that would have led to them in generation.
+        """
+        own = self.mean(h)
+        fast, slow = own.split([self.bottom_dim, self.top_dim], 1)
+        mine, other = self.expected(slow), self.expected(top)
+        drawn = (fast / self.prior_std - mine.mean) * torch.exp(-0.5 * mine.log_variance)
+        fast = other.mean + torch.exp(0.5 * other.log_variance) * drawn
+        return torch.cat([self.prior_std * fast, top], 1)
 
     def direct_axes(self) -> int:
         return self.bottom_dim
@@ -167,4 +188,29 @@ class Hierarchical(Bottleneck):
         self.prior_std[: len(std)] = std[:, None].clamp_min(SMALLEST_STD)
         with torch.no_grad():
             assert outlet.bias is not None
-            outlet.bias[self.bottom_dim :] = LOG_VARIANCE_START
+            outlet.bias[self.bottom_dim :] = FAST_LOG_VARIANCE_START
+            self._expect_loudness()
+
+    def _expect_loudness(self) -> None:
+        """The first slow latent becomes the loudness of the group before, and what is expected as wide as that.
+
+        x = (act(x) - act(-x)) / (1 + SLOPE) takes a number through the activations as it is.
+        """
+        gather, told, bend = self.slow.gather.conv, self.slow.outlet.conv, self.slow.unit.pointwise.conv
+        inlet, outlet = self.expected.inlet.conv, self.expected.outlet.conv
+        whole = 1.0 + SLOPE
+        for layer, rows in ((gather, 2), (bend, 2), (told, 1), (inlet, 2)):
+            layer.weight[:rows] = 0.0
+            assert layer.bias is not None
+            layer.bias[:rows] = 0.0
+        loud = gather.weight[:2, self.bottom_dim :, -self.every :]  # of this group's frames, the sizes
+        loud[0], loud[1] = 1 / loud[0].numel(), -1 / loud[0].numel()
+        told.weight[0, :2, 0] = torch.tensor([1.0, -1.0]) / (whole * LOUDNESS_STD)
+        assert told.bias is not None
+        told.bias[0] = -LOUDNESS_MEAN / LOUDNESS_STD
+        inlet.weight[:2, 0, 0] = torch.tensor([1.0, -1.0])
+        assert outlet.bias is not None
+        outlet.weight[self.bottom_dim :, :2, 0] = (
+            LOUDNESS_SCALE * LOUDNESS_STD * torch.tensor([1.0, -1.0]) / whole
+        )
+        outlet.bias[self.bottom_dim :] = LOUDNESS_SCALE * LOUDNESS_MEAN + MEAN_LOG_SQUARE
