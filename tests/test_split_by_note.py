@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from wavevae.train.arguments import parse, resolve
+from wavevae.train.datamodule import AudioDataModule
 
-from wavevae.corpus import Item, Store, split
+from wavevae import audio
+from wavevae.config import RunConfig, override, to_tree
+from wavevae.corpus import Item, Store, build_store, silent, split, training_report, write_report
 from wavevae.errors import UserError
+from wavevae.evaluation.selection import held_out
 
 
 def notes(splits: tuple[str, ...] = ("train", "train", "valid", "test")) -> Store:
@@ -62,6 +68,39 @@ def test_sounds_without_labels_have_no_notes() -> None:
     store = Store(np.zeros(20, np.int16), [Item(Path("a.wav"), 0, 20, {}, "a")], 8000, "plain", [])
     with pytest.raises(UserError, match=r"split=note: a\.wav has no instrument and pitch"):
         split(store, 0.1, 0, "note")
+
+
+def on_disk(folder: Path) -> Path:
+    """Two instruments of four notes at two velocities in NSynth's layout, one in each split."""
+    rng = np.random.default_rng(0)
+    for split_name, instrument in (("train", "bass_0"), ("valid", "bass_1")):
+        labels = {}
+        for pitch in range(40, 44):
+            for velocity in (25, 75):
+                name = f"{instrument}-{pitch:03d}-{velocity:03d}"
+                place = folder / split_name / "audio" / f"{name}.wav"
+                audio.write(place, rng.uniform(-0.1, 0.1, 800).astype(np.float32), 8000)
+                labels[name] = {"instrument_str": instrument, "pitch": pitch, "velocity": velocity}
+        (folder / split_name / "examples.json").write_text(json.dumps(labels))
+    return folder
+
+
+def test_evaluation_judges_the_notes_that_the_run_held_out(tmp_path: Path) -> None:
+    """By the run's own report, and by drawing again where the data is given."""
+    folder, run = on_disk(tmp_path / "notes"), tmp_path / "run"
+    settings = {"sample_rate": 8000, "split": "note", "validation_share": 0.25, "chunk_seconds": 0.1}
+    config = override(RunConfig(), settings)
+    store = build_store([folder], 8000, progress=silent)
+    data = AudioDataModule(store, config)
+    assert len(data.validation_items) == 4
+    run.mkdir()
+    (run / "config.yaml").write_text(yaml.safe_dump({**to_tree(config), "run": {"inputs": [str(folder)]}}))
+    rows = training_report(store, data.train_items, data.validation_items)
+    write_report(run / "data_report.csv", rows)
+    assert sum(row.status == "used" for row in rows) == 16
+    expected = {item.path for item in data.validation_items}
+    for inputs in ([], [folder]):
+        assert {source.path for source in held_out(run, inputs).sources} == expected
 
 
 def test_it_is_a_setting() -> None:

@@ -122,9 +122,7 @@ MORE_DATA = (
     "more and more various sounds, or changes of those there are (--set gain_db=6, --set phase=0.5, "
     "--set pitch_semitones=1)"
 )
-WIDER = (
-    "the model is at its limit: a wider one (--preset default, or --set widths=...) or a larger --latent-dim"
-)
+WIDER = "the model is at its limit: a wider one (a larger --preset, --set widths=...) or more --latent-dim"
 
 
 def is_wide(finding: Finding) -> bool:
