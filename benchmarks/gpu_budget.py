@@ -12,6 +12,7 @@ docs/results keeps them. What follows -- goes to `wavevae train`. A run that is 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import datetime
 import json
@@ -80,9 +81,17 @@ def hardware() -> dict[str, Any]:
         properties = torch.cuda.get_device_properties(0)
         gpu = f"{torch.cuda.device_count()} x {properties.name}, {properties.total_memory / 2**30:.0f} GiB"
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cpu = platform.processor() or platform.machine()
     versions = {"torch": torch.__version__, "cuda": torch.version.cuda, "python": platform.python_version()}
-    return {"gpu": gpu, "cpu": cpu, "cores": threads, **versions}
+    return {"gpu": gpu, "cpu": processor(), "cores": threads, **versions}
+
+
+def processor() -> str:
+    """Its name where the system tells."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def table(rows: list[dict[str, Any]]) -> str:
