@@ -87,14 +87,17 @@ def unheard_codes(values: Mapping[str, float], config: RunConfig) -> dict[str, s
 
 
 def ignored_labels(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
-    """Labels that make no difference when they are swapped."""
-    told, mistold = values.get("val_distance"), values.get(f"val_{MISTOLD}")
-    if told is None or mistold is None or mistold > (1 + SMALLEST_GAIN) * told:
-        return {}
-    return {
-        "labels": f"labels are not listened to: told another's, a sound is {mistold / told - 1:+.1%} further off; "
-        "latents carry what labels say: try a smaller --latent-dim, more KL, or (pitch) --set tied_semitones=4"
-    }
+    """Labels that make no difference when they are swapped, each kind by itself."""
+    told, found = values.get("val_distance"), {}
+    for kind, advice in (("class", ""), ("pitch", ", or --set tied_semitones=4")):
+        mistold = values.get(f"val_{MISTOLD}_{kind}")
+        if told is None or mistold is None or mistold > (1 + SMALLEST_GAIN) * told:
+            continue
+        found[f"labels {kind}"] = (
+            f"{kind} labels are not listened to: told another's, a sound is {mistold / told - 1:+.1%} further off; "
+            f"latents carry what they say: try a smaller --latent-dim or more KL{advice}"
+        )
+    return found
 
 
 def one_sided(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:

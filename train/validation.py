@@ -51,9 +51,12 @@ class Validation:
             raw["accuracy"] = accuracy(estimate.float(), target)
         raw |= {k: v.float() for k, v in latents.metrics.items() if k not in raw}
         if condition is not None:
-            other = type(condition)(*(part.roll(1, 0) for part in condition))
-            mistold = self.raw(decode(z, condition=other), target, latents)
-            raw[MISTOLD] = self.distance(mistold)
+            for kind, part in (("class", "classes"), ("pitch", "pitch")):
+                if kind not in self.config.condition:
+                    continue
+                other = condition._replace(**{part: getattr(condition, part).roll(1, 0)})
+                mistold = self.raw(decode(z, condition=other), target, latents)
+                raw[f"{MISTOLD}_{kind}"] = self.distance(mistold)
         raw["chunks"] = torch.ones((), device=z.device)
         for name, value in raw.items():
             self.sums[name] = self.sums.get(name, 0) + value * len(batch.audio)

@@ -20,7 +20,13 @@ DIRECTIONS = ("minimize", "maximize")
 OBJECTIVES = (
     *("val_distance", "val_mr_stft", "val_log_mel", "val_waveform_l1", "val_kl", "val_kl_nats"),
     *("val_active_dims", "val_codebook_perplexity", "val_codebook_usage", "val_level_difference_db"),
-    "val_distance_mistold",
+    *(
+        "val_distance_mistold_class",
+        "val_distance_mistold_pitch",
+        "val_feature_l1",
+        "val_feature_mse",
+        "val_accuracy",
+    ),
 )
 """Columns of metrics.csv that a search can be judged by."""
 WEIGHING = {"objective.mr_stft_end", "objective.log_mel_end", "objective.waveform_l1_end"}
