@@ -102,10 +102,18 @@ def test_every_example_is_a_search_that_train_understands(path: Path) -> None:
     must_resolve(read_space(path))
 
 
+def test_the_space_in_the_docs_is_one() -> None:
+    docs = (Path(__file__).parent.parent / "docs" / "sweep.md").read_text(encoding="utf-8")
+    tree = yaml.safe_load(docs.split("```yaml")[1].split("```")[0])
+    assert tree.pop("data") == ["sounds"]
+    must_resolve(parse_space(tree, Path("docs.yaml")))
+
+
 def test_the_examples_are_the_studies() -> None:
     grid = read_space(next(p for p in EXAMPLES if p.stem == "study-a-grid"))
     points = {(p["latent_dim"], p["learning_rate"]) for p in grid.grid()}
     assert points == {(d, r) for d in (64, 128, 256) for r in (3e-4, 1e-4)}
+    assert grid.preset == "study-a"
     schedules = read_space(next(p for p in EXAMPLES if p.stem == "kl-schedules"))
     assert schedules.size == 5 * 3
     ends = {schedules.settings(point)["objective.kl"] for point in schedules.grid()}
