@@ -41,7 +41,7 @@ class ModelConfig:
     """vq, rvq: decay a step of the averages that the codes are."""
     codebook_dead: float = 0.4
     """vq, rvq: a code used less than this share of an even use starts again elsewhere; 0: never."""
-    codebook_dropout: float = 0.5
+    codebook_dropout: float = 0.25
     """rvq: probability that a chunk is learned with the first few codebooks only."""
     top_dim: int = 16
     """hvae: how many of latent_dim are the slow level's."""
