@@ -48,7 +48,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
             lambda f: (
                 f"{f['underflows']} ({f['empty']} ring empty, {f['device']} device, {f['missing']} missing) in "
                 f"{f['blocks']} blocks; {f['models_changed']} models, {f['messages_a_s']} messages a s, "
-                f"a bystander at most {f['bystander_late_ms']} ms late"
+                f"a bystander at most {f['bystander_late_ms']} ms late, {f['stolen_ms']} ms stolen by the host"
             ),
         ),
         ("audio callback p99, ms", "0.2", "0.05", lambda f: f"{f['callback_p99_ms']}"),

@@ -72,6 +72,14 @@ def memory_mb(player: Live) -> float:
     return total / 1024
 
 
+def stolen_ms() -> int:
+    """What a virtual machine's host has taken of its cores since it runs."""
+    with contextlib.suppress(OSError):
+        ticks = Path("/proc/stat").read_text().split("\n", 1)[0].split()[8]
+        return 1000 * int(ticks) // os.sysconf("SC_CLK_TCK")
+    return 0
+
+
 def summary(said: str) -> dict[str, Any]:
     """The figures of serve's last line."""
     found = re.search(
@@ -93,7 +101,7 @@ def fire(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
     with live(models[0], "--device", "jack") as player:
         noise = children([BURN], [BURN], [FLOOD, str(player.address[1])])
         watch = subprocess.Popen([sys.executable, "-c", WATCH], stdin=-1, stdout=-1, text=True)
-        held, lost, changes, began = [], [], 0, time.monotonic()
+        held, lost, changes, began, stolen = [], [], 0, time.monotonic(), stolen_ms()
         try:
             end = began + seconds
             while time.monotonic() < end:
@@ -116,7 +124,7 @@ def fire(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
         stalled = float(watch.communicate("over\n")[0])
     changed = len(PLAYS.findall(player.said))
     found = {**summary(player.said), "models_changed": changed}
-    found |= {"lost": lost, "bystander_late_ms": round(stalled, 1)}
+    found |= {"lost": lost, "bystander_late_ms": round(stalled, 1), "stolen_ms": stolen_ms() - stolen}
     found["messages_a_s"] = round((found["taken"] + found["refused"]) / (time.monotonic() - began))
     third = max(1, len(held) // 3)  # medians: an engine that is just being loaded counts now and then
     settled, last = float(np.median(held[third : 2 * third] or held)), float(np.median(held[-third:]))
