@@ -367,3 +367,24 @@ def test_pictures_of_what_has_no_value_yet(tmp_path: Path) -> None:
     result = table.Result("four", "val_distance", "minimize", [row], {"latent_dim": None})
     assert pictures.draw(tmp_path, result, grid()) == []
     assert "1 running" in table.text(result)
+
+
+def test_a_worker_that_died_does_not_spoil_what_the_others_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from wavevae.train.sweep import crew
+
+    (tmp_path / "four.yaml").write_text("sampler: grid\nspace: {latent_dim: [1, 2, 3, 4]}\n")
+    done = 2
+
+    def employ(argv: list[str], workers: int) -> int:
+        worker(tmp_path, grid(), lambda *_: Outcome(DONE, 1.0), done).work()
+        return 9
+
+    monkeypatch.setattr(crew, "employ", employ)
+    words = [str(tmp_path / "four.yaml"), "--storage", str(tmp_path / "s.journal"), "--workers", "2"]
+    assert main(words) == 9
+    assert "the same command goes on" in capsys.readouterr().err
+    done = 4
+    assert main(words) == 0
+    assert "four: 4 done" in capsys.readouterr().out

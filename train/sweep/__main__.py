@@ -94,11 +94,21 @@ def main(argv: list[str]) -> int:
     import_optuna()
     must_resolve(space)
     if args.workers > 1 and not args.show:
-        from .crew import employ
-
-        status = employ(argv, args.workers)
-        return status or finish(args, space)
+        return employ_crew(args, space, argv)
     return work(args, space)
+
+
+def employ_crew(args: argparse.Namespace, space: Space, argv: list[str]) -> int:
+    """Several workers; one that died matters only where its trial was not gone on with."""
+    from .crew import employ
+    from .storage import open_study
+    from .worker import finished
+
+    status = employ(argv, args.workers)
+    if status and finished(open_study(args.storage, space)[0]) < wanted(args, space):
+        say("some trials are not done; the same command goes on from here")
+        return status
+    return finish(args, space)
 
 
 def work(args: argparse.Namespace, space: Space) -> int:
