@@ -20,7 +20,6 @@ from wavevae.controls import (
     Refused,
     Share,
 )
-from wavevae.errors import nearest
 
 from .about import About
 from .address import ROOT, Address, Arguments, Range, Value, count, one, ranges_of, whole
@@ -87,7 +86,7 @@ def label_of(value: object, about: About, name: str = "class") -> int:
         if value == NONE:
             return NO_LABEL
         if value not in about.classes:
-            raise Refused(f"no class '{value[:40]}'; {nearest(value[:40], about.classes)[:120]}")
+            raise Refused(f"no class '{value[:40]}'; known: {', '.join(about.classes[:16])[:120]}")
         return about.classes.index(value)
     return whole(value, NO_LABEL, len(about.classes) - 1, name)
 
@@ -101,6 +100,8 @@ def _set_classes(about: About, state: ControlState, arguments: Arguments) -> Con
         return _mixed(state, () if label == NO_LABEL else (Share(label, 1.0),))
     if not about.can_mix:
         raise Refused(f"{len(arguments)} arguments; this model plays one class at a time: send 1")
+    if len(arguments) > 2 * MOST_MIXED:
+        raise Refused(f"{len(arguments)} arguments; send up to {MOST_MIXED} classes with their weights")
     if len(arguments) % 2 or not arguments:
         raise Refused(f"{len(arguments)} arguments; send a class, or classes and their weights in turn")
     pairs = zip(arguments[::2], arguments[1::2], strict=True)
