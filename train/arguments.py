@@ -12,6 +12,7 @@ from wavevae.cli import Parser
 from wavevae.config import RunConfig, full_key, override, parse_settings, parse_yaml
 from wavevae.errors import UserError, nearest
 from wavevae.model_config import BOTTLENECKS, CONDITIONS
+from wavevae.references.config import check_typed
 
 from .budget import parse_time
 from .unchanged import by_heart
@@ -184,7 +185,9 @@ def resolve(args: argparse.Namespace) -> RunConfig:
     values = preset_values(args.preset or DEFAULT_PRESET)
     if args.config is not None:
         values |= file_values(args.config)
-    values |= {key: getattr(args, name) for name, key in SETTINGS.items() if getattr(args, name) is not None}
-    values |= budget_values(args)
-    values |= {full_key(key): value for key, value in parse_settings(args.set).items()}
-    return by_heart(override(RunConfig(), values), bool(budget_values(args)))
+    typed = {key: getattr(args, name) for name, key in SETTINGS.items() if getattr(args, name) is not None}
+    typed |= budget_values(args)
+    typed |= {full_key(key): value for key, value in parse_settings(args.set).items()}
+    config = override(RunConfig(), values | typed)
+    check_typed(config.reference, typed)
+    return by_heart(config, bool(budget_values(args)))

@@ -13,6 +13,7 @@ from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.corpus.labels import NO_LABEL, class_names
 from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
+from wavevae.references.model import Reference
 from wavevae.units import frames_to_samples, samples_to_frames
 
 from .batch import labelled
@@ -30,7 +31,7 @@ CHUNKS_AT_ONCE = 16
 
 
 @torch.no_grad()
-def latent_statistics(model: Autoencoder, data: AudioDataModule, count: int) -> dict[str, Any]:
+def latent_statistics(model: Autoencoder | Reference, data: AudioDataModule, count: int) -> dict[str, Any]:
     """Statistics of the latents of at most `count` chunks spread over the training set.
 
     Each is encoded with the sound that leads up to it, so that its first frames are as they are in the flow.
@@ -38,7 +39,8 @@ def latent_statistics(model: Autoencoder, data: AudioDataModule, count: int) -> 
     chunks, labels = data.train_chunks, data.labels
     picked = np.unique(np.linspace(0, len(chunks) - 1, min(count, len(chunks))).round().astype(int))
     device = next(model.parameters()).device
-    lead_frames = samples_to_frames(chunks.chunk_samples // 2, model.hop_length)
+    windowed = isinstance(model, Reference)  # each window by itself: nothing leads up to it
+    lead_frames = 0 if windowed else samples_to_frames(chunks.chunk_samples // 2, model.hop_length)
     lead = frames_to_samples(lead_frames, model.hop_length)
     sequences: list[np.ndarray] = []
     for first in range(0, len(picked), CHUNKS_AT_ONCE):

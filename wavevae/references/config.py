@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,13 +122,9 @@ HEEDED: Mapping[str, tuple[str, ...]] = {
 
 
 def check(reference: ReferenceConfig, sections: Mapping[str, Any]) -> None:
-    """Raises: UserError for settings that would do nothing, or that a reference cannot be given."""
+    """Raises: UserError for what a spectrogram model cannot be given."""
     if not reference.is_reference:
-        _must_be_default(reference, (), "waveform model")
         return
-    for section, heeded in HEEDED.items():
-        if section in sections:
-            _must_be_default(sections[section], heeded, "spectrogram model")
     bottleneck, start = sections["model"].bottleneck, sections["train"].start
     if bottleneck not in ("ae", "vae"):
         raise UserError(f"bottleneck {bottleneck}: a spectrogram model of the studies has ae or vae")
@@ -137,9 +132,14 @@ def check(reference: ReferenceConfig, sections: Mapping[str, Any]) -> None:
         raise UserError(f"start {start}: a spectrogram model starts at random; use --set start=random")
 
 
-def _must_be_default(section: Any, heeded: tuple[str, ...], kind: str) -> None:
-    """Raises: UserError where a setting was changed that does nothing."""
-    for field in dataclasses.fields(section):
-        value = getattr(section, field.name)
-        if field.name not in heeded and value != getattr(type(section)(), field.name):
-            raise UserError(f"{field.name} is {value}, but says nothing to a {kind}; leave it out")
+def check_typed(reference: ReferenceConfig, keys: Iterable[str]) -> None:
+    """Raises: UserError where a setting that was typed, 'section.field', would do nothing.
+
+    Only what is typed: a configuration written by another version may hold other defaults, and does no harm.
+    """
+    kind = "spectrogram" if reference.is_reference else "waveform"
+    for key in keys:
+        section, name = key.split(".")
+        heeded = section not in HEEDED or name in HEEDED[section]
+        if not (heeded if reference.is_reference else section != "reference"):
+            raise UserError(f"{name} says nothing to a {kind} model; leave it out")
