@@ -27,6 +27,7 @@ SUMMARIES = {
     "devices": "the audio devices and MIDI inputs found here",
     "evaluate": "a run or MODEL.ts + sounds -> metrics, pictures, WAV pairs",
     "explore": "a run + sounds -> latents, maps, what axes do, what lies between; a page",
+    "parts": "a run -> its encoder and its decoder, each a file of its own",
     "bench": "what a model file costs: time a block, times real time, memory",
     "info": "what a run or MODEL.ts is: rate, hop, latents, delay, origin",
     "demo": "a small corpus made, learned, exported, rendered, evaluated",
