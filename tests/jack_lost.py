@@ -31,8 +31,12 @@ def main() -> None:
             answer["targets"] = player.query("targets")
             answer["status"] = player.end()
         finally:
-            again.kill()
-            again.wait()
+            again.terminate()  # not killed: JACK's registry would keep its name
+            try:
+                again.wait(5)
+            except subprocess.TimeoutExpired:
+                again.kill()
+                again.wait()
     print(json.dumps({**answer, "said": player.said}))
 
 

@@ -7,14 +7,26 @@ set -u
 for tool in jackd jack_lsp; do
     command -v "$tool" >/dev/null || { echo "skipped: no $tool here; install jackd2" >&2; exit 77; }
 done
-export JACK_DEFAULT_SERVER="wavevae$$" JACK_NO_AUDIO_RESERVATION=1 JACK_NO_START_SERVER=1
+export JACK_NO_AUDIO_RESERVATION=1 JACK_NO_START_SERVER=1
+
+# JACK's registry holds eight servers and never forgets one that was killed, until another of the same name starts:
+# so names are few and used again, each kept to one server at a time by a lock.
+for slot in 1 2 3 4; do
+    export JACK_DEFAULT_SERVER="wavevae-test-$slot"
+    exec 9>"${TMPDIR:-/tmp}/$JACK_DEFAULT_SERVER.lock" || exit 1
+    flock --nonblock 9 && break
+    [ "$slot" = 4 ] && flock 9
+done
+# Eight killed ones that nobody runs any more leave no room at all: then the registry is begun anew.
+registry=/dev/shm/jack-shm-registry
+command -v pgrep >/dev/null && [ -O "$registry" ] && ! pgrep -x jackd >/dev/null && rm -f "$registry"
 
 priority="--realtime --realtime-priority 20"
 chrt -f 1 true 2>/dev/null || priority="--no-realtime"  # then judge counts, never times
 log=$(mktemp)
 export JACK_COMMAND="jackd $priority -n $JACK_DEFAULT_SERVER -d dummy -r ${SR:-22050} -p ${PERIOD:-512} -C 2 -P 2"
 # shellcheck disable=SC2086
-$JACK_COMMAND >"$log" 2>&1 &
+$JACK_COMMAND >"$log" 2>&1 9>&- &
 server=$!
 export JACK_PID=$server
 
@@ -26,7 +38,7 @@ tidy() {
     done
     kill -9 "$server" 2>/dev/null
     wait "$server" 2>/dev/null
-    rm -f "$log"
+    rm -f "$log" /dev/shm/jack_sem.*_"$JACK_DEFAULT_SERVER"_* /dev/shm/jack_"$JACK_DEFAULT_SERVER"_*
 }
 trap tidy EXIT
 trap 'exit 130' INT TERM
@@ -36,4 +48,4 @@ for _ in $(seq 60); do
     kill -0 "$server" 2>/dev/null || { cat "$log" >&2; exit 1; }
     sleep 0.25
 done
-"$@"
+"$@" 9>&-
