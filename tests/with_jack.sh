@@ -17,18 +17,21 @@ for slot in 1 2 3 4; do
     flock --nonblock 9 && break
     [ "$slot" = 4 ] && flock 9
 done
-# Eight killed ones that nobody runs any more leave no room at all: then the registry is begun anew.
-registry=/dev/shm/jack-shm-registry
-command -v pgrep >/dev/null && [ -O "$registry" ] && ! pgrep -x jackd >/dev/null && rm -f "$registry"
-
 priority="--realtime --realtime-priority 20"
 chrt -f 1 true 2>/dev/null || priority="--no-realtime"  # then judge counts, never times
 log=$(mktemp)
 export JACK_COMMAND="jackd $priority -n $JACK_DEFAULT_SERVER -d dummy -r ${SR:-22050} -p ${PERIOD:-512} -C 2 -P 2"
-# shellcheck disable=SC2086
-$JACK_COMMAND >"$log" 2>&1 9>&- &
-server=$!
-export JACK_PID=$server
+start() {
+    # shellcheck disable=SC2086
+    $JACK_COMMAND >"$log" 2>&1 9>&- &
+    server=$!
+    export JACK_PID=$server
+    for _ in $(seq 60); do
+        jack_lsp >/dev/null 2>&1 && return 0
+        kill -0 "$server" 2>/dev/null || return 1
+        sleep 0.25
+    done
+}
 
 tidy() {
     kill "$server" 2>/dev/null
@@ -43,9 +46,9 @@ tidy() {
 trap tidy EXIT
 trap 'exit 130' INT TERM
 
-for _ in $(seq 60); do
-    jack_lsp >/dev/null 2>&1 && break
-    kill -0 "$server" 2>/dev/null || { cat "$log" >&2; exit 1; }
-    sleep 0.25
-done
+if ! start; then
+    # Full of killed servers while none runs: only then is the registry begun anew.
+    grep -q "Too many servers" "$log" && command -v pgrep >/dev/null && ! pgrep -x jackd >/dev/null &&
+        rm -f /dev/shm/jack-shm-registry && start || { cat "$log" >&2; exit 1; }
+fi
 "$@" 9>&-
