@@ -94,7 +94,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
             "",
             lambda f: (
                 f"{f['datagrams']}, state {'unchanged' if f['state_unchanged'] else 'CHANGED'}, {f['refused']} "
-                f"refusals counted; mean {f['mean_ms']}, p99.99 {f['p99.99_ms']}, dearest {f['max_ms']}"
+                f"refusals counted; mean {f['mean_ms']}, p99.99 {f['p99.99_ms']}, {f['over_1_ms']} over 1 ms, dearest "
+                f"{f['max_ms']}; the {f['kept']} dearest again, one by one: {f['again_ms']} at most"
             ),
         ),
     ),

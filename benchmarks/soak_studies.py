@@ -6,6 +6,7 @@ tests/with_jack.sh python benchmarks/soak_studies.py STUDY FOLDER PRESET
 from __future__ import annotations
 
 import contextlib
+import heapq
 import json
 import os
 import random
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -199,11 +201,32 @@ MUTATIONS = (
     ],
     lambda r, d: d.replace(b",f", b"," + bytes([r.choice(b"sbTFNImrt[]x")])),
     lambda r, d: b"/wavevae/preset/" + b"*" * r.randrange(1, 60) + b"Q\0\0\0,\0\0\0",
+    lambda r, d: _bundled(encode("/wavevae/query", r.choice(("targets", "latent/0", "none"))), 16),
+    lambda r, d: d.replace(b",f", b"," + b"f" * 400) + bytes(1600),
 )
 
 
+def _bundled(message: bytes, times: int) -> bytes:
+    return b"#bundle\0" + struct.pack(">Q", 1) + (struct.pack(">I", len(message)) + message) * times
+
+
+def _again_ms(handle: Callable[[bytes, Any], object], sender: Any, datagrams: list[bytes]) -> float:
+    """What the dearest of these costs when the machine does not come between: the least of nine times."""
+
+    def once(data: bytes) -> float:
+        begun = time.thread_time()
+        handle(data, sender)
+        return 1000 * (time.thread_time() - begun)
+
+    return max(min(once(data) for _ in range(9)) for data in datagrams)
+
+
+KEPT = 100
+
+
 def hostile(count: int) -> dict[str, Any]:
-    """In this process: how long each datagram takes by the CPU's clock, and whether anything changed."""
+    """In this process: how long each datagram takes by the CPU's clock, and whether anything changed. Interrupts count
+    as well, so the dearest are handled again: what takes long by itself does so every time."""
     from test_osc import SENDER, labelled
 
     table, chance = labelled(), random.Random(0)
@@ -215,20 +238,26 @@ def hostile(count: int) -> dict[str, Any]:
         encode("/wavevae/note", 600, 0.5),
     ]
     before, spent = table.state, np.zeros(count, np.float32)
+    dearest: list[tuple[float, bytes]] = []
     for n in range(count):
         data = chance.choice(MUTATIONS)(chance, chance.choice(good))
         begun = time.thread_time()
         table.face.handle(data, SENDER)
         spent[n] = time.thread_time() - begun
-    unchanged = table.state is before
+        if len(dearest) < KEPT or spent[n] > dearest[0][0]:
+            (heapq.heappush if len(dearest) < KEPT else heapq.heapreplace)(dearest, (spent[n], data))
+    unchanged, refused = table.state is before, table.face.rejected
     ms = 1000 * spent
     return {
         "datagrams": count,
-        "refused": table.face.rejected,
+        "refused": refused,
         "state_unchanged": unchanged,
         "mean_ms": round(float(ms.mean()), 4),
         "p99.99_ms": round(float(np.percentile(ms, 99.99)), 3),
+        "over_1_ms": int((ms > 1).sum()),
         "max_ms": round(float(ms.max()), 3),
+        "kept": len(dearest),
+        "again_ms": round(_again_ms(table.face.handle, SENDER, [data for _, data in dearest]), 3),
     }
 
 

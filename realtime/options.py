@@ -95,7 +95,7 @@ def _add_sound(parser: Parser) -> None:
         "--ring-depth",
         type=whole(1, DEEPEST_RING),
         metavar="N",
-        help="blocks computed ahead [2, or more up to 20 ms]",
+        help="blocks computed ahead [2, or more up to 25 ms]",
     )
     add(
         "--in-callback",

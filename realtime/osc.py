@@ -155,20 +155,24 @@ class OscFace:
             raise
         except Refused as reason:
             self._refuse(f"a message: {reason}")
+            budget.refused()
             return
         if due is None:
-            self._try(message)
+            if not self._try(message):
+                budget.refused()
         elif len(self._pending) >= MOST_PENDING:
             self._refuse(f"{message.address}: {MOST_PENDING} messages wait for their time already")
         else:
             self._order += 1
             heapq.heappush(self._pending, (due, self._order, message, self.sender))
 
-    def _try(self, message: Message) -> None:
+    def _try(self, message: Message) -> bool:
+        """Whether it was accepted."""
         why = self._apply(message.address, message.arguments)
         # Errors are never answered: two programs that did would do so for ever.
         if why and not message.address.startswith((ERROR, STATE)):
             self._answer(f"{message.address[:100]}: {why}")
+        return not why
 
     def _refuse(self, reason: str) -> None:
         self.rejected += 1

@@ -23,8 +23,8 @@ NTP_EPOCH_S = 2_208_988_800
 FARTHEST_AHEAD_S = 10.0
 """A bundle dated later is refused: it would wait in memory."""
 LARGEST_DATAGRAM = 8192
-MOST_MESSAGES, MOST_ARGUMENTS = 32, 512
-"""In one datagram: so that none takes longer than a millisecond."""
+MOST_MESSAGES, MOST_REFUSALS, MOST_ARGUMENTS = 16, 8, 512
+"""In one datagram: so that none takes longer than a millisecond, on a busy machine either."""
 SIZES = {"i": 4, "f": 4, "h": 8, "d": 8, "T": 0, "F": 0}
 WILDCARDS = frozenset("*?[]{}")
 
@@ -44,13 +44,19 @@ class Budget:
     """What a datagram may still hold."""
 
     def __init__(self) -> None:
-        self._messages, self._arguments = MOST_MESSAGES, MOST_ARGUMENTS
+        self._messages, self._refusals, self._arguments = MOST_MESSAGES, MOST_REFUSALS, MOST_ARGUMENTS
 
     def take_message(self) -> None:
         """Raises: Exhausted."""
+        if self._refusals <= 0:
+            raise Exhausted(f"{MOST_REFUSALS} messages refused in one datagram; the rest is left out")
         self._messages -= 1
         if self._messages < 0:
             raise Exhausted(f"more than {MOST_MESSAGES} messages in one datagram; send several")
+
+    def refused(self) -> None:
+        """One of its messages was."""
+        self._refusals -= 1
 
     def take_arguments(self, count: int) -> None:
         """Raises: Exhausted."""

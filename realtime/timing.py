@@ -57,9 +57,9 @@ def count_delay(about: About, block_size: int, ring_depth: int, device_s: float)
     )
 
 
-SMALLEST_RING, SMALLEST_RING_MS = 2, 20.0
+SMALLEST_RING, SMALLEST_RING_MS = 2, 25.0
 
 
 def good_depth(block_size: int, sample_rate: int) -> int:
-    """Blocks to compute ahead: at least two, and 20 ms."""
+    """Blocks to compute ahead: at least two, and 25 ms."""
     return max(SMALLEST_RING, math.ceil(SMALLEST_RING_MS * sample_rate / 1000 / block_size))

@@ -16,7 +16,7 @@ from pythonosc.osc_message import OscMessage
 from wavevae.realtime.about import About, Attribute, Axis
 from wavevae.realtime.desk import Desk
 from wavevae.realtime.osc import ERROR, MOST_PENDING, MOST_SUBSCRIBERS, OscFace, encode
-from wavevae.realtime.osc_wire import MOST_MESSAGES
+from wavevae.realtime.osc_wire import MOST_MESSAGES, MOST_REFUSALS
 from wavevae.realtime.oscquery import find, tree
 
 from wavevae.controls import GAIN, MODES, ControlState, Share
@@ -280,7 +280,7 @@ def test_subscribers_are_those_who_asked_up_to_a_number(desk: Table) -> None:
 
 def test_a_bundle_without_end_costs_no_more_than_a_few_messages(desk: Table) -> None:
     replies = desk.send_raw(bundle(*[encode(LATENT, 99.0)] * 150))
-    assert desk.face.rejected == MOST_MESSAGES + 1
+    assert desk.face.rejected == MOST_REFUSALS + 1
     assert len(replies) <= 4
     desk.send_raw(bundle(*[encode(LATENT, 1.0)] * 150))
     assert desk.face.accepted == MOST_MESSAGES
@@ -309,9 +309,9 @@ def test_what_is_wrong_in_a_dated_bundle_is_answered_at_its_time(desk: Table) ->
 
 
 def test_only_so_many_messages_wait(desk: Table) -> None:
-    for n in range(MOST_PENDING // 32 + 1):
-        desk.send_raw(bundle(*[encode(LATENT, 0.5)] * 32, tag=ntp(desk.now + 1 + n / 1000)))
-    assert desk.face.rejected == 32
+    for n in range(MOST_PENDING // MOST_MESSAGES + 1):
+        desk.send_raw(bundle(*[encode(LATENT, 0.5)] * MOST_MESSAGES, tag=ntp(desk.now + 1 + n / 1000)))
+    assert desk.face.rejected == MOST_MESSAGES
     desk.now += 10
     desk.face.run_due()
     assert desk.face.accepted == MOST_PENDING
