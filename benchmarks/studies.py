@@ -26,7 +26,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "light": ("--preset", "light", "--sr", "16000"),
     "light-few": (
         *("--preset", "light", "--sr", "16000", "--latent-dim", "8"),
-        *("--set", "ratios=4,4,4", "--set", "widths=48,96,128,128"),
+        *("--set", "ratios=[4,4,4]", "--set", "widths=[48,96,128,128]"),
     ),
     "study-c": ("--preset", "study-c", "--batch-size", "32"),
     "study-d": ("--preset", "study-d"),
@@ -36,10 +36,10 @@ MODELS: dict[str, tuple[str, ...]] = {
     "study-a": ("--preset", "study-a", "--batch-size", "32"),
     "study-a-1m": (
         *("--preset", "study-a", "--batch-size", "32", "--latent-dim", "64"),
-        *("--set", "conv_channels=8,16,32,64"),
+        *("--set", "conv_channels=[8,16,32,64]"),
     ),
     "study-b": ("--preset", "study-b"),
-    "study-b-1m": ("--preset", "study-b", "--set", "conv_channels=4,8,16"),
+    "study-b-1m": ("--preset", "study-b", "--set", "conv_channels=[4,8,16]"),
     "study-b-256": ("--preset", "study-b-256"),
 }
 """`-1m`: about as many parameters as `light` has. `-few`: about as many numbers a second as the studies' have.

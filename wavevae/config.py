@@ -259,8 +259,10 @@ def _coerce(key: str, value: Any, wanted: Any) -> Any:
         if value is None and "None" in text:
             return None
         if "tuple" in text:
-            items = value if isinstance(value, (list, tuple)) else [value]
             kind = str if "str" in text else int
+            if isinstance(value, str) and kind is int:
+                value = value.strip("()[]").split(",")  # as it is typed: ratios=4,4
+            items = value if isinstance(value, (list, tuple)) else [value]
             return tuple(kind(item) for item in items)
         if wanted is bool:
             if not isinstance(value, bool):
@@ -274,7 +276,8 @@ def _coerce(key: str, value: Any, wanted: Any) -> Any:
             return float(value)
         return str(value)
     except (TypeError, ValueError):
-        raise UserError(f"{key} is {value!r}; it must be {getattr(wanted, '__name__', text)}") from None
+        kind = "whole numbers, like 4,4" if "tuple" in text else getattr(wanted, "__name__", text)
+        raise UserError(f"{key} is {value!r}; it must be {kind}") from None
 
 
 def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
