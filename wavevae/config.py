@@ -276,8 +276,8 @@ def _coerce(key: str, value: Any, wanted: Any) -> Any:
             return float(value)
         return str(value)
     except (TypeError, ValueError):
-        kind = "whole numbers, like 4,4" if "tuple" in text else getattr(wanted, "__name__", text)
-        raise UserError(f"{key} is {value!r}; it must be {kind}") from None
+        wants = "whole numbers, like 4,4" if "tuple" in text else getattr(wanted, "__name__", text)
+        raise UserError(f"{key} is {value!r}; it must be {wants}") from None
 
 
 def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
