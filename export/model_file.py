@@ -110,6 +110,7 @@ def describe(model: Autoencoder, axes: AxisMap, origin: dict[str, Any]) -> Bundl
         latent_dim=axes.kept,
         axes=axes.axes,
         receptive_field_samples=model.receptive_field,
+        algorithmic_latency_samples=model.algorithmic_latency,
         bottleneck=model.config.bottleneck,
         codebook_sizes=codebook_sizes(model.config),
         labels=labels(model.config),

@@ -81,7 +81,9 @@ def reference(
         latents = axes.encode(model.encode(audio, condition=condition))
         sound = model.decode(axes.decode(latents), condition=condition)
         whole = axes.kept == model.latent_dim
-        resynthesis = model(audio, condition) if whole else sound
+        resynthesis = (
+            model.decode(model.encode(audio, condition=condition), None, condition) if whole else sound
+        )
         sure = sure_frames(model, audio, condition)
     return {
         "audio": audio,

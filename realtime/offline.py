@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.audio import printable, probe, stream_mono
+from wavevae.audio import followed, printable, probe, stream_mono
 from wavevae.bundle import Bundle, read_bundle
 from wavevae.errors import UserError
 from wavevae.units import resampled_length
@@ -43,9 +43,11 @@ def length_at(path: Path, sample_rate: int) -> int:
     return resampled_length(found.frames, found.sample_rate, sample_rate)
 
 
-def blocks_of(path: Path, sample_rate: int, hop_length: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """A sound in blocks: how many samples are its own, and these with silence up to a whole hop."""
-    for block in stream_mono(path, sample_rate, BLOCK_FRAMES * hop_length):
+def blocks_of(
+    path: Path, sample_rate: int, hop_length: int, more: int = 0
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """A sound and `more` silence in blocks: how many samples are its own, and these with silence up to a whole hop."""
+    for block in followed(stream_mono(path, sample_rate, BLOCK_FRAMES * hop_length), more):
         yield len(block), np.pad(block, (0, -len(block) % hop_length))
 
 

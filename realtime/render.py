@@ -176,9 +176,12 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
         if arguments.save_latents:
             kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
             engine.source = Recorded(take.source, kept.write)
+        unwanted = take.late
         for samples, heard in take.blocks:
-            out.write(engine.process(controls, samples, heard))
-            progress.add(samples)
+            sound = engine.process(controls, samples, heard)[unwanted:]
+            unwanted = max(0, unwanted - samples)
+            out.write(sound)
+            progress.add(len(sound))
     progress.end(report(arguments, engine, out.samples, progress.speed))
 
 

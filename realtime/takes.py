@@ -36,6 +36,8 @@ class Take:
     blocks: Iterator[Block]
     samples: int
     """In all (a damaged file may end before)."""
+    late: int = 0
+    """Samples rendered before that are not wanted: those by which the model is late."""
 
 
 def cut(samples: int, hop_length: int) -> Iterator[Block]:
@@ -49,8 +51,9 @@ def transfer(core: Core, bundle: Bundle, sound: Path, seed: int) -> Take:
     """The model's own version of a sound: as long, and aligned with it."""
     info = bundle.info
     samples = length_at(sound, info.sample_rate)
+    late = info.algorithmic_latency_samples
     source = Shaken(Heard(core.encode, info.hop_length), seed, info.frame_rate)
-    return Take(source, iter(blocks_of(sound, info.sample_rate, info.hop_length)), samples)
+    return Take(source, blocks_of(sound, info.sample_rate, info.hop_length, late), samples, late)
 
 
 def from_list(bundle: Bundle, path: Path, seed: int) -> Take:

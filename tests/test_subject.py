@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import toy_model
+from wavevae.export.model_file import export_checkpoint
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import ModelConfig, RunConfig
@@ -40,6 +42,28 @@ def made(path: Path, bottleneck: str, condition: str = "none") -> Run:
     subject = load_subject(path)
     assert isinstance(subject, Run)
     return subject
+
+
+LATE = ModelConfig(ratios=(4,), widths=(6, 8), dilations=(1, 3), latent_dim=3, noise_bands=2, hop_overlap=1)
+
+
+@pytest.mark.parametrize("samples", [9000, 64 * 320, 50_003, 32])
+@torch.inference_mode()
+def test_a_late_model_is_judged_in_place(samples: int, tmp_path: Path) -> None:
+    """Run and file: however the sound is cut, every estimate lies beside what it is an estimate of."""
+    checkpoint = toy_model.checkpoint(LATE)
+    write_checkpoint(tmp_path / "checkpoints" / "best.ckpt", checkpoint)
+    run, file = load_subject(tmp_path), tmp_path / "late.ts"
+    assert isinstance(run, Run)
+    assert export_checkpoint(checkpoint, file).algorithmic_latency_samples == 16
+    run.block_samples = run.context
+    x = sound(samples)
+    whole = run.model(torch.from_numpy(x)[None, None])[0, 0]
+    for subject in (run, load_subject(file)):
+        pieces = list(subject.reconstruct(reblocked([x], subject.block_samples), {}))
+        torch.testing.assert_close(torch.cat([p.estimate for p in pieces]), whole, atol=2e-5, rtol=0)
+        np.testing.assert_array_equal(torch.cat([p.reference for p in pieces]).numpy(), x)
+        assert sum(p.latents.shape[1] for p in pieces if p.latents is not None) == -(-samples // 64)
 
 
 def sound(samples: int, seed: int = 0) -> np.ndarray:

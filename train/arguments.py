@@ -180,6 +180,12 @@ def budget_values(args: argparse.Namespace) -> dict[str, Any]:
     return {"train.max_time_s": seconds, "train.max_steps": args.max_steps}
 
 
+def without_overlap(values: dict[str, Any], typed: dict[str, Any]) -> dict[str, Any]:
+    """A preset's overlap of hops is for models without pitches: partials fade by themselves."""
+    told = "pitch" in str(typed.get("model.condition", values.get("model.condition")))
+    return {**values, "model.hop_overlap": 0} if told else values
+
+
 def resolve(args: argparse.Namespace) -> RunConfig:
     """Preset, then --config, then options, then --set; later ones win. Raises: UserError."""
     values = preset_values(args.preset or DEFAULT_PRESET)
@@ -188,6 +194,6 @@ def resolve(args: argparse.Namespace) -> RunConfig:
     typed = {key: getattr(args, name) for name, key in SETTINGS.items() if getattr(args, name) is not None}
     typed |= budget_values(args)
     typed |= {full_key(key): value for key, value in parse_settings(args.set).items()}
-    config = override(RunConfig(), values | typed)
+    config = override(RunConfig(), without_overlap(values, typed) | typed)
     check_typed(config.reference, typed)
     return by_heart(config, bool(budget_values(args)))

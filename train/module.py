@@ -128,9 +128,9 @@ class TrainingModule(pl.LightningModule):
         batch = batch if isinstance(batch, Batch) else plain(batch)
         heard, given = conditions(batch, self.config.model)
         with torch.set_grad_enabled(not self.frozen):
-            latents = self.model.posterior(batch.heard, heard)
+            latents = self.model.posterior(self.model.ahead(batch.heard), heard)
         audio = batch.audio
-        estimate = self.model.decode(latents.z, audio.shape[-1], given)
+        estimate = self.model.in_place(latents.z, audio.shape[-1], given)
         with torch.autocast(audio.device.type, enabled=False):
             raw = self.objectives.raw(estimate.float(), audio.float(), latents)
             total = weighted_sum(raw, self.weights) + (anchor(self.model) if self.frozen else 0.0)

@@ -43,7 +43,8 @@ class Validation:
             hidden, decode = model.hidden(target, condition), model.decoded
         else:
             target = batch.audio
-            hidden, decode = model.features(target, condition), partial(model.decode, length=target.shape[-1])
+            hidden = model.features(model.ahead(target), condition)
+            decode = partial(model.in_place, length=target.shape[-1])
         latents, z = model.bottleneck(hidden), model.bottleneck.mean(hidden)
         estimate = decode(z, condition=condition)
         raw = self.raw(estimate, target, latents)

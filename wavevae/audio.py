@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -179,6 +179,17 @@ def stream_mono(path: str | Path, sample_rate: int, block_samples: int) -> Itera
         held, count = [joined[whole:]], count - whole
     if count:
         yield np.concatenate(held)
+
+
+def followed(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
+    """Blocks of a sound, the last one that much longer by silence."""
+    last: np.ndarray | None = None
+    for block in blocks:
+        if last is not None:
+            yield last
+        last = block
+    if last is not None:
+        yield np.pad(last, (0, samples))
 
 
 def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:

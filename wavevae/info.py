@@ -114,7 +114,7 @@ def describe_run(path: Path) -> dict[str, Any]:
         "spectrogram_model": reference.spectrogram if reference.is_reference else None,
         **_rates(model.sample_rate, built.hop_length, model.latent_dim),
         "bottleneck": model.bottleneck,
-        "algorithmic_latency_samples": None if reference.is_reference else 0,
+        "algorithmic_latency_samples": None if reference.is_reference else model.algorithmic_latency,
         **_field(built.receptive_field, model.sample_rate),
         "parameters": counted,
         "steps": checkpoint.step,

@@ -27,6 +27,9 @@ class ModelConfig:
     """Dilations of the residual units at each rate, in frames of that rate."""
     latent_dim: int = 64
     """Numbers a latent frame holds."""
+    hop_overlap: int = 0
+    """Frames of the rate before the last stride over which hops fade into each other, so much later is the sound; 0:
+    hops have edges."""
     noise_bands: int = 16
     """Gated noise channels at the decoder's outer rate; 0 for none."""
     bottleneck: str = "vae"
@@ -67,6 +70,12 @@ class ModelConfig:
         )
         require(all(w >= 1 for w in self.widths), "widths", self.widths, "use 1 or more channels")
         require(self.latent_dim >= 1, "latent_dim", self.latent_dim, "use 1 or more")
+        most = self.ratios[-1] if self.ratios else 0
+        require(
+            0 <= self.hop_overlap <= most, "hop_overlap", self.hop_overlap, f"use 0 to {most}, the last ratio"
+        )
+        late = self.hop_overlap and self.has_pitch
+        require(not late, "hop_overlap", self.hop_overlap, "use 0 with a pitch: partials fade by themselves")
         require(self.noise_bands >= 0, "noise_bands", self.noise_bands, "use 0 or more")
         require_known("bottleneck", self.bottleneck, BOTTLENECKS)
         require_known("condition", self.condition, CONDITIONS)
@@ -100,6 +109,11 @@ class ModelConfig:
     def hop_length(self) -> int:
         """Samples a latent frame."""
         return self.fold * math.prod(self.ratios)
+
+    @property
+    def algorithmic_latency(self) -> int:
+        """Samples by which the sound is late: over which hops fade into each other."""
+        return self.hop_overlap * self.hop_length // self.ratios[-1] if self.ratios else 0
 
     @property
     def frame_rate(self) -> float:

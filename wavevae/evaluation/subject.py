@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.audio import followed
 from wavevae.errors import UserError
 from wavevae.evaluation import between
 from wavevae.evaluation.labels import class_of, pitch_of
@@ -40,6 +41,26 @@ class Piece(NamedTuple):
     """(frames,) KL of the posterior to its prior, nats a frame, where there is a posterior to be seen."""
     codes: Tensor | None = None
     """(n_codebooks, frames) of a quantizer, where they can be seen."""
+
+
+def in_place(
+    reconstruct: Callable[[Iterable[np.ndarray]], Iterator[Piece]],
+    blocks: Iterable[np.ndarray],
+    late: int,
+    hop_length: int,
+) -> Iterator[Piece]:
+    """The pieces of a subject that answers `late` samples late, with every answer beside what it answers."""
+    before: Piece | None = None
+    for piece in reconstruct(followed(blocks, late)):
+        if before is not None:
+            yield before._replace(estimate=torch.cat([before.estimate[late:], piece.estimate[:late]]))
+        before = piece
+    if before is None:
+        return
+    samples = len(before.reference) - late
+    frames = -(-samples // hop_length)
+    shown = (None if part is None else part[..., :frames] for part in before[2:])
+    yield Piece(before.reference[:samples], before.estimate[late:], *shown)
 
 
 @dataclass(frozen=True)
@@ -110,8 +131,14 @@ class Run:
         known = config.has_class and name in config.classes
         return self.model.condition(name if known else None, pitch_of(labels) if config.has_pitch else None)
 
-    @torch.inference_mode()
     def reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
+        def late(blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
+            return self._reconstruct(blocks, labels)
+
+        return in_place(late, blocks, self.model.algorithmic_latency, self.facts.hop_length)
+
+    @torch.inference_mode()
+    def _reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels) -> Iterator[Piece]:
         for piece, seen, start in self._segments(blocks, labels):
             whole = len(piece.reference) + start
             decoded = self.model.decode(seen.z, whole, self.condition(labels))[0, 0]
@@ -139,18 +166,19 @@ class Run:
     @torch.inference_mode()
     def moved(self, sound: Tensor, labels: Labels, target: Labels) -> Tensor:
         """(T,) encoded under its own labels, decoded under others: (T,)."""
-        hidden = self.model.features(sound[None, None], self.condition(labels))
+        hidden = self.model.features(self.model.ahead(sound[None, None]), self.condition(labels))
         z = self.model.bottleneck.mean(hidden)
-        return self.model.decode(z, len(sound), self.condition(target))[0, 0]
+        return self.model.in_place(z, len(sound), self.condition(target))[0, 0]
 
     @torch.inference_mode()
     def with_slow_level_of(self, sound: Tensor, other: Tensor) -> Tensor:
         """(T,) with what another sound (T,) has on the slow level of a hierarchical bottleneck: (T,)."""
         bottleneck = self.model.bottleneck
         assert isinstance(bottleneck, between.Hierarchical)
-        hidden = [self.model.features(s[None, None], self.condition(NONE)) for s in (sound, other)]
+        model, none = self.model, self.condition(NONE)
+        hidden = [model.features(model.ahead(s[None, None]), none) for s in (sound, other)]
         z = between.with_other_top(bottleneck, *hidden)
-        return self.model.decode(z, len(sound), self.condition(NONE))[0, 0]
+        return model.in_place(z, len(sound), none)[0, 0]
 
     @torch.inference_mode()
     def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
@@ -172,8 +200,12 @@ class Model:
         self.bundle, self.facts = bundle, facts
         self.block_samples = facts.hop_length * max(1, 65_536 // facts.hop_length)
 
-    @torch.inference_mode()
     def reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
+        late = self.bundle.info.algorithmic_latency_samples
+        return in_place(self._reconstruct, blocks, late, self.facts.hop_length)
+
+    @torch.inference_mode()
+    def _reconstruct(self, blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
         module = self.bundle.module
         module.reset()
         for block in blocks:

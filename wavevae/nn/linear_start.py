@@ -9,6 +9,9 @@ phase and learns what a linear codec of single hops cannot: overlap, high bands,
     samples   fold      x ratio    x ratio               latents
     |16|16|.. ==16==>  ==64==>    ==top 128 of 256==>    top 64        each arrow an orthonormal matrix
 
+With `hop_overlap` the innermost arrow is a lapped transform's: it takes some samples of the hop before as well,
+faded in, so that hops have no edges and the sound is that much later.
+
 The way back is the transpose, but for the innermost arrow: the decoder's inlet hears a few frames, so what a hop was
 is estimated from them all by least squares. That mends some of what every hop's edges lose.
 """
@@ -45,16 +48,22 @@ def linear_start(model: Autoencoder, hops: Array) -> float:
         raise ValueError(
             f"hops have shape {hops.shape}; they must be (excerpts, frames, {config.hop_length})"
         )
-    loud = equal_loudness(hops)
-    covariance = second_moments(loud)
-    maps = nested_maps(covariance, config.fold, config.ratios, config.widths)
+    covariance = second_moments(equal_loudness(hops))
+    first, *rest = maps = nested_maps(covariance, config.fold, config.ratios, config.widths)
+    layers = [m.reshape(len(m), ratio, -1) for m, ratio in zip(rest, config.ratios, strict=True)]
     deepest = expand(maps)  # (features, hop_length)
+    if config.hop_overlap:
+        hops = lapped(hops, config.algorithmic_latency)  # coefficients in the place of samples from here on
+        covariance = second_moments(equal_loudness(hops))
+        deepest = principal(covariance, config.widths[-1])
+        basis = lapped_basis(config.hop_length, config.algorithmic_latency)
+        layers[-1] = in_frames(deepest @ basis, expand(maps[:-1]))
     axes = principal(deepest @ covariance @ deepest.T, model.bottleneck.direct_axes())
     codec = axes @ deepest  # (axes, hop_length)
     variance = np.einsum("ij,jk,ik->i", codec, second_moments(hops), codec)
     with torch.no_grad():
-        write_encoder(model.encoder, maps, axes)
-        write_decoder(model.decoder, maps, decoding_taps(hops, deepest, axes, model.decoder.inlet))
+        write_encoder(model.encoder, first, layers, axes)
+        write_decoder(model.decoder, first, layers, decoding_taps(hops, deepest, axes, model.decoder.inlet))
     model.bottleneck.begin(model.encoder.outlet.conv, tensor(np.sqrt(np.maximum(variance, 0.0))))
     return float(np.trace(codec @ covariance @ codec.T) / max(np.trace(covariance), 1e-30))
 
@@ -68,6 +77,27 @@ def trunk(model: Autoencoder) -> list[nn.Parameter]:
 
 
 # ---------------------------------------------------------------------------------------------- the codec
+
+
+def lapped_basis(hop: int, overlap: int) -> Array:
+    """The rows of a lapped orthogonal transform: (hop, overlap + hop), its frames `hop` apart.
+
+    A cosine-modulated one (MDCT, Princen & Bradley 1986) whose window rises over `overlap` samples, is flat, and
+    falls over as many: frame n takes samples n hop - overlap up to (n + 1) hop, and added up the frames are the sound.
+    """
+    n, flat = np.arange(2 * hop), (hop - overlap) // 2
+    rise = np.sin(np.pi * (np.arange(overlap) + 0.5) / (2 * overlap))
+    window = np.concatenate([np.zeros(flat), rise, np.ones(hop - overlap), rise[::-1], np.zeros(flat)])
+    phase = np.pi / hop * (n + 0.5 + hop / 2) * (np.arange(hop)[:, None] + 0.5)
+    rows: Array = np.sqrt(2 / hop) * np.cos(phase) * window
+    return rows[:, flat : 2 * hop - flat]
+
+
+def lapped(hops: Array, overlap: int) -> Array:
+    """(excerpts, frames, hop) of samples -> (excerpts, frames - 1, hop) coefficients of the lapped transform."""
+    past = hops[:, :-1, hops.shape[2] - overlap :]
+    coefficients: Array = np.concatenate([past, hops[:, 1:]], axis=2) @ lapped_basis(hops.shape[2], overlap).T
+    return coefficients
 
 
 def equal_loudness(hops: Array) -> Array:
@@ -154,41 +184,54 @@ def decoding_taps(hops: Array, deepest: Array, axes: Array, inlet: CausalConv1d)
 # ------------------------------------------------------------------------------------- into the layers
 
 
-def write_encoder(encoder: Encoder, maps: list[Array], axes: Array) -> None:
-    """Samples -> features in the first channels of every layer -> `axes`, the outlet's first rows."""
+def in_frames(rows: Array, before: Array) -> Array:
+    """Rows over samples (features, frames x samples) -> what they take of a layer's frames, (features, frames, m).
+
+    `before` is that layer, orthonormal rows (m, samples a frame).
+    """
+    blocks: Array = rows.reshape(len(rows), -1, before.shape[1]) @ before.T
+    return blocks
+
+
+def write_encoder(encoder: Encoder, first: Array, layers: list[Array], axes: Array) -> None:
+    """Samples -> features in the first channels of every layer -> `axes`, the outlet's first rows.
+
+    A layer is (features, frames, features before); frames beyond its ratio are of the hop before.
+    """
     quieten(encoder)
     inlet = encoder.inlet.conv.weight  # (width, fold, taps)
-    inlet[: len(maps[0])] = 0.0
-    inlet[: len(maps[0]), :, -1] = tensor(maps[0])
-    for stage, layer in zip(encoder.stages, maps[1:], strict=True):
-        conv = strided(stage)
-        weight, ratio = (
-            conv.conv.weight,
-            conv.ratio,
-        )  # (C_out, C_in, 2 * ratio): the hop before, then this one
-        taps = tensor(layer.reshape(len(layer), ratio, -1)).transpose(1, 2)  # (features, before, ratio)
+    inlet[: len(first)] = 0.0
+    inlet[: len(first), :, -1] = tensor(first)
+    for stage, layer in zip(encoder.stages, layers, strict=True):
+        weight = strided(stage).conv.weight  # (C_out, C_in, 2 * ratio): the hop before, then this one
+        taps = tensor(layer).transpose(1, 2)  # (features, before, frames)
         weight[: len(layer)] = 0.0
-        weight[: len(layer), : taps.shape[1], ratio:] = taps
+        weight[: len(layer), : taps.shape[1], -taps.shape[2] :] = taps
     outlet = encoder.outlet.conv.weight  # (rows, C, 1)
     outlet.zero_()
     outlet[: len(axes), : axes.shape[1], -1] = tensor(axes)
 
 
-def write_decoder(decoder: Decoder, maps: list[Array], taps: Array) -> None:
-    """Latents -> features in the first channels, then the transpose of every layer -> samples."""
+def write_decoder(decoder: Decoder, first: Array, layers: list[Array], taps: Array) -> None:
+    """Latents -> features in the first channels, then the transpose of every layer -> samples.
+
+    What a layer took of the hop before goes out with the next one: so much later is the sound.
+    """
     quieten(decoder)
     inlet = decoder.inlet.conv.weight  # (C, latents, taps)
     inlet[: len(taps)] = 0.0
     inlet[: len(taps), : taps.shape[1]] = tensor(taps)
-    for stage, layer in zip(decoder.stages, maps[:0:-1], strict=True):
+    for stage, layer in zip(decoder.stages, layers[::-1], strict=True):
         conv = strided(stage)
         weight = conv.conv.weight.view(conv.ratio, -1, *conv.conv.weight.shape[1:])  # (ratio, C_out, C_in, 2)
-        frames = tensor(layer.T.reshape(conv.ratio, -1, len(layer)))  # (ratio, features out, features in)
+        frames = tensor(layer.transpose(1, 2, 0))  # (frames, features out, features in)
+        later = len(frames) - conv.ratio
         weight[:, : frames.shape[1]] = 0.0
-        weight[:, : frames.shape[1], : frames.shape[2], 1] = frames
+        weight[:, : frames.shape[1], : frames.shape[2], 1] = frames[: conv.ratio]
+        weight[:later, : frames.shape[1], : frames.shape[2], 0] = frames[conv.ratio :]
     outlet = decoder.outlet.conv.weight  # (fold, C, taps)
     outlet.zero_()
-    outlet[:, : len(maps[0]), -1] = tensor(maps[0].T)
+    outlet[:, : len(first), -1] = tensor(first.T)
 
 
 def quieten(network: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
@@ -36,6 +37,15 @@ class Autoencoder(nn.Module):
     @property
     def latent_dim(self) -> int:
         return self.config.latent_dim
+
+    @property
+    def algorithmic_latency(self) -> int:
+        """Samples by which `decode` is behind what was encoded: hops that overlap end later."""
+        return self.config.algorithmic_latency
+
+    def ahead(self, x: Tensor) -> Tensor:
+        """Audio as `encode` must hear it for `decode` to give all of it: zeros follow."""
+        return F.pad(x, (0, self.algorithmic_latency))
 
     @property
     def receptive_field(self) -> int:
@@ -81,10 +91,16 @@ class Autoencoder(nn.Module):
         return y if length is None else y[..., :length]
 
     def forward(self, x: Tensor, condition: Condition | None = None) -> Tensor:
-        """(B, 1, T) -> (B, 1, T): resynthesis from the posterior's mean."""
-        return self.decode(self.encode(x, condition=condition), x.shape[-1], condition)
+        """(B, 1, T) -> (B, 1, T): resynthesis from the posterior's mean, at the place of the original."""
+        z = self.encode(self.ahead(x), condition=condition)
+        return self.in_place(z, x.shape[-1], condition)
+
+    def in_place(self, z: Tensor, length: int, condition: Condition | None = None) -> Tensor:
+        """`decode`, (B, 1, length) at the place of what was encoded with `ahead`."""
+        late = self.algorithmic_latency
+        return self.decode(z, condition=condition)[..., late : late + length]
 
     def reconstruct(self, x: Tensor, condition: Condition | None = None) -> tuple[Tensor, Latents]:
         """Resynthesis as training sees it: through a draw from the posterior."""
-        latents = self.posterior(x, condition)
-        return self.decode(latents.z, x.shape[-1], condition), latents
+        latents = self.posterior(self.ahead(x), condition)
+        return self.in_place(latents.z, x.shape[-1], condition), latents
