@@ -46,20 +46,21 @@ def test_the_exported_file_is_the_trained_model(home: Path, bundle: Bundle) -> N
     model = load_model(home / "run")
     x = torch.from_numpy(audio.read_mono(home / "sounds/tone-0.wav", 8000))[None, None]
     with torch.inference_mode():
-        torch.testing.assert_close(bundle.module(x), model(x), rtol=0, atol=1e-4)
+        late = bundle.module(x)  # a stream gives each hop as soon as it can; the model's own puts it in place
+        after = model.config.algorithmic_latency
+        torch.testing.assert_close(late[..., after:], model(x)[..., : x.shape[-1] - after], rtol=0, atol=1e-4)
     assert (bundle.info.sample_rate, bundle.info.latent_dim) == (8000, 3)
     assert bundle.info.streaming_error < 1e-4
     assert bundle.info.origin["steps"] == read_checkpoint(find_checkpoint(home / "run")).step
 
 
-def test_a_resynthesis_is_the_models_own_and_as_long_as_the_sound(home: Path, bundle: Bundle) -> None:
+def test_a_resynthesis_is_the_models_own_and_as_long_as_the_sound(home: Path) -> None:
     wavevae("render", home / "model.ts", "--input", home / "sounds/tone-1.wav", "-o", home / "again.wav")
     sound = audio.read_mono(home / "sounds/tone-1.wav", 8000)
     rendered = audio.read_mono(home / "again.wav", 8000)
     assert len(rendered) == len(sound)
-    bundle.module.reset()
     with torch.inference_mode():
-        expected = bundle.module(torch.from_numpy(sound)[None, None])[0, 0].numpy()
+        expected = load_model(home / "run")(torch.from_numpy(sound)[None, None])[0, 0].numpy()
     np.testing.assert_allclose(rendered, expected, atol=1e-4)
 
 

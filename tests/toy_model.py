@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -50,7 +51,9 @@ def make(config: ModelConfig, seed: int = 0) -> Autoencoder:
 
 
 def preset(path: Path) -> ModelConfig:
-    return override(RunConfig(), parse_yaml(path.read_text(), path.name)).model
+    """Its model; one with classes as if the data had two."""
+    config = override(RunConfig(), parse_yaml(path.read_text(), path.name)).model
+    return replace(config, classes=("reed", "string")) if config.has_class else config
 
 
 def sound(samples: int, voices: int = 1, seed: int = 0) -> Tensor:
