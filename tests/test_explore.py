@@ -240,6 +240,17 @@ def test_a_stretch_is_encoded_as_in_the_flow(plain: Instrument, tmp_path: Path) 
     np.testing.assert_allclose(np.concatenate([note.means for note in made]), whole, atol=1e-5)
 
 
+def test_what_a_late_model_decodes_is_in_the_place_of_what_was_encoded(tmp_path: Path) -> None:
+    """But for its last frame, which ends beyond the last latents."""
+    late = load_instrument(make_run(tmp_path / "late.ckpt", hop_overlap=2), "best")
+    sound = tone(60, 1)[: 20 * HOP]
+    with torch.inference_mode():
+        expected = late.model(torch.from_numpy(sound)[None, None])[0, 0].numpy()
+    found = late.decode(late.encode(sound, {}), None)
+    assert found.shape == sound.shape
+    np.testing.assert_allclose(found[: 19 * HOP], expected[: 19 * HOP], atol=1e-6)
+
+
 def test_what_is_silent_says_nothing(plain: Instrument) -> None:
     sound = tone(60, 1)
     sound[: 20 * HOP] = 0.0

@@ -75,9 +75,14 @@ class Instrument:
 
     @torch.inference_mode()
     def decode(self, z: np.ndarray, condition: Condition | None) -> np.ndarray:
-        """(frames, latent_dim) -> (samples,) float32."""
-        latents = torch.from_numpy(np.ascontiguousarray(z.T, np.float32))[None]
-        sound: np.ndarray = self.model.decode(latents, condition=condition)[0, 0].numpy()
+        """(frames, latent_dim) -> (samples,) float32, in the place of what was encoded.
+
+        Of a model that is late the last latents are held so much longer.
+        """
+        length, late = len(z) * self.hop_length, self.model.algorithmic_latency
+        held = np.pad(z, ((0, samples_to_frames(late, self.hop_length)), (0, 0)), mode="edge")
+        latents = torch.from_numpy(np.ascontiguousarray(held.T, np.float32))[None]
+        sound: np.ndarray = self.model.in_place(latents, length, condition)[0, 0].numpy()
         return sound
 
     def axes(self, z: np.ndarray) -> np.ndarray:
