@@ -98,7 +98,7 @@ class Expected(nn.Module):
         self.outlet = CausalConv1d(HIDDEN, 2 * bottom_dim, 1)
 
     def forward(self, top: Tensor) -> Normals:
-        mean, log_variance = self.outlet(activation(self.inlet(top))).chunk(2, dim=1)
+        mean, log_variance = self.outlet(activation(self.inlet(top))).float().chunk(2, dim=1)
         return Normals(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
 
 
@@ -131,10 +131,11 @@ class Hierarchical(Bottleneck):
 
     def levels(self, h: Tensor, noise: bool) -> tuple[Tensor, ...]:
         """(B, in_channels, F) -> z (B, latent_dim, F), KL of the fast level (B, bottom_dim, F), of the slow level
-        (B, top_dim, groups) in nats a group, and both means, in units of the prior."""
-        mean, log_variance = h.chunk(2, dim=1)
+        (B, top_dim, groups) in nats a group, and both means, in units of the prior. In fp32 whatever the precision of
+        the networks: precisions span six decades."""
+        mean, log_variance = h.float().chunk(2, dim=1)
         heard = Normals(mean / self.prior_std, log_variance.clamp(*LOG_VARIANCE_RANGE))
-        top_mean, top_log_variance = self.slow(heard.mean).chunk(2, dim=1)
+        top_mean, top_log_variance = self.slow(heard.mean).float().chunk(2, dim=1)
         slow = Normals(top_mean, top_log_variance.clamp(*LOG_VARIANCE_RANGE))
         top = hold(self._draw(slow, noise), self.every, h.shape[-1])
         prior = self.expected(top)

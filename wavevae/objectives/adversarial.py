@@ -35,10 +35,15 @@ def adversarial(of_made: Sequence[Opinion]) -> Tensor:
 
 
 def feature_matching(of_real: Sequence[Opinion], of_made: Sequence[Opinion]) -> Tensor:
-    """Mean L1 distance of the discriminators' hidden layers, relative to their size (EnCodec, eq. 2)."""
+    """Mean L1 distance of the discriminators' hidden layers, relative to their size (EnCodec, eq. 2), in fp32."""
     distances = [
-        (b - a.detach()).abs().mean() / a.detach().abs().mean().clamp_min(SMALLEST)
+        relative_distance(a.detach().float(), b.float())
         for real, made in zip(of_real, of_made, strict=True)
         for a, b in zip(real.features, made.features, strict=True)
     ]
     return torch.stack(distances).mean()
+
+
+def relative_distance(real: Tensor, made: Tensor) -> Tensor:
+    """Mean L1, as a share of the mean size of the first."""
+    return (made - real).abs().mean() / real.abs().mean().clamp_min(SMALLEST)

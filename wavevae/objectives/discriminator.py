@@ -68,14 +68,14 @@ class SpectrumDiscriminator(nn.Module):
         return (parts * power ** (0.5 * (COMPRESSION - 1.0))).permute(0, 3, 2, 1)
 
     def forward(self, x: Tensor) -> Opinion:
-        """Sounds (B, 1, T)."""
+        """Sounds (B, 1, T); scores in fp32 whatever the precision of the layers."""
         with torch.autocast(x.device.type, enabled=False):
             h = self.spectrum(x.float())
         features = []
         for layer in self.layers:
             h = F.leaky_relu(layer(h), SLOPE)
             features.append(h)
-        return Opinion(self.outlet(h), features)
+        return Opinion(self.outlet(h).float(), features)
 
 
 class MultiScaleDiscriminator(nn.Module):
