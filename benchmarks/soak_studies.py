@@ -227,7 +227,7 @@ KEPT = 100
 def hostile(count: int) -> dict[str, Any]:
     """In this process: how long each datagram takes by the CPU's clock, and whether anything changed. Interrupts count
     as well, so the dearest are handled again: what takes long by itself does so every time."""
-    from test_osc import SENDER, labelled
+    from osc_desk import SENDER, labelled
 
     table, chance = labelled(), random.Random(0)
     good = [

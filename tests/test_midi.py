@@ -262,7 +262,7 @@ def test_ports_are_listed_for_people_and_programs(
 
 
 def test_at_the_desk_knobs_turn_and_are_learnt_over_osc(tmp_path: Path) -> None:
-    from test_osc import toy_about
+    from osc_desk import toy_about
 
     face = OscFace(Desk(toy_about()))
     said: list[str] = []
@@ -282,7 +282,7 @@ def test_at_the_desk_knobs_turn_and_are_learnt_over_osc(tmp_path: Path) -> None:
 
 
 def test_a_button_is_learnt_with_what_it_sends(tmp_path: Path) -> None:
-    from test_osc import labelled
+    from osc_desk import labelled
 
     face = labelled(voices=2).face
     hand = MidiHand(face, "x", tmp_path / "toy.midi.yaml", print, lambda work, what: work())

@@ -18,7 +18,7 @@ import aiohttp
 import numpy as np
 import pytest
 from live import live
-from test_osc import toy_about
+from osc_desk import toy_about
 from toy_bundle import write_conditional
 from wavevae.realtime.children import context
 from wavevae.realtime.control_setup import WebSetup

@@ -1,0 +1,165 @@
+"""What cannot be used is a row of the report with its reason; the rest is learned from, and nothing is lost."""
+
+import csv
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+from sound_folder import RATE, bad_folder, noise, reasons, sounds
+
+from wavevae import corpus
+from wavevae.corpus import store as store_module
+from wavevae.errors import UserError
+
+
+def test_everything_bad_is_a_row_with_its_reason(tmp_path: Path, build) -> None:
+    expected = bad_folder(tmp_path / "in")
+    store = build(tmp_path / "in")
+    rows = reasons(store)
+    assert rows.pop("000.wav") == ("used", "")
+    assert rows.keys() == expected.keys()
+    for name, (status, reason) in rows.items():
+        assert status == "skipped", name
+        assert expected[name] in reason, (name, reason)
+        assert str(tmp_path / "in" / name) not in reason, "the row names the file already"
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.aiff"])
+def test_the_head_of_a_truncated_file_is_used_and_said(tmp_path: Path, build, name: str) -> None:
+    soundfile.write(tmp_path / name, noise(RATE * 20), RATE)
+    os.truncate(tmp_path / name, (tmp_path / name).stat().st_size // 2)
+    store = build(tmp_path / name)
+    assert reasons(store)[name][0] == "used"
+    assert "used" in reasons(store)[name][1]
+    assert 6 < store.seconds < 12
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.mp3"])
+def test_the_head_of_a_corrupt_file_is_used_and_said(tmp_path: Path, build, name: str) -> None:
+    soundfile.write(tmp_path / name, noise(RATE * 20), RATE)
+    data = bytearray((tmp_path / name).read_bytes())
+    data[len(data) // 2 :][:4000] = bytes(4000)
+    data[len(data) // 2 : len(data) // 2 + 4000] = bytes(4000)
+    (tmp_path / name).write_bytes(data)
+    store = build(tmp_path / name)
+    status, reason = reasons(store)[name]
+    assert status == "used"
+    assert reason.startswith("damaged at ")
+    assert reason.endswith("; the part before is used")
+    assert 5 < store.seconds < 12
+
+
+def test_odd_names_are_used_and_written_as_text(tmp_path: Path, build) -> None:
+    folder = os.fsencode(tmp_path / "in")
+    os.mkdir(folder)
+    names = [b"with space.wav", "é ü 音.wav".encode(), b"not\xffutf8.wav", b'new\nline,"quote".wav']
+    for number, name in enumerate(names):
+        with open(os.path.join(folder, name), "wb") as file:
+            soundfile.write(file, noise(RATE, number), RATE, format="WAV")
+    store = build(tmp_path / "in")
+    assert len(store.items) == 4
+    assert build(tmp_path / "in").items == store.items
+    corpus.write_report(tmp_path / "r.csv", store.report)
+    with open(tmp_path / "r.csv", newline="", encoding="utf-8") as file:
+        assert {Path(row["path"]).name for row in csv.DictReader(file)} == {
+            "with space.wav",
+            "é ü 音.wav",
+            "not\\xffutf8.wav",
+            'new\nline,"quote".wav',
+        }
+
+
+@pytest.fixture
+def only_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder anyone may write. Root may read everything: so it is nobody until the decoders start."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    real, user = store_module.run_tasks, os.geteuid()
+
+    def run_tasks(tasks, workers):
+        os.seteuid(user)
+        return real(tasks, workers)
+
+    monkeypatch.setattr(store_module, "run_tasks", run_tasks)
+    if user == 0:
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+    for path in folder.rglob("locked"):
+        path.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def test_unreadable_files_and_folders_are_rows(build, only_nobody_looks: Path) -> None:
+    folder = only_nobody_looks
+    sounds(folder / "in", 2)
+    sounds(folder / "in/locked", 1, first=5)
+    (folder / "in/001.wav").chmod(0)
+    (folder / "in/locked").chmod(0)
+    sounds(folder / "in/to look at only", 1, first=6)
+    (folder / "in/to look at only").chmod(0o444)
+    store = build(folder / "in", cache=folder / "cache")
+    assert reasons(store) == {
+        "000.wav": ("used", ""),
+        "001.wav": ("skipped", "cannot be read (Permission denied)"),
+        "006.wav": ("skipped", "Permission denied"),
+        "locked": ("skipped", "folder cannot be read (Permission denied)"),
+    }
+
+
+def test_nothing_left_is_one_line(tmp_path: Path, build) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(UserError, match="an empty folder"):
+        build(tmp_path / "in")
+    with pytest.raises(UserError, match="no such file or folder"):
+        build(tmp_path / "missing")
+    with pytest.raises(UserError, match="no sounds given"):
+        build()
+    (tmp_path / "in/a.txt").write_text("x")
+    (tmp_path / "in/b.wav").write_text("x")
+    with pytest.raises(UserError, match="no sound that can be used among 2 files") as told:
+        build(tmp_path / "in")
+    assert "\n" not in str(told.value)
+
+
+def test_a_cache_that_cannot_be_used_is_one_line(tmp_path: Path, build) -> None:
+    sounds(tmp_path / "in", 1)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="WAVEVAE_CACHE"):
+        build(tmp_path / "in", cache=tmp_path / "file")
+    (tmp_path / "cache/v1").mkdir(parents=True)
+    (tmp_path / "cache/v1/index.sqlite").write_text("no database" * 1000)
+    with pytest.raises(UserError, match=r"not a database.*remove it"):
+        build(tmp_path / "in")
+
+
+def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_time(tmp_path: Path) -> None:
+    from wavevae.corpus.worker import run_task
+
+    (path,) = sounds(tmp_path / "in", 1)
+    task = {"path": str(path), "part": str(tmp_path / "p"), "sample_rate": RATE, "loudness": "keep"}
+    assert "changed" in run_task(task | {"size": 1, "mtime_ns": 2})[0]["passing"]
+    status = path.stat()
+    result, samples = run_task(task | {"size": status.st_size, "mtime_ns": status.st_mtime_ns})
+    assert result["length"] == RATE == len(samples) // 2
+
+
+def test_ctrl_c_keeps_what_is_decoded(tmp_path: Path, build, decoded: list[str]) -> None:
+    sounds(tmp_path / "in", 60)
+
+    def stop(what: str, share: float, text: str) -> None:
+        if share > 0.3:
+            raise KeyboardInterrupt
+
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt, match="decoded and kept"):
+        build(tmp_path / "in", progress=stop)
+    assert threading.active_count() == threads
+    decoded.clear()
+    assert len(build(tmp_path / "in").items) == 60
+    assert 0 < len(decoded) < 60
