@@ -1,7 +1,7 @@
 """Speed of the streaming file of a preset, in turns with cached-conv's layers of the same weights.
 
-    python benchmarks/decode.py --preset default --at 44100
-    python benchmarks/decode.py --preset default --weights float16 --methods decode --blocks 512 2048
+    python benchmarks/decode.py --preset codec-large --at 44100
+    python benchmarks/decode.py --preset codec-large --weights float16 --methods decode --blocks 512 2048
     python benchmarks/decode.py --against none
 
 Weights are random, on which speed does not depend. Both files are made as `wavevae export` makes them; the measuring
@@ -56,7 +56,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--preset", default="default", help="name of a preset, or a YAML file [default]")
+    parser.add_argument(
+        "--preset", default="codec-large", help="name of a preset, or a YAML file [codec-large]"
+    )
     parser.add_argument(
         "--weights", default="float32", choices=["float32", "float16"], help="of ours [float32]"
     )

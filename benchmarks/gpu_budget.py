@@ -3,7 +3,7 @@
     python benchmarks/pack.py recordings/sax packed/sax --megabytes 25
     python benchmarks/gpu_budget.py --minutes 30 --data packed/sax packed/voice --out runs/budget
     python benchmarks/gpu_budget.py --minutes 30 --data packed/notes --sr 16000 -- --set split=note
-    python benchmarks/gpu_budget.py --minutes 0.5 --preset light        # on a CPU, on the demo corpus
+    python benchmarks/gpu_budget.py --minutes 0.5 --preset codec        # on a CPU, on the demo corpus
 
 Prints the table (Markdown) and writes RESULTS.json beside the runs: figures with command, commit and hardware, as
 docs/results keeps them. What follows -- goes to `wavevae train`. A run that is there already is not trained again.
@@ -124,7 +124,7 @@ def write(path: Path, args: argparse.Namespace, rows: list[dict[str, Any]]) -> N
 def parse(argv: list[str]) -> argparse.Namespace:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--minutes", type=float, default=30.0, help="to train each (default: 30)")
-    options.add_argument("--preset", nargs="+", default=["default", "studio"])
+    options.add_argument("--preset", nargs="+", default=["codec-large", "codec-studio"])
     options.add_argument(
         "--data", nargs="+", type=Path, default=[], help="packed folders; none: the demo corpus"
     )

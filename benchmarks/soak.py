@@ -165,7 +165,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="of fire [10]")
     parser.add_argument("--rates", type=int, nargs="+", default=[22050, 44100], help="[22050 44100]")
     parser.add_argument("--block", type=int, default=512, help="of fire [512]")
-    parser.add_argument("--preset", default="default", help="[default]")
+    parser.add_argument("--preset", default="codec-large", help="[codec-large]")
     parser.add_argument(
         "--burner-nice", type=int, default=0, help="where others want the machine as well [0]"
     )

@@ -1,7 +1,7 @@
 """The studies' models and ours, each with the same time on the same machine: one table and one picture.
 
     python benchmarks/studies.py notes/ -o studies                     # every model, 10 minutes each, in turn
-    python benchmarks/studies.py notes/ -o studies --only light study-c --minutes 2
+    python benchmarks/studies.py notes/ -o studies --only codec study-c --minutes 2
     python benchmarks/studies.py notes/ -o studies --show              # what is there already
 
 Trains (`wavevae train`), evaluates on the test split (`wavevae evaluate`) and compares the reports, all on the
@@ -23,16 +23,16 @@ from wavevae.train.run_folder import RunFolder
 from wavevae.evaluation import plots
 
 MODELS: dict[str, tuple[str, ...]] = {
-    "light": ("--preset", "light", "--sr", "16000"),
-    "light-few": (
-        *("--preset", "light", "--sr", "16000", "--latent-dim", "8"),
+    "codec": ("--preset", "codec", "--sr", "16000"),
+    "codec-few": (
+        *("--preset", "codec", "--sr", "16000", "--latent-dim", "8"),
         *("--set", "ratios=[4,4,4]", "--set", "widths=[48,96,128,128]"),
     ),
     "study-c": ("--preset", "study-c", "--batch-size", "32"),
     "study-d": ("--preset", "study-d"),
     "study-d-rectangular": ("--preset", "study-d", "--set", "stft_window=rectangular"),
     "study-d-vae": ("--preset", "study-d-vae"),
-    "light-22050": ("--preset", "light", "--sr", "22050"),
+    "codec-22050": ("--preset", "codec", "--sr", "22050"),
     "study-a": ("--preset", "study-a", "--batch-size", "32"),
     "study-a-1m": (
         *("--preset", "study-a", "--batch-size", "32", "--latent-dim", "64"),
@@ -42,7 +42,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "study-b-1m": ("--preset", "study-b", "--set", "conv_channels=[4,8,16]"),
     "study-b-256": ("--preset", "study-b-256"),
 }
-"""`-1m`: about as many parameters as `light` has. `-few`: about as many numbers a second as the studies' have.
+"""`-1m`: about as many parameters as `codec` has. `-few`: about as many numbers a second as the studies' have.
 By sample rate: mr_stft and log_mel_l1 compare models that hear the same bands."""
 COLUMNS: dict[str, int] = {
     "mr_stft": 3,

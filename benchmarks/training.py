@@ -1,6 +1,6 @@
 """Training throughput of a preset on this machine against a plain strided stack of the same size.
 
-    python benchmarks/training.py --preset light --rounds 5
+    python benchmarks/training.py --preset codec --rounds 5
 
 Both models take the same training step (the preset's objectives, backward, clipping, optimiser) on the same
 chunks, turn and turn about, so that a busy machine slows both. Prints audio-seconds trained per wall second:
@@ -86,7 +86,7 @@ def make_step(model: nn.Module, config: configuration.RunConfig, x: Tensor):  # 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    options.add_argument("--preset", default="light")
+    options.add_argument("--preset", default="codec")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--steps", type=int, default=8, help="a round")
     options.add_argument("--threads", type=int, default=torch.get_num_threads())

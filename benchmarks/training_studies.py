@@ -1,7 +1,7 @@
 """Where a training step's time goes, and what was chosen by measuring it.
 
     python benchmarks/training_studies.py                          # every study, on this machine's GPU if it has one
-    python benchmarks/training_studies.py parts fold --preset default --device cpu --threads 1
+    python benchmarks/training_studies.py parts fold --preset codec-large --device cpu --threads 1
 
 Variants take turns, so that a busy machine slows all of them; on a CPU they are compared by CPU time (of all threads),
 on a GPU by the clock. Printed: milliseconds a step or call, median and range, and the ratio to the first variant, pair
@@ -298,7 +298,7 @@ def main() -> None:
     options.add_argument(
         "studies", nargs="*", choices=[[], *STUDIES], metavar="STUDY", help=", ".join(STUDIES)
     )
-    options.add_argument("--preset", default="light")
+    options.add_argument("--preset", default="codec")
     options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options.add_argument("--threads", type=int, default=torch.get_num_threads())
     options.add_argument("--rounds", type=int, default=5)

@@ -72,7 +72,7 @@ def test_the_whole_path_in_order(commands: Commands, capsys: pytest.CaptureFixtu
     out = str(commands.out)
     assert commands.names == ["train", "export", "render", "render", "render", "evaluate"]
     training, exporting, resynthesis, interpolation, _, evaluation = commands.asked
-    assert training[1:] == f"{out}/corpus --sr 22050 --preset light --max-time 20s --out {out}/run".split()
+    assert training[1:] == f"{out}/corpus --sr 22050 --preset codec --max-time 20s --out {out}/run".split()
     assert exporting[1:] == [f"{out}/run", "-o", f"{out}/demo.ts"]
     assert resynthesis[3] == f"{out}/corpus/reed/phrase-01.flac"  # the longest of those held out
     assert [Path(path).parent.name for path in interpolation[3:5]] == ["bowed", "struck"]

@@ -72,25 +72,25 @@ def test_everything_travels_where_there_is_room(tmp_path: Path) -> None:
 def test_what_follows_two_dashes_goes_to_train() -> None:
     budget = benchmark("gpu_budget")
     args = budget.parse(
-        ["--minutes", "0.5", "--preset", "light", "--sr", "16000", "--", "--set", "split=note"]
+        ["--minutes", "0.5", "--preset", "codec", "--sr", "16000", "--", "--set", "split=note"]
     )
-    assert budget.train_arguments(args, "light", Path("notes"), Path("out")) == [
-        *("notes", "--preset", "light", "--max-time", "30s", "--out", "out", "--sr", "16000"),
+    assert budget.train_arguments(args, "codec", Path("notes"), Path("out")) == [
+        *("notes", "--preset", "codec", "--max-time", "30s", "--out", "out", "--sr", "16000"),
         *("--set", "split=note"),
     ]
 
 
 def test_the_table_has_a_row_a_run_and_leaves_open_what_is_not_known() -> None:
     lines = benchmark("gpu_budget").table(
-        [{"data": "sax", "preset": "light", "mr_stft": 1.23456, "fad": None}]
+        [{"data": "sax", "preset": "codec", "mr_stft": 1.23456, "fad": None}]
     )
-    assert lines.splitlines()[2].startswith("| sax | light | 1.235 |  |")
+    assert lines.splitlines()[2].startswith("| sax | codec | 1.235 |  |")
     assert "audio-s/s" in lines
 
 
 @pytest.mark.slow
 def test_a_budget_of_seconds_on_a_cpu(tmp_path: Path) -> None:
-    program = [sys.executable, str(BENCHMARKS / "gpu_budget.py"), "--minutes", "0.1", "--preset", "light"]
+    program = [sys.executable, str(BENCHMARKS / "gpu_budget.py"), "--minutes", "0.1", "--preset", "codec"]
     done = subprocess.run(
         [*program, "--out", str(tmp_path / "out"), "--judge-seconds", "10"], capture_output=True, text=True
     )
@@ -100,4 +100,4 @@ def test_a_budget_of_seconds_on_a_cpu(tmp_path: Path) -> None:
     assert row["mr_stft"] > 0
     assert row["audio_s_per_s"] > 0
     assert told["hardware"]["torch"]
-    assert done.stdout.splitlines()[2].startswith("| demo | light |")
+    assert done.stdout.splitlines()[2].startswith("| demo | codec |")

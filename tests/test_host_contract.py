@@ -270,8 +270,8 @@ def test_an_hour_streams_in_bounded_memory(module: torch.jit.ScriptModule) -> No
 
 
 def test_a_control_is_heard_from_the_first_sample_of_its_hop() -> None:
-    """`low-latency`: one hop of 128 samples from control to sound, no delay of the model's own."""
-    config = toy_model.preset(next(p for p in toy_model.PRESETS if p.stem == "low-latency"))
+    """`codec-low-latency`: one hop of 128 samples from control to sound, no delay of the model's own."""
+    config = toy_model.preset(next(p for p in toy_model.PRESETS if p.stem == "codec-low-latency"))
     assert config.hop_length == 128
     model = toy_model.make(dataclasses.replace(config, widths=(4, 6, 8)))
     module = script(Instrument(model, axis_map(toy_model.statistics(model))))

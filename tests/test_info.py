@@ -29,7 +29,7 @@ def make_run(folder: Path) -> Path:
         origin={"data": "abc"},
     )
     write_checkpoint(folder / "checkpoints" / "best.ckpt", checkpoint)
-    tree = {**to_tree(RunConfig()), NOTES: {"preset": "light"}}
+    tree = {**to_tree(RunConfig()), NOTES: {"preset": "codec"}}
     (folder / "config.yaml").write_text(yaml.safe_dump(tree))
     return folder
 
@@ -76,7 +76,7 @@ def test_a_run_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str
     run = make_run(tmp_path / "run")
     values = as_json(run, capsys)
     assert (values["steps"], values["parameters"], values["hop_length"]) == (1234, 60, 256)
-    assert values["run_notes"] == {"preset": "light"}
+    assert values["run_notes"] == {"preset": "codec"}
     assert values["settings"]["train.batch_size"] == RunConfig().train.batch_size
     assert len(values["latents"]) == 16
     assert info.main([str(run)]) == 0

@@ -45,7 +45,7 @@ def test_a_named_choice_sets_several_settings() -> None:
 
 def test_train_understands_what_a_point_is_called() -> None:
     choices = {"latent_dim": [4], "learning_rate": ["3e-4"], "n_ffts": [[256], [512, 256]], "max_steps": [7]}
-    space = space_of(sampler="grid", preset="low-latency", fixed={"batch_size": 3}, space=choices)
+    space = space_of(sampler="grid", preset="codec-low-latency", fixed={"batch_size": 3}, space=choices)
     words = command(space, space.settings(space.grid()[1]), ["a folder"], Path("run"))
     args = arguments.parse(words)
     config = arguments.resolve(args)

@@ -45,11 +45,11 @@ def test_later_ones_win(tmp_path: Path) -> None:
     """Preset, then --config, then options, then --set."""
     file = tmp_path / "mine.yaml"
     file.write_text("model: {sample_rate: 11025, latent_dim: 7}\ntrain: {batch_size: 2, seed: 5}\n")
-    config = resolve("--preset", "studio", "--config", file, "--batch-size", 4, "--set", "seed=6")
+    config = resolve("--preset", "codec-studio", "--config", file, "--batch-size", 4, "--set", "seed=6")
     assert (config.model.sample_rate, config.model.latent_dim) == (11025, 7)
     assert (config.train.batch_size, config.train.seed) == (4, 6)
-    assert config.model.widths == resolve("--preset", "studio").model.widths
-    assert resolve("--preset", "studio").model.sample_rate == 44100
+    assert config.model.widths == resolve("--preset", "codec-studio").model.widths
+    assert resolve("--preset", "codec-studio").model.sample_rate == 44100
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,17 @@ def test_presets_resolve(name: str) -> None:
 
 
 def test_presets_named_in_the_issue_are_there() -> None:
-    assert {"light", "default", "low-latency", "studio"} <= set(arguments.preset_names())
-    assert resolve("--preset", "low-latency").model.hop_length == 128
+    names = {"codec", "codec-large", "codec-low-latency", "codec-studio"}
+    assert names <= set(arguments.preset_names())
+    assert names == set(arguments.RENAMED_PRESETS.values())
+    assert resolve("--preset", "codec-low-latency").model.hop_length == 128
 
 
 def test_a_runs_config_can_be_given_again(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.make()
     config = resolve("--sr", 16000, "--max-steps", 3)
-    folder.write_config(config, notes([Path("a b")], "light", ["a b", "--sr", "16000"]))
+    folder.write_config(config, notes([Path("a b")], "codec", ["a b", "--sr", "16000"]))
     read, about = folder.read_config()
     assert read == config == resolve("--config", folder.config)
     assert about["inputs"] == [str(Path.cwd() / "a b")]
@@ -103,7 +105,10 @@ def test_new_folders_never_meet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["--preset", "ligth"], "unknown preset 'ligth'; did you mean 'light'"),
+        (["--preset", "codek"], "unknown preset 'codek'; did you mean 'codec'"),
+        (["--preset", "light"], "unknown preset 'light'; it is now called codec"),
+        (["--preset", "default"], "unknown preset 'default'; it is now called codec-large"),
+        (["--set", "family=violin"], "unknown family 'violin'; known: codec, instrument"),
         (["--set", "latent_dmi=3"], "unknown key 'latent_dmi'; did you mean 'latent_dim'"),
         (["--set", "latent_dim"], "no '='"),
         (["--set", "latent_dim=many"], "must be int"),
@@ -120,7 +125,7 @@ def test_new_folders_never_meet(tmp_path: Path) -> None:
         (["--latent-dim", "0"], "latent_dim is 0"),
         (["--config", "nowhere.yaml"], "--config nowhere.yaml: No such file"),
         (["--resume"], "--resume needs the run to go on with: --out RUN"),
-        (["--resume", "--out", "x", "--preset", "light"], "--preset cannot change a run"),
+        (["--resume", "--out", "x", "--preset", "codec"], "--preset cannot change a run"),
         (["--resume", "--out", "x", "--set", "kl=1"], "--set cannot change a run"),
         (["--resume", "--out", "nowhere"], "no run at nowhere to resume"),
         (["--devices", "many"], "--devices is 'many'"),
@@ -173,7 +178,7 @@ def a_run(tmp_path: Path, steps: int | None = None, **train: float) -> RunFolder
     sounds = tmp_path / "sounds"
     sounds.mkdir()
     config = RunConfig(train=TrainConfig(max_time_s=None, max_steps=10))
-    folder.write_config(config, notes([sounds], "light", []))
+    folder.write_config(config, notes([sounds], "codec", []))
     if steps is not None:
         write_checkpoint(folder.last, Checkpoint(config, {}, step=steps, elapsed_s=60.0))
     return folder
@@ -188,6 +193,18 @@ def test_resuming_takes_the_runs_own_settings(tmp_path: Path) -> None:
     assert not plan.fresh
     assert plan.inputs == (tmp_path / "sounds",)
     assert plan.remarks == ("from step 4",)
+
+
+def test_a_run_of_an_earlier_version_resumes(tmp_path: Path) -> None:
+    """Its config.yaml names its preset by the old name and knows no families of models."""
+    folder = a_run(tmp_path, steps=4)
+    text = folder.config.read_text()
+    assert "preset: codec" in text
+    assert "  family: codec\n" in text
+    folder.config.write_text(text.replace("preset: codec", "preset: light").replace("  family: codec\n", ""))
+    plan = make_plan(parse("--resume", "--out", folder.path))
+    assert plan.config.model.family == "codec"
+    assert plan.preset == "light"
 
 
 def test_resuming_before_the_first_checkpoint_starts_over(tmp_path: Path) -> None:

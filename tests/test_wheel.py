@@ -30,7 +30,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_only_one_name_and_all_package_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {n.split("/")[0] for n in names if ".dist-info" not in n} == {"wavevae"}
-    for needed in ("py.typed", "train/presets/light.yaml", "realtime/serve.py", "export/__main__.py"):
+    for needed in ("py.typed", "train/presets/codec.yaml", "realtime/serve.py", "export/__main__.py"):
         assert f"wavevae/{needed}" in names
     presets = {p.name for p in (ROOT / "train/presets").glob("*.yaml")}
     assert presets == {
@@ -52,4 +52,4 @@ def test_it_runs_installed_from_another_folder(wheel: Path, tmp_path: Path) -> N
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         if words == ["train", "--help"]:
-            assert "light" in done.stdout  # the presets came along
+            assert "codec" in done.stdout  # the presets came along

@@ -22,12 +22,19 @@ Learn an instrument from sounds: folder(s), files or an NSynth-layout set -> a r
 Without DATA it trains on the built-in demo corpus. Ctrl-C saves; --resume goes on."""
 
 EXAMPLE = """\
-  wavevae train recordings/ --sr 22050 --preset light --max-time 10m --out runs/mine
+  wavevae train recordings/ --sr 22050 --preset codec --max-time 10m --out runs/mine
   wavevae train --resume --out runs/mine --max-time 30m     # longer, from where it was
   wavevae export runs/mine -o mine.ts                       # then play it: wavevae serve mine.ts
 """
 
-DEFAULT_PRESET = "light"
+DEFAULT_PRESET = "codec"
+RENAMED_PRESETS = {
+    "light": "codec",
+    "default": "codec-large",
+    "low-latency": "codec-low-latency",
+    "studio": "codec-studio",
+}
+"""Earlier names of presets and what they are called now."""
 
 SETTINGS = {
     "sr": "model.sample_rate",
@@ -156,8 +163,10 @@ def preset_names() -> list[str]:
 
 
 def preset_values(name: str) -> dict[str, Any]:
-    """The settings of a preset. Raises: UserError with the nearest name for an unknown one."""
+    """The settings of a preset. Raises: UserError with the new or the nearest name for an unknown one."""
     presets = _presets()
+    if name in RENAMED_PRESETS:
+        raise UserError(f"unknown preset '{name}'; it is now called {RENAMED_PRESETS[name]}")
     if name not in presets:
         raise UserError(f"unknown preset '{name}'; {nearest(name, presets)}")
     return parse_yaml(presets[name].read_text(encoding="utf-8"), f"preset {name}")

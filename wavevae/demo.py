@@ -161,7 +161,7 @@ def train(out: Path, max_time: str) -> None:
     if (out / "run" / "config.yaml").is_file():
         run("train", "--resume", "--out", out / "run")
         return
-    preset = ("--sr", str(SAMPLE_RATE), "--preset", "light", "--max-time", max_time)
+    preset = ("--sr", str(SAMPLE_RATE), "--preset", "codec", "--max-time", max_time)
     run("train", out / "corpus", *preset, "--out", out / "run")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from wavevae.checks import is_power_of_two, require, require_known
 
+FAMILIES = ("codec", "instrument")
 BOTTLENECKS = ("ae", "vae", "vq", "rvq", "hvae")
 CONDITIONS = ("none", "class", "pitch", "class+pitch")
 
@@ -15,6 +16,8 @@ CONDITIONS = ("none", "class", "pitch", "class+pitch")
 class ModelConfig:
     """The shape of a model: everything needed to rebuild it before its weights are loaded."""
 
+    family: str = "codec"
+    """codec (any sound as it is) or instrument (played by pitch, loudness and timbre)."""
     sample_rate: int = 22050
     """Rate the model hears and speaks, Hz."""
     fold: int = 16
@@ -77,6 +80,7 @@ class ModelConfig:
         late = self.hop_overlap and self.has_pitch
         require(not late, "hop_overlap", self.hop_overlap, "use 0 with a pitch: partials fade by themselves")
         require(self.noise_bands >= 0, "noise_bands", self.noise_bands, "use 0 or more")
+        require_known("family", self.family, FAMILIES)
         require_known("bottleneck", self.bottleneck, BOTTLENECKS)
         require_known("condition", self.condition, CONDITIONS)
         self._check_bottleneck()
