@@ -1,0 +1,380 @@
+"""A causal pitch tracker without learned parameters: pitch (MIDI) and periodicity (0..1) of every hop.
+
+Each frame is analysed by the normalised square difference of McLeod & Wyvill (2005), "A smarter way to find pitch",
+here with a taper: for every lag, twice the autocorrelation over the energies of both ends,
+
+    n(lag) = 2 sum_j w_j w_(j+lag) x_j x_(j+lag)  /  sum_j w_j w_(j+lag) (x_j^2 + x_(j+lag)^2)
+
+which is 1 at every multiple of the period of a periodic sound, whatever its spectrum, and lies around the middle
+of the window at every lag. The highest few peaks are candidates. One of them is chosen by an online dynamic
+programme as in Boersma (1993) and Praat: each candidate adds its strength to the best path that leads to it, and
+a jump costs, so that one frame with a stronger octave does not throw the pitch.
+
+                        |<------ window ------>|
+    samples  ...........|..........|...........|
+                                   ^           ^
+                      frame n describes this   (n + 1) * hop: the newest sample that it needs
+                                   |<-latency->|
+"""
+
+import math
+from typing import List, Tuple  # noqa: UP035 - read by TorchScript
+
+import torch
+from torch import Tensor, nn
+
+from wavevae.errors import UserError
+
+TRACKER_VERSION = 1
+"""Raised whenever the same sound would get other figures, so that stored pitches are found anew."""
+
+LATENCY_S = 0.035
+WINDOW_S = 0.08
+"""The longest window."""
+LOWEST_HZ, HIGHEST_HZ = 40.0, 2100.0
+LOW_PASS_S = 45e-6
+"""Spread of the Gaussian low-pass: -3 dB at 2.9 kHz."""
+CANDIDATES = 8
+SILENCE_POWER = 1e-9
+"""Noise of this power (-90 dBFS) is imagined under every sound: silence has no period."""
+OCTAVE_COST = 0.03
+"""A candidate loses this much strength for every octave that it lies under the highest pitch."""
+JUMP_COST = 0.25
+"""Strength that a jump of JUMP_SEMITONES or more costs, once; smaller moves cost in proportion."""
+JUMP_SEMITONES = 7.0
+MEMORY = 0.85
+"""Share of the running score that is left a frame of 256 / 22050 s later."""
+FORGET = 0.8
+"""Share of the jump cost that is left after such a frame without a period."""
+VOICED_STRENGTH = 0.5
+"""Below this value of n(lag) the pitch holds."""
+NOISE_STRENGTH = 0.3
+"""What n(lag) reaches at the best lag by chance in noise: periodicity 0."""
+MULTIPLES_S = 0.012
+"""A period is measured over as many multiples of itself as fit into this."""
+NEUTRAL_PITCH = 60.0
+EMPTY = -1e3
+"""Score of a candidate that is not there."""
+FRAME_S = 256 / 22050
+ANALYSE_AT_ONCE = 64
+"""Windows: more do not fit into a processor's cache."""
+
+
+def fast_size(least: int) -> int:
+    """The smallest size from `least` on that an FFT does fast (factors 2, 3 and 5; divisible by 4)."""
+    size = -(-least // 4) * 4
+    while True:
+        rest = size
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return size
+        size += 4
+
+
+def finite(x: Tensor) -> Tensor:
+    """NaN and infinity become zeros; what is absurdly loud is limited to 60 dB above full scale."""
+    return torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0).clamp(-1e3, 1e3)
+
+
+def _vertex(n: Tensor, place: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006 - read by TorchScript
+    """Peak of the parabola through n (N, lags) at place - 1, place and place + 1 (N, K): offset from place, height."""
+    left, middle, right = n.gather(1, place - 1), n.gather(1, place), n.gather(1, place + 1)
+    slope, bend = 0.5 * (left - right), left - 2 * middle + right
+    offset = (slope / bend.clamp_max(-1e-12)).clamp(-1.0, 1.0)
+    return offset, middle - 0.5 * slope * offset
+
+
+class PitchAnalysis(nn.Module):
+    """Windows of sound (N, window) -> candidates, float64 (N, K) each: score, strength, pitch (MIDI)."""
+
+    taper: Tensor
+    mean_taper: Tensor
+    taper_spectrum: Tensor
+    floor: Tensor
+    cost: Tensor
+
+    def __init__(self, sample_rate: float, window: int) -> None:
+        super().__init__()
+        self.sample_rate = sample_rate
+        self.candidates, self.empty = CANDIDATES, EMPTY
+        self.shortest = max(2, math.ceil(sample_rate / HIGHEST_HZ))
+        self.longest = min(math.floor(sample_rate / LOWEST_HZ), window // 2)
+        self.reach = min(max(self.shortest, int(MULTIPLES_S * sample_rate)), self.longest)
+        self.size = fast_size(window + self.longest + 2)
+        taper = torch.hann_window(window + 2, periodic=False, dtype=torch.float64)[1:-1]
+        spectrum = torch.fft.rfft(taper, self.size)
+        overlap = torch.fft.irfft(spectrum.abs().square(), self.size)[: self.longest + 2]
+        lags = torch.arange(1, self.longest + 1, dtype=torch.float64)
+        self.register_buffer("taper", taper, persistent=False)
+        self.register_buffer("mean_taper", taper / taper.sum(), persistent=False)
+        self.register_buffer("taper_spectrum", torch.view_as_real(spectrum), persistent=False)
+        self.register_buffer("floor", SILENCE_POWER * overlap, persistent=False)
+        self.register_buffer(
+            "cost", OCTAVE_COST * torch.log2(lags / self.shortest).clamp_min(0.0), persistent=False
+        )
+
+    def similarity(self, frames: Tensor) -> Tensor:
+        """n(lag) of each window: (N, lags 0 .. longest + 1)."""
+        x = frames - torch.mv(frames, self.mean_taper)[:, None]
+        tapered = x * self.taper
+        spectra = torch.view_as_real(torch.fft.rfft(torch.stack([tapered, tapered * x], 1), self.size))
+        re, im = spectra[:, :, :, 0], spectra[:, :, :, 1]  # (N, 2, bins)
+        power = re[:, 0].square() + im[:, 0].square()
+        cross = re[:, 1] * self.taper_spectrum[:, 0] + im[:, 1] * self.taper_spectrum[:, 1]
+        both = torch.fft.irfft(torch.stack([power, cross], 1), self.size)[:, :, : self.longest + 2]
+        return both[:, 0] / (both[:, 1] + self.floor)
+
+    def forward(self, frames: Tensor) -> Tuple[Tensor, Tensor, Tensor]:  # noqa: UP006
+        n = self.similarity(frames)
+        left, middle, right = n[:, :-2], n[:, 1:-1], n[:, 2:]
+        slope, bend = 0.5 * (left - right), left - 2 * middle + right
+        height = middle - 0.5 * slope * slope / bend.clamp_max(-1e-12)
+        peak = (middle > left) & (middle >= right) & (middle > 0.0)
+        score = torch.where(peak, height - self.cost, self.empty)
+        score[:, : self.shortest - 1] = self.empty
+        score, index = score.topk(self.candidates, 1)
+        strength = height.gather(1, index)
+        lag = index + 1
+        offset, _ = _vertex(n, lag)
+        period = self._over_multiples(n, self._over_multiples(n, lag + offset, 4), 64)
+        pitch = 69.0 + 12.0 * torch.log2(self.sample_rate / (440.0 * period))
+        return score, strength, pitch
+
+    def _over_multiples(self, n: Tensor, period: Tensor, most: int) -> Tensor:
+        """Periods (N, K) measured again at their largest multiple within reach, at most `most` times."""
+        period = period.clamp_min(1.0)
+        times = torch.floor(self.reach / period).clamp(1.0, float(most))
+        place = torch.round(period * times).long().clamp(1, self.longest)
+        offset, _ = _vertex(n, place)
+        return (place + offset) / times
+
+
+@torch.jit.script
+def choose(
+    score: Tensor,
+    strength: Tensor,
+    pitch: Tensor,
+    state: Tensor,
+    rate: float,
+    jump_cost: float = JUMP_COST,
+    jump_semitones: float = JUMP_SEMITONES,
+    memory: float = MEMORY,
+    forget: float = FORGET,
+    voiced_strength: float = VOICED_STRENGTH,
+) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+    """The best path through candidates (B, F, K), frame by frame and without looking ahead.
+
+    `state` (B, 2, K + 1): pitches of the candidates before and the pitch that holds; their running scores (the best
+    0) and the share of the jump cost in force. `rate`: length of a frame in units of FRAME_S.
+    Returns: pitch and strength (B, 2, F), the new state.
+    """
+    candidates = score.shape[2]
+    before, held = state[:, 0, :candidates], state[:, 0, candidates:]
+    running, trust = state[:, 1, :candidates], state[:, 1, candidates:]
+    keep, fade, slope = memory**rate, forget**rate, jump_cost / jump_semitones
+    score = score * min(rate, 2.0)
+    frames: List[Tensor] = []  # noqa: UP006
+    for t in range(score.shape[1]):
+        here = pitch[:, t]
+        jump = ((here[:, None, :] - before[:, :, None]).abs() * slope).clamp_max(jump_cost)
+        total = score[:, t] + keep * (running[:, :, None] - jump * trust[:, :, None]).amax(1)
+        best, index = total.max(1, keepdim=True)
+        sure = strength[:, t].gather(1, index) * (best > -100.0)
+        voiced = sure >= voiced_strength
+        held = torch.where(voiced, here.gather(1, index), held)
+        before = torch.where(voiced, here, before)
+        running = torch.where(voiced, (total - best).clamp_min(-1.0), running)
+        trust = torch.where(voiced, torch.ones_like(trust), trust * fade)
+        frames.append(torch.cat([held, sure], 1))
+    state = torch.stack([torch.cat([before, held], 1), torch.cat([running, trust], 1)], 1)
+    return torch.stack(frames, 2), state
+
+
+def start_of_path(voices: int) -> Tensor:
+    """The state of `choose` before the first frame: the neutral pitch, and a first jump costs nothing."""
+    state = torch.zeros(voices, 2, CANDIDATES + 1, dtype=torch.float64)
+    state[:, 0] = NEUTRAL_PITCH
+    return state
+
+
+@torch.jit.script
+def finish(path: Tensor, noise_strength: float = NOISE_STRENGTH) -> Tensor:
+    """Pitch and strength, float64 (B, 2, F) -> pitch and periodicity, float32."""
+    periodicity = ((path[:, 1] - noise_strength) / (1.0 - noise_strength)).clamp(0.0, 1.0)
+    return torch.stack([path[:, 0], periodicity], 1).float()
+
+
+class Frames(nn.Module):
+    """Sound -> the windows of its frames: low-passed, from 32 kHz on at half the rate.
+
+    Partials far up say little about the pitch, and the peaks of n(lag) that they make are narrower than a sample.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, sample_rate: int, hop_length: int, latency_samples: int) -> None:
+        super().__init__()
+        self.every = 2 if sample_rate >= 32000 and hop_length % 2 == 0 else 1
+        self.half_kernel = 2 * round(1.5 * sample_rate * LOW_PASS_S) + 1  # odd, as `every` = 2 needs it
+        self.hop = hop_length // self.every
+        half = min(
+            (latency_samples - self.half_kernel - 1) // self.every,
+            int(WINDOW_S * sample_rate / 2 / self.every),
+        )
+        self.window = 2 * half + 1
+        self.past = half + (latency_samples - hop_length - self.half_kernel - 1) // self.every + 1
+        time = torch.arange(-self.half_kernel, self.half_kernel + 1, dtype=torch.float64)
+        kernel = torch.exp(-0.5 * (time / (LOW_PASS_S * sample_rate)).square())
+        self.register_buffer("kernel", (kernel / kernel.sum())[None, None], persistent=False)
+
+    def low_pass(self, x: Tensor) -> Tensor:
+        """(B, 2 * half_kernel + T) -> float64 (B, T / every), half_kernel late."""
+        return torch.conv1d(x[:, None, self.every - 1 :], self.kernel, stride=self.every)[:, 0]
+
+    def cut(self, low: Tensor) -> Tensor:
+        """(B, past + T / every) -> windows (B, F, window)."""
+        return low.unfold(1, self.window, self.hop)
+
+
+class PitchTracker(nn.Module):
+    """Sound (B, 1, T) -> pitch (MIDI) and periodicity (0..1), float32 (B, 2, T / hop).
+
+    Frame n describes sample (n + 1) * hop_length - latency_samples; before the first sample lie zeros. Where nothing
+    is periodic the pitch holds; before anything was, it is NEUTRAL_PITCH. Keeps no state: see StreamingPitchTracker.
+    """
+
+    def __init__(self, sample_rate: int, hop_length: int) -> None:
+        super().__init__()
+        if hop_length < 1 or sample_rate < 8000:
+            raise UserError(
+                f"a pitch tracker for {sample_rate} Hz and a hop of {hop_length} samples cannot be made; "
+                "give a rate of at least 8000 Hz and a hop of at least 1 sample"
+            )
+        self.sample_rate = sample_rate
+        self.hop_length = hop_length
+        self.latency_samples = hop_length * max(1, round(LATENCY_S * sample_rate / hop_length))
+        self.frames = Frames(sample_rate, hop_length, self.latency_samples)
+        self.analysis = PitchAnalysis(sample_rate / self.frames.every, self.frames.window)
+        self.rate = hop_length / sample_rate / FRAME_S
+
+    @property
+    def lowest_hz(self) -> float:
+        """The lowest pitch that is found."""
+        return self.analysis.sample_rate / self.analysis.longest
+
+    @property
+    def highest_hz(self) -> float:
+        """The highest pitch that is found."""
+        return self.analysis.sample_rate / self.analysis.shortest
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Raises: UserError when T is no multiple of the hop."""
+        if x.dim() != 3 or x.shape[1] != 1 or x.shape[2] % self.hop_length:
+            raise UserError(
+                f"the pitch tracker was given sound of shape {tuple(x.shape)}; "
+                f"give (batch, 1, samples) with samples a multiple of {self.hop_length}"
+            )
+        raw = nn.functional.pad(finite(x[:, 0]).double(), (2 * self.frames.half_kernel, 0))
+        windows = self.frames.cut(nn.functional.pad(self.frames.low_pass(raw), (self.frames.past, 0)))
+        found = [self.analysis(part) for part in windows.flatten(0, 1).split(ANALYSE_AT_ONCE)]
+        score, strength, pitch = (
+            torch.cat(part).unflatten(0, windows.shape[:2]) for part in zip(*found, strict=True)
+        )
+        path, _ = choose(score, strength, pitch, start_of_path(len(x)).to(score.device), self.rate)
+        return finish(path)
+
+
+class StreamingPitchTracker(nn.Module):
+    """PitchTracker block by block, equal to it; can be scripted. Blocks (B, hops * hop_length) -> (B, 2, hops)."""
+
+    raw: Tensor
+    past: Tensor
+    path: Tensor
+    path_start: Tensor
+
+    def __init__(self, tracker: PitchTracker, voices: int = 1) -> None:
+        super().__init__()
+        self.frames = tracker.frames
+        self.analysis = tracker.analysis
+        self.rate = tracker.rate
+        self.register_buffer("raw", torch.zeros(voices, 2 * self.frames.half_kernel, dtype=torch.float64))
+        self.register_buffer("past", torch.zeros(voices, self.frames.past, dtype=torch.float64))
+        self.register_buffer("path", start_of_path(voices))
+        self.register_buffer("path_start", start_of_path(1), persistent=False)
+
+    @torch.jit.export
+    def start(self, voices: int) -> None:
+        """Forget everything; from now on so many sounds at once."""
+        self.raw = torch.zeros(voices, self.raw.shape[1], dtype=self.raw.dtype, device=self.raw.device)
+        self.past = torch.zeros(voices, self.past.shape[1], dtype=self.past.dtype, device=self.past.device)
+        self.path = self.path_start.repeat(voices, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        raw = torch.cat([self.raw, finite(x).double()], 1)
+        self.raw = raw[:, raw.shape[1] - self.raw.shape[1] :].clone()
+        low = torch.cat([self.past, self.frames.low_pass(raw)], 1)
+        self.past = low[:, low.shape[1] - self.past.shape[1] :].clone()
+        windows = self.frames.cut(low)  # (B, F, window)
+        score, strength, pitch = self.analysis(windows.flatten(0, 1))
+        shape = [windows.shape[0], windows.shape[1], score.shape[1]]
+        path, self.path = choose(
+            score.view(shape), strength.view(shape), pitch.view(shape), self.path, self.rate
+        )
+        return finish(path)
+
+
+class Loudness(nn.Module):
+    """Sound (B, 1, T) -> RMS in dB re full scale (B, 1, T / hop), at the moments that PitchTracker describes.
+
+    The window is the square of a Hann window, 2 hops long and never shorter than 2/3 of the latency, so that
+    short hops do not follow the waveform of a low tone.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, hop_length: int, latency_samples: int) -> None:
+        super().__init__()
+        self.hop_length = hop_length
+        half = min(max(hop_length, latency_samples // 3), latency_samples)
+        self.past_samples = latency_samples + half - hop_length
+        kernel = torch.hann_window(2 * half, periodic=True, dtype=torch.float64).square()
+        self.register_buffer("kernel", (kernel / kernel.sum()).float()[None, None], persistent=False)
+
+    def of_padded(self, x: Tensor) -> Tensor:
+        """(B, past_samples + T), finite -> dB (B, F)."""
+        power = torch.conv1d(x[:, None].square(), self.kernel, stride=self.hop_length)[:, 0]
+        return 10.0 * torch.log10(power.clamp_min(1e-10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = nn.functional.pad(finite(x[:, 0]), (self.past_samples, 0))
+        return self.of_padded(padded)[:, None, : x.shape[2] // self.hop_length]
+
+
+def loudness_db(x: Tensor, hop_length: int, latency_samples: int) -> Tensor:
+    """RMS in dB re full scale of x (B, 1, T): (B, 1, T / hop), floor -100 dB; see Loudness."""
+    loudness: Tensor = Loudness(hop_length, latency_samples).to(x.device)(x)
+    return loudness
+
+
+class StreamingLoudness(nn.Module):
+    """Loudness block by block; can be scripted. Blocks (B, hops * hop_length) -> dB (B, 1, hops)."""
+
+    past: Tensor
+
+    def __init__(self, loudness: Loudness, voices: int = 1) -> None:
+        super().__init__()
+        self.loudness: Loudness = loudness
+        self.register_buffer("past", torch.zeros(voices, loudness.past_samples))
+
+    @torch.jit.export
+    def start(self, voices: int) -> None:
+        """Forget everything; from now on so many sounds at once."""
+        self.past = torch.zeros(voices, self.past.shape[1], device=self.past.device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = torch.cat([self.past, finite(x)], 1)
+        self.past = padded[:, padded.shape[1] - self.past.shape[1] :].clone()
+        return self.loudness.of_padded(padded)[:, None, : x.shape[1] // self.loudness.hop_length]
