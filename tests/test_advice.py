@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from wavevae.train.advice import Curve, Finding, judge, line, words
+from wavevae.train.advice import Curve, Finding, judge, line, playing_words, words
 
 TIMES = np.linspace(30, 600, 20)
 
@@ -89,3 +89,18 @@ def test_the_line_is_that_of_least_squares() -> None:
     (expected, _), (rest,), *_ = np.linalg.lstsq(design, y, rcond=None)
     assert slope == pytest.approx(expected)
     assert error == pytest.approx(np.sqrt(rest / 48 * np.linalg.inv(design.T @ design)[0, 0]))
+
+
+def test_playing_is_told_in_one_sentence() -> None:
+    codec = {"held_pitch_ok": 0.0, "held_pitched_moments": 8, "hop_lock": 0.98, "transfer_moved": 0.05}
+    (said,) = playing_words(codec)
+    assert said == (
+        "playing: a held frame keeps its pitch in 0% of 8 moments, hop lock 0.98 (one waveform repeated: a buzz), "
+        "5% of a sung voice comes out as the corpus: this model copies sounds; it holds and transfers none"
+    )
+    (well,) = playing_words({**codec, "held_pitch_ok": 1.0, "hop_lock": 0.01, "transfer_moved": 0.97})
+    assert "copies" not in well
+    assert "buzz" not in well
+    (unpitched,) = playing_words({"held_pitch_ok": None, "hop_lock": 0.02})
+    assert unpitched == "playing: hop lock 0.02"
+    assert playing_words({}) == []

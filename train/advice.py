@@ -8,8 +8,9 @@ bring is read off it. The gap is between sounds learned and held out, measured o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,10 @@ GAP = 0.25
 """Held-out sounds so much further off than learned ones: the model knows its sounds better than their kind."""
 MANY_PASSES = 200.0
 """Times the corpus has been heard: more than that is a lot of budget for the data."""
+
+BUZZ = 0.3
+"""Hop lock above which a held tone buzzes."""
+COPIES = ": this model copies sounds; it holds and transfers none"
 
 
 @dataclass(frozen=True)
@@ -142,3 +147,19 @@ def often(finding: Finding) -> list[str]:
     return [
         f"every sound has been heard {finding.passes:.0f} times: more budget than so little sound deserves"
     ]
+
+
+def playing_words(figures: Mapping[str, Any]) -> list[str]:
+    """One sentence on held tones and transfer; none without figures."""
+    parts = []
+    ok, lock, moved = (figures.get(name) for name in ("held_pitch_ok", "hop_lock", "transfer_moved"))
+    if ok is not None:
+        parts.append(f"a held frame keeps its pitch in {ok:.0%} of {figures['held_pitched_moments']} moments")
+    if lock is not None:
+        parts.append(f"hop lock {lock:.2f}" + (" (one waveform repeated: a buzz)" if lock > BUZZ else ""))
+    if moved is not None:
+        parts.append(f"{moved:.0%} of a sung voice comes out as the corpus")
+    if not parts:
+        return []
+    copies = lock is not None and moved is not None and lock > BUZZ and moved < 0.5
+    return [f"playing: {', '.join(parts)}" + (COPIES if copies else "")]

@@ -81,8 +81,12 @@ class Material:
     @property
     def examples(self) -> list[np.ndarray]:
         """A few held-out excerpts, float32 (samples,), from different files where there are several."""
-        limit = seconds_to_samples(EXAMPLE_S, self.store.sample_rate)
-        spans = [(item.start, min(limit, item.length)) for item in self._example_items()]
+        return self.excerpts(EXAMPLES, EXAMPLE_S)
+
+    def excerpts(self, count: int, seconds: float) -> list[np.ndarray]:
+        """The beginnings of at most `count` held-out files (learned ones where none are), float32 (samples,)."""
+        limit = seconds_to_samples(seconds, self.store.sample_rate)
+        spans = [(item.start, min(limit, item.length)) for item in self._spread_items(count)]
         return [
             self.store.samples[start : start + length].astype(np.float32) / 32768 for start, length in spans
         ]
@@ -90,12 +94,12 @@ class Material:
     @property
     def example_labels(self) -> list[Label]:
         """Of the examples."""
-        labels, items = self.data.labels, self._example_items()
+        labels, items = self.data.labels, self._spread_items(EXAMPLES)
         return [NO_LABEL if labels is None else labels.of(item) for item in items]
 
-    def _example_items(self) -> list[Item]:
+    def _spread_items(self, count: int) -> list[Item]:
         items = self.held or self.learned
-        return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, EXAMPLES).round().astype(int))]
+        return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))]
 
     def describe(self) -> str:
         """'41 files, 22.7 min at 22050 Hz; ...' for the first line of a run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,21 @@ from torch.utils.data import DataLoader
 
 from wavevae.config import TrainConfig
 from wavevae.corpus import Chunks
+from wavevae.evaluation.playing import measure_quickly
+from wavevae.evaluation.playing.player import ModulePlayer
 
 from . import advice
 from .batch import Batch, plain
 from .budget import show_time
 from .journal import read_rows
+from .launch import is_first
 from .material import AudibleChunks, Material
 from .module import TrainingModule
 from .plan import Plan
 from .validation import Validation
+
+PLAYED, PLAYED_S = 8, 5.0
+"""Excerpts that the playing at the end of a run is judged by, and their length."""
 
 
 class Learned(pl.Callback):
@@ -71,7 +78,18 @@ def twice(train: TrainConfig) -> str:
     return " ".join(options + ([f"--max-steps {2 * train.max_steps}"] if train.max_steps else []))
 
 
+def playing(material: Material, module: TrainingModule) -> dict[str, Any]:
+    """Held tones and transfer on a few held-out sounds, in a few seconds; empty where the model cannot be played."""
+    model = copy.deepcopy(module.averaged.model).cpu().float()
+    conditional = module.config.model.condition != "none"
+    player = ModulePlayer(model, (lambda labels: model.condition()) if conditional else None)
+    return measure_quickly(player, [torch.from_numpy(sound) for sound in material.excerpts(PLAYED, PLAYED_S)])
+
+
 def outlook(plan: Plan, material: Material, module: TrainingModule, learned: float | None) -> list[str]:
-    """Sentences: what the curve does, what would help."""
+    """Sentences: what the curve does, what would help, how the model plays. None on processes but the first."""
+    if not is_first():
+        return []
     finding = advice.judge(curve_of(plan, material, module, learned))
-    return advice.words(finding, str(plan.folder.path), twice(plan.config.train))
+    said = advice.words(finding, str(plan.folder.path), twice(plan.config.train))
+    return said + advice.playing_words(playing(material, module))

@@ -17,6 +17,7 @@ EXAMPLE = """\
   wavevae evaluate runs/mine recordings/ -o runs/mine/report
   wavevae evaluate runs/mine --held-out -o report         the files that the run was not trained on
   wavevae evaluate mine.ts nsynth/ --split test -o report --json
+  wavevae evaluate runs/mine --held-out -o report --transfer voice/       a voice through it
   wavevae evaluate runs/mine --held-out -o report --anchors      each score also as "Opus N kbit/s"
   wavevae evaluate runs/a --held-out --also runs/b runs/c -o abc           three on the same sounds
   wavevae evaluate --compare report-a report-b -o both           two evaluations that are done"""
@@ -71,6 +72,10 @@ def _what_more(found: Parser) -> None:
     found.add_argument("--probe-files", type=int, default=400, metavar="N", help=probes)
     found.add_argument("--class-field", default="", metavar="NAME", help=field)
     found.add_argument("--samples", type=int, default=0, metavar="N", help=samples)
+    transfer = "sounds unlike the corpus, to be sent through the model (default: sung vowels, built in)"
+    playing = "leave out held tones, sweeps of the controls and transfers"
+    found.add_argument("--transfer", type=Path, nargs="+", default=[], metavar="DATA", help=transfer)
+    found.add_argument("--no-playing", action="store_true", help=playing)
     several: dict[str, Any] = {"type": Path, "nargs": "+"}
     also, compare = "more models on the same sounds", "instead: a table of evaluations that are done"
     found.add_argument("--also", default=[], metavar="RUN|MODEL.ts", help=also, **several)

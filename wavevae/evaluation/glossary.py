@@ -48,6 +48,43 @@ ABOUT = {
     "swaps": "decoded under labels that are not the sound's own: how often a classifier trained on real sounds hears "
     "the class asked for, and how far the pitch is from the one asked for",
 }
+ABOUT_PLAYING = {
+    "held_pitch_ok": "share of steadily pitched moments whose last frame, held, keeps the moment's pitch within 50 "
+    "cents (YIN, the second from half a second on); 1 is right",
+    "held_pitch_cents": "median distance of the held pitch from the moment's, cents, where the held second has a pitch",
+    "held_spectrum_db": "mean difference of the 64-band long-term mel spectra of the held second and of the half "
+    "second around the moment, at equal power, 60 dB deep; lower is better",
+    "hop_lock": "autocorrelation of the held second at a lag of one hop, less its median within 32 samples; 0 is free "
+    "(see hop_lock_real), above 0.3 is a buzz, 1 is one waveform repeated; pitches with a whole number of periods in a "
+    "hop are left out",
+    "hop_lock_real": "the same of the real moments: what their pitches alone give",
+    "liveliness": "mean change of the log-mel spectrum from frame to frame, held over real half seconds; 1 is natural, "
+    "0 is frozen",
+    "knob_monotonic": "Spearman correlation of each named control with the attribute that it names, measured on the "
+    "sound while it steps from its 5th to its 95th percentile, mean over held moments; 1 is right",
+    "knob_monotonic_least": "the least of them",
+    "knob_crosstalk": "largest absolute Spearman correlation of brightness or noisiness with another attribute, over "
+    "all moments together; 0 is best",
+    "transfer_moved": "share of half seconds of foreign sound through the model that a linear judge of mel cepstra "
+    "takes for the corpus; higher is better",
+    "transfer_moved_ceiling": "what the judge says of the corpus' files that it has not learned",
+    "transfer_moved_floor": "what it says of the foreign sounds themselves",
+    "transfer_pitch_kept": "share of the input's pitched frames whose output is within 50 cents, octaves folded",
+    "transfer_loudness_r": "correlation of the levels in dB of input and output, at the best lag up to 50 ms",
+    "transfer_copy_si_sdr_db": "SI-SDR of the output against its own input, best over lags; high = it passed through",
+    "leakage_pitch": "R^2 of a ridge regression of the pitch heard from the learned latents, on files that it has not "
+    "seen; 0 is free of pitch",
+    "leakage_loudness": "the same of loudness",
+    "linear_sum_db": "SNR of decode(a + b) + decode(0) against decode(a) + decode(b); high = a linear code",
+    "crossfade_db": "SNR of the model's straight line between two sounds against the cross-fade of their renders; high "
+    "= interpolation is a cross-fade",
+    "sample_kad": "kernel audio distance of draws and real sounds (unbiased MMD^2, RBF kernel at the median distance, "
+    "embedding as in fad_embedding); sample_kad_ceiling: of one half of the real files and the other; 0 is best",
+    "sample_density": "how densely real sounds lie around draws (Naeem et al. 2020, k = 5); near its ceiling is right",
+    "sample_coverage": "share of real sounds with a draw among their neighbours; near its ceiling is right",
+    "sample_diversity": "diversity_generated over diversity_real; 1 is right",
+}
+"""Of the section `playing`; counts stand beside the figures that are means of them."""
 MEANS = (
     "means over 1 s chunks whose reference RMS is above -60 dBFS; files are reconstructed whole and cut afterwards; "
     "a rest of half a second or more is covered by a last chunk that ends with the file"
@@ -114,6 +151,70 @@ def lines(report: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
     return found
 
 
+COUNTS = {
+    "held": "held_moments",
+    "held_pitch": "held_pitched_moments",
+    "hop_lock": "hop_lock_moments",
+    "liveliness": "held_moments",
+    "knob": "knob_moments",
+    "transfer": "transfer_sounds",
+    "transfer_moved": "transfer_half_seconds",
+    "leakage": "leakage_frames",
+    "linear": "linear_pairs",
+    "crossfade": "linear_pairs",
+    "sample": "sample_seconds",
+}
+"""What a figure of playing is a mean over, by the beginning of its name."""
+
+
+def playing_lines(playing: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(name, figure, what it is and over how many) of every figure of playing; the reason where there is none."""
+    found = []
+    for name, meaning in ABOUT_PLAYING.items():
+        value = playing.get(name)
+        if isinstance(value, Mapping):
+            shown = ", ".join(f"{key} {number(part)}" for key, part in value.items())
+        else:
+            shown = number(value)
+        if value is None and name in playing.get("why", {}):
+            meaning = f"{meaning}. None here: {playing['why'][name]}"
+        fitting = [key for key in COUNTS if name.startswith(key)]
+        count = playing.get(COUNTS[max(fitting, key=len)]) if fitting and value is not None else None
+        ceiling = playing.get(f"{name}_ceiling") if name.startswith("sample_") else None
+        beside = f" (ceiling {number(ceiling)})" if ceiling is not None else ""
+        over = f" [{COUNTS[max(fitting, key=len)].replace('_', ' ')}: {count}]" if count is not None else ""
+        if value is not None or name in playing.get("why", {}):
+            found.append((name, shown + beside, meaning + over))
+    return found
+
+
+def playing_says(playing: Mapping[str, Any]) -> list[str]:
+    """The chief figures of playing in sentences."""
+    said = []
+    if playing.get("held_moments"):
+        ok = playing["held_pitch_ok"]
+        pitch = (
+            ""
+            if ok is None
+            else f"keeps its pitch in {ok:.0%} of {playing['held_pitched_moments']} moments, "
+        )
+        said.append(
+            f"  a held frame {pitch}hop lock {number(playing['hop_lock'])} (0 free, above 0.3 a buzz), "
+            f"liveliness {number(playing['liveliness'])} (1 natural)"
+        )
+    if playing.get("transfer_moved") is not None:
+        kept, moved = playing["transfer_pitch_kept"], playing["transfer_moved"]
+        said.append(
+            f"  foreign sound through it ({playing['foreign']}): {moved:.0%} is taken for the corpus"
+            + (f", pitch kept in {kept:.0%}" if kept is not None else "")
+            + f", copy SI-SDR {number(playing['transfer_copy_si_sdr_db'])} dB"
+        )
+    if playing.get("knob_monotonic_least") is not None:
+        knobs = ", ".join(f"{name} {number(value)}" for name, value in playing["knob_monotonic"].items())
+        said.append(f"  controls follow their names: {knobs}; crosstalk {number(playing['knob_crosstalk'])}")
+    return said
+
+
 def table(report: Mapping[str, Any]) -> str:
     """The figures for people."""
     rows = lines(report)
@@ -146,4 +247,4 @@ def extras(report: Mapping[str, Any]) -> list[str]:
         said.append(f"  {report['upper_bound']['says']}")
     for name, swap in (report.get("swaps") or {}).items():
         said.append(f"  {name}: {swap['says']}")
-    return said
+    return said + playing_says(report.get("playing") or {})

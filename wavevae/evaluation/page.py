@@ -31,6 +31,15 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class Played:
+    """A group of sounds that shows how the model plays."""
+
+    kind: str
+    """held, sweep or transfer."""
+    moment: Moment
+
+
+@dataclass(frozen=True)
 class Material:
     """What lies beside the page already."""
 
@@ -39,6 +48,18 @@ class Material:
     generated: Sequence[Path]
     latents: Mapping[str, Path]
     """{caption: picture}"""
+    played: Sequence[Played] = ()
+
+
+PLAYED = {
+    "held": (
+        "Held tones",
+        "A sound, and the model brought to one moment of it (at 1 s), whose frame is held for two seconds.",
+    ),
+    "sweep": ("Sweeps", "A held tone while one control goes through its range in three seconds."),
+    "transfer": ("Transfers", "Foreign sound, and what the model makes of it."),
+}
+"""Kind -> heading and explanation."""
 
 
 def asset(name: str) -> str:
@@ -73,9 +94,11 @@ def _picture(path: Path, caption: str) -> str:
 
 def _moment(moment: Moment) -> str:
     players = "".join(_player(path, kind) for kind, path in moment.sounds.items())
+    several = len(moment.sounds) > 1
+    switch = '<button type="button" class="switch">play, switching</button>' if several else ""
     return (
         f'<section class="moment"><h3>{html.escape(moment.title)}</h3>'
-        f'<div class="players">{players}<button type="button" class="switch">play, switching</button></div>'
+        f'<div class="players">{players}{switch}</div>'
         f'<img alt="spectrograms of {html.escape(moment.title)}" src="{picture_uri(moment.picture)}"></section>'
     )
 
@@ -118,6 +141,26 @@ def ladder_table(report: Mapping[str, Any]) -> str:
     return f"{head}<tbody>{rows}</tbody></table>"
 
 
+def playing_section(report: Mapping[str, Any], played: Sequence[Played]) -> str:
+    """The figures of playing with their meanings, and players of held tones, sweeps and transfers."""
+    playing = report.get("playing")
+    if not playing:
+        return ""
+    rows = "".join(
+        f"<tr><th scope='row'>{html.escape(name)}</th><td>{html.escape(value)}</td><td>{html.escape(text)}</td></tr>"
+        for name, value, text in glossary.playing_lines(playing)
+    )
+    parts = [
+        f"<h2>Playing</h2><table class='meanings'><thead><tr>{_heads(('figure', 'value', 'what it is'))}</tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
+    ]
+    for kind, (heading, text) in PLAYED.items():
+        shown = [one.moment for one in played if one.kind == kind]
+        if shown:
+            parts.append(f"<h3>{heading}</h3><p class='note'>{text}</p>" + "".join(map(_moment, shown)))
+    return "".join(parts)
+
+
 def _facts(report: Mapping[str, Any]) -> str:
     details = ", ".join(f"{k} {v}" for k, v in report["details"].items() if v is not None)
     rows = {
@@ -143,6 +186,7 @@ def body(report: Mapping[str, Any], material: Material) -> str:
     ]
     if material.moments:
         parts.append("<h2>Hear and see</h2>" + "".join(map(_moment, material.moments)))
+    parts.append(playing_section(report, material.played))
     if material.generated:
         players = "".join(_player(path, f"draw {path.stem}") for path in material.generated)
         parts.append(f"<h2>What it says by itself</h2><div class='players'>{players}</div>")

@@ -114,6 +114,25 @@ def spectrogram_pair(
     save(figure, path)
 
 
+def spectrogram_stack(
+    sounds: Mapping[str, np.ndarray], sample_rate: int, path: Path, title: str = "", height: float = 2.6
+) -> None:
+    """Sounds (samples,) one above the other on one dB scale: 0 = the loudest point of the first."""
+    figure = new_figure(9, height * len(sounds) + 0.6)
+    panels = figure.subplots(len(sounds), 1, sharex=True, squeeze=False)[:, 0]
+    first = next(iter(sounds))
+    top = float(power_spectrogram(sounds[first]).max())
+    for axes, (name, sound) in zip(panels, sounds.items(), strict=True):
+        picture = decibels(power_spectrogram(sound), top)
+        image = show(axes, picture, len(sound) / sample_rate, sample_rate)
+        axes.set_title(name, loc="left", fontsize=10)
+    panels[-1].set_xlabel("seconds")
+    if title:
+        figure.suptitle(title, fontsize=11)
+    figure.colorbar(image, ax=list(panels), label=f"dB below {first}'s maximum", shrink=0.8)
+    save(figure, path)
+
+
 def overview(pairs: Sequence[Pair], sample_rate: int, path: Path, columns: int = 4) -> None:
     """Every pair on one sheet, reference above reconstruction, each pair on its own dB scale."""
     columns = min(columns, len(pairs))

@@ -19,11 +19,12 @@ from wavevae import audio
 from wavevae.errors import UserError
 from wavevae.evaluation import latent_plots, page, plots, samples
 from wavevae.evaluation.generated import Generated
-from wavevae.evaluation.glossary import ABOUT, MEANS
+from wavevae.evaluation.glossary import ABOUT, ABOUT_PLAYING, MEANS
 from wavevae.evaluation.judge import Verdict
 from wavevae.evaluation.listen import Excerpt
 from wavevae.evaluation.measure import Measure
 from wavevae.evaluation.metrics import FLOOR_DBFS
+from wavevae.evaluation.playing import Demonstration, Playing
 from wavevae.evaluation.samples import Sample
 from wavevae.evaluation.selection import Selection
 from wavevae.evaluation.subject import Facts
@@ -34,6 +35,7 @@ PARTS = (
         "pairs",
         "generated",
         "samples",
+        "playing",
         "spectrograms",
         "latents",
         "overview.png",
@@ -65,6 +67,8 @@ class Findings:
     """A spectrogram model's: the verdict's moments as their own features sound, inverted."""
     samples: Sequence[Sample] = ()
     """Files as they are, resynthesised and drawn anew."""
+    playing: Playing | None = None
+    """None with --no-playing."""
 
 
 def compose(found: Findings) -> dict[str, Any]:
@@ -96,6 +100,9 @@ def compose(found: Findings) -> dict[str, Any]:
         "means": MEANS,
     }
     report["about"] = {name: text for name, text in ABOUT.items() if name in report}
+    if found.playing is not None:
+        report["playing"] = found.playing.figures
+        report["about"]["playing"] = ABOUT_PLAYING
     return report
 
 
@@ -129,7 +136,8 @@ def write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
         drawn = _write_generated(part, found.generated, rate)
         labels = {source.name: source.labels for source in found.selection.sources}
         pictures = latent_plots.write(part / "latents", found.verdict, labels, rate)
-        page.write(part / "report.html", report, page.Material(part, moments, drawn, pictures))
+        played = _write_playing(part / "playing", found.playing, rate)
+        page.write(part / "report.html", report, page.Material(part, moments, drawn, pictures, played))
         (part / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
         (folder / "report.json").unlink(missing_ok=True)
         for name in PARTS:
@@ -195,3 +203,26 @@ def _write_generated(folder: Path, generated: Generated | None, sample_rate: int
     for path, sound in zip(paths, kept, strict=True):
         audio.write(path, sound, sample_rate)
     return paths
+
+
+def _write_playing(folder: Path, playing: Playing | None, sample_rate: int) -> list[page.Played]:
+    """playing/KIND-N-CAPTION.wav and KIND-N.png: held tones, sweeps and transfers."""
+    counts: dict[str, int] = {}
+    return [
+        _write_demonstration(folder, one, counts, sample_rate)
+        for one in (playing.demonstrations if playing is not None else [])
+    ]
+
+
+def _write_demonstration(
+    folder: Path, one: Demonstration, counts: dict[str, int], sample_rate: int
+) -> page.Played:
+    """One group of sounds, numbered among those of its kind."""
+    counts[one.kind] = number = counts.get(one.kind, 0) + 1
+    stem = f"{one.kind}-{number}"
+    sounds = {caption: folder / f"{stem}-{caption}.wav" for caption in one.sounds}
+    for caption, path in sounds.items():
+        audio.write(path, one.sounds[caption], sample_rate)
+    picture = folder / f"{stem}.png"
+    plots.spectrogram_stack(one.sounds, sample_rate, picture, one.title)
+    return page.Played(one.kind, page.Moment(one.title, sounds, picture))

@@ -71,19 +71,4 @@ def write(folder: Path, samples: Sequence[Sample], sample_rate: int) -> None:
         there = {name: heard for name, heard in sounds.items() if heard is not None}
         for name, heard in there.items():
             audio.write(place / f"{name}.wav", heard, sample_rate)
-        draw(place / "spectrograms.png", sample.name, there, sample_rate)
-
-
-def draw(path: Path, title: str, sounds: dict[str, np.ndarray], sample_rate: int) -> None:
-    """One above the other, on one dB scale: 0 = the loudest point of gt."""
-    figure = plots.new_figure(9, 2.6 * len(sounds) + 0.6)
-    panels = figure.subplots(len(sounds), 1, sharex=True, squeeze=False)[:, 0]
-    top = float(plots.power_spectrogram(sounds["gt"]).max())
-    for axes, (name, heard) in zip(panels, sounds.items(), strict=True):
-        picture = plots.decibels(plots.power_spectrogram(heard), top)
-        image = plots.show(axes, picture, len(heard) / sample_rate, sample_rate)
-        axes.set_title(name, loc="left", fontsize=10)
-    panels[-1].set_xlabel("seconds")
-    figure.suptitle(title, fontsize=11)
-    figure.colorbar(image, ax=list(panels), label="dB below gt's maximum", shrink=0.8)
-    plots.save(figure, path)
+        plots.spectrogram_stack(there, sample_rate, place / "spectrograms.png", sample.name)

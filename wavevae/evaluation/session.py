@@ -16,8 +16,10 @@ from wavevae.evaluation.embeddings import Embedding, load_embedding
 from wavevae.evaluation.generated import Generated, generate
 from wavevae.evaluation.judge import Verdict, judge
 from wavevae.evaluation.listen import Excerpt
+from wavevae.evaluation.playing import Clouds, Playing
+from wavevae.evaluation.playing import measure as measure_playing
 from wavevae.evaluation.samples import Sample
-from wavevae.evaluation.selection import Selection
+from wavevae.evaluation.selection import Selection, everything
 from wavevae.evaluation.subject import Subject, load_subject
 
 NO_CODEC = (
@@ -65,10 +67,12 @@ class Session:
         more, remarks = self.more(subject, verdict, figures)
         bounds = self.bound(subject, more)
         samples = self.samples(subject, remarks)
+        playing = self.playing(subject, verdict, generated)
         found = report.Findings(
             *(subject.facts, chosen, verdict, figures, intervals, generated, more, tuple(remarks)),
             bounds=bounds,
             samples=samples,
+            playing=playing,
         )
         result = report.compose(found)
         report.write(place, result, found)
@@ -81,6 +85,16 @@ class Session:
             return None
         labels = [source.labels for source in self.selection.sources]
         return generate(subject, self.args.generate, self.embedding, labels)
+
+    def playing(self, subject: Subject, verdict: Verdict, generated: Generated | None) -> Playing | None:
+        """None with --no-playing. Raises: UserError for --transfer without sounds."""
+        if self.args.no_playing:
+            return None
+        self.say("playing: held tones, controls, transfer")
+        foreign = everything(self.args.transfer, None).sources if self.args.transfer else ()
+        drawn = None if generated is None else generated.embeddings
+        clouds = Clouds(verdict.measure.files, np.array(verdict.measure.real), drawn)
+        return measure_playing(subject, self.selection.sources, clouds, foreign)
 
     def more(
         self, subject: Subject, verdict: Verdict, figures: summary.Figures

@@ -1,0 +1,210 @@
+"""How a model plays, for the section `playing` of report.json: held tones, knobs, transfer, draws, latents as controls.
+
+Everything goes through one `Player`, so that a run, a checkpoint and a MODEL.ts of any family are measured alike. A
+figure that a model or its sounds cannot have is None, and `why` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wavevae.evaluation import metrics
+from wavevae.evaluation.playing import draws, knobs, latents, transfer
+from wavevae.evaluation.playing.excerpts import Excerpt, read_excerpts
+from wavevae.evaluation.playing.held import LONGEST_HOP_S, Held, find_moments, held_figures, hold
+from wavevae.evaluation.playing.player import Player, make_player
+from wavevae.evaluation.selection import Source
+from wavevae.evaluation.subject import Subject
+
+__all__ = ["KEYS", "Clouds", "Demonstration", "Player", "Playing", "measure", "measure_quickly"]
+
+KEYS = (
+    *("held_pitch_ok", "held_pitch_cents", "held_spectrum_db", "hop_lock", "liveliness"),
+    *("knob_monotonic", "knob_monotonic_least", "knob_crosstalk"),
+    *("transfer_moved", "transfer_pitch_kept", "transfer_loudness_r", "transfer_copy_si_sdr_db"),
+    *("leakage_pitch", "leakage_loudness", "linear_sum_db", "crossfade_db"),
+    *("sample_kad", "sample_density", "sample_coverage", "sample_diversity"),
+)
+"""Every one of these is in the section, None where it cannot be had."""
+QUICK_EXCERPTS, QUICK_FOREIGN = 8, 6
+HELD_SHOWN, TRANSFERS_SHOWN = 4, 3
+BEFORE_S = 1.0
+"""Heard before a held tone or a sweep begins."""
+SWEEP_S = 3.0
+NO_FRAMES = f"a frame of this model is longer than {LONGEST_HOP_S:g} s: there is no frame to hold"
+NO_MOMENTS = "no steady, loud moment with a quarter of a second on either side in the judged sounds"
+NO_PITCH = "fewer than a fifth of the excerpts have a steadily pitched moment"
+NO_NAMES = "the model's latents have no names (pitch, loudness, brightness, noisiness)"
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """Sounds of the report's page that belong together."""
+
+    kind: str
+    """held, sweep or transfer."""
+    title: str
+    sounds: Mapping[str, np.ndarray]
+    """{caption: (samples,)}"""
+
+
+@dataclass(frozen=True)
+class Playing:
+    """What was measured, ready for report.json, and what can be heard of it."""
+
+    figures: dict[str, Any]
+    demonstrations: list[Demonstration] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """Embeddings that the evaluation has made anyway."""
+
+    files: Sequence[str]
+    real: np.ndarray
+    """(N, dims), one a second of the judged sounds, with its file."""
+    generated: np.ndarray | None
+    """(M, dims) of draws; none where the model has no density, or none were asked for."""
+
+
+def measure(
+    subject: Subject, sources: Sequence[Source], clouds: Clouds, foreign: Sequence[Source] = ()
+) -> Playing:
+    """Every figure; `foreign` are sounds that are not of the corpus' kind (none: built-in sung vowels)."""
+    player = make_player(subject)
+    corpus = read_excerpts(sources, player.sample_rate)
+    others = read_excerpts(foreign, player.sample_rate) or transfer.built_in_foreign(player.sample_rate)
+    figures: dict[str, Any] = dict.fromkeys(KEYS)
+    why: dict[str, str] = {}
+    shown: list[Demonstration] = []
+    frames, every = latents.voiced_frames(player, corpus)
+    if player.hop_length > LONGEST_HOP_S * player.sample_rate:
+        why |= dict.fromkeys(("held", "knob", "leakage"), NO_FRAMES)
+    else:
+        figures |= latents.leakage_figures(frames)
+        shown += add_held(player, corpus, every, figures, why)
+    figures |= latents.linearity_figures(player, corpus)
+    shown += add_transfers(player, (corpus, others), median_pitch(frames), figures, why)
+    real = draws.frechet.diversity(clouds.real)
+    drawn, reason = draws.draw_figures(clouds.files, clouds.real, clouds.generated, real)
+    figures |= drawn
+    if reason:
+        why["sample"] = reason
+    figures["foreign"] = transfer.BUILT_IN if not foreign else f"{len({e.file for e in others})} files given"
+    figures["why"] = reasons(figures, why)
+    return Playing(figures, shown)
+
+
+def add_held(
+    player: Player, corpus: Sequence[Excerpt], every: Tensor, figures: dict[str, Any], why: dict[str, str]
+) -> list[Demonstration]:
+    """Held tones and knobs, into the figures."""
+    found = [hold(player, moment) for moment in find_moments(corpus, player.sample_rate)]
+    held = [h for h in found if h is not None]
+    if not held:
+        why["held"] = why["knob"] = NO_MOMENTS
+        return []
+    figures |= held_figures(held, player.hop_length, player.sample_rate)
+    if not figures["held_pitched_moments"]:
+        why["held_pitch"] = NO_PITCH
+    ranges = knobs.control_ranges(player.axis_names, every)
+    if ranges:
+        figures |= knobs.knob_figures(player, held, ranges)
+    else:
+        why["knob"] = NO_NAMES
+    return [*held_demonstrations(player, held), *sweep_demonstrations(player, held, ranges)]
+
+
+def add_transfers(
+    player: Player,
+    sounds: tuple[Sequence[Excerpt], Sequence[Excerpt]],
+    corpus_midi: float | None,
+    figures: dict[str, Any],
+    why: dict[str, str],
+) -> list[Demonstration]:
+    """Transfer, into the figures; `sounds` are the corpus' and the foreign ones."""
+    found, made, reason = transfer.transfer_figures(player, *sounds, corpus_midi)
+    figures |= found
+    if reason:
+        why["transfer"] = reason
+    return [
+        Demonstration(
+            "transfer",
+            t.excerpt.file + (f", transposed by {t.transposed:+.0f} semitones" if t.transposed else ""),
+            {"input": t.excerpt.audio.numpy(), "output": t.output.numpy()},
+        )
+        for t in made[:TRANSFERS_SHOWN]
+    ]
+
+
+def median_pitch(frames: Sequence[latents.Frames]) -> float | None:
+    """Of the corpus, MIDI."""
+    every = np.concatenate([f.pitch for f in frames]) if frames else np.zeros(0)
+    return float(np.median(every)) if len(every) else None
+
+
+def reasons(figures: Mapping[str, Any], why: Mapping[str, str]) -> dict[str, str]:
+    """{figure that is None: the reason}; a reason's name is the beginning of the names that it explains."""
+    found = {}
+    for name in KEYS:
+        if figures[name] is None:
+            fitting = [key for key in why if name.startswith(key)]
+            reason = (
+                why[max(fitting, key=len)] if fitting else "the sounds do not have what it is measured on"
+            )
+            found[name] = reason
+    return found
+
+
+def held_demonstrations(player: Player, held: Sequence[Held]) -> list[Demonstration]:
+    """A real moment, and the model's version of it with the last frame held."""
+    chosen = np.unique(np.linspace(0, len(held) - 1, HELD_SHOWN).round().astype(int))
+    rate, shown = player.sample_rate, []
+    for one in (held[i] for i in chosen):
+        moment = one.moment
+        before = round(BEFORE_S * rate)
+        real = moment.excerpt.audio[max(0, moment.sample - before) : moment.sample + 2 * before]
+        pitch = f", MIDI {moment.midi:.2f}" if moment.midi is not None else ""
+        title = f"{moment.excerpt.file} at {moment.sample / rate:.2f} s{pitch}"
+        made = one.sound[max(0, one.start - before) :]
+        shown.append(Demonstration("held", title, {"real": real.numpy(), "held": made.numpy()}))
+    return shown
+
+
+def sweep_demonstrations(
+    player: Player, held: Sequence[Held], ranges: Sequence[knobs.Range]
+) -> list[Demonstration]:
+    """One held tone while a control goes through its range."""
+    one = held[len(held) // 2]
+    steps = max(2, round(SWEEP_S * player.sample_rate / player.hop_length))
+    shown = []
+    for control in ranges:
+        sound, start = knobs.sweep(player, one, control, SWEEP_S / steps, steps)
+        if bool(torch.isfinite(sound).all()):
+            title = f"{control.name} from {control.low:.3g} to {control.high:.3g}"
+            heard = sound[max(0, start - round(BEFORE_S * player.sample_rate) // 2) :]
+            shown.append(Demonstration("sweep", title, {control.name: heard.numpy()}))
+    return shown
+
+
+def measure_quickly(player: Player, sounds: Sequence[Tensor]) -> dict[str, Any]:
+    """Held tones and transfer on a few sounds (T,) in a few seconds, for the end of training; empty where the model
+    has no frame to hold or the sounds no steady moment."""
+    if player.hop_length > LONGEST_HOP_S * player.sample_rate:
+        return {}
+    audible = [sound for sound in sounds if bool(metrics.audible(sound[None])[0])]
+    corpus = [Excerpt(str(i), sound) for i, sound in enumerate(audible[:QUICK_EXCERPTS])]
+    found = [hold(player, moment) for moment in find_moments(corpus, player.sample_rate)]
+    held = [h for h in found if h is not None]
+    if not held:
+        return {}
+    figures: dict[str, Any] = dict(held_figures(held, player.hop_length, player.sample_rate))
+    foreign = transfer.built_in_foreign(player.sample_rate)[:QUICK_FOREIGN]
+    frames, _ = latents.voiced_frames(player, corpus)
+    return figures | transfer.transfer_figures(player, corpus, foreign, median_pitch(frames))[0]

@@ -1,0 +1,87 @@
+"""Draws from the model's own density against real sounds, as clouds of embeddings.
+
+Clouds of equal size: one half of the real files is the reference, draws and the other half are held against it, so that
+the figures of the other half are what draws as good as real sounds would score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavevae.evaluation import frechet
+
+Array = NDArray[np.float64]
+
+NEIGHBOURS = 5
+"""k of density and coverage, as in the paper."""
+FEWEST = 12
+"""Seconds that each cloud needs."""
+MOST = 500
+
+
+def distances(a: Array, b: Array) -> Array:
+    """Euclidean, (N, M)."""
+    squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * a @ b.T
+    found: Array = np.sqrt(np.maximum(squares, 0))
+    return found
+
+
+def kernel_distance(real: Array, made: Array) -> float:
+    """Unbiased squared maximum mean discrepancy (Gretton et al. 2012, eq. 3) with the kernel exp(-d^2 / 2 s^2), s the
+    median distance within the real cloud (kernel audio distance, Chung et al. 2025). 0: one distribution."""
+    within, across, other = distances(real, real), distances(real, made), distances(made, made)
+    n, m = len(real), len(made)
+    scale = max(float(np.median(within[np.triu_indices(n, 1)])), 1e-12)
+    k = [np.exp(-np.square(d / scale) / 2) for d in (within, across, other)]
+    own = (k[0].sum() - n) / (n * (n - 1)) + (k[2].sum() - m) / (m * (m - 1))
+    return float(own - 2 * k[1].mean())
+
+
+def density_and_coverage(real: Array, made: Array, k: int = NEIGHBOURS) -> tuple[float, float]:
+    """Naeem et al. 2020, eqs. 4 and 5: how many real balls (to the k-th neighbour) a draw lies in, over k; the share of
+    real balls that hold a draw."""
+    own = distances(real, real)
+    radius = np.sort(own, 1)[:, min(k, len(real) - 1)]  # column 0 is the point itself
+    inside = distances(real, made) <= radius[:, None]
+    return float(inside.sum() / (k * len(made))), float(inside.any(1).mean())
+
+
+def described(real: Array, made: Array) -> dict[str, float | None]:
+    density, coverage = density_and_coverage(real, made)
+    own, other = frechet.diversity(real), frechet.diversity(made)
+    return {
+        "sample_kad": kernel_distance(real, made),
+        "sample_density": density,
+        "sample_coverage": coverage,
+        "sample_diversity": other / own if own and other is not None else None,
+    }
+
+
+def draw_figures(
+    files: Sequence[str], real: Array, generated: Array | None, everything: float | None
+) -> tuple[dict[str, Any], str]:
+    """The figures, their ceiling between halves of the real sounds, and why there are none ('' where there are).
+
+    real (N, D) with the file of each; generated (M, D), none without a density; `everything`: diversity of all real.
+    """
+    if generated is None:
+        return {}, "the model has no density to draw from (or --generate 0)"
+    names = sorted(set(files))
+    np.random.default_rng(0).shuffle(names)
+    first = np.isin(files, names[: len(names) // 2])
+    rng = np.random.default_rng(1)
+    size = min(int(first.sum()), int((~first).sum()), len(generated), MOST)
+    if size < FEWEST:
+        return (
+            {},
+            f"needs {FEWEST} audible seconds drawn and in each half of the real files; there are {size}",
+        )
+    a, b, made = (x[rng.permutation(len(x))[:size]] for x in (real[first], real[~first], generated))
+    drawn = frechet.diversity(generated)
+    overall = {"sample_diversity": drawn / everything if everything and drawn is not None else None}
+    found = {**described(a, made), **overall, "sample_seconds": size}
+    return {**found, **{f"{name}_ceiling": value for name, value in described(a, b).items()}}, ""

@@ -1,0 +1,141 @@
+"""One way to play any model: sound to latents, latents to sound, and sound through the model, fitted to its corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wavevae.evaluation.subject import NONE, Labels, Model, Run, Subject
+
+TOLD_AXES = ("pitch", "loudness", "periodicity")
+"""Latents of an instrument that are measured from the sound; all others are learned."""
+
+
+class Player(Protocol):
+    """Encodes and decodes one sound at a time, in one go, from a cleared state."""
+
+    sample_rate: int
+    hop_length: int
+    latency_samples: int
+    """`decode(encode(x))` is this much behind x."""
+    axis_names: tuple[str, ...]
+
+    def encode(self, sound: Tensor, labels: Labels = NONE) -> Tensor:
+        """(T,) -> (latent_dim, ceil(T / hop_length)) in the units that `decode` takes."""
+
+    def decode(self, latents: Tensor, labels: Labels = NONE) -> Tensor:
+        """(latent_dim, frames) -> (frames * hop_length,)."""
+
+    @property
+    def can_fit(self) -> bool:
+        """Whether the model fits foreign sound to its corpus."""
+
+    def transfer(self, sound: Tensor, transpose: float = 0.0) -> Tensor:
+        """(T,) through the model, latency compensated: (T,). Where the model can, it is fitted to the corpus:
+        transposed by so many semitones, and with `fit` at 1."""
+
+
+def generic_names(count: int) -> tuple[str, ...]:
+    return tuple(f"latent {i + 1}" for i in range(count))
+
+
+def learned_axes(names: tuple[str, ...]) -> list[int]:
+    """Numbers of the latents that are not told to the decoder in natural units."""
+    return [i for i, name in enumerate(names) if name not in TOLD_AXES]
+
+
+class ModulePlayer:
+    """Plays an autoencoder in memory.
+
+    `condition` turns labels into what the model is told (none for an unconditional one).
+    """
+
+    def __init__(self, model: nn.Module, condition: Callable[[Labels], Any] | None = None) -> None:
+        face: Any = model
+        self.model, self.condition = face, condition
+        self.sample_rate, self.hop_length = int(face.sample_rate), int(face.hop_length)
+        self.latency_samples = int(getattr(face, "algorithmic_latency", 0))
+        names = getattr(face, "axis_names", None)
+        self.axis_names = tuple(names) if names else generic_names(face.latent_dim)
+
+    def told(self, labels: Labels) -> Mapping[str, Any]:
+        """Keyword arguments of a conditional model."""
+        condition = self.condition(labels) if self.condition is not None else None
+        return {} if condition is None else {"condition": condition}
+
+    @torch.inference_mode()
+    def encode(self, sound: Tensor, labels: Labels = NONE) -> Tensor:
+        latents: Tensor = self.model.encode(sound[None, None], **self.told(labels))
+        return latents[0].float()
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor, labels: Labels = NONE) -> Tensor:
+        sound: Tensor = self.model.decode(latents[None], **self.told(labels))
+        return sound[0, 0].float()
+
+    @property
+    def can_fit(self) -> bool:
+        return hasattr(self.model, "fit_latents")
+
+    @torch.inference_mode()
+    def transfer(self, sound: Tensor, transpose: float = 0.0) -> Tensor:
+        latents = self.encode(F.pad(sound, (0, self.latency_samples)))
+        if self.can_fit:
+            latents = self.model.fit_latents(latents[None], transpose=transpose, fit=1.0)[0]
+        return self.decode(latents)[self.latency_samples :][: len(sound)]
+
+
+class FilePlayer:
+    """Plays a MODEL.ts; its state is cleared before every sound."""
+
+    def __init__(self, model: Model) -> None:
+        info = model.bundle.info
+        self.module: Any = model.bundle.module
+        self.sample_rate, self.hop_length = info.sample_rate, info.hop_length
+        self.latency_samples = info.algorithmic_latency_samples
+        self.axis_names = tuple(axis.name for axis in info.axes)
+
+    def in_hops(self, sound: Tensor) -> Tensor:
+        """(T,) -> (1, 1, a whole number of hops), zeros on the right."""
+        return F.pad(sound, (0, -len(sound) % self.hop_length))[None, None]
+
+    @torch.inference_mode()
+    def encode(self, sound: Tensor, labels: Labels = NONE) -> Tensor:
+        self.module.reset()
+        latents: Tensor = self.module.encode(self.in_hops(sound))
+        return latents[0]
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor, labels: Labels = NONE) -> Tensor:
+        self.module.reset()
+        sound: Tensor = self.module.decode(latents[None].contiguous())
+        return sound[0, 0]
+
+    @property
+    def can_fit(self) -> bool:
+        return hasattr(self.module, "set_fit") and hasattr(self.module, "set_transpose")
+
+    @torch.inference_mode()
+    def transfer(self, sound: Tensor, transpose: float = 0.0) -> Tensor:
+        before = {}
+        if self.can_fit:
+            before = {name: getattr(self.module, f"get_{name}")()[0] for name in ("transpose", "fit")}
+            self.module.set_transpose(float(transpose))
+            self.module.set_fit(1.0)
+        self.module.reset()
+        made: Tensor = self.module.forward(self.in_hops(F.pad(sound, (0, self.latency_samples))))
+        for name, value in before.items():
+            getattr(self.module, f"set_{name}")(value)
+        return made[0, 0, self.latency_samples :][: len(sound)]
+
+
+def make_player(subject: Subject) -> Player:
+    """Of a run, a checkpoint or a MODEL.ts."""
+    if isinstance(subject, Run):
+        return ModulePlayer(subject.model, subject.condition)
+    assert isinstance(subject, Model)
+    return FilePlayer(subject)
