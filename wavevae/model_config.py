@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from wavevae.checks import is_power_of_two, require, require_known
 
 FAMILIES = ("codec", "instrument")
+OSCILLATORS = ("auto", "harmonic", "dense", "both")
+LOOK_BACK_S = 0.035
+"""Of an instrument's encoder: how far behind the newest sample the moment lies that a frame describes, about."""
 BOTTLENECKS = ("ae", "vae", "vq", "rvq", "hvae")
 CONDITIONS = ("none", "class", "pitch", "class+pitch")
 
@@ -29,7 +32,7 @@ class ModelConfig:
     dilations: tuple[int, ...] = (1, 3, 9)
     """Dilations of the residual units at each rate, in frames of that rate."""
     latent_dim: int = 64
-    """Numbers a latent frame holds."""
+    """Numbers a latent frame holds; of an instrument: those that are learned, beside pitch and loudness."""
     hop_overlap: int = 0
     """Frames of the rate before the last stride over which hops fade into each other, so much later is the sound; 0:
     hops have edges."""
@@ -58,7 +61,24 @@ class ModelConfig:
     classes: tuple[str, ...] = ()
     """Names of the classes; filled in from the data."""
     partials: int = 64
-    """Pitch: harmonics of the oscillator bank that encoder and decoder tune to the label."""
+    """Harmonics of the oscillator bank: of a codec that is told pitches, and of an instrument."""
+    frames_per_second: float = 86.0
+    """instrument: latent frames a second, about; the hop is the power of two nearest to it (fold and ratios are a
+    codec's)."""
+    oscillators: str = "auto"
+    """instrument: harmonic (one pitch), dense (log-spaced carriers), both, or auto (found from the sounds)."""
+    carriers: int = 256
+    """instrument: log-spaced oscillators of fixed frequency where oscillators is dense or both."""
+    envelope_bands: int = 64
+    """instrument: points of the spectral envelope of the partials."""
+    decoder_width: int = 192
+    """instrument: channels of the decoder's convolutions at frame rate."""
+    decoder_dilations: tuple[int, ...] = (1, 2, 4, 8)
+    """instrument: their dilations, frames."""
+    encoder_width: int = 128
+    """instrument: channels of the encoder's convolutions at frame rate."""
+    mel_bands: int = 64
+    """instrument: bands in which the encoder hears the spectrum."""
 
     def __post_init__(self) -> None:
         require(1000 <= self.sample_rate <= 192000, "sample_rate", self.sample_rate, "use 1000 to 192000 Hz")
@@ -84,6 +104,8 @@ class ModelConfig:
         require_known("bottleneck", self.bottleneck, BOTTLENECKS)
         require_known("condition", self.condition, CONDITIONS)
         self._check_bottleneck()
+        if self.family == "instrument":
+            self._check_instrument()
 
     def _check_bottleneck(self) -> None:
         """Raises: UserError for settings of codebooks, levels and partials that cannot be."""
@@ -99,6 +121,53 @@ class ModelConfig:
             fits = 1 <= self.top_dim < self.latent_dim
             require(fits, "top_dim", self.top_dim, f"use 1 up to latent_dim - 1 ({self.latent_dim - 1})")
 
+    def _check_instrument(self) -> None:
+        """Raises: UserError for what an instrument cannot be."""
+        require(
+            self.latent_dim >= 2,
+            "latent_dim",
+            self.latent_dim,
+            "use 2 or more: brightness and noisiness are two",
+        )
+        require(
+            20 <= self.frames_per_second <= 400, "frames_per_second", self.frames_per_second, "use 20 to 400"
+        )
+        require_known("oscillators", self.oscillators, OSCILLATORS)
+        for name, low in (("carriers", 8), ("envelope_bands", 4), ("decoder_width", 8), ("encoder_width", 8)):
+            require(low <= getattr(self, name) <= 4096, name, getattr(self, name), f"use {low} to 4096")
+        require(4 <= self.noise_bands <= 256, "noise_bands", self.noise_bands, "use 4 to 256")
+        require(8 <= self.mel_bands <= 256, "mel_bands", self.mel_bands, "use 8 to 256")
+
+    @property
+    def is_instrument(self) -> bool:
+        """Whether its latents are controls."""
+        return self.family == "instrument"
+
+    @property
+    def has_oscillator_pitch(self) -> bool:
+        """Whether the pitch is one of an instrument's latents."""
+        return self.is_instrument and self.oscillators != "dense"
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Names of the latents that are measured and not learned, in natural units: MIDI, dB, 0 to 1."""
+        if not self.is_instrument:
+            return ()
+        return ("pitch", "loudness", "periodicity") if self.has_oscillator_pitch else ("loudness",)
+
+    @property
+    def axis_names(self) -> tuple[str, ...]:
+        """Of all latents of an instrument; none of a codec's has a name."""
+        if not self.is_instrument:
+            return ()
+        timbre = (f"timbre {i}" for i in range(1, self.latent_dim - 1))
+        return (*self.controls, "brightness", "noisiness", *timbre)
+
+    @property
+    def n_latents(self) -> int:
+        """Numbers a latent frame holds, controls and learned ones."""
+        return len(self.controls) + self.latent_dim
+
     @property
     def has_class(self) -> bool:
         """Whether it is told classes."""
@@ -112,11 +181,15 @@ class ModelConfig:
     @property
     def hop_length(self) -> int:
         """Samples a latent frame."""
+        if self.is_instrument:
+            return 1 << round(math.log2(self.sample_rate / self.frames_per_second))
         return self.fold * math.prod(self.ratios)
 
     @property
     def algorithmic_latency(self) -> int:
-        """Samples by which the sound is late: over which hops fade into each other."""
+        """Samples by which the sound is late: over which hops fade into each other, or the pitch tracker's view."""
+        if self.is_instrument:
+            return self.hop_length * max(1, round(LOOK_BACK_S * self.sample_rate / self.hop_length))
         return self.hop_overlap * self.hop_length // self.ratios[-1] if self.ratios else 0
 
     @property

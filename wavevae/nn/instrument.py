@@ -1,0 +1,399 @@
+"""The instrument: a causal raw-audio VAE whose latents are controls, and whose decoder has a state.
+
+    sound --pitch tracker, loudness--------------------------------> pitch, loudness, periodicity --\\
+       \\--strided Fourier convolution, mel bands, causal convolutions--> bottleneck --> timbre ------+--> decoder
+                                                                                                   |
+    sound <-- oscillators with a running phase, band noise <-- powers of partials and bands <-- causal convolutions
+
+The decoder says how the power of a frame is shared between partials and noise bands; the shares add up to 1 and are
+multiplied by the loudness, so that pitch and loudness are what the controls say. It follows DDSP (Engel et al. 2020)
+in what is synthesised; new are the joint shares, the wavetable and the state.
+
+No `from __future__ import annotations` here: TorchScript reads the annotations of what the streaming twin shares.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wavevae.model_config import ModelConfig
+from wavevae.nn.blocks import ResidualUnit, activation, residual_stack
+from wavevae.nn.bottleneck import Bottleneck, Latents, make_bottleneck
+from wavevae.nn.conditioning import Condition, make_condition
+from wavevae.nn.conv import CausalConv1d, init_conv, pad_to_multiple, shrink
+from wavevae.nn.pitch import Loudness, PitchTracker, finite
+from wavevae.nn.synthesizer import (
+    Life,
+    LifeState,
+    PowerShares,
+    Shares,
+    Synthesis,
+    SynthesisState,
+    mel_points,
+    triangles,
+)
+
+LOWEST_PITCH, HIGHEST_PITCH = -24.0, 148.0
+"""MIDI; what is asked beyond is played at the limit. 148 is above half of any usual sample rate: silence."""
+LOWEST_LOUDNESS, HIGHEST_LOUDNESS = -100.0, 12.0
+"""dB RMS; the lowest is silence."""
+LATENT_LIMIT = 20.0
+"""Of learned latents, standard deviations of the prior."""
+SPECTRUM_S = 0.046
+"""Length of the encoder's analysis window, about."""
+
+
+START_SHARE = {"index": -0.3, "noise": -5.0, "carriers": -5.0}
+"""Of the decoder before it has learned: slope of the partials' log power, level of the rest against them."""
+
+
+class SpectrumBands(nn.Module):
+    """Sound -> mel bands in dB re full scale (B, bands, F), windows centred on the moments of the pitch tracker.
+
+    A strided convolution with Fourier kernels, then power, mel triangles, logarithm; computed by FFT.
+    """
+
+    window: Tensor
+    bands: Tensor
+
+    def __init__(self, sample_rate: int, hop_length: int, latency_samples: int, count: int) -> None:
+        super().__init__()
+        self.hop_length = hop_length
+        length = 1 << round(math.log2(SPECTRUM_S * sample_rate))
+        while length > 2 * latency_samples:
+            length //= 2
+        self.length = length
+        self.past_samples = latency_samples + length // 2 - hop_length
+        window = torch.hann_window(length, dtype=torch.float64)
+        self.register_buffer("window", (window / window.sum()).float(), persistent=False)
+        bands = triangles(mel_points(count, 20.0, sample_rate / 2), length // 2 + 1, sample_rate)
+        self.register_buffer("bands", bands.t().contiguous().float(), persistent=False)
+
+    def forward(self, padded: Tensor) -> Tensor:
+        """(B, past_samples + T), finite -> (B, bands, T / hop_length)."""
+        windows = padded.unfold(1, self.length, self.hop_length) * self.window  # (B, F or more, length)
+        spectrum = torch.view_as_real(torch.fft.rfft(windows, dim=2))
+        power = spectrum.square().sum(3)
+        return (10.0 * torch.log10(torch.matmul(power, self.bands) + 1e-10)).transpose(1, 2)
+
+
+class ControlledBottleneck(Bottleneck):
+    """A bottleneck for the learned latents; the controls before them pass as they are."""
+
+    def __init__(self, controls: int, learned: Bottleneck) -> None:
+        super().__init__()
+        self.controls, self.learned = controls, learned
+        self.in_channels = learned.in_channels
+
+    def forward(self, h: Tensor) -> Latents:
+        """(B, controls + in_channels, F) -> Latents, z (B, controls + latent_dim, F)."""
+        latents = self.learned(h[:, self.controls :])
+        return latents._replace(z=torch.cat([h[:, : self.controls], latents.z], 1))
+
+    def mean(self, h: Tensor) -> Tensor:
+        return torch.cat([h[:, : self.controls], self.learned.mean(h[:, self.controls :])], 1)
+
+
+class InstrumentEncoder(nn.Module):
+    """Sound (B, 1, T) -> controls in natural units and what the bottleneck takes (B, controls + out_channels, F)."""
+
+    centre: Tensor
+    tuned: Tensor
+
+    def __init__(self, config: ModelConfig, out_channels: int) -> None:
+        super().__init__()
+        rate, hop, self.latency = config.sample_rate, config.hop_length, config.algorithmic_latency
+        self.hop_length = hop
+        self.tracker = PitchTracker(rate, hop) if config.has_oscillator_pitch else None
+        self.loudness = Loudness(hop, self.latency)
+        self.spectrum = SpectrumBands(rate, hop, self.latency, config.mel_bands)
+        width = config.encoder_width
+        self.inlet = CausalConv1d(config.mel_bands + len(config.controls), width, 3)
+        self.class_bias = nn.Linear(len(config.classes) + 1, width, bias=False) if config.has_class else None
+        self.core = residual_stack(width, (1, 3))
+        self.outlet = CausalConv1d(width, out_channels, 1)
+        self.scale_of_controls = control_scales(config)
+        start(self)
+
+    def controls_of(self, x: Tensor, condition: Condition | None, track: Tensor | None) -> Tensor:
+        """(B, 1, T) -> measured latents (B, controls, F); `track` (B, 2, F): pitch and periodicity found before.
+
+        A pitch label takes the place of the pitch that is heard.
+        """
+        loudness = self.loudness(x)
+        if self.tracker is None:
+            return loudness
+        heard = self.tracker(x) if track is None else track
+        pitch = heard[:, :1]
+        if condition is not None:
+            label = condition.pitch[:, None, None].to(pitch)
+            pitch = torch.where(label.isnan(), pitch, label)
+        return torch.cat([pitch, loudness, heard[:, 1:2]], 1)
+
+    def forward(self, x: Tensor, condition: Condition | None = None, track: Tensor | None = None) -> Tensor:
+        """T a multiple of hop_length."""
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            sound = x.float()
+            controls = self.controls_of(sound, condition, track)
+            padded = F.pad(finite(sound[:, 0]), (self.spectrum.past_samples, 0))
+            seen = self.seen(self.spectrum(padded)[..., : controls.shape[2]], controls)
+        h = self.inlet(seen)
+        if self.class_bias is not None:
+            h = (
+                h
+                + self.class_bias(class_shares(condition, len(h), self.class_bias.in_features, h))[..., None]
+            )
+        return torch.cat([controls, self.outlet(activation(self.core(h))).float()], 1)
+
+    def seen(self, bands: Tensor, controls: Tensor) -> Tensor:
+        """What the convolutions get: bands relative to the loudness, and the controls, all of about unit size."""
+        loudness = controls[:, self.loudness_at : self.loudness_at + 1]
+        relative = (bands - loudness).clamp(-80.0, 20.0) / 20.0 + 1.5
+        return torch.cat([relative, scaled_controls(controls, self.scale_of_controls)], 1)
+
+    @property
+    def loudness_at(self) -> int:
+        """Place of the loudness among the controls."""
+        return 0 if self.tracker is None else 1
+
+
+def control_scales(config: ModelConfig) -> list[tuple[float, float]]:
+    """(middle, size) of each control, by which networks see it: MIDI, dB, 0 to 1."""
+    scales = {"pitch": (60.0, 12.0), "loudness": (-40.0, 20.0), "periodicity": (0.5, 0.5)}
+    return [scales[name] for name in config.controls]
+
+
+def scaled_controls(controls: Tensor, scales: list[tuple[float, float]]) -> Tensor:
+    """(B, controls, F) in natural units -> about unit size."""
+    parts = [(controls[:, i : i + 1] - middle) / size for i, (middle, size) in enumerate(scales)]
+    return torch.cat(parts, 1)
+
+
+def class_shares(condition: Condition | None, batch: int, count: int, like: Tensor) -> Tensor:
+    """(B, classes + 1) weights of the classes and of no class, 1 in all."""
+    none = torch.zeros(batch, count - 1, device=like.device)
+    shares = none if condition is None else condition.classes.to(like.device)
+    return torch.cat([shares, (1.0 - shares.sum(1, keepdim=True)).clamp_min(0.0)], 1).to(like.dtype)
+
+
+def start(network: nn.Module) -> None:
+    """Initialise: variance kept layer by layer, every residual branch and the outlet small (Fixup's idea)."""
+    network.apply(init_conv)
+    for module in network.modules():
+        if isinstance(module, ResidualUnit):
+            shrink(module.pointwise, 0.1)
+        elif isinstance(module, nn.Linear):
+            nn.init.zeros_(module.weight)
+
+
+class Frame(NamedTuple):
+    """What the decoder makes of frames before they sound."""
+
+    shares: Shares
+    hz: Tensor
+    """(B, 1, F)"""
+    loudness: Tensor
+    """(B, 1, F) dB"""
+
+
+class DecoderState(NamedTuple):
+    """What a decode leaves for the next, beside the look-back of its convolutions."""
+
+    life: LifeState
+    synthesis: SynthesisState
+
+
+class InstrumentDecoder(nn.Module):
+    """Latents (B, latents, F) -> sound (B, 1, F x hop_length)."""
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.n_controls, self.pitched = len(config.controls), config.has_oscillator_pitch
+        self.loudness_at = 1 if self.pitched else 0
+        width = config.decoder_width
+        self.life = Life(config.n_latents, config.frame_rate)
+        self.shares = PowerShares(config)
+        self.inlet = CausalConv1d(config.n_latents, width, 3)
+        self.class_bias = nn.Linear(len(config.classes) + 1, width, bias=False) if config.has_class else None
+        self.core = residual_stack(width, config.decoder_dilations)
+        self.outlet = CausalConv1d(width, self.shares.channels, 1)
+        self.synthesis = Synthesis(config)
+        self.scale_of_controls = control_scales(config)
+        low = [LOWEST_PITCH, LOWEST_LOUDNESS, 0.0] if self.pitched else [LOWEST_LOUDNESS]
+        high = [HIGHEST_PITCH, HIGHEST_LOUDNESS, 1.0] if self.pitched else [HIGHEST_LOUDNESS]
+        self.register_buffer("low", torch.tensor(low))
+        """(controls,) range in which the network has heard each; what is played may lie beyond."""
+        self.register_buffer("high", torch.tensor(high))
+        start(self)
+        shrink(self.outlet, 0.1)
+        self._start_shares()
+
+    def _start_shares(self) -> None:
+        """A falling spectrum of partials with little noise."""
+        bias = self.outlet.conv.bias
+        assert bias is not None
+        parts = self.shares
+        with torch.no_grad():
+            slope = START_SHARE["index"] * torch.arange(parts.partials).clamp(max=40)
+            bias[: parts.partials] = slope
+            first = parts.partials + parts.envelope
+            bias[first : first + parts.noise] = START_SHARE["noise"]
+            bias[first + parts.noise :] = START_SHARE["carriers"]
+
+    def cleaned(self, z: Tensor) -> Tensor:
+        """Latents within what can be played: finite, controls in their limits."""
+        z = torch.nan_to_num(z, nan=0.0, posinf=0.0, neginf=0.0)
+        loudness = z[:, self.loudness_at : self.loudness_at + 1].clamp(LOWEST_LOUDNESS, HIGHEST_LOUDNESS)
+        learned = z[:, self.n_controls :].clamp(-LATENT_LIMIT, LATENT_LIMIT)
+        if not self.pitched:
+            return torch.cat([loudness, learned], 1)
+        pitch = z[:, :1].clamp(LOWEST_PITCH, HIGHEST_PITCH)
+        return torch.cat([pitch, loudness, z[:, 2:3].clamp(0.0, 1.0), learned], 1)
+
+    def seen(self, z: Tensor) -> Tensor:
+        """What the network gets: controls within the range it has learned, all of about unit size."""
+        controls = torch.minimum(
+            torch.maximum(z[:, : self.n_controls], self.low[:, None]), self.high[:, None]
+        )
+        return torch.cat([scaled_controls(controls, self.scale_of_controls), z[:, self.n_controls :]], 1)
+
+    def frames(self, z: Tensor, condition: Condition | None = None) -> Frame:
+        """Cleaned latents -> shares, pitch, loudness."""
+        h = self.inlet(self.seen(z))
+        if self.class_bias is not None:
+            h = (
+                h
+                + self.class_bias(class_shares(condition, len(h), self.class_bias.in_features, h))[..., None]
+            )
+        out = self.outlet(activation(self.core(h))).float()
+        loudness = z[:, self.loudness_at : self.loudness_at + 1]
+        hz = 440.0 * torch.exp2((z[:, :1] - 69.0) / 12.0) if self.pitched else loudness
+        return Frame(self.shares(out, hz), hz, loudness)
+
+    def initial(self, voices: int, like: Tensor) -> DecoderState:
+        """Before the first frame."""
+        return DecoderState(self.life.initial(voices, like), self.synthesis.initial(voices, like))
+
+    def forward(
+        self,
+        z: Tensor,
+        condition: Condition | None = None,
+        life: float = 1.0,
+        state: DecoderState | None = None,
+    ) -> tuple[Tensor, DecoderState]:
+        """-> sound, and the state that goes on from here."""
+        state = self.initial(len(z), z) if state is None else state
+        z = self.cleaned(z)
+        z, lived = self.life(z, life, state.life)
+        frame = self.frames(z, condition)
+        with torch.autocast(z.device.type, enabled=False):
+            sound, synthesis = self.synthesis(
+                frame.shares, frame.hz.float(), frame.loudness.float(), state.synthesis
+            )
+        return sound.clamp(-1.0, 1.0), DecoderState(lived, synthesis)
+
+
+class Instrument(nn.Module):
+    """Causal raw-audio VAE that is played: audio (B, 1, T), latents (B, latent_dim, frames) named by `axis_names`.
+
+    Any T >= 1 goes in and the same T comes out. Frame n of `encode` describes sample (n + 1) x hop_length -
+    algorithmic_latency; `decode` is not late.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bottleneck = ControlledBottleneck(len(config.controls), make_bottleneck(config))
+        self.encoder = InstrumentEncoder(config, self.bottleneck.in_channels)
+        self.decoder = InstrumentDecoder(config)
+        self.life = 1.0
+        """How much a held tone drifts; 0: not at all."""
+
+    @property
+    def sample_rate(self) -> int:
+        return self.config.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        return self.config.hop_length
+
+    @property
+    def latent_dim(self) -> int:
+        return self.config.n_latents
+
+    @property
+    def axis_names(self) -> tuple[str, ...]:
+        return self.config.axis_names
+
+    @property
+    def algorithmic_latency(self) -> int:
+        """Samples by which `decode` is behind what was encoded: the view of the pitch tracker."""
+        return self.config.algorithmic_latency
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that a resynthesised hop depends on by its convolutions, counted back from its own end. Pitch, which
+        holds, and phase reach further."""
+        looks = [self.encoder.inlet, *self.encoder.core, self.decoder.inlet, *self.decoder.core]
+        frames = sum(layer.dilated.past if isinstance(layer, ResidualUnit) else layer.past for layer in looks)
+        return (frames + 1) * self.hop_length + self.encoder.spectrum.past_samples
+
+    def ahead(self, x: Tensor) -> Tensor:
+        """Right-pads x by the model's latency."""
+        return F.pad(x, (0, self.algorithmic_latency))
+
+    def condition(
+        self, class_name: str | None = None, pitch: float | None = None, batch: int = 1
+    ) -> Condition | None:
+        """Labels for `batch` items; none for an unconditional model. Raises: UserError as `make_condition`."""
+        return make_condition(self.config, class_name, pitch, batch)
+
+    def features(self, x: Tensor, condition: Condition | None = None, track: Tensor | None = None) -> Tensor:
+        """What the encoder gives the bottleneck. Raises: ValueError for what is no sound."""
+        if x.ndim != 3 or x.shape[1] != 1 or x.shape[2] < 1:
+            raise ValueError(f"audio has shape {tuple(x.shape)}; it must be (batch, 1, samples >= 1)")
+        features: Tensor = self.encoder(pad_to_multiple(x, self.hop_length), condition, track)
+        return features
+
+    def posterior(
+        self, x: Tensor, condition: Condition | None = None, track: Tensor | None = None
+    ) -> Latents:
+        """Encode (B, 1, T), keeping what the bottleneck says of it; random where the method is."""
+        latents: Latents = self.bottleneck(self.features(x, condition, track))
+        return latents
+
+    def encode(self, x: Tensor, sample: bool = False, condition: Condition | None = None) -> Tensor:
+        """(B, 1, T) -> (B, latent_dim, ceil(T / hop_length)): controls and the posterior's mean, or a draw from it."""
+        if sample:
+            return self.posterior(x, condition).z
+        return self.bottleneck.mean(self.features(x, condition))
+
+    def decode(self, z: Tensor, length: int | None = None, condition: Condition | None = None) -> Tensor:
+        """(B, latent_dim, frames) -> (B, 1, length); length defaults to frames x hop_length."""
+        sound: Tensor = self.decoder(z, condition, self.life)[0]
+        return sound if length is None else sound[..., :length]
+
+    def forward(self, x: Tensor, condition: Condition | None = None) -> Tensor:
+        """(B, 1, T) -> (B, 1, T): resynthesis, at the place of the original."""
+        return self.in_place(self.encode(self.ahead(x), condition=condition), x.shape[-1], condition)
+
+    def in_place(self, z: Tensor, length: int, condition: Condition | None = None) -> Tensor:
+        """`decode`, (B, 1, length) at the place of what was encoded with `ahead`."""
+        late = self.algorithmic_latency
+        return self.decode(z, condition=condition)[..., late : late + length]
+
+    def reconstruct(self, x: Tensor, condition: Condition | None = None) -> tuple[Tensor, Latents]:
+        """Resynthesis as training sees it: through a draw from the posterior."""
+        latents = self.posterior(self.ahead(x), condition)
+        return self.in_place(latents.z, x.shape[-1], condition), latents
+
+    def compile_networks(self) -> None:
+        """The convolutions by torch.compile, in place, from the next call on; names and weights stay."""
+        self.encoder.core.compile()
+        self.decoder.core.compile()
