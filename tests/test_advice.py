@@ -7,6 +7,7 @@ import pytest
 from wavevae.train.advice import Curve, Finding, judge, line, playing_words, words
 
 TIMES = np.linspace(30, 600, 20)
+SLOWER = "--set learning_rate=1e-4"
 
 
 def noisy(curve: np.ndarray, size: float = 0.005, seed: int = 0) -> np.ndarray:
@@ -41,11 +42,26 @@ def test_overfitting_is_said_from_the_curve() -> None:
     assert finding.kind == "overfitting"
     assert 150 < finding.best_s < 330
     assert finding.change == pytest.approx(held[-3] / held.min() - 1, abs=0.02)
-    said = " ".join(words(finding, "runs/x", "--max-time 20m"))
+    said = " ".join(words(finding, "runs/x", "--max-time 20m", SLOWER))
     assert "overfitting: held-out sounds are" in said
     assert "best.ckpt" in said
     assert "heard 900 times: more budget than so little sound deserves" in said
     assert "--resume" not in said
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_start_that_stayed_the_best_is_said(count: int) -> None:
+    """However the curve goes: it ends above what it began with, and best.ckpt is the start."""
+    held = 3 * TIMES[:count] ** -0.1
+    start = float(held.min()) / 1.05
+    finding = judge(Curve(TIMES[:count], held, start=start))
+    assert finding.kind == "start"
+    first, second = words(finding, "runs/x", "--max-time 20m", SLOWER)
+    assert "nothing learned beat the start" in first
+    assert "5.0% further off" in first
+    assert "--resume --out runs/x --max-time 20m" in second
+    assert SLOWER in second
+    assert judge(Curve(TIMES[:count], held, start=2 * start)).kind != "start"
 
 
 def test_one_bad_validation_is_no_overfitting() -> None:
@@ -58,7 +74,7 @@ def test_few_validations_say_so() -> None:
     for count in (0, 1, 3):
         finding = judge(Curve(TIMES[:count], np.ones(count)))
         assert finding.kind == "short"
-    assert "too few" in words(finding, "r", "--max-time 2m")[0]
+    assert "too few" in words(finding, "r", "--max-time 2m", SLOWER)[0]
     assert judge(Curve(TIMES, np.full(20, np.nan))).kind == "short"
 
 
@@ -66,14 +82,14 @@ def test_what_would_help_depends_on_the_gap() -> None:
     flat = np.ones(20)
     narrow, wide = (judge(Curve(TIMES, flat, learned=learned)) for learned in (0.95, 0.6))
     assert narrow.gap == pytest.approx(1 / 0.95 - 1)
-    assert "wider" in " ".join(words(narrow, "r", "-"))
-    said = " ".join(words(wide, "r", "-"))
+    assert "wider" in " ".join(words(narrow, "r", "-", SLOWER))
+    said = " ".join(words(wide, "r", "-", SLOWER))
     assert "67% further off than learned ones: more and more various sounds" in said
     assert "at its limit" not in said
 
 
 def test_falling_names_the_command_that_goes_on() -> None:
-    (line_one,) = words(Finding("falling", -0.08, 600.0), "runs/x", "--max-time 20m")
+    (line_one,) = words(Finding("falling", -0.08, 600.0), "runs/x", "--max-time 20m", SLOWER)
     assert line_one == (
         "still falling: twice the time would bring about 8%; to go on: "
         "wavevae train --resume --out runs/x --max-time 20m"

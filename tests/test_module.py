@@ -120,7 +120,7 @@ def test_it_stops_at_the_budget_annealed_and_validated(tmp_path: Path) -> None:
     assert (module.step, module.share) == (5, 1.0)
     assert module.audio_s == pytest.approx(5 * 2 * 2048 / 8000)
     for group in trainer.optimizers[0].param_groups:
-        rate = group["share"] * learning_rate(0.8, module.config.train)  # of the fifth step
+        rate = group["share"] * learning_rate(0.8, module.config.train, 4)  # of the fifth step
         assert group["lr"] == pytest.approx(rate)
     assert {"val_mr_stft", "val_log_mel", "val_kl", "val_distance"} <= set(module.validation)
     weighed = {"mr_stft": 1.0, "log_mel": 8.0, "waveform_l1": 1.0}

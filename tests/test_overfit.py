@@ -16,7 +16,7 @@ from wavevae.train.datamodule import AudioDataModule
 from wavevae.train.overfit import Curve, narrow
 
 from wavevae.checkpoint import read_checkpoint
-from wavevae.config import RunConfig
+from wavevae.config import RunConfig, TrainConfig
 from wavevae.corpus import build_store
 from wavevae.errors import UserError
 
@@ -61,10 +61,11 @@ def test_the_loss_falls_and_a_curve_shows_it(
     run = tmp_path / "run"
     own = ["--preset", "study-c", *SMALL, "--set", "condition=none", "--set", "learning_rate=5e-3"]
     options = [*TINY, "--set", "start=random", "--set", "learning_rate=5e-3"] if model == "waveform" else own
+    options += ["--set", "warm_up_steps=5"]  # a start at random has nothing to lose
     assert main([str(sounds), *options, "--overfit", "4", "--max-steps", "20", "--out", str(run)]) == 0
     with open(run / "metrics.csv", newline="") as file:
         distances = [float(row["val_distance"]) for row in csv.DictReader(file) if row["val_distance"]]
-    assert len(distances) == (10 if model == "waveform" else 20)
+    assert len(distances) == (11 if model == "waveform" else 21)
     assert distances[-1] < 0.9 * distances[0]
     assert (run / "overfit.png").stat().st_size > 1000
     said = capsys.readouterr().err
@@ -75,6 +76,23 @@ def test_the_loss_falls_and_a_curve_shows_it(
     assert "outlook" not in said
     with open(run / "data_report.csv", newline="") as file:
         assert {row["reason"] for row in csv.DictReader(file)} <= {"", "left alone"}
+
+
+def test_the_first_steps_do_not_throw_a_start_in_closed_form_away(sounds: Path, tmp_path: Path) -> None:
+    """Learning by heart never comes far above where it began, and ends below; without a warm-up it does."""
+
+    def worst_and_last(warm_up_steps: int) -> tuple[float, float]:
+        run = tmp_path / f"run-{warm_up_steps}"
+        options = [*TINY, "--overfit", "4", "--max-steps", "40", "--set", f"warm_up_steps={warm_up_steps}"]
+        assert main([str(sounds), *options, "--out", str(run)]) == 0
+        with open(run / "metrics.csv", newline="") as file:
+            found = [float(row["val_distance"]) for row in csv.DictReader(file) if row["val_distance"]]
+        return max(found) / found[0], found[-1] / found[0]
+
+    worst, last = worst_and_last(TrainConfig().warm_up_steps)
+    assert worst < 1.02
+    assert last < 1
+    assert worst_and_last(0)[0] > worst
 
 
 def test_a_resumed_one_goes_on_with_the_same_chunks(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_run import TINY, workplace
+from wavevae.export.__main__ import main as export
 from wavevae.train.__main__ import main
 from wavevae.train.journal import MetricsFile, read_rows
 
@@ -91,9 +92,60 @@ def test_stopped_and_resumed_equals_uninterrupted(
     rows = rows_of(broken)
     assert len(rows) == len(set(rows))
     assert rows == sorted(rows)
-    assert {step for step, validated in rows if validated} == {20, 40, 60}
+    assert {step for step, validated in rows if validated} == {0, 20, 40, 60}
     assert not list(broken.rglob("*.part"))
     assert not list(broken.rglob(".*.part"))
+
+
+# -- the start ---------------------------------------------------------------------------------------------------
+
+RUINOUS = ("--set", "learning_rate=0.3", "--set", "warm_up_steps=0", "--set", "ema_decay=0")
+
+
+def distances(run: Path) -> dict[int, float]:
+    """val_distance by step, from metrics.csv."""
+    return {
+        int(r["step"]): float(r["val_distance"]) for r in read_rows(run / "metrics.csv") if r["val_distance"]
+    }
+
+
+def test_the_start_is_kept_while_nothing_is_better(
+    tmp_path: Path, sounds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A learning rate that ruins the model: best.ckpt is the start, also after a resume, and plays."""
+    run = tmp_path / "run"
+    assert train(sounds, *TINY, *RUINOUS, "--max-steps", 20, "--out", run) == 0
+    assert "nothing learned beat the start, which best.ckpt keeps" in capsys.readouterr().err
+    assert train("--resume", "--max-steps", 40, "--out", run) == 0
+    assert "outlook   nothing learned beat the start" in capsys.readouterr().err
+    found = distances(run)
+    assert list(found) == [0, 20, 40]
+    assert min(found.values()) == found[0]
+    best, last = (read_checkpoint(run / f"checkpoints/{name}.ckpt") for name in ("best", "last"))
+    assert (best.step, last.step) == (0, 40)
+    assert best.best_score == last.best_score == pytest.approx(found[0], rel=1e-5)
+    assert export([str(run), "-o", str(tmp_path / "start.ts")]) == 0
+
+
+def test_a_run_killed_before_its_first_step_goes_on(tmp_path: Path, sounds: Path) -> None:
+    """The start is not judged twice."""
+    run = tmp_path / "run"
+    assert train(sounds, *TINY, "--max-steps", 5, "--out", run) == 0
+    best, metrics = run / "checkpoints/best.ckpt", run / "metrics.csv"
+    (run / "checkpoints/last.ckpt").write_bytes(start_of(tmp_path, sounds).read_bytes())
+    before = distances(run)[0]
+    assert train("--resume", "--out", run) == 0
+    assert list(distances(run)) == [0, 5]
+    assert distances(run)[0] == before
+    assert metrics.read_text().count("\n0,") == 1
+    assert read_checkpoint(best).best_score == pytest.approx(min(distances(run).values()), rel=1e-5)
+
+
+def start_of(tmp_path: Path, sounds: Path) -> Path:
+    """last.ckpt of a run as it is before its first step."""
+    run = tmp_path / "ruined"
+    assert train(sounds, *TINY, *RUINOUS, "--max-steps", 5, "--out", run) == 0
+    return run / "checkpoints/best.ckpt"
 
 
 # -- metrics.csv -----------------------------------------------------------------------------------------------
@@ -130,7 +182,11 @@ def test_a_line_that_a_kill_cut_short_is_left_out(tmp_path: Path, tail: str) -> 
 
 
 def test_a_run_from_its_beginning_starts_a_new_file(tmp_path: Path) -> None:
+    """A run that goes on from step 0 keeps the row of step 0."""
     path = tmp_path / "metrics.csv"
-    MetricsFile(path).append({"step": 10, "loss": 0.5})
+    for step in (0, 10):
+        MetricsFile(path, resumed_step=step).append({"step": step, "loss": 0.5})
     MetricsFile(path, resumed_step=0).append({"step": 10, "loss": 0.25})
-    assert path.read_text() == "step,loss\n10,0.25\n"
+    assert path.read_text() == "step,loss\n0,0.5\n10,0.25\n"
+    MetricsFile(path).append({"step": 0, "loss": 0.125})
+    assert path.read_text() == "step,loss\n0,0.125\n"

@@ -22,6 +22,21 @@ def test_learning_rate_warms_up_then_falls_to_zero() -> None:
     assert learning_rate(0.55, config) == pytest.approx(1e-3)  # half-way down the cosine
 
 
+def test_the_warm_up_has_a_floor_in_steps() -> None:
+    """However little of the budget it is or however much of it: 100 steps, straight up from a hundredth."""
+    config = TrainConfig(learning_rate=1.0, warm_up=0.02, warm_up_steps=100)
+    for share in (0.0, 0.3, 0.9):
+        rates = [learning_rate(share, config, step) for step in (0, 25, 50, 100, 1000)]
+        whole = learning_rate(share, config)
+        risen = min(1.0, share / 0.02)  # at share 0 the share holds it down, at every step
+        expected = [0.01 + 0.99 * min(risen, x) for x in (0.0, 0.25, 0.5, 1.0, 1.0)]
+        assert [rate / (whole / (0.01 + 0.99 * risen)) for rate in rates] == pytest.approx(expected)
+    twenty = [learning_rate(step / 20, config, step) for step in range(20)]
+    assert max(twenty) < 0.15  # a run of twenty steps never comes near the whole
+    none = TrainConfig(learning_rate=1.0, warm_up=0.0, warm_up_steps=0)
+    assert learning_rate(0.0, none, 0) == 1.0
+
+
 def test_learning_rate_without_warm_up_and_beyond_the_budget() -> None:
     config = TrainConfig(learning_rate=1.0, warm_up=0.0)
     assert learning_rate(0.0, config) == 1.0

@@ -47,6 +47,8 @@ class Curve:
     """Distance on learned sounds at the end, by the same yardstick; none where nothing is held out."""
     passes: float = 0.0
     """Times the corpus has been heard."""
+    start: float | None = None
+    """Distance before the first step, where best.ckpt may be from; none where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,10 @@ class Finding:
     """What the curve does."""
 
     kind: str
-    """short, overfitting, falling or flat."""
+    """start (nothing learned was better than the model before its first step), short, overfitting, falling or flat."""
     change: float
-    """Of the distance by a doubling of the time, -0.1 = a tenth less; since the best moment, where overfitting."""
+    """Of the distance by a doubling of the time, -0.1 = a tenth less; since the best moment, where overfitting or
+    where that is the start."""
     best_s: float
     """When it was best."""
     gap: float | None = None
@@ -71,6 +74,8 @@ def judge(curve: Curve) -> Finding:
     seconds, held = seconds[there], held[there]
     gap = None if not curve.learned or not len(held) else float(held[-1] / curve.learned - 1)
     best_s = float(seconds[held.argmin()]) if len(held) else 0.0
+    if curve.start is not None and len(held) and curve.start <= held.min():
+        return Finding("start", float(held[-1] / curve.start - 1), 0.0, gap, curve.passes)
     late = seconds >= FROM_SHARE * seconds[-1] if len(held) else there[:0]
     if late.sum() < FEWEST:
         return Finding("short", 0.0, best_s, gap, curve.passes)
@@ -101,9 +106,15 @@ def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return slope, math.sqrt(float(rest @ rest) / max(1, len(x) - 2) / square)
 
 
-def words(finding: Finding, path: str, double: str) -> list[str]:
-    """Sentences for the user; `double` is twice the budget as an option, '--max-time 20m'."""
+def words(finding: Finding, path: str, double: str, slower: str) -> list[str]:
+    """Sentences for the user; `double` is twice the budget as an option, '--max-time 20m', `slower` a lower learning
+    rate, '--set learning_rate=1e-4'."""
     more = f"wavevae train --resume --out {path} {double}"
+    if finding.kind == "start":
+        return [
+            f"nothing learned beat the start, which best.ckpt keeps: the end is {finding.change:.1%} further off",
+            f"what may: more time ({more}) or, in a new run, a lower learning rate ({slower})",
+        ]
     if finding.kind == "short":
         return [f"too few validations to tell whether more time would help; to go on: {more}"]
     if finding.kind == "overfitting":

@@ -126,7 +126,7 @@ class Health(pl.Callback):
         self.said: set[str] = set()
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
-        if not module.validation:
+        if not module.validation or module.step == 0:  # nothing has been learned that could have gone wrong
             return
         for sentence in self.news(module):
             say(f"health: {sentence}")

@@ -16,6 +16,8 @@ from .run_folder import RunFolder, write_text
 
 EVERY = 10
 """Steps averaged into a row."""
+NOTHING = -1
+"""In place of the resumed step: a run that begins keeps no row, also none of step 0."""
 
 Row = dict[str, str]
 
@@ -32,7 +34,7 @@ def read_rows(path: Path) -> list[Row]:
 class MetricsFile:
     """Appends rows; a column not seen before rewrites the file with a wider head, whole or not at all."""
 
-    def __init__(self, path: Path, resumed_step: int = 0) -> None:
+    def __init__(self, path: Path, resumed_step: int = NOTHING) -> None:
         self.path = path
         self.rows = [row for row in read_rows(path) if int(row["step"]) <= resumed_step]
         self.columns = list(self.rows[0]) if self.rows else []
@@ -73,7 +75,7 @@ class Journal(pl.Callback):
         if trainer.is_global_zero:
             from torch.utils.tensorboard import SummaryWriter
 
-            self.file = MetricsFile(self.folder.metrics, module.step)
+            self.file = MetricsFile(self.folder.metrics, module.step if module.resumed else NOTHING)
             purge = module.step + 1 if module.step else None
             self.board = SummaryWriter(str(self.folder.tensorboard), purge_step=purge)
 

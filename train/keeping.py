@@ -1,4 +1,8 @@
-"""Checkpoints: best by validation, last every half minute, and what they say of the latents."""
+"""Checkpoints: best by validation, last every half minute, and what they say of the latents.
+
+The first validation is before the first step, so that both exist from then on, and best.ckpt is never worse than the
+start.
+"""
 
 from __future__ import annotations
 

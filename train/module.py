@@ -35,6 +35,13 @@ def noise_seed(seed: int, step: int, rank: int) -> int:
     return ((seed * 1_000_003 + step) * 4096 + rank) % 2**63
 
 
+def validate(trainer: pl.Trainer) -> None:
+    """One validation now, as Lightning does it between two training steps."""
+    trainer.validating = True
+    trainer.fit_loop.epoch_loop.val_loop.run()
+    trainer.training = True
+
+
 class TrainingModule(pl.LightningModule):
     """The model, its averaged copy, the objectives, and how far the run is."""
 
@@ -87,11 +94,18 @@ class TrainingModule(pl.LightningModule):
             resume(optimizer, self._resumed.optimizer)
         return optimizer
 
+    @property
+    def resumed(self) -> bool:
+        """Whether it goes on from a checkpoint."""
+        return self._resumed is not None
+
     def on_train_start(self) -> None:
         if self.adversary is not None:
             self.adversary.to(self.device)
         if self.config.train.compile:
             self.model.compile_networks()
+        if not self.resumed:
+            validate(self.trainer)  # the start: best.ckpt until something is better
         self.budget.start(self._resumed.elapsed_s if self._resumed else 0.0)
         self._agree()
 
@@ -100,7 +114,7 @@ class TrainingModule(pl.LightningModule):
     @property
     def rate(self) -> float:
         """The learning rate now."""
-        return learning_rate(self.share, self.config.train)
+        return learning_rate(self.share, self.config.train, self.step)
 
     @property
     def weights(self) -> dict[str, float]:

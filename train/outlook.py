@@ -63,12 +63,15 @@ def distance_on_learned(module: TrainingModule, material: Material) -> float:
 def curve_of(plan: Plan, material: Material, module: TrainingModule, learned: float | None) -> advice.Curve:
     """From metrics.csv."""
     rows = [row for row in read_rows(plan.folder.metrics) if row.get("val_distance")]
+    start = next((float(row["val_distance"]) for row in rows if row["step"] == "0"), None)
+    rows = [row for row in rows if row["step"] != "0"]
     heard_s = sum(item.length for item in material.learned) / material.store.sample_rate
     return advice.Curve(
         np.array([float(row["elapsed_s"]) for row in rows]),
         np.array([float(row["val_distance"]) for row in rows]),
         learned,
         module.audio_s / max(1e-9, heard_s),
+        None if module.opposed else start,  # beside a discriminator the newest is kept, not the nearest
     )
 
 
@@ -91,5 +94,7 @@ def outlook(plan: Plan, material: Material, module: TrainingModule, learned: flo
     if not is_first():
         return []
     finding = advice.judge(curve_of(plan, material, module, learned))
-    said = advice.words(finding, str(plan.folder.path), twice(plan.config.train))
+    train = plan.config.train
+    slower = f"--set learning_rate={train.learning_rate / 4:g}"
+    said = advice.words(finding, str(plan.folder.path), twice(train), slower)
     return said + advice.playing_words(playing(material, module))

@@ -58,10 +58,9 @@ class Curve:
 
     def words(self) -> str:
         """What it shows."""
-        if len(self.distances) < FEWEST:
-            return (
-                f"overfit: {len(self.distances)} epochs say nothing yet; give more --max-steps or --max-time"
-            )
+        learned = int((self.epochs > 0).sum())  # the first validation is of the start
+        if learned < FEWEST:
+            return f"overfit: {learned} epochs say nothing yet; give more --max-steps or --max-time"
         first, last = float(self.distances[0]), float(self.distances[-1])
         fall = f"distance {first:.4g} -> {last:.4g} in {self.epochs[-1]:.0f} epochs of the {self.chunks} chunks learned"
         if last <= LEARNED * first:

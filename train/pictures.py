@@ -43,7 +43,7 @@ class Pictures(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         """What a resumed run has kept already it does not keep again."""
-        if module.step:
+        if module.resumed:
             self.quarter = int(module.share * MOMENTS)
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:

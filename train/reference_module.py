@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wavevae.config import RunConfig
-from wavevae.objectives.schedules import learning_rate
+from wavevae.objectives.schedules import learning_rate, rise_by_steps
 from wavevae.objectives.weighing import weighted_sum
 from wavevae.references.loss import make_objectives
 from wavevae.references.model import Reference
@@ -60,8 +60,9 @@ class ReferenceModule(TrainingModule):
         """Of the study's schedule."""
         train, schedule = self.config.train, self.config.reference.rate_schedule
         if schedule == "cosine":
-            return learning_rate(self.share, train)
-        return train.learning_rate * (self._group["halved"] if schedule == "plateau" else 1.0)
+            return learning_rate(self.share, train, self.step)
+        halved = self._group["halved"] if schedule == "plateau" else 1.0
+        return train.learning_rate * halved * (0.01 + 0.99 * rise_by_steps(self.step, train))
 
     @property
     def _group(self) -> dict[str, Any]:

@@ -190,6 +190,8 @@ class TrainConfig:
     """vq, rvq with a linear start: further share of it for all that is in front of the codes, encoder included."""
     warm_up: float = 0.02
     """Share of the budget over which the learning rate rises."""
+    warm_up_steps: int = 50
+    """Steps over which it rises at the least, however short the run; 0: only warm_up counts."""
     ema_decay: float = 0.999
     """Decay a step of the averaged weights that are exported; 0 for none."""
     gradient_clip: float = 1.0
@@ -220,6 +222,7 @@ class TrainConfig:
         require(0 < self.trunk_rate <= 1, "trunk_rate", self.trunk_rate, "use a share above 0, up to 1")
         require(0 < self.code_rate <= 1, "code_rate", self.code_rate, "use a share above 0, up to 1")
         require(0 <= self.warm_up <= 1, "warm_up", self.warm_up, "use a share, 0 to 1")
+        require(self.warm_up_steps >= 0, "warm_up_steps", self.warm_up_steps, "use 0 or more steps")
         require(self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "use a norm above 0")
         require(self.validate_every > 0, "validate_every", self.validate_every, "use 1 or more")
         require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "use 0 up to (not including) 1")

@@ -196,7 +196,8 @@ def losses(csv_path: Path, png_path: Path) -> None:
         x_axes.append(("minutes", minutes))
     figure = new_figure(6.2 * max(1, len(x_axes)), 4.6)
     panels = figure.subplots(1, max(1, len(x_axes)), sharey=True, squeeze=False)[0]
-    for axes, (x_label, x) in zip(panels, x_axes, strict=False):
+    for axes, (x_label, linear) in zip(panels, x_axes, strict=False):
+        x = np.maximum(linear, np.min(linear, where=linear > 0, initial=np.inf))  # a log axis has no step 0
         for index, name in enumerate(terms):
             colour = f"C{index % 10}"
             train, validation = columns.get(name), columns[f"val_{name}"]

@@ -1,6 +1,7 @@
 """What changes over training, as a function of the share of the budget used: 0 at the start, 1 at the end.
 
-Keyed to the share and not to steps, so that a 10-minute and a 10-hour run both end annealed.
+Keyed to the share and not to steps, so that a 10-minute and a 10-hour run both end annealed; only the warm-up of the
+learning rate has a floor in steps.
 
     learning rate   /''--..             KL weight        _______ beta max     cyclical    /'| /'| /'''''
                    /       ''-..                        /                               /  |/  |/
@@ -52,13 +53,25 @@ def rise(share: float, over: float, shape: str = "linear", cycles: int = 1) -> f
     return part
 
 
-def learning_rate(share: float, config: TrainConfig) -> float:
-    """Linear warm-up from a hundredth, then half a cosine to zero (Loshchilov & Hutter 2017, eq. 5)."""
+def learning_rate(share: float, config: TrainConfig, step: float = math.inf) -> float:
+    """Linear warm-up from a hundredth, then half a cosine to zero (Loshchilov & Hutter 2017, eq. 5).
+
+    The warm-up takes `warm_up` of the budget and `warm_up_steps` steps, whichever is longer (see `rise_by_steps`).
+    """
     share = min(1.0, max(0.0, share))
-    if share < config.warm_up:
-        return config.learning_rate * (0.01 + 0.99 * share / config.warm_up)
-    part = (share - config.warm_up) / max(1e-9, 1.0 - config.warm_up)
-    return config.learning_rate * (0.5 + 0.5 * math.cos(math.pi * part))
+    risen = min(rise(share, config.warm_up), rise_by_steps(step, config))
+    part = max(0.0, share - config.warm_up) / max(1e-9, 1.0 - config.warm_up)
+    return config.learning_rate * (0.01 + 0.99 * risen) * (0.5 + 0.5 * math.cos(math.pi * part))
+
+
+def rise_by_steps(step: float, config: TrainConfig) -> float:
+    """0 before the first step to 1 after `warm_up_steps`.
+
+    Adam divides by the root of a running mean of squared gradients. In the first steps that mean holds few gradients,
+    every weight moves by the whole learning rate, and a model that starts in closed form is thrown far off. How many
+    steps the mean needs does not depend on the budget, so a share of the budget alone is too short in short runs.
+    """
+    return min(1.0, step / config.warm_up_steps) if config.warm_up_steps else 1.0
 
 
 def kl_weight(share: float, config: ObjectiveConfig) -> float:
