@@ -37,21 +37,24 @@ LOW_PASS_S = 45e-6
 CANDIDATES = 8
 SILENCE_POWER = 1e-9
 """Noise of this power (-90 dBFS) is imagined under every sound: silence has no period."""
-OCTAVE_COST = 0.03
-"""A candidate loses this much strength for every octave that it lies under the highest pitch."""
-JUMP_COST = 0.25
-"""Strength that a jump of JUMP_SEMITONES or more costs, once; smaller moves cost in proportion."""
+TOLERANCE = 0.05
+"""The score of a peak of height n is -log(1 - n + TOLERANCE): differences count among what is nearly periodic."""
+OCTAVE_COST = 0.42
+"""What a candidate loses for every octave that it lies under the highest pitch, nats."""
+JUMP_COST = 1.0
+"""What a jump of JUMP_SEMITONES or more costs, once, nats; smaller moves cost in proportion."""
 JUMP_SEMITONES = 7.0
-MEMORY = 0.85
+MEMORY = 0.8
 """Share of the running score that is left a frame of 256 / 22050 s later."""
 FORGET = 0.8
 """Share of the jump cost that is left after such a frame without a period."""
-VOICED_STRENGTH = 0.5
-"""Below this value of n(lag) the pitch holds."""
+HOLD_PERIODICITY = 0.3
+"""Below this the pitch holds."""
 NOISE_STRENGTH = 0.3
 """What n(lag) reaches at the best lag by chance in noise: periodicity 0."""
 MULTIPLES_S = 0.012
 """A period is measured over as many multiples of itself as fit into this."""
+MOST_MULTIPLES = 12.0
 NEUTRAL_PITCH = 60.0
 EMPTY = -1e3
 """Score of a candidate that is not there."""
@@ -78,16 +81,8 @@ def finite(x: Tensor) -> Tensor:
     return torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0).clamp(-1e3, 1e3)
 
 
-def _vertex(n: Tensor, place: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006 - read by TorchScript
-    """Peak of the parabola through n (N, lags) at place - 1, place and place + 1 (N, K): offset from place, height."""
-    left, middle, right = n.gather(1, place - 1), n.gather(1, place), n.gather(1, place + 1)
-    slope, bend = 0.5 * (left - right), left - 2 * middle + right
-    offset = (slope / bend.clamp_max(-1e-12)).clamp(-1.0, 1.0)
-    return offset, middle - 0.5 * slope * offset
-
-
 class PitchAnalysis(nn.Module):
-    """Windows of sound (N, window) -> candidates, float64 (N, K) each: score, strength, pitch (MIDI)."""
+    """Windows of sound (N, window) -> candidates, float64 (N, K) each: score, periodicity, pitch (MIDI)."""
 
     taper: Tensor
     mean_taper: Tensor
@@ -98,7 +93,10 @@ class PitchAnalysis(nn.Module):
     def __init__(self, sample_rate: float, window: int) -> None:
         super().__init__()
         self.sample_rate = sample_rate
-        self.candidates, self.empty = CANDIDATES, EMPTY
+        self.candidates, self.empty, self.most_multiples = CANDIDATES, EMPTY, MOST_MULTIPLES
+        self.one_and_more = 1.0 + TOLERANCE
+        self.noise_strength, self.per_strength = NOISE_STRENGTH, 1.0 / (1.0 - NOISE_STRENGTH)
+        self.a_above = 69.0 + 12.0 * math.log2(sample_rate / 440.0)
         self.shortest = max(2, math.ceil(sample_rate / HIGHEST_HZ))
         self.longest = min(math.floor(sample_rate / LOWEST_HZ), window // 2)
         self.reach = min(max(self.shortest, int(MULTIPLES_S * sample_rate)), self.longest)
@@ -111,50 +109,49 @@ class PitchAnalysis(nn.Module):
         self.register_buffer("mean_taper", taper / taper.sum(), persistent=False)
         self.register_buffer("taper_spectrum", torch.view_as_real(spectrum), persistent=False)
         self.register_buffer("floor", SILENCE_POWER * overlap, persistent=False)
-        self.register_buffer(
-            "cost", OCTAVE_COST * torch.log2(lags / self.shortest).clamp_min(0.0), persistent=False
-        )
+        cost = OCTAVE_COST * torch.log2(lags / self.shortest)
+        cost[: self.shortest - 1] = -EMPTY
+        self.register_buffer("cost", cost, persistent=False)
 
-    def similarity(self, frames: Tensor) -> Tensor:
+    def similarity(self, windows: Tensor) -> Tensor:
         """n(lag) of each window: (N, lags 0 .. longest + 1)."""
-        x = frames - torch.mv(frames, self.mean_taper)[:, None]
+        x = windows - torch.mv(windows, self.mean_taper).unsqueeze(1)
         tapered = x * self.taper
         spectra = torch.view_as_real(torch.fft.rfft(torch.stack([tapered, tapered * x], 1), self.size))
-        re, im = spectra[:, :, :, 0], spectra[:, :, :, 1]  # (N, 2, bins)
-        power = re[:, 0].square() + im[:, 0].square()
-        cross = re[:, 1] * self.taper_spectrum[:, 0] + im[:, 1] * self.taper_spectrum[:, 1]
-        both = torch.fft.irfft(torch.stack([power, cross], 1), self.size)[:, :, : self.longest + 2]
-        return both[:, 0] / (both[:, 1] + self.floor)
+        products = spectra * torch.stack([spectra[:, 0], self.taper_spectrum.expand_as(spectra[:, 0])], 1)
+        energies = torch.add(
+            products[..., 0], products[..., 1]
+        )  # (N, 2, bins): real parts of the correlations
+        correlations = torch.fft.irfft(energies, self.size)[:, :, : self.longest + 2]
+        return correlations[:, 0] / (correlations[:, 1] + self.floor)
 
-    def forward(self, frames: Tensor) -> Tuple[Tensor, Tensor, Tensor]:  # noqa: UP006
-        n = self.similarity(frames)
-        left, middle, right = n[:, :-2], n[:, 1:-1], n[:, 2:]
-        slope, bend = 0.5 * (left - right), left - 2 * middle + right
-        height = middle - 0.5 * slope * slope / bend.clamp_max(-1e-12)
-        peak = (middle > left) & (middle >= right) & (middle > 0.0)
-        score = torch.where(peak, height - self.cost, self.empty)
-        score[:, : self.shortest - 1] = self.empty
+    def forward(self, windows: Tensor) -> Tuple[Tensor, Tensor, Tensor]:  # noqa: UP006
+        n = self.similarity(windows)
+        left, middle, right = n[:, :-2], n[:, 1:-1], n[:, 2:]  # of lags 1 .. longest
+        rise, fall = middle - left, middle - right
+        slope = rise - fall  # twice that of the parabola through the three
+        offset = (0.5 * slope / (rise + fall).clamp_min(1e-12)).clamp(-1.0, 1.0)
+        height = torch.addcmul(middle, slope, offset, value=0.25)
+        peak = torch.minimum(rise, fall) >= 0.0
+        score = torch.where(
+            peak, -torch.log((self.one_and_more - height).clamp_min(1e-3)) - self.cost, self.empty
+        )
         score, index = score.topk(self.candidates, 1)
-        strength = height.gather(1, index)
-        lag = index + 1
-        offset, _ = _vertex(n, lag)
-        period = self._over_multiples(n, self._over_multiples(n, lag + offset, 4), 64)
-        pitch = 69.0 + 12.0 * torch.log2(self.sample_rate / (440.0 * period))
-        return score, strength, pitch
+        period = self._over_multiples(offset, index + 1 + offset.gather(1, index))
+        periodicity = (self.per_strength * (height.gather(1, index) - self.noise_strength)).clamp(0.0, 1.0)
+        return score, periodicity, self.a_above - 12.0 * torch.log2(period)
 
-    def _over_multiples(self, n: Tensor, period: Tensor, most: int) -> Tensor:
-        """Periods (N, K) measured again at their largest multiple within reach, at most `most` times."""
-        period = period.clamp_min(1.0)
-        times = torch.floor(self.reach / period).clamp(1.0, float(most))
-        place = torch.round(period * times).long().clamp(1, self.longest)
-        offset, _ = _vertex(n, place)
-        return (place + offset) / times
+    def _over_multiples(self, offset: Tensor, period: Tensor) -> Tensor:
+        """Periods (N, K) measured again at multiples of them, from `offset` of the nearest peak at every lag."""
+        times = (self.reach / period).floor().clamp(1.0, self.most_multiples)
+        place = (period * times).round().long().clamp(1, self.longest)
+        return ((place + offset.gather(1, place - 1)) / times).clamp_min(1.0)
 
 
 @torch.jit.script
 def choose(
     score: Tensor,
-    strength: Tensor,
+    periodicity: Tensor,
     pitch: Tensor,
     state: Tensor,
     rate: float,
@@ -162,13 +159,13 @@ def choose(
     jump_semitones: float = JUMP_SEMITONES,
     memory: float = MEMORY,
     forget: float = FORGET,
-    voiced_strength: float = VOICED_STRENGTH,
+    hold_periodicity: float = HOLD_PERIODICITY,
 ) -> Tuple[Tensor, Tensor]:  # noqa: UP006
     """The best path through candidates (B, F, K), frame by frame and without looking ahead.
 
     `state` (B, 2, K + 1): pitches of the candidates before and the pitch that holds; their running scores (the best
     0) and the share of the jump cost in force. `rate`: length of a frame in units of FRAME_S.
-    Returns: pitch and strength (B, 2, F), the new state.
+    Returns: pitch and periodicity (B, 2, F), the new state.
     """
     candidates = score.shape[2]
     before, held = state[:, 0, :candidates], state[:, 0, candidates:]
@@ -181,8 +178,8 @@ def choose(
         jump = ((here[:, None, :] - before[:, :, None]).abs() * slope).clamp_max(jump_cost)
         total = score[:, t] + keep * (running[:, :, None] - jump * trust[:, :, None]).amax(1)
         best, index = total.max(1, keepdim=True)
-        sure = strength[:, t].gather(1, index) * (best > -100.0)
-        voiced = sure >= voiced_strength
+        sure = periodicity[:, t].gather(1, index) * (best > -100.0)
+        voiced = sure >= hold_periodicity
         held = torch.where(voiced, here.gather(1, index), held)
         before = torch.where(voiced, here, before)
         running = torch.where(voiced, (total - best).clamp_min(-1.0), running)
@@ -197,13 +194,6 @@ def start_of_path(voices: int) -> Tensor:
     state = torch.zeros(voices, 2, CANDIDATES + 1, dtype=torch.float64)
     state[:, 0] = NEUTRAL_PITCH
     return state
-
-
-@torch.jit.script
-def finish(path: Tensor, noise_strength: float = NOISE_STRENGTH) -> Tensor:
-    """Pitch and strength, float64 (B, 2, F) -> pitch and periodicity, float32."""
-    periodicity = ((path[:, 1] - noise_strength) / (1.0 - noise_strength)).clamp(0.0, 1.0)
-    return torch.stack([path[:, 0], periodicity], 1).float()
 
 
 class Frames(nn.Module):
@@ -279,12 +269,14 @@ class PitchTracker(nn.Module):
             )
         raw = nn.functional.pad(finite(x[:, 0]).double(), (2 * self.frames.half_kernel, 0))
         windows = self.frames.cut(nn.functional.pad(self.frames.low_pass(raw), (self.frames.past, 0)))
-        found = [self.analysis(part) for part in windows.flatten(0, 1).split(ANALYSE_AT_ONCE)]
-        score, strength, pitch = (
-            torch.cat(part).unflatten(0, windows.shape[:2]) for part in zip(*found, strict=True)
+        at_once = max(1, ANALYSE_AT_ONCE // len(x))
+        found = [self.analysis(part.flatten(0, 1)) for part in windows.split(at_once, 1)]
+        score, periodicity, pitch = (
+            torch.cat([part.unflatten(0, (len(x), -1)) for part in parts], 1)
+            for parts in zip(*found, strict=True)
         )
-        path, _ = choose(score, strength, pitch, start_of_path(len(x)).to(score.device), self.rate)
-        return finish(path)
+        path, _ = choose(score, periodicity, pitch, start_of_path(len(x)).to(score.device), self.rate)
+        return path.float()
 
 
 class StreamingPitchTracker(nn.Module):
@@ -318,12 +310,12 @@ class StreamingPitchTracker(nn.Module):
         low = torch.cat([self.past, self.frames.low_pass(raw)], 1)
         self.past = low[:, low.shape[1] - self.past.shape[1] :].clone()
         windows = self.frames.cut(low)  # (B, F, window)
-        score, strength, pitch = self.analysis(windows.flatten(0, 1))
+        score, periodicity, pitch = self.analysis(windows.flatten(0, 1))
         shape = [windows.shape[0], windows.shape[1], score.shape[1]]
         path, self.path = choose(
-            score.view(shape), strength.view(shape), pitch.view(shape), self.path, self.rate
+            score.view(shape), periodicity.view(shape), pitch.view(shape), self.path, self.rate
         )
-        return finish(path)
+        return path.float()
 
 
 class Loudness(nn.Module):
