@@ -150,7 +150,7 @@ class Synthesis(nn.Module):
     def forward(
         self, shares: Shares, hz: Tensor, loudness: Tensor, state: SynthesisState
     ) -> tuple[Tensor, SynthesisState]:
-        """hz and loudness (B, 1, F) -> (B, 1, F x hop_length)."""
+        """hz (float64) and loudness (B, 1, F) -> (B, 1, F x hop_length)."""
         frames = loudness.size(2)
         level = (torch.pow(10.0, loudness * 0.05) - 1e-5).clamp_min(
             0.0
