@@ -293,9 +293,7 @@ class InstrumentDecoder(nn.Module):
         z, lived = self.life(z, life, state.life)
         frame = self.frames(z, condition)
         with torch.autocast(z.device.type, enabled=False):
-            sound, synthesis = self.synthesis(
-                frame.shares, frame.hz, frame.loudness.float(), state.synthesis
-            )
+            sound, synthesis = self.synthesis(frame.shares, frame.hz, frame.loudness.float(), state.synthesis)
         return sound.clamp(-1.0, 1.0), DecoderState(lived, synthesis)
 
 
