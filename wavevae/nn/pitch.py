@@ -7,7 +7,7 @@ here with a taper: for every lag, twice the autocorrelation over the energies of
 
 which is 1 at every multiple of the period of a periodic sound, whatever its spectrum, and lies around the middle
 of the window at every lag. The highest few peaks are candidates. One of them is chosen by an online dynamic
-programme as in Boersma (1993) and Praat: each candidate adds its strength to the best path that leads to it, and
+programme as in Boersma (1993) and Praat: each candidate adds its score to the best path that leads to it, and
 a jump costs, so that one frame with a stronger octave does not throw the pitch.
 
                         |<------ window ------>|
@@ -29,8 +29,8 @@ TRACKER_VERSION = 1
 """Raised whenever the same sound would get other figures, so that stored pitches are found anew."""
 
 LATENCY_S = 0.035
-WINDOW_S = 0.08
-"""The longest window."""
+WINDOW_S = 0.0678
+"""The longest window: with lags to LOWEST_HZ it fills an FFT of 2048 at 22.05 and 44.1 kHz."""
 LOWEST_HZ, HIGHEST_HZ = 40.0, 2100.0
 LOW_PASS_S = 45e-6
 """Spread of the Gaussian low-pass: -3 dB at 2.9 kHz."""
@@ -97,7 +97,7 @@ class PitchAnalysis(nn.Module):
         self.one_and_more = 1.0 + TOLERANCE
         self.noise_strength, self.per_strength = NOISE_STRENGTH, 1.0 / (1.0 - NOISE_STRENGTH)
         self.a_above = 69.0 + 12.0 * math.log2(sample_rate / 440.0)
-        self.shortest = max(2, math.ceil(sample_rate / HIGHEST_HZ))
+        self.shortest = max(2, math.floor(sample_rate / HIGHEST_HZ))
         self.longest = min(math.floor(sample_rate / LOWEST_HZ), window // 2)
         self.reach = min(max(self.shortest, int(MULTIPLES_S * sample_rate)), self.longest)
         self.size = fast_size(window + self.longest + 2)
@@ -119,9 +119,9 @@ class PitchAnalysis(nn.Module):
         tapered = x * self.taper
         spectra = torch.view_as_real(torch.fft.rfft(torch.stack([tapered, tapered * x], 1), self.size))
         products = spectra * torch.stack([spectra[:, 0], self.taper_spectrum.expand_as(spectra[:, 0])], 1)
-        energies = torch.add(
-            products[..., 0], products[..., 1]
-        )  # (N, 2, bins): real parts of the correlations
+        energies = (
+            products[..., 0] + products[..., 1]
+        )  # (N, 2, bins): real parts of both correlations' spectra
         correlations = torch.fft.irfft(energies, self.size)[:, :, : self.longest + 2]
         return correlations[:, 0] / (correlations[:, 1] + self.floor)
 
@@ -131,7 +131,9 @@ class PitchAnalysis(nn.Module):
         rise, fall = middle - left, middle - right
         slope = rise - fall  # twice that of the parabola through the three
         offset = (0.5 * slope / (rise + fall).clamp_min(1e-12)).clamp(-1.0, 1.0)
-        height = torch.addcmul(middle, slope, offset, value=0.25)
+        height = torch.addcmul(middle, slope, offset, value=0.25)  # of the parabola
+        # Between samples the parabola lies under a cosine by slope^2 (1 - offset^2) / 32, to fourth order.
+        height = torch.addcmul(height, slope, slope, value=0.028)
         peak = torch.minimum(rise, fall) >= 0.0
         score = torch.where(
             peak, -torch.log((self.one_and_more - height).clamp_min(1e-3)) - self.cost, self.empty
@@ -305,17 +307,23 @@ class StreamingPitchTracker(nn.Module):
         self.path = self.path_start.repeat(voices, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        raw = torch.cat([self.raw, finite(x).double()], 1)
-        self.raw = raw[:, raw.shape[1] - self.raw.shape[1] :].clone()
-        low = torch.cat([self.past, self.frames.low_pass(raw)], 1)
-        self.past = low[:, low.shape[1] - self.past.shape[1] :].clone()
+        found, self.raw, self.past, self.path = self.step(x, self.raw, self.past, self.path)
+        return found
+
+    def step(
+        self, x: Tensor, raw: Tensor, past: Tensor, path: Tensor
+    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: UP006
+        """`forward` with the state in the open: a block and the three buffers -> what is found, the next three."""
+        sound = torch.cat([raw, finite(x).double()], 1)
+        low = torch.cat([past, self.frames.low_pass(sound)], 1)
         windows = self.frames.cut(low)  # (B, F, window)
         score, periodicity, pitch = self.analysis(windows.flatten(0, 1))
         shape = [windows.shape[0], windows.shape[1], score.shape[1]]
-        path, self.path = choose(
-            score.view(shape), periodicity.view(shape), pitch.view(shape), self.path, self.rate
-        )
-        return path.float()
+        found, path = choose(score.view(shape), periodicity.view(shape), pitch.view(shape), path, self.rate)
+        # Copies, for a slice would keep the whole block alive.
+        raw = sound[:, sound.shape[1] - raw.shape[1] :].clone()
+        past = low[:, low.shape[1] - past.shape[1] :].clone()
+        return found.float(), raw, past, path
 
 
 class Loudness(nn.Module):
