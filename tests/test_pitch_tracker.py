@@ -281,3 +281,12 @@ def test_wrong_lengths_and_rates_are_refused() -> None:
         PitchTracker(RATE, HOP)(torch.zeros(1, 1, 1000))
     with pytest.raises(UserError, match="at least 8000 Hz"):
         PitchTracker(100, HOP)
+
+
+def test_autocast_rounds_nothing() -> None:
+    x = lively(RATE, HOP, 40)[:, None]
+    tracker = PitchTracker(RATE, HOP)
+    plain, level = tracker(x), loudness_db(x, HOP, tracker.latency_samples)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(tracker(x), plain)
+        assert torch.equal(loudness_db(x, HOP, tracker.latency_samples), level)

@@ -56,10 +56,12 @@ MULTIPLES_S = 0.012
 """A period is measured over as many multiples of itself as fit into this."""
 MOST_MULTIPLES = 12.0
 NEUTRAL_PITCH = 60.0
-EMPTY = -1e3
-"""Score of a candidate that is not there."""
+IMPOSSIBLE = 1e30
+"""Exp(-score) of a candidate that is not there."""
+LOWEST_SCORE = -30.0
+"""Below every candidate that is there, above every one that is not."""
 FRAME_S = 256 / 22050
-ANALYSE_AT_ONCE = 64
+ANALYSE_AT_ONCE = 32
 """Windows: more do not fit into a processor's cache."""
 
 
@@ -88,12 +90,12 @@ class PitchAnalysis(nn.Module):
     mean_taper: Tensor
     taper_spectrum: Tensor
     floor: Tensor
-    cost: Tensor
+    weight: Tensor
 
     def __init__(self, sample_rate: float, window: int) -> None:
         super().__init__()
         self.sample_rate = sample_rate
-        self.candidates, self.empty, self.most_multiples = CANDIDATES, EMPTY, MOST_MULTIPLES
+        self.candidates, self.impossible, self.most_multiples = CANDIDATES, IMPOSSIBLE, MOST_MULTIPLES
         self.one_and_more = 1.0 + TOLERANCE
         self.noise_strength, self.per_strength = NOISE_STRENGTH, 1.0 / (1.0 - NOISE_STRENGTH)
         self.a_above = 69.0 + 12.0 * math.log2(sample_rate / 440.0)
@@ -109,9 +111,9 @@ class PitchAnalysis(nn.Module):
         self.register_buffer("mean_taper", taper / taper.sum(), persistent=False)
         self.register_buffer("taper_spectrum", torch.view_as_real(spectrum), persistent=False)
         self.register_buffer("floor", SILENCE_POWER * overlap, persistent=False)
-        cost = OCTAVE_COST * torch.log2(lags / self.shortest)
-        cost[: self.shortest - 1] = -EMPTY
-        self.register_buffer("cost", cost, persistent=False)
+        weight = torch.exp(OCTAVE_COST * torch.log2(lags / self.shortest))
+        weight[: self.shortest - 1] = IMPOSSIBLE
+        self.register_buffer("weight", weight, persistent=False)
 
     def similarity(self, windows: Tensor) -> Tensor:
         """n(lag) of each window: (N, lags 0 .. longest + 1)."""
@@ -119,10 +121,9 @@ class PitchAnalysis(nn.Module):
         tapered = x * self.taper
         spectra = torch.view_as_real(torch.fft.rfft(torch.stack([tapered, tapered * x], 1), self.size))
         products = spectra * torch.stack([spectra[:, 0], self.taper_spectrum.expand_as(spectra[:, 0])], 1)
-        energies = (
-            products[..., 0] + products[..., 1]
-        )  # (N, 2, bins): real parts of both correlations' spectra
-        correlations = torch.fft.irfft(energies, self.size)[:, :, : self.longest + 2]
+        # The real part of a cross spectrum belongs to the mean of the correlations at lag and -lag.
+        spectra = products[..., 0] + products[..., 1]  # (N, 2, bins)
+        correlations = torch.fft.irfft(spectra, self.size)[:, :, : self.longest + 2]
         return correlations[:, 0] / (correlations[:, 1] + self.floor)
 
     def forward(self, windows: Tensor) -> Tuple[Tensor, Tensor, Tensor]:  # noqa: UP006
@@ -135,13 +136,13 @@ class PitchAnalysis(nn.Module):
         # Between samples the parabola lies under a cosine by slope^2 (1 - offset^2) / 32, to fourth order.
         height = torch.addcmul(height, slope, slope, value=0.028)
         peak = torch.minimum(rise, fall) >= 0.0
-        score = torch.where(
-            peak, -torch.log((self.one_and_more - height).clamp_min(1e-3)) - self.cost, self.empty
+        unlikely = torch.where(
+            peak, (self.one_and_more - height).clamp_min(1e-3) * self.weight, self.impossible
         )
-        score, index = score.topk(self.candidates, 1)
+        least, index = unlikely.topk(self.candidates, 1, largest=False)
         period = self._over_multiples(offset, index + 1 + offset.gather(1, index))
         periodicity = (self.per_strength * (height.gather(1, index) - self.noise_strength)).clamp(0.0, 1.0)
-        return score, periodicity, self.a_above - 12.0 * torch.log2(period)
+        return -torch.log(least), periodicity, self.a_above - 12.0 * torch.log2(period)
 
     def _over_multiples(self, offset: Tensor, period: Tensor) -> Tensor:
         """Periods (N, K) measured again at multiples of them, from `offset` of the nearest peak at every lag."""
@@ -162,6 +163,7 @@ def choose(
     memory: float = MEMORY,
     forget: float = FORGET,
     hold_periodicity: float = HOLD_PERIODICITY,
+    lowest_score: float = LOWEST_SCORE,
 ) -> Tuple[Tensor, Tensor]:  # noqa: UP006
     """The best path through candidates (B, F, K), frame by frame and without looking ahead.
 
@@ -180,7 +182,7 @@ def choose(
         jump = ((here[:, None, :] - before[:, :, None]).abs() * slope).clamp_max(jump_cost)
         total = score[:, t] + keep * (running[:, :, None] - jump * trust[:, :, None]).amax(1)
         best, index = total.max(1, keepdim=True)
-        sure = periodicity[:, t].gather(1, index) * (best > -100.0)
+        sure = periodicity[:, t].gather(1, index) * (best > lowest_score)
         voiced = sure >= hold_periodicity
         held = torch.where(voiced, here.gather(1, index), held)
         before = torch.where(voiced, here, before)
@@ -223,7 +225,7 @@ class Frames(nn.Module):
 
     def low_pass(self, x: Tensor) -> Tensor:
         """(B, 2 * half_kernel + T) -> float64 (B, T / every), half_kernel late."""
-        return torch.conv1d(x[:, None, self.every - 1 :], self.kernel, stride=self.every)[:, 0]
+        return torch.conv1d(x[:, None, self.every - 1 :], self.kernel.to(x.dtype), stride=self.every)[:, 0]
 
     def cut(self, low: Tensor) -> Tensor:
         """(B, past + T / every) -> windows (B, F, window)."""
@@ -341,11 +343,12 @@ class Loudness(nn.Module):
         half = min(max(hop_length, latency_samples // 3), latency_samples)
         self.past_samples = latency_samples + half - hop_length
         kernel = torch.hann_window(2 * half, periodic=True, dtype=torch.float64).square()
-        self.register_buffer("kernel", (kernel / kernel.sum()).float()[None, None], persistent=False)
+        self.register_buffer("kernel", (kernel / kernel.sum()).float(), persistent=False)
 
     def of_padded(self, x: Tensor) -> Tensor:
         """(B, past_samples + T), finite -> dB (B, F)."""
-        power = torch.conv1d(x[:, None].square(), self.kernel, stride=self.hop_length)[:, 0]
+        windows = x.square().unfold(1, self.kernel.shape[0], self.hop_length)  # (B, F, window)
+        power = (windows * self.kernel).sum(2)  # no convolution: autocast would round it to bf16
         return 10.0 * torch.log10(power.clamp_min(1e-10))
 
     def forward(self, x: Tensor) -> Tensor:
