@@ -13,13 +13,14 @@ import toy_instrument as toy
 from toy_bundle import write_toy
 
 from wavevae import audio
+from wavevae.bundle import LatentAxis
 from wavevae.evaluation.playing import KEYS, Clouds, draws, knobs, latents, measure, measure_quickly, transfer
 from wavevae.evaluation.playing.excerpts import Excerpt, median_midi
 from wavevae.evaluation.playing.held import Held, find_moments, held_figures, hold
 from wavevae.evaluation.playing.player import FilePlayer, ModulePlayer, Player
 from wavevae.evaluation.selection import everything
 from wavevae.evaluation.subject import load_subject
-from wavevae.synthesis.vowels import sung_vowels
+from wavevae.synthesis.syllables import sung_syllables
 
 RATE, HOP = toy.RATE, toy.HOP
 OFF_HARMONICS = (50.4, 53.3, 56.7, 58.2, 61.3)
@@ -203,7 +204,7 @@ def test_an_instrument_keeps_melody_and_dynamics_without_copying(
 
 
 def test_si_sdr_is_found_at_its_lag_and_is_that_of_the_noise_added() -> None:
-    x = torch.from_numpy(sung_vowels(2.0, RATE))
+    x = torch.from_numpy(sung_syllables(2.0, RATE))
     noise = torch.randn(len(x), generator=torch.Generator().manual_seed(1))
     noisy = x + noise * x.std() / noise.std() * 10 ** (-12 / 20)
     late = torch.nn.functional.pad(noisy, (500, 0))[: len(x)]
@@ -308,8 +309,9 @@ def test_density_and_coverage_by_counting() -> None:
 
 
 def test_every_key_is_there_with_a_figure_or_a_reason(tmp_path: Path) -> None:
-    """Of a MODEL.ts with latents that have no names, on sounds with pitch; all of it goes through JSON."""
-    write_toy(tmp_path / "toy.ts", sample_rate=RATE, hop_length=HOP)
+    """Of a MODEL.ts with named latents, on sounds with pitch; all of it goes through JSON."""
+    axes = tuple(LatentAxis(name, -2.0, 2.0) for name in ("loudness", "brightness", "noisiness", "latent 4"))
+    write_toy(tmp_path / "toy.ts", sample_rate=RATE, hop_length=HOP, axes=axes)
     for i in range(3):
         audio.write(tmp_path / "sounds" / f"{i}.wav", toy.tone(50 + 5 * i, 2.0, seed=i).numpy(), RATE)
     sources = everything([tmp_path / "sounds"], None).sources
@@ -317,9 +319,11 @@ def test_every_key_is_there_with_a_figure_or_a_reason(tmp_path: Path) -> None:
     figures = json.loads(json.dumps(found.figures, allow_nan=False))
     for name in KEYS:
         assert (figures[name] is not None) != (name in figures["why"]), name
-    assert figures["knob_monotonic"] is None
+    assert set(figures["knob_monotonic"]) == {"loudness", "brightness", "noisiness"}
     assert figures["held_pitched_moments"] == 3
-    assert {d.kind for d in found.demonstrations} == {"held", "transfer"}
+    kinds = [d.kind for d in found.demonstrations]
+    assert kinds == ["held"] * 3 + ["sweep"] * 3 + ["transfer"] * 3
+    assert len(next(iter(found.demonstrations[3].sounds.values()))) > 3 * RATE
 
 
 def test_a_file_is_played_as_its_module_is(tmp_path: Path) -> None:
@@ -343,9 +347,9 @@ def test_the_quick_figures_at_the_end_of_training(corpus: list[Excerpt]) -> None
     assert measure_quickly(ModulePlayer(slow), [e.audio for e in corpus]) == {}  # type: ignore[arg-type]
 
 
-def test_vowels_are_the_same_every_time_and_have_a_melody() -> None:
-    x = sung_vowels(5.0, RATE, 3)
-    np.testing.assert_array_equal(x, sung_vowels(5.0, RATE, 3))
+def test_syllables_are_the_same_every_time_and_have_a_melody() -> None:
+    x = sung_syllables(5.0, RATE, 3)
+    np.testing.assert_array_equal(x, sung_syllables(5.0, RATE, 3))
     assert len(x) == 5 * RATE
     midi, _ = transfer.pitch_track(torch.from_numpy(x), RATE)
     voiced = midi[torch.isfinite(midi)]
