@@ -1,4 +1,4 @@
-"""Sung syllables from a small source-filter model: what evaluation sends through a model when no foreign sound is given.
+"""Sung syllables from a small source-filter model: foreign sound for evaluation when the user gives none.
 
 A source of harmonics that fall 12 dB an octave, with vibrato and breath, through the resonances of a vocal tract and
 out of the mouth, which adds 6 dB an octave (Fant 1960; formants of an adult voice after Peterson & Barney 1952); a

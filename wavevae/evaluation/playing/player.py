@@ -79,7 +79,7 @@ class ModulePlayer:
     def decoded(self, latents: Tensor, samples: int, labels: Labels = NONE) -> Tensor:
         """(samples,); a spectrogram model's frames may be fewer than the hops of what they describe."""
         sound: Tensor = self.model.decode(latents[None], samples, **self.told(labels))
-        return sound[0, 0].float()
+        return sound[0, 0, :samples].float()
 
     @property
     def can_fit(self) -> bool:

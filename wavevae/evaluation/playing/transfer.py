@@ -164,16 +164,19 @@ def loudness_correlation(given: Tensor, made: Tensor, sample_rate: int) -> float
 def copy_si_sdr_db(given: Tensor, made: Tensor, sample_rate: int) -> float:
     """SI-SDR of the output against its own input, best over lags up to 50 ms; within +-100 dB.
 
-    From the correlation coefficient r of the two at a lag: 10 log10(r^2 / (1 - r^2)).
+    From the correlation coefficient r of what overlaps at a lag: 10 log10(r^2 / (1 - r^2)).
     """
     reach = min(seconds_to_samples(LAG_S, sample_rate), len(given) - 1)
     a, b = given.double() - given.double().mean(), made.double() - made.double().mean()
     size = 2 ** (2 * len(a)).bit_length()
     cross = torch.fft.irfft(torch.fft.rfft(b, size) * torch.fft.rfft(a, size).conj(), size)
-    best = torch.cat([cross[: reach + 1], cross[-reach:]]).abs().max()
-    r2 = float(
-        (best.square() / (a.square().sum() * b.square().sum()).clamp_min(1e-30)).clamp(1e-10, 1 - 1e-10)
-    )
+    a2, b2 = (torch.nn.functional.pad(x.square().cumsum(0), (1, 0)) for x in (a, b))
+    lags = torch.arange(-reach, reach + 1)  # the output is so much later than the input
+    late, early = lags.clamp_min(0), (-lags).clamp_min(0)
+    energy_in = a2[len(a) - late] - a2[early]
+    energy_out = b2[len(a) - early] - b2[late]
+    products = (energy_in * energy_out).clamp_min(1e-30)
+    r2 = float((cross[lags % size].square() / products).max().clamp(1e-10, 1 - 1e-10))
     return 10 * float(np.log10(r2 / (1 - r2)))
 
 
