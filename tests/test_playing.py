@@ -316,8 +316,11 @@ def test_density_and_coverage_by_counting() -> None:
 # -- the section ------------------------------------------------------------------------------------------------
 
 
-def test_every_key_is_there_with_a_figure_or_a_reason(tmp_path: Path) -> None:
+def test_every_key_is_there_with_a_figure_or_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of a MODEL.ts with named latents, on sounds with pitch; all of it goes through JSON."""
+    monkeypatch.setattr(transfer, "BUILT_IN_EXCERPTS", 8)
     axes = tuple(LatentAxis(name, -2.0, 2.0) for name in ("loudness", "brightness", "noisiness", "latent 4"))
     write_toy(tmp_path / "toy.ts", sample_rate=RATE, hop_length=HOP, axes=axes)
     for i in range(3):
