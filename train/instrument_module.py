@@ -103,9 +103,9 @@ def choose_oscillators(plan: Plan, material: Material) -> Plan:
         "dense": "dense carriers and noise, no pitch",
         "both": "one oscillator bank follows the pitch, dense carriers beside it",
     }
-    how = "" if model.oscillators == "auto" else " (as set)"
+    how = "" if model.oscillators == "auto" else ", as set"
     say(
-        f"sounds  {share:.0%} of what is loud has one clear pitch: {kinds[chosen]}{how}; --set oscillators=... to override"
+        f"sounds  {share:.0%} of what is loud has one clear pitch: {kinds[chosen]}{how} (--set oscillators=...)"
     )
     model = dataclasses.replace(model, oscillators=chosen)
     return dataclasses.replace(plan, config=dataclasses.replace(plan.config, model=model))
