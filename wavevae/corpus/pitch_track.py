@@ -35,7 +35,7 @@ VOICED_PERIODICITY = 0.5
 """A frame of at least this periodicity counts as voiced."""
 PERIODIC = 0.8
 """A frame of at least this periodicity is made by one clear pitch; chords and drums reach it seldom."""
-LOUD_RANGE_DB = 20.0
+LOUD_RANGE_DB, LOUDEST_RANGE_DB = 40.0, 20.0
 LOUDEST_PERCENTILE = 99.0
 """A frame is loud when it lies within LOUD_RANGE_DB of this percentile of the loudness of all frames."""
 ITEMS_AT_ONCE = 32
@@ -75,7 +75,7 @@ def voiced_share(periodicity: np.ndarray, loudness_db: np.ndarray) -> float:
     if not audible.any():
         return 0.0
     loudest = np.percentile(loudness_db[audible], LOUDEST_PERCENTILE)
-    loud = audible & (loudness_db >= loudest - LOUD_RANGE_DB)
+    loud = audible & (loudness_db >= loudest - LOUDEST_RANGE_DB)
     return float((periodicity[loud] >= PERIODIC).mean())
 
 
