@@ -19,7 +19,7 @@ from wavevae.errors import UserError
 from wavevae.latents import DensitySampler
 from wavevae.units import frames_to_samples, seconds_to_samples
 
-from .core import Core, Frames
+from .core import Core, Frames, Units
 from .latent_files import open_latents, read_frames
 from .offline import BLOCK_FRAMES, blocks_of, encode_file, length_at
 from .sources import Drawn, FrameSource, Heard, Listed, Shaken
@@ -57,10 +57,14 @@ def transfer(core: Core, bundle: Bundle, sound: Path, seed: int) -> Take:
 
 
 def from_list(bundle: Bundle, path: Path, seed: int) -> Take:
-    """Latents from a file: frames x hop_length samples. Raises: UserError."""
-    latents = open_latents(path, bundle.info.latent_dim)
+    """Latents from a file, in the units of the model's own: frames x hop_length samples. Raises: UserError."""
+    latents, units = open_latents(path, bundle.info.latent_dim), Units(bundle.info)
     samples = frames_to_samples(len(latents), bundle.info.hop_length)
-    source = Shaken(Listed(partial(read_frames, latents)), seed, bundle.info.frame_rate)
+    source = Shaken(
+        Listed(lambda start, count: units.standard(read_frames(latents, start, count))),
+        seed,
+        bundle.info.frame_rate,
+    )
     return Take(source, cut(samples, bundle.info.hop_length), samples)
 
 
