@@ -7,8 +7,8 @@ one to the other is applied to every frame (pitch p, loudness l in dB, learned l
     l' = l + f (g(l) - l)         g maps the input's loudness quantiles to the corpus', see LoudnessMap
     z' = z + f (clip(M + r (z - m)) - z)   r = S / s, at most MOST_WIDENING; clipped to the corpus' 1 and 99 %
 
-with m, s the mean and standard deviation of the input's loud frames, M, S those of the corpus. The periodicity stays.
-At fit 0 only the transposition is left.
+with m, s the mean and standard deviation of the input's loud frames, M, S those of the corpus. The periodicity is
+clipped to the corpus' range in the same measure f. At fit 0 only the transposition is left.
 
 In a stream the same figures can be had frame by frame. Per frame with l above -80 dB, a = max(1 / n, 1 / N), n the
 number of such frames so far, N the frames of a memory of 10 s, say:
@@ -48,6 +48,9 @@ MOST_WIDENING = 1.5
 """A learned latent that hardly moves is not blown up to the corpus' whole range."""
 SLOPES = (0.25, 1.5)
 """Least and most change of loudness for 1 dB at the input."""
+
+MARGIN_SEMITONES = 3.0
+"""An instrument plays so far beyond what it has heard: its own lowest note must not be taken for a foreign one."""
 
 HELD_S = 0.25
 """A stretch that is held for at least so long is a steady tone."""
@@ -95,6 +98,15 @@ class CorpusProfile:
         """Whether pitch is one of the latents."""
         return "pitch" in self.axis_names
 
+    def louder_than(self, other: CorpusProfile) -> float:
+        """dB between the middles of both loudnesses; 0 where one is silence."""
+        middle = QUANTILES // 2
+        return self.loudness[middle] - other.loudness[middle] if self.frames and other.frames else 0.0
+
+    def measure(self, z: NDArray[Any]) -> CorpusProfile:
+        """The same figures of another sound's latents (frames, n_latents), without the life."""
+        return _measured([z], self)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint or JSON."""
         values = dataclasses.asdict(self)
@@ -115,20 +127,20 @@ class CorpusProfile:
             ) from None
 
     def in_units(self, offset: Sequence[float], scale: Sequence[float]) -> CorpusProfile:
-        """Of latents (z - offset) / scale, a number a latent; the controls keep their natural units.
+        """Of latents (z - offset) / scale, a number a latent: an exported file has learned latents in standard
+        deviations. Given fewer numbers, the last latents are left out.
 
-        Raises: ValueError where the controls would change.
+        Raises: ValueError where the controls, which have natural units, would change.
         """
         o, s = np.asarray(offset, np.float64), np.asarray(scale, np.float64)
         if np.any(o[: self.controls] != 0) or np.any(s[: self.controls] != 1):
             raise ValueError("controls keep their natural units: offset 0 and scale 1")
-        if not self.frames:
-            return self
-        moved: dict[str, Any] = {
-            n: _plain((np.array(getattr(self, n)) - o) / s) for n in ("mean", "low", "high")
-        }
-        wide: dict[str, Any] = {n: _plain(np.array(getattr(self, n)) / s) for n in ("std", "life_spread")}
-        return dataclasses.replace(self, **moved, **wide)
+        known: dict[str, Any] = {"axis_names": self.axis_names[: len(o)]}
+        for name in ("mean", "low", "high", "std", "life_spread"):
+            values = np.array(getattr(self, name)[: len(o)])
+            shift = 0.0 if name in ("std", "life_spread") else o
+            known[name] = _plain((values - shift) / s) if len(values) else ()
+        return dataclasses.replace(self, **known)
 
 
 def corpus_profile(sequences: Sequence[NDArray[Any]], config: ModelConfig) -> CorpusProfile:
@@ -270,12 +282,12 @@ class LoudnessMap:
 
 
 def whole_octaves(median: float, profile: CorpusProfile) -> float:
-    """Semitones, a multiple of 12: 0 where the median pitch lies in the corpus' range, else what brings it there, or
-    nearest to it; of several, nearest to the corpus' median."""
+    """Semitones, a multiple of 12: 0 where the median pitch lies within MARGIN_SEMITONES of the corpus' range, else
+    what brings it into the range, or nearest to it; of several, nearest to the corpus' median."""
     if not profile.pitch:
         return 0.0
     low, middle, high = profile.pitch
-    if low <= median <= high:
+    if low - MARGIN_SEMITONES <= median <= high + MARGIN_SEMITONES:
         return 0.0
 
     def distance(octaves: int) -> tuple[float, float]:
@@ -337,7 +349,7 @@ def fit_latents(
     Raises: UserError for a transposition that the rate cannot play, or a fit outside 0 to 1.
     """
     check_fit(fit)
-    heard = _measured([z], profile)
+    heard = profile.measure(z)
     out = np.array(z, np.float64)
     semitones = transposition(heard, profile, transpose)
     if profile.has_pitch:
@@ -345,11 +357,11 @@ def fit_latents(
     if not (heard.frames and profile.frames and fit > 0):
         return out.astype(np.float32)
     at, first = profile.axis_names.index("loudness"), profile.controls
-    mapped = LoudnessMap(heard.loudness, profile.loudness)(out[:, at])
-    out[:, at] += fit * (mapped - out[:, at])
-    mean, std, low, high = (np.array(getattr(profile, n))[first:] for n in ("mean", "std", "low", "high"))
-    own_mean, own_std = (np.array(getattr(heard, n))[first:] for n in ("mean", "std"))
-    wider = np.minimum(std / np.maximum(own_std, 1e-9), MOST_WIDENING)
-    moved = np.clip(mean + wider * (out[:, first:] - own_mean), low, high)
-    out[:, first:] += fit * (moved - out[:, first:])
-    return out.astype(np.float32)
+    mean, std, low, high = (np.array(getattr(profile, n)) for n in ("mean", "std", "low", "high"))
+    own_mean, own_std = np.array(heard.mean), np.array(heard.std)
+    ratio = np.minimum(std / np.maximum(own_std, 1e-9), MOST_WIDENING)
+    moved = out.copy()
+    moved[:, first:] = (mean + ratio * (out - own_mean))[:, first:]
+    moved[:, at + 1 :] = np.clip(moved[:, at + 1 :], low[at + 1 :], high[at + 1 :])
+    moved[:, at] = LoudnessMap(heard.loudness, profile.loudness)(out[:, at])
+    return (out + fit * (moved - out)).astype(np.float32)
