@@ -10,6 +10,7 @@ import numpy as np
 from wavevae import corpus
 from wavevae.corpus import Chunks, Item, Store
 from wavevae.corpus.labels import NO_LABEL, Label, Labels
+from wavevae.corpus.pitch_track import PitchTrack, pitch_track
 from wavevae.errors import UserError
 from wavevae.synthesis import demo_corpus
 from wavevae.units import db_to_amplitude, format_seconds, seconds_to_samples
@@ -52,6 +53,8 @@ class Material:
     inputs: list[Path]
     store: Store
     data: AudioDataModule
+    track: PitchTrack | None = None
+    """Pitches of the whole store; of an instrument's run only."""
 
     @property
     def learned(self) -> list[Item]:
@@ -136,7 +139,9 @@ def gather(plan: Plan) -> Material:
     if config.data.overfit:
         narrow(data, AudibleChunks(data.train_chunks, config.data.overfit).picked, config.data.overfit)
     warn_of_change(plan, store)
-    return Material(inputs, store, data)
+    if config.model.is_instrument:
+        data.track = pitch_track(store, config.model.hop_length, progress=progress)
+    return Material(inputs, store, data, data.track)
 
 
 def demo(sample_rate: int) -> Path:

@@ -190,6 +190,10 @@ def make_model(config: RunConfig) -> Autoencoder | Reference:
     """What a configuration describes, weights at random: a waveform model, or a spectrogram model of the studies."""
     from wavevae.nn.model import Autoencoder
 
+    if config.model.is_instrument:
+        from wavevae.nn.instrument import Instrument
+
+        return Instrument(config.model)  # type: ignore[return-value]  # the same face
     if not config.reference.is_reference:
         return Autoencoder(config.model)
     from wavevae.references.model import Reference  # needs torchaudio

@@ -36,8 +36,8 @@ VOICED_PERIODICITY = 0.5
 LOUD_RANGE_DB = 40.0
 LOUDEST_PERCENTILE = 99.0
 """A frame is loud when it lies within LOUD_RANGE_DB of this percentile of the loudness of all frames."""
-ITEMS_AT_ONCE = 16
-WINDOWS_AT_ONCE = 64
+ITEMS_AT_ONCE = 32
+WINDOWS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)

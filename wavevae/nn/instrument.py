@@ -215,6 +215,8 @@ class InstrumentDecoder(nn.Module):
 
     low: Tensor
     high: Tensor
+    noise_hz: Tensor
+    carrier_hz: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -229,6 +231,12 @@ class InstrumentDecoder(nn.Module):
         self.outlet = CausalConv1d(width, self.shares.channels, 1)
         self.synthesis = Synthesis(config)
         self.scale_of_controls = control_scales(config)
+        carriers = self.synthesis.carriers
+        none = torch.zeros(0)
+        carrier_hz = none if carriers is None else carriers.frequency.float() * config.sample_rate
+        noise_hz = mel_points(config.noise_bands, 0.0, config.sample_rate / 2).float()
+        self.register_buffer("noise_hz", noise_hz, persistent=False)
+        self.register_buffer("carrier_hz", carrier_hz, persistent=False)
         low = [LOWEST_PITCH, LOWEST_LOUDNESS, 0.0] if self.pitched else [LOWEST_LOUDNESS]
         high = [HIGHEST_PITCH, HIGHEST_LOUDNESS, 1.0] if self.pitched else [HIGHEST_LOUDNESS]
         self.register_buffer("low", torch.tensor(low))
@@ -293,14 +301,15 @@ class InstrumentDecoder(nn.Module):
     ) -> tuple[Tensor, DecoderState]:
         """-> sound, and the state that goes on from here."""
         state = self.initial(len(z), z) if state is None else state
-        z = self.cleaned(z)
-        z, lived = self.life(z, life, state.life)
-        frame = self.frames(z, condition)
-        with torch.autocast(z.device.type, enabled=False):
-            sound, synthesis = self.synthesis(
-                frame.shares, frame.hz.float(), frame.loudness.float(), state.synthesis
-            )
-        return sound.clamp(-1.0, 1.0), DecoderState(lived, synthesis)
+        z, lived = self.life(self.cleaned(z), life, state.life)
+        sound, synthesis = self.sound(self.frames(z, condition), state.synthesis)
+        return sound, DecoderState(lived, synthesis)
+
+    def sound(self, frame: Frame, state: SynthesisState) -> tuple[Tensor, SynthesisState]:
+        """Frames -> (B, 1, F x hop_length) within full scale, in fp32 whatever the precision of the rest."""
+        with torch.autocast(frame.hz.device.type, enabled=False):
+            sound, after = self.synthesis(frame.shares, frame.hz.float(), frame.loudness.float(), state)
+        return sound.clamp(-1.0, 1.0), after
 
 
 class Instrument(nn.Module):
