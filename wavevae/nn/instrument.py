@@ -198,7 +198,7 @@ class Frame(NamedTuple):
 
     shares: Shares
     hz: Tensor
-    """(B, 1, F)"""
+    """(B, 1, F) float64: in a minute the last digits become a phase."""
     loudness: Tensor
     """(B, 1, F) dB"""
 
@@ -285,8 +285,8 @@ class InstrumentDecoder(nn.Module):
             )
         out = self.outlet(activation(self.core(h))).float()
         loudness = z[:, self.loudness_at : self.loudness_at + 1]
-        hz = 440.0 * torch.exp2((z[:, :1] - 69.0) / 12.0) if self.pitched else loudness
-        return Frame(self.shares(out, hz), hz, loudness)
+        hz = 440.0 * torch.exp2((z[:, :1].double() - 69.0) / 12.0) if self.pitched else loudness
+        return Frame(self.shares(out, hz.float()), hz, loudness)
 
     def initial(self, voices: int, like: Tensor) -> DecoderState:
         """Before the first frame."""
@@ -308,7 +308,7 @@ class InstrumentDecoder(nn.Module):
     def sound(self, frame: Frame, state: SynthesisState) -> tuple[Tensor, SynthesisState]:
         """Frames -> (B, 1, F x hop_length) within full scale, in fp32 whatever the precision of the rest."""
         with torch.autocast(frame.hz.device.type, enabled=False):
-            sound, after = self.synthesis(frame.shares, frame.hz.float(), frame.loudness.float(), state)
+            sound, after = self.synthesis(frame.shares, frame.hz, frame.loudness.float(), state)
         return sound.clamp(-1.0, 1.0), after
 
 

@@ -21,8 +21,10 @@ CARRIERS_LOWEST_HZ, CARRIERS_HIGHEST = 50.0, 0.47
 """Range of the dense carriers: Hz, and a share of the sample rate."""
 LIFE_FRAMES = (18.0, 5.0)
 """Between the knots of the drift of a held tone, frames of 86 a second: slow, and a bit faster."""
-LIFE_RAMP_FRAMES = 12.0
-"""In which the drift comes in after a control has come to rest."""
+LIFE_WAIT_FRAMES, LIFE_RAMP_FRAMES = 3.0, 12.0
+"""After which a control counts as come to rest, and in which the drift then comes in."""
+LIFE_STILL = 1e-4
+"""What moves less in a frame is held: the last digits differ from one cut of a stream to another."""
 
 
 def mel_points(count: int, lowest_hz: float, highest_hz: float) -> Tensor:
@@ -150,7 +152,7 @@ class Synthesis(nn.Module):
     def forward(
         self, shares: Shares, hz: Tensor, loudness: Tensor, state: SynthesisState
     ) -> tuple[Tensor, SynthesisState]:
-        """hz and loudness (B, 1, F) -> (B, 1, F x hop_length)."""
+        """hz (float64) and loudness (B, 1, F) -> (B, 1, F x hop_length)."""
         frames = loudness.size(2)
         level = (torch.pow(10.0, loudness * 0.05) - 1e-5).clamp_min(
             0.0
@@ -198,7 +200,10 @@ class Life(nn.Module):
         self.register_buffer("spread", torch.zeros(latents))
         """(latents,) standard deviation of the drift at life 1, in the latents' units."""
         self.slow, self.fast = (frames * frame_rate / 86.0 for frames in LIFE_FRAMES)
-        self.ramp = LIFE_RAMP_FRAMES * frame_rate / 86.0
+        self.wait, self.ramp = (
+            frames * frame_rate / 86.0 for frames in (LIFE_WAIT_FRAMES, LIFE_RAMP_FRAMES)
+        )
+        self.still = LIFE_STILL
 
     @torch.jit.export
     def initial(self, voices: int, like: Tensor) -> LifeState:
@@ -212,7 +217,7 @@ class Life(nn.Module):
         """(B, latents, F) -> the same, moved; the new state."""
         frames = z.size(2)
         joined = torch.cat([state.latents.unsqueeze(2).to(z.dtype), z], 2)
-        moved = joined[..., 1:] != joined[..., :-1]  # NaN differs from all
+        moved = ((joined[..., 1:] - joined[..., :-1]).abs() <= self.still).logical_not()  # NaN: moved
         count = torch.arange(1, frames + 1, device=z.device, dtype=z.dtype)
         marks = torch.where(moved, count, -state.rested.unsqueeze(2).to(z.dtype))
         rested = count - torch.cummax(marks, 2)[0]  # (B, latents, F) frames since the last move
@@ -220,7 +225,7 @@ class Life(nn.Module):
         after = LifeState(z[..., -1], rested[..., -1], state.frame + frames)
         if life == 0.0:
             return z, after
-        gate = (rested / self.ramp).clamp(0.0, 1.0)
+        gate = ((rested - self.wait) / self.ramp).clamp(0.0, 1.0)
         drift = 0.8 * self._curve(number, self.slow, 1.0) + 0.6 * self._curve(number, self.fast, 2.0)
         return z + life * gate * self.spread[:, None] * drift.to(z.dtype), after
 
