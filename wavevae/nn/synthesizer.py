@@ -200,9 +200,7 @@ class Life(nn.Module):
         self.register_buffer("spread", torch.zeros(latents))
         """(latents,) standard deviation of the drift at life 1, in the latents' units."""
         self.slow, self.fast = (frames * frame_rate / 86.0 for frames in LIFE_FRAMES)
-        self.wait, self.ramp = (
-            frames * frame_rate / 86.0 for frames in (LIFE_WAIT_FRAMES, LIFE_RAMP_FRAMES)
-        )
+        self.wait, self.ramp = (frames * frame_rate / 86.0 for frames in (LIFE_WAIT_FRAMES, LIFE_RAMP_FRAMES))
         self.still = LIFE_STILL
 
     @torch.jit.export
