@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from wavevae.config import ModelConfig
 from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
 from wavevae.errors import UserError
-from wavevae.nn.instrument import LOWEST_PITCH
+from wavevae.nn.instrument import LOWEST_LOUDNESS, LOWEST_PITCH
 
 Array = NDArray[np.float64]
 
@@ -278,23 +278,23 @@ class LoudnessMap:
         below = self.x[-1] - loudness
         floor = self.y[-1] - below + np.maximum(0.0, LOUD_RANGE_DB - below)
         quiet = loudness + np.maximum(0.0, 5.0 * (loudness - SILENCE_DB + 10.0))
-        return np.minimum(np.minimum(mapped, floor), quiet)
+        lowest = np.minimum(loudness, LOWEST_LOUDNESS)
+        return np.maximum(np.minimum(np.minimum(mapped, floor), quiet), lowest)
 
 
-def whole_octaves(median: float, profile: CorpusProfile) -> float:
-    """Semitones, a multiple of 12: 0 where the median pitch lies within MARGIN_SEMITONES of the corpus' range, else
-    what brings it into the range, or nearest to it; of several, nearest to the corpus' median."""
-    if not profile.pitch:
+def whole_octaves(heard: Sequence[float], corpus: Sequence[float]) -> float:
+    """Semitones, a multiple of 12, for an input's low, median and high pitch: 0 where the median lies in the corpus'
+    range, else the fewest octaves after which least of the input's range lies beyond it. The range is the corpus' and
+    MARGIN_SEMITONES on either side."""
+    low, high = corpus[0] - MARGIN_SEMITONES, corpus[2] + MARGIN_SEMITONES
+    if low <= heard[1] <= high:
         return 0.0
-    low, middle, high = profile.pitch
-    if low - MARGIN_SEMITONES <= median <= high + MARGIN_SEMITONES:
-        return 0.0
 
-    def distance(octaves: int) -> tuple[float, float]:
-        there = median + 12 * octaves
-        return max(low - there, there - high, 0.0), abs(there - middle)
+    def beyond(octaves: int) -> tuple[float, int]:
+        lowest, highest = heard[0] + 12 * octaves, heard[2] + 12 * octaves
+        return max(low - lowest, 0.0) + max(highest - high, 0.0), abs(octaves)
 
-    return 12.0 * min(range(-12, 13), key=distance)
+    return 12.0 * min(range(-12, 13), key=beyond)
 
 
 def highest_pitch(sample_rate: int) -> float:
@@ -327,9 +327,9 @@ def transposition(heard: CorpusProfile, profile: CorpusProfile, transpose: float
     wanted = check_transpose(transpose)
     if not profile.has_pitch or not heard.pitch:
         return 0.0 if isinstance(wanted, str) else wanted
-    low, middle, high = heard.pitch
+    low, _, high = heard.pitch
     if isinstance(wanted, str):
-        return whole_octaves(middle, profile)
+        return whole_octaves(heard.pitch, profile.pitch) if profile.pitch else 0.0
     most, least = highest_pitch(profile.sample_rate) - high, LOWEST_PITCH - low
     if not least <= wanted <= most:
         raise UserError(
