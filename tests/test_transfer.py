@@ -195,7 +195,7 @@ def test_what_cannot_be_is_refused_with_the_numbers(profile: CorpusProfile) -> N
         with pytest.raises(UserError, match=f"transpose is {bad}"):
             fit_latents(z, profile, transpose=bad)
     for bad in (-0.1, 1.5, float("nan")):
-        with pytest.raises(UserError, match="fit is .*; use 0"):
+        with pytest.raises(UserError, match=r"fit is .*; use 0"):
             fit_latents(z, profile, fit=bad)
 
 

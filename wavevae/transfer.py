@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wavevae.config import ModelConfig
 from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
@@ -126,7 +126,7 @@ class CorpusProfile:
                 "the description of the corpus (profile) is incomplete; export the model again"
             ) from None
 
-    def in_units(self, offset: Sequence[float], scale: Sequence[float]) -> CorpusProfile:
+    def in_units(self, offset: ArrayLike, scale: ArrayLike) -> CorpusProfile:
         """Of latents (z - offset) / scale, a number a latent: an exported file has learned latents in standard
         deviations. Given fewer numbers, the last latents are left out.
 
