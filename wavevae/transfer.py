@@ -51,6 +51,7 @@ SLOPES = (0.25, 1.5)
 
 MARGIN_SEMITONES = 3.0
 """An instrument plays so far beyond what it has heard: its own lowest note must not be taken for a foreign one."""
+OCTAVE_WORTH = 2.0
 
 HELD_S = 0.25
 """A stretch that is held for at least so long is a steady tone."""
@@ -284,17 +285,17 @@ class LoudnessMap:
 
 def whole_octaves(heard: Sequence[float], corpus: Sequence[float]) -> float:
     """Semitones, a multiple of 12, for an input's low, median and high pitch: 0 where the median lies in the corpus'
-    range, else the fewest octaves after which least of the input's range lies beyond it. The range is the corpus' and
-    MARGIN_SEMITONES on either side."""
+    range, else the octaves after which least of the input's range lies beyond it. The range is the corpus' and
+    MARGIN_SEMITONES on either side; an octave more must bring OCTAVE_WORTH semitones."""
     low, high = corpus[0] - MARGIN_SEMITONES, corpus[2] + MARGIN_SEMITONES
     if low <= heard[1] <= high:
         return 0.0
 
-    def beyond(octaves: int) -> tuple[float, int]:
+    def cost(octaves: int) -> float:
         lowest, highest = heard[0] + 12 * octaves, heard[2] + 12 * octaves
-        return max(low - lowest, 0.0) + max(highest - high, 0.0), abs(octaves)
+        return max(low - lowest, 0.0) + max(highest - high, 0.0) + OCTAVE_WORTH * abs(octaves)
 
-    return 12.0 * min(range(-12, 13), key=beyond)
+    return 12.0 * min(range(-12, 13), key=cost)
 
 
 def highest_pitch(sample_rate: int) -> float:
@@ -315,11 +316,15 @@ def check_transpose(transpose: float | str) -> float | str:
     return value
 
 
-def check_fit(fit: float) -> float:
-    """Raises: UserError outside 0 to 1."""
-    if not 0.0 <= fit <= 1.0:
-        raise UserError(f"fit is {fit:g}; use 0 (the input as it is) to 1 (as the corpus is)")
-    return fit
+def check_fit(fit: float | str) -> float:
+    """As a number. Raises: UserError outside 0 to 1."""
+    try:
+        value = float(fit)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0.0 <= value <= 1.0:
+        raise UserError(f"fit is {fit}; use 0 (the input as it is) to 1 (as the corpus is)")
+    return value
 
 
 def transposition(heard: CorpusProfile, profile: CorpusProfile, transpose: float | str) -> float:
