@@ -150,6 +150,7 @@ class StreamingInstrumentDecoder(nn.Module):
     phase: Tensor
     tail: Tensor
     carriers: Tensor
+    loudness: Tensor
     frame: Tensor
 
     def __init__(self, offline: InstrumentDecoder) -> None:
@@ -173,6 +174,7 @@ class StreamingInstrumentDecoder(nn.Module):
         self.register_buffer("phase", synthesis.phase)
         self.register_buffer("tail", synthesis.tail)
         self.register_buffer("carriers", synthesis.carriers)
+        self.register_buffer("loudness", synthesis.loudness)
         self.register_buffer("frame", synthesis.frame)
 
     def _limits(self, offline: InstrumentDecoder, learned: int) -> None:
@@ -203,10 +205,13 @@ class StreamingInstrumentDecoder(nn.Module):
         hz = loudness
         if self.pitched:
             hz = 440.0 * torch.exp2((z[:, :1].to(torch.float64) - 69.0) / 12.0)
-        before = SynthesisState(self.table, self.frequency, self.phase, self.tail, self.carriers, self.frame)
+        before = SynthesisState(
+            self.table, self.frequency, self.phase, self.tail, self.carriers, self.loudness, self.frame
+        )
         sound, after = self.synthesis(self.shares(out, hz.to(torch.float32)), hz, loudness, before)
         self.table, self.frequency, self.phase = after.table, after.frequency, after.phase
-        self.tail, self.carriers, self.frame = after.tail, after.carriers, after.frame
+        self.tail, self.carriers = after.tail, after.carriers
+        self.loudness, self.frame = after.loudness, after.frame
         return sound.clamp(-1.0, 1.0)
 
     def start(self, voices: int) -> None:
@@ -216,7 +221,8 @@ class StreamingInstrumentDecoder(nn.Module):
         life, synthesis = self.life.initial(voices, self.low), self.synthesis.initial(voices, self.low)
         self.held, self.rested = life.latents, life.rested
         self.table, self.frequency, self.phase = synthesis.table, synthesis.frequency, synthesis.phase
-        self.tail, self.carriers, self.frame = synthesis.tail, synthesis.carriers, synthesis.frame
+        self.tail, self.carriers = synthesis.tail, synthesis.carriers
+        self.loudness, self.frame = synthesis.loudness, synthesis.frame
 
 
 class InstrumentModule(ClassWeights, HostModule):

@@ -34,6 +34,7 @@ from wavevae.nn.synthesizer import (
     Synthesis,
     SynthesisState,
     mel_points,
+    noise_points,
     triangles,
 )
 
@@ -234,7 +235,7 @@ class InstrumentDecoder(nn.Module):
         carriers = self.synthesis.carriers
         none = torch.zeros(0)
         carrier_hz = none if carriers is None else carriers.frequency.float() * config.sample_rate
-        noise_hz = mel_points(config.noise_bands, 0.0, config.sample_rate / 2).float()
+        noise_hz = noise_points(config.noise_bands, config.hop_length, config.sample_rate).float()
         self.register_buffer("noise_hz", noise_hz, persistent=False)
         self.register_buffer("carrier_hz", carrier_hz, persistent=False)
         low = [LOWEST_PITCH, LOWEST_LOUDNESS, 0.0] if self.pitched else [LOWEST_LOUDNESS]
@@ -256,7 +257,7 @@ class InstrumentDecoder(nn.Module):
             bias[: parts.partials] = slope
             first = parts.partials + parts.envelope
             bias[first : first + parts.noise] = START_SHARE["noise"]
-            bias[first + parts.noise :] = START_SHARE["carriers"]
+            bias[first + parts.noise : parts.channels - parts.curve] = START_SHARE["carriers"]
 
     def cleaned(self, z: Tensor) -> Tensor:
         """Latents within what can be played: finite, controls in their limits."""
