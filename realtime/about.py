@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wavevae.controls import MOST_ATTRIBUTES
 
 if TYPE_CHECKING:
-    from wavevae.bundle import Bundle
+    from wavevae.bundle import Bundle, LatentAxis
 
 OWN = frozenset(("gain", "temperature", "reset", "class", "pitch", "input_class", "input_pitch"))
 """Attributes that `serve` has addresses of its own for."""
@@ -89,7 +89,7 @@ def describe(bundle: Bundle, voices: int = 1, hears: bool = False) -> About:
         name=bundle.path.name,
         sample_rate=info.sample_rate,
         hop_length=info.hop_length,
-        axes=tuple(Axis(a.name, a.low, a.high, a.share) for a in info.axes),
+        axes=tuple(_in_deviations(axis) for axis in info.axes),
         algorithmic_latency_samples=info.algorithmic_latency_samples,
         classes=tuple(info.labels.get("class", ())),
         has_class="class" in names,
@@ -106,6 +106,10 @@ def describe(bundle: Bundle, voices: int = 1, hears: bool = False) -> About:
         voices=voices,
         hears=hears,
     )
+
+
+def _in_deviations(axis: LatentAxis) -> Axis:
+    return Axis(axis.name, (axis.low - axis.mean) / axis.std, (axis.high - axis.mean) / axis.std, axis.share)
 
 
 def _attribute_names(module: Any) -> list[str]:

@@ -63,7 +63,7 @@ def build_parser() -> Parser:
     add(
         "--input", type=Path, metavar="IN.wav", help="a sound: resynthesis, timbre transfer; as long as it is"
     )
-    add("--latents", type=Path, metavar="Z.npy|Z.csv", help="frames x latent_dim, in standard deviations")
+    add("--latents", type=Path, metavar="Z.npy|Z.csv", help="frames x latent_dim, as `encode` writes them")
     add("--interpolate", type=Path, nargs=2, metavar=("A.wav", "B.wav"), help="from one sound to another")
     add(
         "--sample", action="store_true", help="drawn from the density of the training latents; with --seconds"
@@ -93,7 +93,12 @@ def build_parser() -> Parser:
         help=f"how far its loudness and timbre are moved towards the corpus' [{DEFAULT_FIT:g}]",
     )
     add("--gain", type=float, default=0.0, metavar="DB", help="level of the output [0]")
-    add("--save-latents", type=Path, metavar="Z.npy", help="also write the latents that were played")
+    add(
+        "--save-latents",
+        type=Path,
+        metavar="Z.npy",
+        help="also write the latents that were played, as `encode` does",
+    )
     add_label_options(parser)
     add_end_options(parser)
     return parser
@@ -243,7 +248,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
         out = files.enter_context(Writer(arguments.out, info.sample_rate))
         if arguments.save_latents:
             kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
-            engine.source = Recorded(take.source, kept.write)
+            engine.source = Recorded(take.source, lambda frames: kept.write(core.units.of_file(frames)))
         unwanted = take.late
         for samples, heard in take.blocks:
             sound = engine.process(controls, samples, heard)[unwanted:]

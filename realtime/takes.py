@@ -5,7 +5,7 @@ A take is a source of latents, the blocks to ask the engine for, and how long it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from wavevae.latents import DensitySampler
 from wavevae.transfer import CorpusProfile, fit_latents, loud_limit, transposition
 from wavevae.units import frames_to_samples, seconds_to_samples
 
-from .core import Core, Frames
+from .core import Core, Frames, Units
 from .labels import End
 from .latent_files import open_latents, read_frames
 from .offline import BLOCK_FRAMES, blocks_of, length_at
@@ -91,22 +91,31 @@ def transfer(core: Core, bundle: Bundle, sound: Path, seed: int, fitting: Fittin
         heard = Shaken(Heard(core.encode, info.hop_length), seed, info.frame_rate)
         return Take(heard, blocks_of(sound, info.sample_rate, info.hop_length, late), samples, late)
     frames = fitting.apply(encode_whole(core, sound, late), printable(sound))
-    source = Shaken(Listed(partial(read_frames, frames)), seed, info.frame_rate)
+    source = Shaken(listed(core, partial(read_frames, frames)), seed, info.frame_rate)
     return Take(source, cut(samples + late, info.hop_length), samples, late)
 
 
 def encode_whole(core: Core, sound: Path, more: int = 0) -> Frames:
-    """The latents of a sound followed by `more` samples of silence, (F, latent_dim)."""
+    """The latents of a sound followed by `more` samples of silence, (F, latent_dim) in the file's units."""
     core.reset()
     blocks = blocks_of(sound, core.sample_rate, core.hop_length, more)
-    return np.concatenate([core.encode(block) for _, block in blocks])
+    return core.units.of_file(np.concatenate([core.encode(block) for _, block in blocks]))
+
+
+def listed(core: Core, read: Callable[[int, int], Frames]) -> Listed:
+    """Frames in the file's units, `read(start, count)`, for the engine."""
+    return Listed(lambda start, count: core.units.standard(read(start, count)))
 
 
 def from_list(bundle: Bundle, path: Path, seed: int) -> Take:
-    """Latents from a file: frames x hop_length samples. Raises: UserError."""
-    latents = open_latents(path, bundle.info.latent_dim)
+    """Latents from a file, in the units of the model's own: frames x hop_length samples. Raises: UserError."""
+    latents, units = open_latents(path, bundle.info.latent_dim), Units(bundle.info)
     samples = frames_to_samples(len(latents), bundle.info.hop_length)
-    source = Shaken(Listed(partial(read_frames, latents)), seed, bundle.info.frame_rate)
+    source = Shaken(
+        Listed(lambda start, count: units.standard(read_frames(latents, start, count))),
+        seed,
+        bundle.info.frame_rate,
+    )
     return Take(source, cut(samples, bundle.info.hop_length), samples)
 
 
@@ -146,7 +155,7 @@ def morph(
         for frames, end in zip((a, b), ends, strict=True):
             if end.pitch is not None:
                 frames[:, 0] = end.pitch
-    source = Shaken(Listed(partial(mixed, a, b)), seed, info.frame_rate)
+    source = Shaken(listed(core, partial(mixed, a, b)), seed, info.frame_rate)
     if ends == (End(), End()):
         return Take(source, cut(samples, info.hop_length), samples)
     return Take(source, told_on_the_way(core, bundle, ends, samples), samples)
