@@ -110,7 +110,7 @@ class StreamingLife(nn.Module):
 
 class StreamingShares(nn.Module):
     """Twin of PowerShares, times the level: the network's output rows, pitch (Hz) and level (RMS) -> amplitudes of the
-    partials, powers of the noise bands, amplitudes of the carriers.
+    partials, powers of the noise bands, amplitudes of the carriers, shape of the gain.
 
     The outlet's rows are expected with the envelope first, see `outlet_order`.
     """
@@ -129,7 +129,7 @@ class StreamingShares(nn.Module):
     def __init__(self, offline: PowerShares) -> None:
         super().__init__()
         self.partials, self.envelope, self.noise = offline.partials, offline.envelope, offline.noise
-        self.carriers = offline.carriers
+        self.carriers, self.curve = offline.carriers, offline.curve
         points, half_rate = offline.points, offline.half_rate
         self.range = (float(points[0]), float(points[-1]))
         keep(self, inner=points[1:-1], low=points[:-1], per_width=1.0 / (points[1:] - points[:-1]))
@@ -140,20 +140,20 @@ class StreamingShares(nn.Module):
 
     def outlet_order(self) -> Tensor:
         """Rows of the offline outlet in the order that this wants."""
-        rows = torch.arange(self.partials + self.envelope + self.noise + self.carriers)
+        rows = torch.arange(self.partials + self.envelope + self.noise + self.carriers + self.curve)
         first = self.partials + self.envelope
         return torch.cat([rows[self.partials : first], rows[: self.partials], rows[first:]])
 
-    def forward(self, out: Tensor, hz: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, out: Tensor, hz: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The memory of `out` is used."""
-        partials, last = self.partials, self.partials + self.noise
-        size, power = level * self.root, level * level
+        partials, last, end = self.partials, self.partials + self.noise, out.size(1) - self.curve
+        size, power, curve = level * self.root, level * level, out[:, end:]
         if partials == 0:
-            shares = torch.softmax(out, 1)
-            return shares[:, :0], shares[:, :last] * power, torch.sqrt(shares[:, last:]) * size
+            shares = torch.softmax(out[:, :end], 1)
+            return shares[:, :0], shares[:, :last] * power, torch.sqrt(shares[:, last:]) * size, curve
         frequency = hz * self.number  # (R, partials)
         fade = F.logsigmoid(torch.addcmul(self.middle, frequency, self.steep))
-        logs = out[:, self.envelope :]
+        logs = out[:, self.envelope : end]
         logs[:, :partials] += torch.addcmul(self._heights(out, frequency), fade, self.others)
         shares = torch.softmax(logs, 1)
         heard = (shares[:, :partials] * torch.exp(fade * self.first)).masked_fill_(
@@ -163,7 +163,7 @@ class StreamingShares(nn.Module):
         carriers = shares[:, last:]
         if self.carriers > 0:
             carriers = torch.sqrt(carriers) * size
-        return amplitudes, noise, carriers
+        return amplitudes, noise, carriers, curve
 
     def _heights(self, out: Tensor, frequency: Tensor) -> Tensor:
         """The envelope between its points, at each partial."""
@@ -320,6 +320,10 @@ class StreamingSynthesis(nn.Module):
     zero: Tensor
     decibel: Tensor
     silence: Tensor
+    per_move: Tensor
+    one: Tensor
+    tents: Tensor
+    before: Tensor
 
     def __init__(self, shares: PowerShares, synthesis: Synthesis) -> None:
         super().__init__()
@@ -328,7 +332,7 @@ class StreamingSynthesis(nn.Module):
         table, dense = synthesis.wavetable, synthesis.carriers
         self.wavetable = None if table is None else StreamingWavetable(table)
         self.carriers = None if dense is None else StreamingCarriers(dense)
-        self.voices = 1
+        self.voices, self.quietest = 1, synthesis.quietest
         rate = synthesis.sample_rate
         double = torch.float64
         keep(
@@ -338,21 +342,36 @@ class StreamingSynthesis(nn.Module):
         )
         keep(self, zero=torch.tensor([math.log2(440.0 / rate) - 69.0 / 12.0], dtype=double))
         keep(self, decibel=torch.tensor([math.log(10.0) / 20.0]), silence=torch.tensor([1e-5]))
+        keep(self, per_move=torch.tensor([-1.0 / synthesis.curve_move_db]), one=torch.ones(1))
+        keep(self, tents=synthesis.tents * (synthesis.curve_db * math.log(10.0) / 20.0))
+        self.register_buffer("before", torch.full([1, 1], self.quietest))
 
     def forward(self, out: Tensor, pitch: Tensor, loudness: Tensor, number: int) -> Tensor:
         level = (torch.exp(loudness * self.decibel) - self.silence).clamp_min_(0.0)
         frequency = torch.exp2(torch.addcmul(self.zero, pitch, self.octave))  # cycles a sample
         hz = (frequency * self.sample_rate).to(torch.float32)
-        amplitudes, powers, dense = self.shares(out, hz, level)
+        amplitudes, powers, dense, curve = self.shares(out, hz, level)
         sound = self.noise(powers, number)
         if self.wavetable is not None:
             sound = sound + self.wavetable(amplitudes, frequency)
         if self.carriers is not None:
             sound = sound + self.carriers(dense, number)
+        earlier = self.before
+        if loudness.size(0) > self.voices:
+            earlier = torch.cat([earlier, loudness[: loudness.size(0) - self.voices]])
+        self.before = loudness[loudness.size(0) - self.voices :]
+        if not torch.equal(earlier, loudness):  # a loudness that rests leaves the gain at 1
+            sound = sound * from_rows(self._gain(curve, loudness - earlier), self.voices)
         return sound.clamp(-1.0, 1.0).reshape(self.voices, 1, -1)
+
+    def _gain(self, curve: Tensor, move: Tensor) -> Tensor:
+        """Shape (R, points) and how far the loudness moved (R, 1) -> (R, hop_length)."""
+        moved = self.one - torch.exp(move.abs() * self.per_move)
+        return torch.exp(torch.mm(torch.tanh(curve) * moved, self.tents))
 
     def start(self, voices: int) -> None:
         self.voices = voices
+        self.before = torch.full([voices, 1], self.quietest)
         self.noise.start(voices)
         if self.wavetable is not None:
             self.wavetable.start(voices)

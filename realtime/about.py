@@ -64,6 +64,8 @@ class About:
     point_labels: tuple[str, ...] = ()
     foreign: bool = False
     """Not exported by wavevae: latents are in its own units."""
+    plays_pitch: bool = False
+    """Pitch is one of its latents."""
     voices: int = 1
     hears: bool = False
     """There is a live input."""
@@ -100,6 +102,7 @@ def describe(bundle: Bundle, voices: int = 1, hears: bool = False) -> About:
         points=tuple(tuple(p) for p in density.get("points", ())),
         point_labels=tuple(density.get("point_labels", ())),
         foreign=bundle.foreign,
+        plays_pitch=info.is_instrument and info.axes[0].name == "pitch",
         voices=voices,
         hears=hears,
     )

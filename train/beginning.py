@@ -15,6 +15,7 @@ from wavevae.nn.partials_start import partials_start
 from wavevae.nn.quantizer import ResidualVQ
 
 from .batch import labelled
+from .instrument_module import InstrumentModule, begin_instrument
 from .material import Material
 from .module import TrainingModule
 from .progress import say
@@ -30,6 +31,8 @@ def begin(module: TrainingModule, material: Material) -> None:
     model, config = module.model, module.config
     if config.reference.is_reference:
         return begin_reference(module, material)
+    if isinstance(module, InstrumentModule):
+        return begin_instrument(module, material)
     if config.train.start == "linear":
         say(f"start   {start_networks(model, material):.0%} of the energy at equal loudness")
     if isinstance(model.bottleneck, ResidualVQ):

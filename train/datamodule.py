@@ -22,6 +22,7 @@ from wavevae.augment import Augmenter, Draw
 from wavevae.config import RunConfig
 from wavevae.corpus import Chunks, Item, Store, split
 from wavevae.corpus.labels import Labels, find_labels
+from wavevae.corpus.pitch_track import PitchTrack
 from wavevae.errors import UserError
 from wavevae.units import seconds_to_samples
 
@@ -219,6 +220,9 @@ class AudioDataModule(pl.LightningDataModule):
         self.validation_items: list[Item]
         self.train_items, self.validation_items = split(store, share, seed, config.data.split)
         self.labels = find_labels(self.train_items, config.model, config.data.class_field)
+        self.store = store
+        self.track: PitchTrack | None = None
+        """Of an instrument: pitches of the whole store."""
         self.resident: ResidentSounds | None = None
         self.stream: BatchStream | None = None
         if config.data.resident == "always" and not self.movable:
@@ -241,6 +245,11 @@ class AudioDataModule(pl.LightningDataModule):
         train = self.config.train
         tied = self.labels is not None or self.config.data.tied_gain_db > 0
         labeller = Labeller(self.labels, self.config.data, self.augmenter.sample_rate) if tied else None
+        if self.config.model.is_instrument:
+            from .instrument_data import InstrumentBatches
+
+            drawn = (self.train_chunks, self.augmenter, train.batch_size, train.seed, rank, world_size)
+            return InstrumentBatches(*drawn, labeller, self.config.model, self.track, self.store)
         return Batches(
             self.train_chunks, self.augmenter, train.batch_size, train.seed, rank, world_size, labeller
         )
@@ -263,7 +272,8 @@ class AudioDataModule(pl.LightningDataModule):
     @property
     def movable(self) -> bool:
         """Whether the device can do all that is done to a chunk."""
-        return can_be_resident(self.config, self.labels is not None and "pitch" in self.labels.condition)
+        pitched = self.labels is not None and "pitch" in self.labels.condition
+        return not self.config.model.is_instrument and can_be_resident(self.config, pitched)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """A recipe becomes sound where it is."""

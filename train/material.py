@@ -10,6 +10,7 @@ import numpy as np
 from wavevae import corpus
 from wavevae.corpus import Chunks, Item, Store
 from wavevae.corpus.labels import NO_LABEL, Label, Labels
+from wavevae.corpus.pitch_track import PitchTrack, pitch_track
 from wavevae.errors import UserError
 from wavevae.synthesis import demo_corpus
 from wavevae.units import db_to_amplitude, format_seconds, seconds_to_samples
@@ -52,6 +53,8 @@ class Material:
     inputs: list[Path]
     store: Store
     data: AudioDataModule
+    track: PitchTrack | None = None
+    """Pitches of the whole store; of an instrument's run only."""
 
     @property
     def learned(self) -> list[Item]:
@@ -110,6 +113,9 @@ class Material:
             f"{len(self.chunks)} chunks of {self.data.config.data.chunk_seconds:g} s from {len(self.learned)} files",
             f"{len(self.held)} held out" if self.held else "none held out: validated on what is learned",
         ]
+        own = [row for row in store.report if row.reason.startswith(corpus.OWN)]
+        if own:
+            parts.append(f"{len(own)} folder{'s' * (len(own) > 1)} that wavevae wrote left out")
         if skipped:
             parts.append(f"{skipped} skipped (data_report.csv says why)")
         return "; ".join(parts)
@@ -136,7 +142,9 @@ def gather(plan: Plan) -> Material:
     if config.data.overfit:
         narrow(data, AudibleChunks(data.train_chunks, config.data.overfit).picked, config.data.overfit)
     warn_of_change(plan, store)
-    return Material(inputs, store, data)
+    if config.model.is_instrument:
+        data.track = pitch_track(store, config.model.hop_length, progress=progress)
+    return Material(inputs, store, data, data.track)
 
 
 def demo(sample_rate: int) -> Path:

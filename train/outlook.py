@@ -83,7 +83,7 @@ def twice(train: TrainConfig) -> str:
 
 def playing(material: Material, module: TrainingModule) -> dict[str, Any]:
     """Held tones and transfer on a few held-out sounds, in a few seconds; empty where the model cannot be played."""
-    model = copy.deepcopy(module.averaged.model).cpu().float()
+    model = copy.deepcopy(module.averaged.model).cpu()
     conditional = module.config.model.condition != "none"
     player = ModulePlayer(model, (lambda labels: model.condition()) if conditional else None)
     return measure_quickly(player, [torch.from_numpy(sound) for sound in material.excerpts(PLAYED, PLAYED_S)])

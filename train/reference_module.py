@@ -16,6 +16,7 @@ from wavevae.references.model import Reference
 
 from .batch import Batch, conditions, plain
 from .budget import Budget
+from .instrument_module import InstrumentModule
 from .material import Material
 from .module import TrainingModule, noise_seed
 from .progress import say
@@ -107,6 +108,8 @@ class ReferenceModule(TrainingModule):
 
 def make_module(config: RunConfig, budget: Budget) -> TrainingModule:
     """What trains the model that the configuration names."""
+    if config.model.is_instrument:
+        return InstrumentModule(config, budget)
     return (ReferenceModule if config.reference.is_reference else TrainingModule)(config, budget)
 
 

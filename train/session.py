@@ -15,6 +15,7 @@ import torch
 from . import quiet
 from .beginning import begin
 from .health import Health
+from .instrument_module import choose_oscillators
 from .interrupt import Interrupted, stop_gently
 from .journal import Journal
 from .keeping import Checkpoints
@@ -40,7 +41,7 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Seque
     for remark in plan.remarks:
         say(f"resuming {plan.folder.path}: {remark}")
     material = gather(plan)
-    plan = told_classes(plan, material)
+    plan = choose_oscillators(told_classes(plan, material), material)
     module = make_module(plan.config, plan.budget())
     if plan.resumed is not None:
         module.resume(plan.resumed)

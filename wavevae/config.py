@@ -92,6 +92,7 @@ WEIGHTS = (
     "waveform_l1_end",
     "kl",
     "hop_evenness",
+    "named_axes",
 )
 """The weights of ObjectiveConfig."""
 
@@ -118,6 +119,8 @@ class ObjectiveConfig:
     """The same at the end of the budget: partials are kept in place first, spectra refined after."""
     hop_evenness: float = 0.0
     """Weight of what is locked to the hop: high-frequency energy by place in the hop, output against target."""
+    named_axes: float = 0.1
+    """instrument: weight of what holds brightness and noisiness to their names."""
     kl: float = 1e-4
     """Weight of the KL divergence at the end of its schedule (beta max)."""
     kl_schedule: str = "linear"

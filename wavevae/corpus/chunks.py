@@ -81,12 +81,17 @@ class Chunks:
         The start is moved by `jitter_samples`, as far as `samples` stay inside the item. What lies outside of
         the item is zero.
         """
-        _, start, low, high = self.place(index, jitter_samples, samples)
-        begin, end = max(low, start - before), min(high, start + samples)
-        out = np.zeros(before + samples, np.float32)
-        offset = before - (start - begin)
-        out[offset : offset + end - begin] = to_float(self.samples[begin:end])
-        self._pages.count(2 * (end - begin))
+        item, start, _, _ = self.place(index, jitter_samples, samples)
+        return self.span(item, start - before, before + samples)
+
+    def span(self, item: int, start: int, samples: int) -> np.ndarray:
+        """float32 (samples,) from sample `start` of the store on, zero where it lies outside of item number `item`."""
+        low, high = int(self.item_starts[item]), int(self.item_ends[item])
+        begin, end = max(low, start), min(high, start + samples)
+        out = np.zeros(samples, np.float32)
+        if begin < end:
+            out[begin - start : end - start] = to_float(self.samples[begin:end])
+            self._pages.count(2 * (end - begin))
         return out
 
     def read(self, index: int, jitter_samples: int = 0) -> np.ndarray:

@@ -13,12 +13,13 @@ No `from __future__ import annotations` here: TorchScript reads the annotations 
 """
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wavevae.errors import UserError
 from wavevae.model_config import ModelConfig
 from wavevae.nn.blocks import ResidualUnit, activation, residual_stack
 from wavevae.nn.bottleneck import Bottleneck, Latents, make_bottleneck
@@ -33,8 +34,12 @@ from wavevae.nn.synthesizer import (
     Synthesis,
     SynthesisState,
     mel_points,
+    noise_points,
     triangles,
 )
+
+if TYPE_CHECKING:
+    from wavevae.transfer import CorpusProfile
 
 LOWEST_PITCH, HIGHEST_PITCH = -24.0, 148.0
 """MIDI; what is asked beyond is played at the limit. 148 is above half of any usual sample rate: silence."""
@@ -211,6 +216,8 @@ class InstrumentDecoder(nn.Module):
 
     low: Tensor
     high: Tensor
+    noise_hz: Tensor
+    carrier_hz: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -225,6 +232,12 @@ class InstrumentDecoder(nn.Module):
         self.outlet = CausalConv1d(width, self.shares.channels, 1)
         self.synthesis = Synthesis(config)
         self.scale_of_controls = control_scales(config)
+        carriers = self.synthesis.carriers
+        none = torch.zeros(0)
+        carrier_hz = none if carriers is None else carriers.frequency.float() * config.sample_rate
+        noise_hz = noise_points(config.noise_bands, config.hop_length, config.sample_rate).float()
+        self.register_buffer("noise_hz", noise_hz, persistent=False)
+        self.register_buffer("carrier_hz", carrier_hz, persistent=False)
         low = [LOWEST_PITCH, LOWEST_LOUDNESS, 0.0] if self.pitched else [LOWEST_LOUDNESS]
         high = [HIGHEST_PITCH, HIGHEST_LOUDNESS, 1.0] if self.pitched else [HIGHEST_LOUDNESS]
         self.register_buffer("low", torch.tensor(low))
@@ -244,7 +257,7 @@ class InstrumentDecoder(nn.Module):
             bias[: parts.partials] = slope
             first = parts.partials + parts.envelope
             bias[first : first + parts.noise] = START_SHARE["noise"]
-            bias[first + parts.noise :] = START_SHARE["carriers"]
+            bias[first + parts.noise : parts.channels - parts.curve] = START_SHARE["carriers"]
 
     def cleaned(self, z: Tensor) -> Tensor:
         """Latents within what can be played: finite, controls in their limits."""
@@ -289,12 +302,15 @@ class InstrumentDecoder(nn.Module):
     ) -> tuple[Tensor, DecoderState]:
         """-> sound, and the state that goes on from here."""
         state = self.initial(len(z), z) if state is None else state
-        z = self.cleaned(z)
-        z, lived = self.life(z, life, state.life)
-        frame = self.frames(z, condition)
-        with torch.autocast(z.device.type, enabled=False):
-            sound, synthesis = self.synthesis(frame.shares, frame.hz, frame.loudness.float(), state.synthesis)
-        return sound.clamp(-1.0, 1.0), DecoderState(lived, synthesis)
+        z, lived = self.life(self.cleaned(z), life, state.life)
+        sound, synthesis = self.sound(self.frames(z, condition), state.synthesis)
+        return sound, DecoderState(lived, synthesis)
+
+    def sound(self, frame: Frame, state: SynthesisState) -> tuple[Tensor, SynthesisState]:
+        """Frames -> (B, 1, F x hop_length) within full scale, in fp32 whatever the precision of the rest."""
+        with torch.autocast(frame.hz.device.type, enabled=False):
+            sound, after = self.synthesis(frame.shares, frame.hz, frame.loudness.float(), state)
+        return sound.clamp(-1.0, 1.0), after
 
 
 class Instrument(nn.Module):
@@ -312,6 +328,8 @@ class Instrument(nn.Module):
         self.decoder = InstrumentDecoder(config)
         self.life = 1.0
         """How much a held tone drifts; 0: not at all."""
+        self.profile: CorpusProfile | None = None
+        """What the corpus' latents are like, where it was kept: `fit_latents` fits to it."""
 
     @property
     def sample_rate(self) -> int:
@@ -390,6 +408,20 @@ class Instrument(nn.Module):
         """Resynthesis as training sees it: through a draw from the posterior."""
         latents = self.posterior(self.ahead(x), condition)
         return self.in_place(latents.z, x.shape[-1], condition), latents
+
+    def fit_latents(self, z: Tensor, transpose: float | str = "auto", fit: float = 1.0) -> Tensor:
+        """Whole inputs (B, latent_dim, frames), each moved towards the corpus by itself; see wavevae.transfer.
+
+        Raises: UserError without a profile of the corpus, for a transposition that cannot be played or another fit
+        than 0 to 1.
+        """
+        from wavevae.transfer import fit_latents  # needs this module's limits
+
+        if self.profile is None:
+            raise UserError("the model has no profile of its corpus to fit to; train it again")
+        frames = z.detach().transpose(1, 2).cpu().numpy()  # (B, frames, latent_dim)
+        fitted = [torch.from_numpy(fit_latents(one, self.profile, transpose, fit)) for one in frames]
+        return torch.stack(fitted).transpose(1, 2).to(z)
 
     def compile_networks(self) -> None:
         """The convolutions by torch.compile, in place, from the next call on; names and weights stay."""

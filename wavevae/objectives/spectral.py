@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import auraloss
 import torch
 from torch import Tensor, nn
@@ -60,6 +62,40 @@ class MultiResolutionSTFT(nn.Module):
         return torch.stack([d(estimate.float(), target.float()) for d in self.distances]).mean()
 
 
+class SharedSpectra(nn.Module):
+    """Both distances below from the same spectra, which are half of their cost: windows as long as the transforms.
+
+    The STFT distance is that of MultiResolutionSTFT, the log-mel distance that of MultiScaleLogMel (but for the edges,
+    which are mirrored). The target's spectra carry no gradient.
+    """
+
+    def __init__(self, n_ffts: tuple[int, ...], sample_rate: int) -> None:
+        super().__init__()
+        self.distances = nn.ModuleList(STFTDistance(n_fft) for n_fft in n_ffts)
+        self.mels = MultiScaleLogMel(n_ffts, sample_rate)
+
+    def forward(self, estimate: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 1, T) twice -> STFT distance, log-mel distance."""
+        x, y = estimate[:, 0].float(), target[:, 0].float().detach()
+        spectral, mel = [], []
+        for part in self.distances:
+            distance: Any = part
+            n_fft, powers = distance.fft_size, [power_spectrum(s, distance.window) for s in (x, y)]
+            magnitudes = [power.clamp_min(distance.eps).sqrt() for power in powers]
+            logs = [magnitude.log() for magnitude in magnitudes]
+            spectral.append(distance.spectralconv(*magnitudes) + (logs[0] - logs[1]).abs().mean())
+            logs = [self.mels.of_power(power, n_fft) for power in powers]
+            mel.append((logs[0] - logs[1]).abs().mean())
+        return torch.stack(spectral).mean(), torch.stack(mel).mean()
+
+
+def power_spectrum(x: Tensor, window: Tensor) -> Tensor:
+    """(B, T) -> (B, bins, frames), hops of a quarter of the window."""
+    n_fft = len(window)
+    spectrum = torch.stft(x, n_fft, n_fft // 4, window=window.to(x.device), return_complex=True)
+    return spectrum.real.square() + spectrum.imag.square()
+
+
 class MultiScaleLogMel(nn.Module):
     """Mean L1 distance of log10-mel spectra over several windows (DAC, Kumar et al. 2023, sec. 3.3)."""
 
@@ -76,8 +112,12 @@ class MultiScaleLogMel(nn.Module):
         """(B, T) -> (B, bands, frames), log10 of power, floored at -100 dB."""
         hann = self.get_buffer(f"window_{window}")
         spectrum = torch.stft(x, window, window // 4, window=hann, return_complex=True, pad_mode="constant")
-        power = (spectrum.real.square() + spectrum.imag.square()) / hann.sum().square()
-        mel = power.transpose(1, 2) @ self.get_buffer(f"bank_{window}")
+        return self.of_power(spectrum.real.square() + spectrum.imag.square(), window)
+
+    def of_power(self, power: Tensor, window: int) -> Tensor:
+        """Power spectra (B, bins, frames) of such a window -> the same."""
+        scale = self.get_buffer(f"window_{window}").sum().square()
+        mel = (power / scale).transpose(1, 2) @ self.get_buffer(f"bank_{window}")
         return (mel + 1e-10).log10()
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:

@@ -11,12 +11,12 @@ from wavevae.config import ObjectiveConfig
 from wavevae.nn.bottleneck import Latents
 from wavevae.objectives.hops import hop_unevenness
 from wavevae.objectives.schedules import kl_top_weight, kl_weight, over_budget
-from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel
+from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel, SharedSpectra
 from wavevae.objectives.waveform import relative_l1
 
 SMALLEST_VARIANCE = 1e-4
 """Of encodings of length 1; keeps the ratio finite where all are the same."""
-REGULARISERS = ("kl", "kl_top", "commitment", "unevenness")
+REGULARISERS = ("named_axes", "kl", "kl_top", "commitment", "unevenness")
 """Terms that say nothing of how alike two sounds are: they pick no best checkpoint."""
 
 
@@ -27,12 +27,11 @@ class Objectives(nn.Module):
         super().__init__()
         self.config = config
         self.hop_length = hop_length
-        self.mr_stft = MultiResolutionSTFT(config.n_ffts) if config.mr_stft or config.mr_stft_end else None
-        self.log_mel = (
-            MultiScaleLogMel(config.mel_windows, sample_rate)
-            if config.log_mel or config.log_mel_end
-            else None
-        )
+        stft, mel = config.mr_stft or config.mr_stft_end, config.log_mel or config.log_mel_end
+        shared = bool(stft and mel) and config.n_ffts == config.mel_windows
+        self.shared = SharedSpectra(config.n_ffts, sample_rate) if shared else None
+        self.mr_stft = MultiResolutionSTFT(config.n_ffts) if stft and not shared else None
+        self.log_mel = MultiScaleLogMel(config.mel_windows, sample_rate) if mel and not shared else None
 
     def weights(self, share: float) -> dict[str, float]:
         """The effective weight of every term at a share of the budget."""
@@ -42,6 +41,7 @@ class Objectives(nn.Module):
             "log_mel": over_budget(share, config.log_mel, config.log_mel_end),
             "waveform_l1": over_budget(share, config.waveform_l1, config.waveform_l1_end),
             "hop_evenness": config.hop_evenness,
+            "named_axes": config.named_axes,
             "kl": kl_weight(share, config),
             "kl_top": kl_top_weight(share, config),
             "commitment": config.commitment,
@@ -51,6 +51,8 @@ class Objectives(nn.Module):
     def raw(self, estimate: Tensor, target: Tensor, latents: Latents) -> dict[str, Tensor]:
         """Unweighted scalars by name; audio (B, 1, T)."""
         terms: dict[str, Tensor] = {}
+        if self.shared is not None:
+            terms["mr_stft"], terms["log_mel"] = self.shared(estimate, target)
         if self.mr_stft is not None:
             terms["mr_stft"] = self.mr_stft(estimate, target)
         if self.log_mel is not None:

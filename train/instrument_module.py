@@ -1,0 +1,134 @@
+"""Training of an instrument: the same workshop, with pitches found beforehand and a decoder that has a state."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wavevae.config import RunConfig
+from wavevae.corpus.pitch_track import PitchTrack
+from wavevae.nn.conditioning import Condition, one_hot
+from wavevae.nn.instrument import Instrument
+from wavevae.nn.synthesizer import SynthesisState
+from wavevae.objectives.named_axes import NamedAxes
+from wavevae.objectives.weighing import weighted_sum
+
+from .budget import Budget
+from .instrument_data import LEAD_FRAMES, InstrumentBatch
+from .material import Material
+from .module import TrainingModule, noise_seed
+from .plan import Plan
+from .progress import say
+from .ranks import world_size
+
+VOICED = 0.4
+"""Share of the loud frames that must have one clear pitch for it to describe the sounds: speech has 0.5, polyphonic
+piano 0.24."""
+RANGE = (1.0, 99.0)
+"""Percentiles of the corpus' controls between which the decoder's network hears them."""
+FARTHEST_FRAME = 1_000_000
+"""Training begins anywhere in the noise up to here: 3 hours."""
+
+
+class InstrumentModule(TrainingModule):
+    """Controls are measured, timbre is learned; the decoder begins each excerpt at a random phase."""
+
+    def __init__(self, config: RunConfig, budget: Budget) -> None:
+        super().__init__(config, budget)
+        named = config.objective.named_axes > 0
+        self.named_axes = NamedAxes(self.instrument.decoder) if named else None
+
+    def built(self) -> Any:
+        return Instrument(self.config.model)
+
+    @property
+    def instrument(self) -> Instrument:
+        """The model by its own type."""
+        model: Any = self.model
+        return model  # type: ignore[no-any-return]
+
+    def training_step(self, batch: InstrumentBatch, batch_index: int) -> Tensor:  # type: ignore[override]
+        """The loss of excerpts after their run-up. Spectra and KL are in fp32 whatever the precision of the rest."""
+        torch.manual_seed(noise_seed(self.config.train.seed, self.step, self.global_rank))
+        model = self.instrument
+        hop, late = model.hop_length, model.algorithmic_latency // model.hop_length
+        condition = self.condition(batch)
+        with torch.set_grad_enabled(not self.frozen):
+            latents = model.posterior(batch.sound, condition, batch.track)
+        z = model.decoder.cleaned(latents.z[..., late:])
+        frame = model.decoder.frames(z, condition)
+        sound, _ = model.decoder.sound(frame, self.anywhere(model.decoder.synthesis.initial(len(z), z)))
+        compared = slice(LEAD_FRAMES * hop, sound.shape[-1])
+        estimate, audio = sound[..., compared], batch.sound[..., compared]
+        with torch.autocast(audio.device.type, enabled=False):
+            raw = self.objectives.raw(estimate.float(), audio.float(), latents)
+            if self.named_axes is not None:
+                raw["named_axes"] = self.named_axes(model.decoder, z, frame)
+            total = weighted_sum(raw, self.weights)
+        self.terms = {"total": total.detach(), **{k: v.detach() for k, v in raw.items()}}
+        self.terms |= {k: v for k, v in latents.metrics.items() if k not in self.terms}
+        if self.opposed and self.adversary is not None:
+            self.terms |= self.adversary.step(estimate, audio, self.share)
+        self.audio_s += len(audio) * audio.shape[-1] / self.config.model.sample_rate * world_size()
+        return total
+
+    def condition(self, batch: InstrumentBatch) -> Condition | None:
+        """Labels of the batch; none for an unconditional model."""
+        if self.config.model.condition == "none":
+            return None
+        return Condition(one_hot(batch.class_number, len(self.config.model.classes)), batch.pitch)
+
+    @staticmethod
+    def anywhere(state: SynthesisState) -> SynthesisState:
+        """The same with random phases, somewhere in the noise."""
+        phase = torch.rand_like(state.phase)
+        return state._replace(phase=phase, frame=torch.floor(torch.rand_like(phase) * FARTHEST_FRAME))
+
+
+def choose_oscillators(plan: Plan, material: Material) -> Plan:
+    """The plan with what the sounds need, said in one line; as it is for a codec or where it was told."""
+    model = plan.config.model
+    if not model.is_instrument or material.track is None:
+        return plan
+    share = material.track.voiced_share
+    chosen = model.oscillators
+    if chosen == "auto":
+        chosen = "harmonic" if share >= VOICED else "dense"
+    kinds = {
+        "harmonic": "one oscillator bank follows the pitch",
+        "dense": "dense carriers and noise, no pitch",
+        "both": "one oscillator bank follows the pitch, dense carriers beside it",
+    }
+    how = "" if model.oscillators == "auto" else ", as set"
+    say(
+        f"sounds  {share:.0%} of what is loud has one clear pitch: {kinds[chosen]}{how} (--set oscillators=...)"
+    )
+    model = dataclasses.replace(model, oscillators=chosen)
+    return dataclasses.replace(plan, config=dataclasses.replace(plan.config, model=model))
+
+
+def begin_instrument(module: InstrumentModule, material: Material) -> None:
+    """The ranges of the controls from the corpus; weights start at random."""
+    track = material.track
+    assert track is not None
+    decoder = module.instrument.decoder
+    for index, (low, high) in enumerate(control_ranges(track, module.config.model.controls)):
+        decoder.low[index], decoder.high[index] = low, high
+    module.begun()
+
+
+def control_ranges(track: PitchTrack, names: tuple[str, ...]) -> list[tuple[float, float]]:
+    """Low and high of each control over what is loud; of the pitch over what is voiced."""
+    pitch, periodicity, loudness = track.values
+    loud = loudness > np.percentile(loudness, 99) - 40.0
+    voiced = loud & (periodicity > 0.5)
+    frames = {
+        "pitch": pitch[voiced] if voiced.any() else pitch,
+        "loudness": loudness,
+        "periodicity": periodicity,
+    }
+    return [tuple(float(v) for v in np.percentile(frames[name], RANGE)) for name in names]  # type: ignore[misc]

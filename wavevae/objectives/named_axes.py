@@ -1,0 +1,103 @@
+"""Latents that have a name: brightness and noisiness mean what they say, and are free of pitch and loudness.
+
+The attributes are taken from the decoder's own shares of power, so they cost nothing and have a gradient. What pitch
+and loudness predict of them is subtracted by a running linear regression; the rest is scaled to unit variance. Two
+terms follow: the encoder's latent is to be the attribute of its frame (after AR-VAE, Pati & Lerch 2021, by value
+instead of by order), and a frame whose latent is exchanged for another's is to have the other's attribute.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wavevae.nn.instrument import Frame, InstrumentDecoder
+
+DECAY = 0.99
+"""A step, of the running moments."""
+LOUD_RANGE_DB = 40.0
+"""Frames softer than the loudest of a batch by more than this do not count."""
+SHAKE = 0.5
+"""Standard deviation of what is added to an exchanged latent."""
+EXCHANGED_EVERY = 4
+"""One excerpt of so many: a second pass through the decoder's network is a fifth of a step."""
+LARGEST = 3.0
+"""Of an exchanged latent."""
+NAMES = ("brightness", "noisiness")
+
+
+def attributes(decoder: InstrumentDecoder, frame: Frame) -> Tensor:
+    """(B, 2, F): log2 of the spectral centroid in Hz; log of the noise's power against the rest."""
+    shares = decoder.shares
+    noise, tones = torch.exp(frame.shares.noise), torch.exp(frame.shares.carriers)
+    moment = (noise * decoder.noise_hz[:, None]).sum(1)
+    total = noise.sum(1)
+    rest = tones.sum(1)
+    if shares.carriers:
+        moment = moment + (tones * decoder.carrier_hz[:, None]).sum(1)
+    if shares.partials:
+        partials = torch.exp(frame.shares.partials)
+        number = torch.arange(1, shares.partials + 1, device=partials.device)
+        moment = moment + (partials * number[:, None] * frame.hz.float()).sum(1)
+        rest = rest + partials.sum(1)
+    centroid = torch.log2(moment / (total + rest).clamp_min(1e-6) + 20.0)
+    return torch.stack([centroid, torch.log(total + 1e-5) - torch.log(rest + 1e-5)], 1)
+
+
+class NamedAxes(nn.Module):
+    """The two terms, and the running regression behind them."""
+
+    moments: Tensor
+
+    def __init__(self, decoder: InstrumentDecoder) -> None:
+        super().__init__()
+        self.controls = 2 if decoder.pitched else 1
+        size = 1 + self.controls + len(NAMES)
+        self.register_buffer("moments", torch.zeros(size, size, dtype=torch.float64))
+
+    def explaining(self, decoder: InstrumentDecoder, z: Tensor) -> Tensor:
+        """(B, 1 + controls, F): one, and pitch and loudness at about unit size."""
+        seen = decoder.seen(z)[:, : self.controls]
+        return torch.cat([torch.ones_like(seen[:, :1]), seen], 1)
+
+    def observe(self, explaining: Tensor, found: Tensor, weight: Tensor) -> None:
+        """Take a batch into the running moments; weight (B, F)."""
+        rows = torch.cat([explaining, found], 1).double()  # (B, n, F)
+        moments = torch.einsum("bif,bjf,bf->ij", rows, rows, weight.double()) / weight.sum().clamp_min(1.0)
+        fresh = self.moments[0, 0] == 0
+        self.moments.copy_(torch.where(fresh, moments, DECAY * self.moments + (1 - DECAY) * moments))
+
+    def free(self, explaining: Tensor, found: Tensor) -> Tensor:
+        """Attributes (B, 2, F) without what pitch and loudness predict, over what deviation is left."""
+        n = 1 + self.controls
+        square, cross = self.moments[:n, :n], self.moments[:n, n:]
+        ridge = 1e-3 * torch.eye(n, dtype=torch.float64, device=square.device)
+        slopes = torch.linalg.solve(square + ridge, cross)  # (n, 2)
+        variance = torch.diagonal(self.moments)[n:] - (slopes * cross).sum(0)
+        std = variance.clamp_min(1e-3).sqrt().float()
+        predicted = torch.einsum("bnf,na->baf", explaining, slopes.float())
+        return (found - predicted) / std[:, None]
+
+    def forward(self, decoder: InstrumentDecoder, z: Tensor, frame: Frame) -> Tensor:
+        """Scalar, from cleaned latents (B, latents, F) and what the decoder made of them."""
+        loudness = frame.loudness[:, 0]
+        weight = (loudness > loudness.amax() - LOUD_RANGE_DB).float()
+        explaining = self.explaining(decoder, z)
+        with torch.no_grad():
+            found = attributes(decoder, frame)
+            self.observe(explaining, found, weight)
+            target = self.free(explaining, found)
+        at = slice(decoder.n_controls, decoder.n_controls + len(NAMES))
+        told = mean_where(F.smooth_l1_loss(z[:, at], target, reduction="none"), weight)
+        few = slice(0, None, EXCHANGED_EVERY)  # excerpts come in random order: any will do
+        other = z[:, at].detach().roll(1, 0)[few]
+        other = (other + SHAKE * torch.randn_like(other)).clamp(-LARGEST, LARGEST)
+        changed = torch.cat([z[few, : at.start], other, z[few, at.stop :]], 1).detach()
+        heard = self.free(explaining[few], attributes(decoder, decoder.frames(changed)))
+        return told + mean_where(F.smooth_l1_loss(heard, other, reduction="none"), weight[few])
+
+
+def mean_where(values: Tensor, weight: Tensor) -> Tensor:
+    """Mean of (B, n, F) over the frames that count, (B, F)."""
+    return (values.mean(1) * weight).sum() / weight.sum().clamp_min(1.0)
