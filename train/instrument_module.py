@@ -111,13 +111,12 @@ def choose_oscillators(plan: Plan, material: Material) -> Plan:
 
 
 def begin_instrument(module: InstrumentModule, material: Material) -> None:
-    """The ranges of the controls from the corpus; weights start at random."""
+    """Set the ranges of the controls from the corpus; weights start at random."""
     track = material.track
     assert track is not None
     decoder = module.instrument.decoder
     for index, (low, high) in enumerate(control_ranges(track, module.config.model.controls)):
         decoder.low[index], decoder.high[index] = low, high
-    module.begun()
 
 
 def control_ranges(track: PitchTrack, names: tuple[str, ...]) -> list[tuple[float, float]]:

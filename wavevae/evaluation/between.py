@@ -28,7 +28,16 @@ class Seen(NamedTuple):
 
 
 def look(bottleneck: Bottleneck, hidden: Tensor) -> Seen:
-    """(1, in_channels, frames) -> what there is to see; nothing random."""
+    """(1, in_channels, frames) -> what there is to see; nothing random.
+
+    Controls come first, in their own units; KL and codes are those of the learned latents.
+    """
+    if bottleneck.controls:
+        controls, learned = hidden[:, : bottleneck.controls], hidden[:, bottleneck.controls :]
+        seen = look(bottleneck.learned_part(), learned)
+        return seen._replace(
+            z=torch.cat([controls, seen.z], 1), latents=torch.cat([controls[0], seen.latents])
+        )
     z = bottleneck.mean(hidden)
     if isinstance(bottleneck, Gaussian):
         _, log_variance = bottleneck.split(hidden)
