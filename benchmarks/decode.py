@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch loads its th
 import numpy as np
 import torch
 from wavevae.export.axes import axis_map
-from wavevae.export.model_file import Choices, describe, make_instrument
+from wavevae.export.model_file import Choices, describe, make_module
 from wavevae.export.precision import round_weights
 from wavevae.export.torchscript import script
 from wavevae.realtime import bench
@@ -42,7 +42,7 @@ def write(model: Autoencoder, path: Path, choices: Choices) -> Path:
     axes.density.clear()
     if choices.weights == "float16":
         model = round_weights(model)
-    write_bundle(path, script(make_instrument(model, axes, choices)), describe(model, axes, {}))
+    write_bundle(path, script(make_module(model, axes, choices)), describe(model, axes, {}))
     return path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,15 @@ from torch import Tensor
 from wavevae.bundle import LatentAxis
 from wavevae.errors import UserError
 from wavevae.latents import Array, LatentStatistics
+from wavevae.model_config import ModelConfig
+from wavevae.nn.instrument import Instrument
+from wavevae.nn.model import Autoencoder
 
 
 @dataclass(frozen=True)
 class AxisMap:
-    """The first `kept` principal axes, unit variance; decoding holds the others at their mean (0)."""
+    """The first `kept` axes: of a codec principal ones of unit variance; of an instrument its latents in their order,
+    controls in natural units, learned ones in standard deviations. Decoding holds the others at their mean."""
 
     to_matrix: Tensor
     """(kept, latent_dim) float64: axes = to_matrix @ raw + to_offset."""
@@ -41,6 +45,18 @@ class AxisMap:
         """Of the training latents' variance, what the kept axes carry."""
         return sum(axis.share for axis in self.axes)
 
+    def learned(self, controls: int) -> AxisMap:
+        """Without an instrument's controls: of what its bottleneck gives."""
+        return replace(
+            self,
+            to_matrix=self.to_matrix[controls:, controls:],
+            to_offset=self.to_offset[controls:],
+            from_matrix=self.from_matrix[controls:, controls:],
+            from_offset=self.from_offset[controls:],
+            std=self.std[controls:],
+            axes=self.axes[controls:],
+        )
+
     def encode(self, raw: Tensor) -> Tensor:
         """(B, latent_dim, F) -> (B, kept, F), computed in float64."""
         return (self.to_matrix @ raw.double() + self.to_offset[:, None]).float()
@@ -50,12 +66,53 @@ class AxisMap:
         return (self.from_matrix @ axes.double() + self.from_offset[:, None]).float()
 
 
-def axis_map(statistics: LatentStatistics, keep: int | None = None) -> AxisMap:
-    """Keep `keep` axes (none: all). Raises: UserError for a number of axes that the model does not have."""
-    available = len(statistics.mean)
+def how_many(keep: int | None, least: int, available: int) -> int:
+    """Axes to keep (none: all). Raises: UserError for a number of axes that the model does not have."""
     keep = available if keep is None else keep
-    if not 1 <= keep <= available:
-        raise UserError(f"--latents is {keep}; this model has {available} latent axes: use 1 to {available}")
+    if not least <= keep <= available:
+        raise UserError(
+            f"--latents is {keep}; this model has {available} latent axes: use {least} to {available}"
+        )
+    return keep
+
+
+def axes_of(
+    model: Autoencoder | Instrument, statistics: LatentStatistics, keep: int | None = None
+) -> AxisMap:
+    """The first `keep` axes of a model (none: all). Raises: UserError as `how_many`."""
+    if isinstance(model, Instrument):
+        return control_map(statistics, model.config, keep)
+    return axis_map(statistics, keep)
+
+
+def control_map(statistics: LatentStatistics, config: ModelConfig, keep: int | None = None) -> AxisMap:
+    """Of an instrument: every latent is an axis. Raises: UserError as `how_many`."""
+    controls = len(config.controls)
+    keep = how_many(keep, controls + 1, config.n_latents)
+    natural = np.arange(config.n_latents) < controls
+    unit, zero = np.where(natural, 1.0, statistics.std), np.where(natural, 0.0, statistics.mean)
+    mean, std = np.where(natural, statistics.mean, 0.0), np.where(natural, statistics.std, 1.0)
+    low, high = mean + std * statistics.low, mean + std * statistics.high
+    share = statistics.std**2 / np.sum(statistics.std[controls:] ** 2) * ~natural
+    return AxisMap(
+        to_matrix=torch.tensor(np.diag(1 / unit)[:keep]),
+        to_offset=torch.tensor((-zero / unit)[:keep]),
+        from_matrix=torch.tensor(np.diag(unit)[:, :keep]),
+        from_offset=torch.tensor(zero),
+        std=torch.tensor(statistics.std[:keep]),
+        axes=tuple(
+            LatentAxis(
+                name, float(low[i]), float(high[i]), float(mean[i]), float(std[i]), share=float(share[i])
+            )
+            for i, name in enumerate(config.axis_names[:keep])
+        ),
+        density=marginal_density(statistics.density, keep),
+    )
+
+
+def axis_map(statistics: LatentStatistics, keep: int | None = None) -> AxisMap:
+    """The first `keep` principal axes (none: all). Raises: UserError as `how_many`."""
+    keep = how_many(keep, 1, len(statistics.mean))
     to_matrix, to_offset = statistics.to_axes()
     from_matrix, from_offset = statistics.from_axes()
     share = statistics.std**2 / np.sum(statistics.std**2)

@@ -14,12 +14,14 @@ from wavevae.checkpoint import Checkpoint, build_model
 from wavevae.config import ModelConfig
 from wavevae.errors import UserError
 from wavevae.latents import LatentStatistics
+from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
 
-from .axes import AxisMap, axis_map
+from .axes import AxisMap, axes_of
+from .instrument import instrument_module
 from .precision import halve, round_weights, rounding_error
-from .told import instrument_of
-from .torchscript import Instrument, script
+from .told import codec_module
+from .torchscript import CodecModule, HostModule, script
 from .verify import references, verify
 
 SMALLEST_RATIO = 64
@@ -56,7 +58,7 @@ def export_checkpoint(
     return export_model(model, axes, path, describe_origin(checkpoint), choices or Choices())
 
 
-def read_model(checkpoint: Checkpoint, keep: int | None = None) -> tuple[Autoencoder, AxisMap]:
+def read_model(checkpoint: Checkpoint, keep: int | None = None) -> tuple[Autoencoder | Instrument, AxisMap]:
     """The model of a checkpoint and its axes. Raises: UserError for what cannot be exported."""
     refuse_unplayable(checkpoint.config.model)
     if not checkpoint.latents:
@@ -66,42 +68,45 @@ def read_model(checkpoint: Checkpoint, keep: int | None = None) -> tuple[Autoenc
         )
     model = build_model(checkpoint)
     refuse_broken(model)
-    return model.eval(), axis_map(LatentStatistics.from_dict(checkpoint.latents), keep)
+    return model.eval(), axes_of(model, LatentStatistics.from_dict(checkpoint.latents), keep)
 
 
 def export_model(
-    model: Autoencoder, axes: AxisMap, path: Path, origin: dict[str, Any], choices: Choices
+    model: Autoencoder | Instrument, axes: AxisMap, path: Path, origin: dict[str, Any], choices: Choices
 ) -> BundleInfo:
     """The same from a model and its axes. Raises: UserError, ExportRefused."""
     trained = model
     if choices.weights == "float16":
-        model = round_weights(trained)
+        model = round_weights(codec_only(trained, "--weights float16"))
     expected = references(model, axes)
-    instrument = make_instrument(model, axes, choices)
+    module = make_module(model, axes, choices)
     origin = {**origin, "streaming": choices.streaming, "weights": choices.weights}
-    if model is not trained:
+    if isinstance(trained, Autoencoder) and isinstance(model, Autoencoder) and model is not trained:
         origin["rounding_error"] = rounding_error(trained, model, expected[0]["audio"])
     info = describe(model, axes, origin)
     try:
-        return write_bundle(path, script(instrument), info, lambda finished: verify(finished, expected))
+        return write_bundle(path, script(module), info, lambda finished: verify(finished, expected))
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); choose another -o") from error
 
 
-def make_instrument(model: Autoencoder, axes: AxisMap, choices: Choices) -> Instrument:
+def make_module(model: Autoencoder | Instrument, axes: AxisMap, choices: Choices) -> HostModule:
     """The streaming twin that is chosen. Raises: UserError where cached-conv is and is not installed."""
+    if choices.streaming == "rows" and isinstance(model, Instrument):
+        return instrument_module(model, axes)
+    model = codec_only(model, f"--streaming {choices.streaming}")
     if choices.streaming == "cached-conv":
         refuse_beyond_plain(model.config, "--streaming cached-conv")
         from .cached import Channels, cached_twin_of
 
-        return Instrument(model, axes, cached_twin_of, Channels())
-    instrument = instrument_of(model.config)(model, axes)
+        return CodecModule(model, axes, cached_twin_of, Channels())
+    module = codec_module(model.config)(model, axes)
     if choices.weights == "float16":
-        halve(instrument)
-    return instrument
+        halve(module)
+    return module
 
 
-def describe(model: Autoencoder, axes: AxisMap, origin: dict[str, Any]) -> BundleInfo:
+def describe(model: Autoencoder | Instrument, axes: AxisMap, origin: dict[str, Any]) -> BundleInfo:
     """What `wavevae.json` says."""
     parameters = sum(p.numel() for p in model.parameters())
     return BundleInfo(
@@ -109,6 +114,8 @@ def describe(model: Autoencoder, axes: AxisMap, origin: dict[str, Any]) -> Bundl
         hop_length=model.hop_length,
         latent_dim=axes.kept,
         axes=axes.axes,
+        family=model.config.family,
+        oscillators=model.config.oscillators if model.config.is_instrument else "",
         receptive_field_samples=model.receptive_field,
         algorithmic_latency_samples=model.algorithmic_latency,
         bottleneck=model.config.bottleneck,
@@ -126,9 +133,18 @@ def codebook_sizes(config: ModelConfig) -> tuple[int, ...]:
 
 
 def labels(config: ModelConfig) -> dict[str, list[str]]:
-    """Kinds of labels that the model is told: names of the classes; for pitch its unit."""
+    """Kinds of labels that the model is told: names of the classes; for pitch its unit. An instrument's pitch is one of
+    its latents."""
     classes = {"class": list(config.classes)} if config.has_class else {}
-    return classes | ({"pitch": ["MIDI, 69 = 440 Hz"]} if config.has_pitch else {})
+    told = config.has_pitch and not config.is_instrument
+    return classes | ({"pitch": ["MIDI, 69 = 440 Hz"]} if told else {})
+
+
+def codec_only(model: Autoencoder | Instrument, option: str) -> Autoencoder:
+    """Raises: UserError for an instrument, which has only one form."""
+    if isinstance(model, Instrument):
+        raise UserError(f"{option} is for models of the family codec, this is an instrument: leave it out")
+    return model
 
 
 def refuse_beyond_plain(config: ModelConfig, option: str) -> None:
@@ -150,7 +166,7 @@ def refuse_unplayable(config: ModelConfig) -> None:
         )
 
 
-def refuse_broken(model: Autoencoder) -> None:
+def refuse_broken(model: Autoencoder | Instrument) -> None:
     """Raises: UserError for weights that are not numbers."""
     for name, values in model.state_dict().items():
         if not torch.isfinite(values).all():

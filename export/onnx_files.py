@@ -28,7 +28,7 @@ from wavevae.nn.model import Autoencoder
 from .axes import AxisMap
 from .explicit import Fold, Step, Unfold, explicit_twin_of
 from .fresh import BLOCKS, sizes
-from .model_file import describe, describe_origin, read_model, refuse_beyond_plain
+from .model_file import codec_only, describe, describe_origin, read_model, refuse_beyond_plain
 from .streaming import StreamingDecoder, StreamingEncoder
 from .torchscript import outlet_to_axes, pointwise
 from .verify import LIMIT, ExportRefused, Verdict, reference
@@ -54,7 +54,8 @@ def export_onnx(checkpoint: Checkpoint, path: Path, keep: int | None = None) -> 
     """
     refuse_without_packages()
     refuse_beyond_plain(checkpoint.config.model, "--format onnx")
-    model, axes = read_model(checkpoint, keep)
+    loaded, axes = read_model(checkpoint, keep)
+    model = codec_only(loaded, "--format onnx")
     graphs = {
         "encode": to_onnx(encoder_step(model, axes), "encode", model),
         "decode": to_onnx(decoder_step(model, axes), "decode", model),

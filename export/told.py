@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
 from wavevae.nn.conditioning import PITCHES
@@ -21,41 +21,31 @@ from wavevae.nn.model import Autoencoder
 from .axes import AxisMap
 from .layers import twin_of
 from .streaming import Twins
-from .torchscript import FLOAT, INT, Instrument
+from .torchscript import FLOAT, INT, CodecModule
 
 NONE, SAME = -1, -2
 
 
-class Told(Instrument):
-    """What every conditional model has: its labels, and a way to hand them to both networks."""
+class ClassWeights(nn.Module):
+    """What is told of classes, in either family; of a model without classes there are none."""
 
     weights: Tensor
+    """(n_classes,) of the classes that are played."""
 
-    def __init__(self, model: Autoencoder, axes: AxisMap, twins: Twins = twin_of, layout: Any = None) -> None:
-        super().__init__(model, axes, twins, layout)
-        config = model.config
-        self.none, self.same, self.highest = NONE, SAME, PITCHES - 1
-        self.class_count = len(config.classes) if config.has_class else 0
-        self.register_buffer("weights", torch.zeros(self.class_count))
-        """Of the classes that are played."""
+    def has_classes(self, count: int) -> None:
+        """Of so many; to be called before scripting."""
+        self.none, self.same = NONE, SAME
+        self.class_count = count
         self.class_number, self.input_class = NONE, SAME
-        self.pitch, self.input_pitch = float(NONE), float(SAME)
-        for has, name, kind in ((config.has_class, "class", INT), (config.has_pitch, "pitch", FLOAT)):
-            if has:
-                for attribute in (name, f"input_{name}"):
-                    self.attributes.append(attribute)
-                    self.register_buffer(f"{attribute}_params", torch.tensor([kind]))
+        self.register_buffer("weights", torch.zeros(count))
 
     def tell(self) -> None:
         """Both networks, from the next call on."""
-        self.decoder.tell(self.weights, self.single(self.pitch))
-        weights = self.weights if self.input_class == self.same else self.one(self.input_class)
-        pitch = self.pitch if self.input_pitch == float(self.same) else self.input_pitch
-        self.encoder.tell(weights, self.single(pitch))
+        raise AssertionError("a family says how its networks are told")
 
-    def single(self, value: float) -> float:
-        """As the offline model has it, in float32: in a minute the last digits of a pitch become a phase."""
-        return float(torch.full([1], value).item())
+    def input_weights(self) -> Tensor:
+        """(n_classes,) of what comes in."""
+        return self.weights if self.input_class == self.same else self.one(self.input_class)
 
     def one(self, number: int) -> Tensor:
         """(n_classes,) one 1, or none."""
@@ -64,11 +54,8 @@ class Told(Instrument):
             weights[number] = 1.0
         return weights
 
-    def is_pitch(self, value: float) -> bool:
-        return math.isfinite(value) and 0.0 <= value <= float(self.highest)
 
-
-class ToldClass(Told):
+class ClassAttributes(ClassWeights):
     """Attributes `class` and `input_class`."""
 
     @torch.jit.export
@@ -110,6 +97,39 @@ class ToldClass(Told):
         return (self.input_class,)
 
 
+class Told(ClassWeights, CodecModule):
+    """What every conditional codec has: its labels, and a way to hand them to both networks."""
+
+    def __init__(self, model: Autoencoder, axes: AxisMap, twins: Twins = twin_of, layout: Any = None) -> None:
+        super().__init__(model, axes, twins, layout)
+        config = model.config
+        self.has_classes(len(config.classes) if config.has_class else 0)
+        self.highest = PITCHES - 1
+        self.pitch, self.input_pitch = float(NONE), float(SAME)
+        for has, name, kind in ((config.has_class, "class", INT), (config.has_pitch, "pitch", FLOAT)):
+            if has:
+                for attribute in (name, f"input_{name}"):
+                    self.attributes.append(attribute)
+                    self.register_buffer(f"{attribute}_params", torch.tensor([kind]))
+
+    def tell(self) -> None:
+        """Both networks, from the next call on."""
+        self.decoder.tell(self.weights, self.single(self.pitch))
+        pitch = self.pitch if self.input_pitch == float(self.same) else self.input_pitch
+        self.encoder.tell(self.input_weights(), self.single(pitch))
+
+    def single(self, value: float) -> float:
+        """As the offline model has it, in float32: in a minute the last digits of a pitch become a phase."""
+        return float(torch.full([1], value).item())
+
+    def is_pitch(self, value: float) -> bool:
+        return math.isfinite(value) and 0.0 <= value <= float(self.highest)
+
+
+class ToldClass(ClassAttributes, Told):
+    """A codec that is told classes."""
+
+
 class ToldPitch(Told):
     """Attributes `pitch` and `input_pitch`."""
 
@@ -142,7 +162,7 @@ class ToldBoth(ToldClass, ToldPitch):
     """All four."""
 
 
-def instrument_of(config: ModelConfig) -> type[Instrument]:
+def codec_module(config: ModelConfig) -> type[CodecModule]:
     """The kind of module that a model needs."""
-    kinds = {"none": Instrument, "class": ToldClass, "pitch": ToldPitch, "class+pitch": ToldBoth}
+    kinds = {"none": CodecModule, "class": ToldClass, "pitch": ToldPitch, "class+pitch": ToldBoth}
     return kinds[config.condition]

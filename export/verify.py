@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wavevae.nn.bottleneck import Bottleneck
 from wavevae.nn.conditioning import Condition, unlabelled
+from wavevae.nn.instrument import ControlledBottleneck, Instrument, control_scales
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.quantizer import ResidualVQ
 from wavevae.nn.reach import earliest
@@ -66,7 +68,7 @@ def probe_sound(sample_rate: int, samples: int, voices: int) -> Tensor:
 
 
 def reference(
-    model: Autoencoder,
+    model: Autoencoder | Instrument,
     axes: AxisMap,
     frames: int = FRAMES,
     voices: int = VOICES,
@@ -92,38 +94,50 @@ def reference(
         "resynthesis": resynthesis,
         "sure_latents": sure,
         "sure_sound": heard_alike(model, sure).repeat_interleave(model.hop_length, 2),
-        "scale": (axes.std / axes.std[0]).float(),
+        "scale": scale_of(model, axes),
         "hop_length": torch.tensor(model.hop_length),
     }
 
 
-def sure_frames(model: Autoencoder, audio: Tensor, condition: Condition | None) -> Tensor:
+def scale_of(model: Autoencoder | Instrument, axes: AxisMap) -> Tensor:
+    """(kept,) by which differences of latents are weighed: as much as they sound."""
+    if not isinstance(model, Instrument):
+        return (axes.std / axes.std[0]).float()
+    sizes = torch.tensor([size for _, size in control_scales(model.config)])
+    learned = axes.std[len(sizes) :]
+    return torch.cat([1 / sizes, (learned / learned.max()).float()])
+
+
+def sure_frames(model: Autoencoder | Instrument, audio: Tensor, condition: Condition | None) -> Tensor:
     """(B, 1, F) 1 where rounding does not choose another code."""
     h = model.features(audio, condition)
-    if not isinstance(model.bottleneck, ResidualVQ):
+    bottleneck: Bottleneck = model.bottleneck
+    if isinstance(bottleneck, ControlledBottleneck):
+        h, bottleneck = h[:, bottleneck.controls :], bottleneck.learned
+    if not isinstance(bottleneck, ResidualVQ):
         return h.new_ones(len(h), 1, h.shape[2])
-    return (model.bottleneck.margin(h) > CLOSE).float()[:, None]
+    return (bottleneck.margin(h) > CLOSE).float()[:, None]
 
 
-def heard_alike(model: Autoencoder, sure: Tensor) -> Tensor:
+def heard_alike(model: Autoencoder | Instrument, sure: Tensor) -> Tensor:
     """(B, 1, F) latents that are sure -> (B, 1, F) hops that hear none which is not."""
     reach = -earliest(model.decoder, 0)  # frames that a hop's first sample hears back
     unsure = torch.nn.functional.pad(1 - sure, (reach, 0))
     return 1 - torch.nn.functional.max_pool1d(unsure, reach + 1, stride=1)
 
 
-def references(model: Autoencoder, axes: AxisMap) -> list[dict[str, Any]]:
+def references(model: Autoencoder | Instrument, axes: AxisMap) -> list[dict[str, Any]]:
     """The same without labels and, of a conditional model, under one of each kind: `attributes`, as the file has it."""
     cases: list[dict[str, Any]] = [{"attributes": {}, **reference(model, axes)}]
     config = model.config
-    if config.condition == "none":
+    if not (config.has_class or (config.has_pitch and not config.is_instrument)):
         return cases
     attributes: dict[str, float] = {}
     condition = unlabelled(VOICES, config)
     if config.has_class:
         attributes["class"] = len(config.classes) - 1
         condition.classes[:, -1] = 1.0
-    if config.has_pitch:
+    if config.has_pitch and not config.is_instrument:
         attributes["pitch"] = PROBE_PITCH
         condition.pitch.fill_(PROBE_PITCH)
     return [*cases, {"attributes": attributes, **reference(model, axes, condition=condition)}]

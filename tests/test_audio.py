@@ -109,6 +109,92 @@ def test_what_is_no_sound_is_one_line(tmp_path: Path) -> None:
     assert "a folder" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\x00\x00\x00\x20ftypM4A \x00\x00", "MPEG-4"),
+        (b"wvpk\x1a\x02\x00\x00\x10\x04", "WavPack"),
+        (b"TTA1\x01\x00\x02\x00", "True Audio"),
+        (b"MAC \x96\x0f\x00\x00", "Monkey's Audio"),
+        (b"\xff\xf1\x50\x80\x2e\x7f\xfc", "AAC"),
+    ],
+)
+def test_a_renamed_file_is_called_what_it_is(tmp_path: Path, head: bytes, kind: str) -> None:
+    """By its first bytes, with what reads it."""
+    (tmp_path / "song.wav").write_bytes(head + bytes(range(256)) * 40)
+    assert f"{kind} named '.wav', which needs ffmpeg: convert it to WAV or FLAC" in refusal(
+        tmp_path / "song.wav"
+    )
+
+
+def test_channels_that_cancel_are_not_averaged(tmp_path: Path) -> None:
+    """Right = -left, and nearly so: the louder channel is heard, whole; what does not cancel is averaged as ever."""
+    left, other = noise(22050), np.roll(noise(22050), 1000)
+    for name, right in (("inverted", -left), ("nearly", -0.9 * left + 0.001 * other)):
+        soundfile.write(tmp_path / f"{name}.wav", np.stack([left, right], 1), 22050, subtype="FLOAT")
+        np.testing.assert_array_equal(audio.read_mono(tmp_path / f"{name}.wav", 22050), left)
+    assert audio.find_mix(tmp_path / "inverted.wav").note.endswith(
+        "(nothing is left): channel 1 alone is used"
+    )
+    kept = {"one": 0 * left, "apart": other, "softer": -0.2 * left, "same": left}
+    for name, right in kept.items():
+        soundfile.write(tmp_path / f"{name}.wav", np.stack([left, right], 1), 22050, subtype="FLOAT")
+        assert audio.find_mix(tmp_path / f"{name}.wav") == audio.Mix(), name
+        np.testing.assert_allclose(
+            audio.read_mono(tmp_path / f"{name}.wav", 22050), (left + right) / 2, atol=1e-6
+        )
+
+
+def claim(path: Path, samples: int) -> None:
+    """Make the header of a 16-bit mono file claim so many samples, as a recorder that crashed leaves it."""
+    data = bytearray(path.read_bytes())
+    if path.suffix == ".flac":
+        data[21] &= 0xF0
+        data[22:26] = samples.to_bytes(4, "big")
+    elif path.suffix == ".aiff":
+        sound, common = data.index(b"SSND"), data.index(b"COMM")
+        data[sound + 4 : sound + 8] = (8 + 2 * samples).to_bytes(4, "big")
+        data[common + 10 : common + 14] = samples.to_bytes(4, "big")
+    elif path.suffix == ".au":
+        data[8:12] = (2 * samples).to_bytes(4, "big")
+    elif path.suffix == ".rf64":
+        wide = data.index(b"ds64")
+        data[wide + 16 : wide + 24] = (2 * samples).to_bytes(8, "little")
+    else:
+        sound = data.index(b"data")
+        data[sound + 4 : sound + 8] = (2 * samples).to_bytes(4, "little")
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("samples", [0, 5000])
+@pytest.mark.parametrize("name", ["a.wav", "a.rf64", "a.aiff", "a.au"])
+def test_sound_beyond_what_the_header_claims_is_read(tmp_path: Path, name: str, samples: int) -> None:
+    soundfile.write(tmp_path / name, noise(22050), 22050, subtype="PCM_16")
+    whole = audio.read_mono(tmp_path / name, 22050)
+    claim(tmp_path / name, samples)
+    np.testing.assert_array_equal(audio.read_mono(tmp_path / name, 22050), whole)
+    assert audio.probe(tmp_path / name).frames == 22050
+
+
+def test_a_flac_stream_of_unknown_length_is_read(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", noise(22050), 22050)
+    whole = audio.read_mono(tmp_path / "a.flac", 22050)
+    claim(tmp_path / "a.flac", 0)
+    np.testing.assert_array_equal(audio.read_mono(tmp_path / "a.flac", 22050), whole)
+    assert audio.probe(tmp_path / "a.flac") == (22050, 22050, 1)
+
+
+@pytest.mark.parametrize(
+    "tail", [b"LIST" + (20000).to_bytes(4, "little") + bytes(20000), b"TAG" + bytes(125), bytes(512)]
+)
+def test_what_follows_the_sound_is_not_sound(tmp_path: Path, tail: bytes) -> None:
+    """Chunks, tags and padding after the sound."""
+    soundfile.write(tmp_path / "a.wav", noise(22050), 22050)
+    with (tmp_path / "a.wav").open("ab") as file:
+        file.write(tail)
+    assert len(audio.read_mono(tmp_path / "a.wav", 22050)) == 22050
+
+
 def test_a_fifo_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     assert "not a regular file" in refusal(tmp_path / "pipe.wav")

@@ -167,7 +167,7 @@ def test_after_kill_9_in_decoding_it_goes_on(tmp_path: Path, build, decoded: lis
     paths = sounds(tmp_path / "in", 100, samples=RATE * 10)
     process = start_builder(tmp_path / "in", tmp_path / "cache", dies_after=10)
     assert process.wait() == -signal.SIGKILL
-    arena = tmp_path / "cache/v1/8000-keep.i16"
+    arena = tmp_path / "cache/v2/8000-keep.i16"
     with open(arena, "ab") as file:  # as if it had been killed in the middle of an append
         file.write(b"half a sound")
     store = build(tmp_path / "in")
@@ -177,7 +177,7 @@ def test_after_kill_9_in_decoding_it_goes_on(tmp_path: Path, build, decoded: lis
         there, _ = soundfile.read(item.path, dtype="int16")
         np.testing.assert_array_equal(store.samples[item.start :][: item.length], there)
     assert [item.path for item in store.items] == paths
-    assert not any((tmp_path / "cache/v1/parts").iterdir())  # the killed one's parts are swept
+    assert not any((tmp_path / "cache/v2/parts").iterdir())  # the killed one's parts are swept
 
 
 def test_two_processes_at_once_agree(tmp_path: Path, build) -> None:
@@ -370,4 +370,4 @@ def test_the_default_cache_is_set_by_the_environment(tmp_path: Path, monkeypatch
     monkeypatch.setenv("WAVEVAE_CACHE", str(tmp_path / "elsewhere"))
     write(tmp_path / "a.wav", noise(100), RATE)
     build_store([tmp_path / "a.wav"], RATE, progress=silent)
-    assert (tmp_path / "elsewhere/v1/index.sqlite").exists()
+    assert (tmp_path / "elsewhere/v2/index.sqlite").exists()

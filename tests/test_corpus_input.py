@@ -8,9 +8,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from sound_folder import RATE, bad_folder, noise, reasons, sounds
+from test_audio import claim
 
 from wavevae import corpus
 from wavevae.corpus import store as store_module
@@ -52,6 +54,74 @@ def test_the_head_of_a_corrupt_file_is_used_and_said(tmp_path: Path, build, name
     assert reason.startswith("damaged at ")
     assert reason.endswith("; the part before is used")
     assert 5 < store.seconds < 12
+
+
+@pytest.mark.parametrize(("samples", "claims"), [(0, "0.00 s"), (RATE * 5, "5.00 s")])
+def test_sound_that_the_header_does_not_claim_is_used_and_said(
+    tmp_path: Path, build, samples: int, claims: str
+) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(RATE * 20), RATE)
+    claim(tmp_path / "a.wav", samples)
+    store = build(tmp_path / "a.wav")
+    said = f"its header claims {claims} (a recorder that crashed?), 20.00 s are there and used"
+    assert reasons(store) == {"a.wav": ("used", said)}
+    assert store.seconds == 20
+
+
+def test_stereo_that_cancels_is_heard_and_said(tmp_path: Path, build) -> None:
+    (tmp_path / "in").mkdir()
+    left = noise(RATE * 2)
+    soundfile.write(tmp_path / "in/wide.wav", np.stack([left, -left], 1), RATE)
+    store = build(tmp_path / "in")
+    status, reason = reasons(store)["wide.wav"]
+    assert status == "used"
+    assert reason.startswith("its channels cancel when they are mixed")
+    heard = store.samples[store.items[0].start :][: store.items[0].length] / 32768
+    np.testing.assert_allclose(heard, left, atol=1e-4)
+
+
+def test_silence_is_neither_content_nor_held_out(tmp_path: Path, build) -> None:
+    """Zeros, and a dither of one step of sixteen bits; a corpus of them alone is refused."""
+    silence = {"zeros.wav": np.zeros(RATE), "dither.wav": np.sign(noise(RATE)) / 32768}
+    for folder in ("mixed", "silent"):
+        (tmp_path / folder).mkdir()
+        for name, audio in silence.items():
+            soundfile.write(tmp_path / folder / name, audio, RATE)
+    sounds(tmp_path / "mixed", 2)
+    store = build(tmp_path / "mixed")
+    found = reasons(store)
+    assert found["zeros.wav"] == ("skipped", "silent")
+    assert found["dither.wav"] == ("skipped", "silent: its peak is -90 dBFS")
+    assert store.seconds == 2
+    learned, held = corpus.split(store, 0.5, 0)
+    assert {item.path.name for item in learned + held} == {"000.wav", "001.wav"}
+    with pytest.raises(UserError, match=r"no sound that can be used among 2 files .*silent") as told:
+        build(tmp_path / "silent")
+    assert "\n" not in str(told.value)
+
+
+def test_what_wavevae_wrote_is_left_out_and_said(tmp_path: Path, build) -> None:
+    """Runs, reports and explorations below the folder of sounds; a folder that only looks alike is learned from."""
+    sounds(tmp_path / "in", 2)
+    for number, name in enumerate(("run/validation", "report/pairs", "explored/moved", "set/own")):
+        sounds(tmp_path / "in/deep" / name, 1, first=10 + number)
+    deep = tmp_path / "in/deep"
+    (deep / "run/config.yaml").touch()
+    (deep / "run/checkpoints").mkdir()
+    (deep / "report/report.json").write_text('{"chunks_used": 3}')
+    (deep / "explored/explore.json").write_text('{"notes": 3}')
+    (deep / "set/report.json").write_text('{"weather": "fine"}')
+    store = build(tmp_path / "in")
+    assert reasons(store) == {
+        "000.wav": ("used", ""),
+        "001.wav": ("used", ""),
+        "013.wav": ("used", ""),
+        "report.json": ("skipped", "not a sound file ('.json')"),
+        "run": ("skipped", "written by wavevae: a run"),
+        "report": ("skipped", "written by wavevae: a report"),
+        "explored": ("skipped", "written by wavevae: an exploration"),
+    }
+    assert {item.path.name for item in build(deep / "run/validation").items} == {"010.wav"}
 
 
 def test_odd_names_are_used_and_written_as_text(tmp_path: Path, build) -> None:
@@ -132,8 +202,8 @@ def test_a_cache_that_cannot_be_used_is_one_line(tmp_path: Path, build) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="WAVEVAE_CACHE"):
         build(tmp_path / "in", cache=tmp_path / "file")
-    (tmp_path / "cache/v1").mkdir(parents=True)
-    (tmp_path / "cache/v1/index.sqlite").write_text("no database" * 1000)
+    (tmp_path / "cache/v2").mkdir(parents=True)
+    (tmp_path / "cache/v2/index.sqlite").write_text("no database" * 1000)
     with pytest.raises(UserError, match=r"not a database.*remove it"):
         build(tmp_path / "in")
 

@@ -29,7 +29,7 @@ from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
 
 RATE = 8000
-QUICK = ("--generate", "0", "--probe-files", "0")
+QUICK = ("--generate", "0", "--probe-files", "0", "--no-playing")
 FIRST_FORM = {
     "mr_stft",
     "log_mel_l1",

@@ -20,7 +20,7 @@ from wavevae.evaluation.__main__ import main
 from wavevae.nn.model import Autoencoder
 
 RATE = 8000
-QUICK = ("--generate", "0", "--probe-files", "0", "--pairs", "0")
+QUICK = ("--generate", "0", "--probe-files", "0", "--pairs", "0", "--no-playing")
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +90,29 @@ def test_anchors_without_a_codec_are_left_out_and_it_is_said(
     assert found["equals_opus_kbps"] is None
     assert "so there are no anchors; install ffmpeg" in found["remarks"][0]
     assert "install ffmpeg" in capsys.readouterr().err
+
+
+def test_foreign_sound_that_is_not_there_is_told_before_the_work(run: Path, tmp_path: Path) -> None:
+    argv = [str(run), str(tone(tmp_path / "own", RATE)), "-o", str(tmp_path / "out"), *QUICK]
+    with pytest.raises(UserError, match="nowhere"):
+        main([*argv, "--transfer", str(tmp_path / "nowhere")])
+    assert not (tmp_path / "out" / "report.json").exists()
+
+
+def test_foreign_sound_of_any_rate_is_sent_through_unless_playing_is_left_out(
+    run: Path, tmp_path: Path
+) -> None:
+    own = tone(tmp_path / "own", RATE)
+    hiss = 0.1 * np.random.default_rng(0).standard_normal(3 * 44100)
+    for name in "ab":
+        audio.write(tmp_path / "foreign" / f"{name}.wav", hiss.astype(np.float32), 44100)
+    argv = [str(run), str(own), "-o", str(tmp_path / "out"), *(q for q in QUICK if q != "--no-playing")]
+    assert main([*argv, "--transfer", str(tmp_path / "foreign")]) == 0
+    playing = json.loads((tmp_path / "out" / "report.json").read_text())["playing"]
+    assert playing["foreign"] == "2 files given"
+    assert playing["transfer_sounds"] == 1  # the judge has learned the other one
+    assert playing["transfer_pitch_kept"] is None  # hiss has no pitch, and the report says so
+    assert "transfer_pitch_kept" in playing["why"]
+    assert main([*argv, "--no-playing"]) == 0
+    assert "playing" not in json.loads((tmp_path / "out" / "report.json").read_text())
+    assert not (tmp_path / "out" / "playing").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import toy_model
 from wavevae.export.axes import axis_map
-from wavevae.export.torchscript import Instrument, script
+from wavevae.export.torchscript import CodecModule, script
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PD, MAX = sorted((EXAMPLES / "pd").glob("*.pd")), sorted((EXAMPLES / "max").glob("*.maxpat"))
@@ -31,7 +31,7 @@ SETTING = re.compile(r"\bset (\w+) (\S+)")
 def face() -> dict[str, list[str]]:
     """Methods and attributes that an exported file has."""
     model = toy_model.make(toy_model.SHAPES["short hop"])
-    module = script(Instrument(model, axis_map(toy_model.statistics(model))))
+    module = script(CodecModule(model, axis_map(toy_model.statistics(model))))
     return {"methods": module.get_methods(), "attributes": module.get_attributes()}
 
 

@@ -10,7 +10,7 @@ import toy_model
 from nn_host import Host
 from torch import Tensor
 from wavevae.export.axes import AxisMap, axis_map
-from wavevae.export.told import instrument_of
+from wavevae.export.told import codec_module
 from wavevae.export.torchscript import script
 
 from wavevae.nn.conditioning import Condition
@@ -40,7 +40,7 @@ def axes(model: Autoencoder) -> AxisMap:
 @pytest.fixture(scope="module")
 def path(model: Autoencoder, axes: AxisMap, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("labels") / "told.ts"
-    torch.jit.save(script(instrument_of(CONFIG)(model, axes)), str(path))
+    torch.jit.save(script(codec_module(CONFIG)(model, axes)), str(path))
     return path
 
 
@@ -63,7 +63,7 @@ def stream(module: torch.jit.ScriptModule, x: Tensor) -> Tensor:
 def test_a_model_has_the_attributes_that_it_is_told(condition: str) -> None:
     config = dataclasses.replace(CONFIG, condition=condition)
     model = toy_model.make(config)
-    module = script(instrument_of(config)(model, axis_map(toy_model.statistics(model))))
+    module = script(codec_module(config)(model, axis_map(toy_model.statistics(model))))
     assert module.get_attributes() == ["gain", "temperature", "reset", *KINDS[condition]]
     for name in KINDS[condition]:
         assert getattr(module, f"{name}_params").tolist() == [1 if "class" in name else 2]
@@ -171,7 +171,7 @@ def test_a_new_pitch_goes_on_from_the_phase_of_the_old_one() -> None:
     config = dataclasses.replace(CONFIG, condition="pitch", noise_bands=0)
     model = toy_model.make(config)
     axes = axis_map(toy_model.statistics(model))
-    module = script(instrument_of(config)(pure(model), axes))
+    module = script(codec_module(config)(pure(model), axes))
     z, heard = torch.zeros(1, config.latent_dim, 40), []
     with torch.inference_mode():
         for pitch in (60.0, 67.0, 61.3, 72.0):
@@ -191,7 +191,7 @@ def test_a_new_pitch_goes_on_from_the_phase_of_the_old_one() -> None:
 def test_a_pitch_after_none_rises_from_nothing() -> None:
     config = dataclasses.replace(CONFIG, condition="pitch", noise_bands=0)
     model = toy_model.make(config)
-    module = script(instrument_of(config)(pure(model), axis_map(toy_model.statistics(model))))
+    module = script(codec_module(config)(pure(model), axis_map(toy_model.statistics(model))))
     z = torch.zeros(1, config.latent_dim, 5)
     with torch.inference_mode():
         assert not module.decode(z).any()

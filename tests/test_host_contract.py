@@ -11,7 +11,7 @@ import toy_model
 from nn_host import Host
 from torch import Tensor
 from wavevae.export.axes import AxisMap, axis_map
-from wavevae.export.torchscript import Instrument, script
+from wavevae.export.torchscript import CodecModule, script
 
 from wavevae.nn.model import Autoencoder
 
@@ -32,7 +32,7 @@ def axes(model: Autoencoder) -> AxisMap:
 @pytest.fixture(scope="module")
 def path(model: Autoencoder, axes: AxisMap, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("contract") / "toy.ts"
-    torch.jit.save(script(Instrument(model, axes)), str(path))
+    torch.jit.save(script(CodecModule(model, axes)), str(path))
     return path
 
 
@@ -178,7 +178,7 @@ def test_gain_and_temperature(module: torch.jit.ScriptModule, model: Autoencoder
 def test_latents_far_from_the_training_data_are_not_cut(model: Autoencoder, axes: AxisMap) -> None:
     """An axis that hardly moved in training gives hundreds of standard deviations for another sound."""
     weak = dataclasses.replace(axes, from_matrix=axes.from_matrix / 500, to_matrix=axes.to_matrix * 500)
-    module = script(Instrument(model, weak))
+    module = script(CodecModule(model, weak))
     x = toy_model.sound(9 * HOP)
     with torch.inference_mode():
         latents = module.encode(x)
@@ -274,7 +274,7 @@ def test_a_control_is_heard_from_the_first_sample_of_its_hop() -> None:
     config = toy_model.preset(next(p for p in toy_model.PRESETS if p.stem == "codec-low-latency"))
     assert config.hop_length == 128
     model = toy_model.make(dataclasses.replace(config, widths=(4, 6, 8)))
-    module = script(Instrument(model, axis_map(toy_model.statistics(model))))
+    module = script(CodecModule(model, axis_map(toy_model.statistics(model))))
     z = torch.randn(1, config.latent_dim, 12)
     turned = z.clone()
     turned[:, 0, 7] += 2.0

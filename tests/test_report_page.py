@@ -78,6 +78,9 @@ def test_the_page_says_what_the_report_says(place: Path) -> None:
     page, report = Page(folder / "report.html"), json.loads((folder / "report.json").read_text())
     for name in ("mr_stft", "log_mel_l1", "fad"):
         assert f"{report[name]:.4g}" in page.text
+    for name in ("hop_lock", "transfer_loudness_r", "crossfade_db"):
+        assert f"{report['playing'][name]:.4g}" in page.text
+    assert report["playing"]["why"]["knob_monotonic"] in page.text
     assert "<b>&amp;.wav" in page.text  # a file's name is text, whatever it holds
     assert not page.of("b")
     if codec.coder() is not None:
@@ -89,8 +92,14 @@ def test_players_hold_the_sounds_and_pictures_are_pictures(place: Path) -> None:
     folder = place / "out" / "first.ts"
     page = Page(folder / "report.html")
     players = [attrs["src"] or "" for attrs in page.of("audio")]
-    wavs = [*sorted((folder / "pairs").glob("*.wav")), *sorted((folder / "generated").glob("*.wav"))]
-    assert len(players) == len(wavs) == 2 * 2 + 1
+    wavs = [
+        path for part in ("pairs", "generated", "playing") for path in sorted((folder / part).glob("*.wav"))
+    ]
+    assert len(players) == len(wavs)
+    assert len([path for path in wavs if path.parent.name != "playing"]) == 2 * 2 + 1
+    assert len([path for path in wavs if path.parent.name == "playing"]) >= 2 * (
+        1 + 3
+    )  # held tones, transfers
     inside = []
     for uri in players:
         heard, rate = soundfile.read(io.BytesIO(base64.b64decode(uri.split(",")[1])), dtype="float32")
@@ -100,7 +109,7 @@ def test_players_hold_the_sounds_and_pictures_are_pictures(place: Path) -> None:
         wanted = audio.read_mono(path, RATE)
         assert any(len(x) == len(wanted) and np.abs(x - wanted).max() < 1e-4 for x in inside)
     pictures = [attrs["src"] or "" for attrs in page.of("img")]
-    assert len(pictures) == 2 + 3
+    assert len(pictures) == 2 + 3 + len(list((folder / "playing").glob("*.png")))
     assert all(base64.b64decode(uri.split(",")[1])[:4] == b"\x89PNG" for uri in pictures)
 
 

@@ -25,8 +25,9 @@ from .plan import Plan
 from .progress import say
 from .ranks import world_size
 
-VOICED = 0.6
-"""Share of the loud frames that must be voiced for one pitch to describe the sounds."""
+VOICED = 0.4
+"""Share of the loud frames that must have one clear pitch for it to describe the sounds: speech has 0.5, polyphonic
+piano 0.24."""
 RANGE = (1.0, 99.0)
 """Percentiles of the corpus' controls between which the decoder's network hears them."""
 FARTHEST_FRAME = 1_000_000
@@ -98,13 +99,13 @@ def choose_oscillators(plan: Plan, material: Material) -> Plan:
     if chosen == "auto":
         chosen = "harmonic" if share >= VOICED else "dense"
     kinds = {
-        "harmonic": "one oscillator bank that follows the pitch",
+        "harmonic": "one oscillator bank follows the pitch",
         "dense": "dense carriers and noise, no pitch",
-        "both": "one oscillator bank that follows the pitch, dense carriers beside it",
+        "both": "one oscillator bank follows the pitch, dense carriers beside it",
     }
-    how = "" if model.oscillators == "auto" else " (as set)"
+    how = "" if model.oscillators == "auto" else ", as set"
     say(
-        f"sounds  {share:.0%} of what is loud has a pitch: {kinds[chosen]}{how}; --set oscillators=... to override"
+        f"sounds  {share:.0%} of what is loud has one clear pitch: {kinds[chosen]}{how} (--set oscillators=...)"
     )
     model = dataclasses.replace(model, oscillators=chosen)
     return dataclasses.replace(plan, config=dataclasses.replace(plan.config, model=model))

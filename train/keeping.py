@@ -61,7 +61,8 @@ def latent_statistics(model: Autoencoder | Reference, data: AudioDataModule, cou
     names = class_names([chunks.item(int(i)) for i in picked], data.config.data.class_field)
     sound = [n for n, sequence in enumerate(sequences) if np.isfinite(sequence).all()]
     classes = [names[n] for n in sound] if names else []
-    return LatentStatistics.fit([sequences[n] for n in sound], classes).to_dict() if sound else {}
+    principal = not model.config.is_instrument  # an instrument's latents keep their meaning
+    return LatentStatistics.fit([sequences[n] for n in sound], classes, principal).to_dict() if sound else {}
 
 
 class Checkpoints(pl.Callback):

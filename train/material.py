@@ -113,6 +113,9 @@ class Material:
             f"{len(self.chunks)} chunks of {self.data.config.data.chunk_seconds:g} s from {len(self.learned)} files",
             f"{len(self.held)} held out" if self.held else "none held out: validated on what is learned",
         ]
+        own = [row for row in store.report if row.reason.startswith(corpus.OWN)]
+        if own:
+            parts.append(f"{len(own)} folder{'s' * (len(own) > 1)} that wavevae wrote left out")
         if skipped:
             parts.append(f"{skipped} skipped (data_report.csv says why)")
         return "; ".join(parts)

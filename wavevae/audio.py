@@ -6,6 +6,7 @@ Reads what libsndfile reads (wav, flac, ogg, opus, mp3, aiff, au, caf, w64, rf64
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -18,14 +19,19 @@ import soundfile
 import soxr
 
 from wavevae.errors import UserError
-from wavevae.units import resampled_length
+from wavevae.headers import CONVERT, UNREADABLE_SUFFIXES, RepairedFile, repair, unreadable_kind
+from wavevae.units import amplitude_to_db, db_to_amplitude, resampled_length
 
-NEEDS_FFMPEG = frozenset((".m4a", ".mp4", ".aac", ".wma", ".webm", ".ac3", ".mka", ".mkv", ".mov", ".m4b"))
 LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
 READ_FRAMES = 16384
 """Frames a read: at most so many are lost before the point where a file is damaged."""
+UNKNOWN_FRAMES = 2**62
+"""libsndfile's count of frames where it knows none."""
 WRITE_FORMATS = {".wav": "WAV", ".flac": "FLAC"}
 WAV_LIMIT_BYTES = 2**32 - 4096
+CANCELLED_DB = -6.0
+"""Power of the mean of all channels against that of channels that have nothing in common, below which they are taken
+to cancel each other."""
 
 
 class AudioInfo(NamedTuple):
@@ -36,6 +42,23 @@ class AudioInfo(NamedTuple):
     channels: int
 
 
+class Mix(NamedTuple):
+    """How the channels of a file become one."""
+
+    channel: int | None = None
+    """The one that is taken; none: their mean."""
+    lost_db: float = 0.0
+    """Level of the mean against that channel, where it is taken."""
+
+    @property
+    def note(self) -> str:
+        """What a report should say of it; '' for the mean."""
+        if self.channel is None:
+            return ""
+        lost = "nothing is left" if self.lost_db < -120 else f"{-self.lost_db:.0f} dB are lost"
+        return f"its channels cancel when they are mixed ({lost}): channel {self.channel + 1} alone is used"
+
+
 class Damaged(UserError):
     """The file breaks off or is corrupt from some point on; what came before it is sound."""
 
@@ -44,8 +67,17 @@ class _Sequential(soundfile.SoundFile):
     """A SoundFile read from start to end: without a seek after every read, which costs time in FLAC and
     changes samples in MP3 (the bit reservoir is lost)."""
 
+    def __init__(self, source: str | bytes | RepairedFile) -> None:
+        super().__init__(source)
+        self.source = source
+
     def seekable(self) -> bool:
         return False
+
+    def close(self) -> None:
+        super().close()
+        if isinstance(self.source, RepairedFile):
+            self.source.close()
 
 
 def _native(path: Path) -> str | bytes:
@@ -82,16 +114,20 @@ def _open(path: Path) -> _Sequential:
     """Raises: UserError when it is missing, not a regular file, unreadable or not a sound file."""
     require_regular(path)
     name = printable(path)
-    if path.suffix.lower() in NEEDS_FFMPEG:
-        raise UserError(f"{name}: {path.suffix.lower()} needs ffmpeg: convert it to WAV or FLAC")
     try:
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise UserError(f"{name}: empty (0 bytes)")
+        if not os.path.getsize(path):
+            raise UserError(f"{name}: empty (0 bytes)")
+        kind = unreadable_kind(path)
+        wrong = repair(path)
     except OSError as error:
         raise UserError(f"{name}: cannot be read ({error.strerror})") from None
+    suffix = path.suffix.lower()
+    if kind and suffix not in UNREADABLE_SUFFIXES:
+        raise UserError(f"{name}: {kind} named '{suffix}', which {CONVERT}")
+    if kind or suffix in UNREADABLE_SUFFIXES:
+        raise UserError(f"{name}: {kind or UNREADABLE_SUFFIXES[suffix]} {CONVERT}")
     try:
-        return _Sequential(_native(path))
+        return _Sequential(RepairedFile(path, wrong.patches) if wrong else _native(path))
     except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError, ValueError) as error:
         raise UserError(f"{name}: not a sound file that can be read ({_why(error)})") from None
 
@@ -108,11 +144,40 @@ def _info(file: _Sequential, path: Path) -> AudioInfo:
 def probe(path: str | Path) -> AudioInfo:
     """What the header says. Raises: UserError when it is not a sound file with sound in it."""
     with _open(Path(path)) as file:
-        return _info(file, Path(path))
+        info = _info(file, Path(path))
+        if info.frames < UNKNOWN_FRAMES:
+            return info
+        frames = 0  # a FLAC stream whose header leaves its length open
+        with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):  # damaged: `decode` says where
+            while count := len(file.read(READ_FRAMES, dtype="float32")):
+                frames += count
+    return info._replace(frames=frames)
 
 
-def _decode(path: Path) -> Iterator[np.ndarray]:
-    """Blocks of (frames,) float32 at the file's own rate, channels averaged.
+def find_mix(path: Path) -> Mix:
+    """The mean of all channels; where they cancel each other (stereo with right = -left), the one with most energy.
+
+    Channels with nothing in common have a mean of 1/N of their mean power: what is 6 dB below that was lost in mixing.
+    Reads a file of several channels through. Raises: UserError.
+    """
+    with _open(path) as file:
+        channels = _info(file, path).channels
+        if channels == 1:
+            return Mix()
+        powers, mixed = np.zeros(channels), 0.0
+        with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):  # damaged: `_decode` says where
+            while len(block := file.read(READ_FRAMES, dtype="float32", always_2d=True)):
+                powers += np.square(block, dtype=np.float64).sum(axis=0)
+                mixed += float(np.square(block.mean(axis=1, dtype=np.float64)).sum())
+    apart = float(powers.sum()) / channels**2
+    if not mixed < db_to_amplitude(CANCELLED_DB) ** 2 * apart:  # also where there are NaNs
+        return Mix()
+    loudest = int(np.argmax(powers > 0.99 * powers.max()))  # the first of equals
+    return Mix(loudest, amplitude_to_db(math.sqrt(mixed / powers.max())))
+
+
+def _decode(path: Path, mix: Mix) -> Iterator[np.ndarray]:
+    """Blocks of (frames,) float32 at the file's own rate.
 
     Raises: Damaged at the point where it cannot be read on; UserError for NaN or infinite samples.
     """
@@ -128,7 +193,8 @@ def _decode(path: Path) -> Iterator[np.ndarray]:
                 raise Damaged(f"{printable(path)}: {place}") from None
             if not len(block):
                 break
-            mono = block[:, 0].copy() if file.channels == 1 else block.mean(axis=1, dtype=np.float32)
+            one = 0 if file.channels == 1 else mix.channel
+            mono = block.mean(axis=1, dtype=np.float32) if one is None else block[:, one].copy()
             if not np.isfinite(mono).all():
                 raise UserError(f"{printable(path)}: holds NaN or infinite samples at {done / rate:.2f} s")
             done += len(block)
@@ -137,18 +203,20 @@ def _decode(path: Path) -> Iterator[np.ndarray]:
         raise UserError(f"{printable(path)}: holds no samples")
 
 
-def decode(path: Path, sample_rate: int) -> Iterator[np.ndarray]:
-    """Mono float32 blocks of any length at `sample_rate` (soxr HQ), in bounded memory.
+def decode(path: Path, sample_rate: int, mix: Mix | None = None) -> Iterator[np.ndarray]:
+    """Mono float32 blocks of any length at `sample_rate` (soxr HQ), in bounded memory; mixed as `find_mix` finds.
 
     In all: round(frames * sample_rate / the file's own rate). Raises: UserError, Damaged (see `_decode`).
     """
-    own = probe(path).sample_rate
+    with _open(path) as file:
+        own = _info(file, path).sample_rate
+    mix = find_mix(path) if mix is None else mix
     if own == sample_rate:
-        yield from _decode(path)
+        yield from _decode(path, mix)
         return
     stream = soxr.ResampleStream(own, sample_rate, 1, dtype="float32", quality="HQ")
     frames = made = 0
-    for block in _decode(path):
+    for block in _decode(path, mix):
         frames += len(block)
         out = stream.resample_chunk(block)
         made += len(out)
@@ -193,7 +261,7 @@ def followed(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]
 
 
 def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
-    """The whole sound, float32 (samples,), channels averaged, resampled (soxr HQ).
+    """The whole sound, float32 (samples,), mixed as `find_mix` finds, resampled (soxr HQ).
 
     Raises: UserError for anything that is not readable from start to end, or holds NaN or infinite samples.
     """

@@ -29,7 +29,8 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class LatentAxis:
-    """One knob of the instrument, in standard deviations of the training data (0 = its mean)."""
+    """One knob of the instrument. Its units are those of the file's `encode` and `decode`: standard deviations of the
+    training data (0 = its mean), or natural ones (MIDI, dB) where mean and std say otherwise."""
 
     name: str
     low: float
@@ -52,6 +53,10 @@ class BundleInfo:
     axes: tuple[LatentAxis, ...]
     receptive_field_samples: int
     bottleneck: str
+    family: str = "codec"
+    """codec or instrument."""
+    oscillators: str = ""
+    """instrument: harmonic, dense or both."""
     channels: int = 1
     algorithmic_latency_samples: int = 0
     codebook_sizes: tuple[int, ...] = ()

@@ -36,7 +36,7 @@ MADE = (
         "sample.wav",
     ),
     *("report.json", "report.html", "chunks.csv", "overview.png", "pairs", "spectrograms"),
-    *("generated", "latents", DIARY),
+    *("generated", "latents", "playing", DIARY),
 )
 """Everything a demo makes in its folder; --fresh removes these and nothing else."""
 

@@ -29,14 +29,14 @@ BURN_IN_FRAMES = 256
 
 @dataclass(frozen=True)
 class LatentStatistics:
-    """Of raw latents (frames, latent_dim), and of their axes: principal, largest first, unit variance."""
+    """Of raw latents (frames, latent_dim) and their axes of unit variance: principal ones, or the latents themselves."""
 
     mean: Array
     """(latent_dim,)"""
     components: Array
-    """(latent_dim, latent_dim): row i is principal direction i, unit length."""
+    """(latent_dim, latent_dim): row i is the direction of axis i, unit length."""
     std: Array
-    """(latent_dim,) of each principal axis, in raw latent units, descending."""
+    """(latent_dim,) of each axis, in raw latent units."""
     low: Array
     """(latent_dim,) 1st percentile of each axis, in standard deviations."""
     high: Array
@@ -47,9 +47,12 @@ class LatentStatistics:
     """How many frames were seen."""
 
     @classmethod
-    def fit(cls, sequences: Sequence[NDArray[Any]], labels: Sequence[str] = ()) -> LatentStatistics:
+    def fit(
+        cls, sequences: Sequence[NDArray[Any]], labels: Sequence[str] = (), principal: bool = True
+    ) -> LatentStatistics:
         """Fit to encodings, each (frames, latent_dim), consecutive in time; `labels`: the class of each, where known.
 
+        `principal`: whether axes are principal directions; else they are the latents themselves, in their order.
         Raises: ValueError without frames.
         """
         parts = [np.asarray(s, dtype=np.float64) for s in sequences if len(s)]
@@ -58,11 +61,8 @@ class LatentStatistics:
             raise ValueError("no latent frames to fit")
         every = np.concatenate(parts)
         mean = every.mean(0)
-        variances, vectors = np.linalg.eigh(np.atleast_2d(np.cov(every.T, bias=True)))
-        components = vectors.T[::-1]
-        signs = np.sign(components[np.arange(len(components)), np.abs(components).argmax(1)])
-        components = components * signs[:, None]  # an eigenvector's sign is free: fix it
-        std = np.sqrt(np.maximum(variances[::-1], SMALLEST_STD**2))
+        components, variances = principal_axes(every) if principal else (np.eye(len(mean)), every.var(0))
+        std = np.sqrt(np.maximum(variances, SMALLEST_STD**2))
         axes = [(part - mean) @ components.T / std for part in parts]
         low, high = np.quantile(np.concatenate(axes), (0.01, 0.99), axis=0)
         return cls(mean, components, std, low, high, fit_density(axes, names), len(every))
@@ -87,6 +87,14 @@ class LatentStatistics:
             n: np.asarray(values[n], dtype=np.float64) for n in ("mean", "components", "std", "low", "high")
         }
         return cls(**arrays, density=values["density"], frames=int(values["frames"]))
+
+
+def principal_axes(every: Array) -> tuple[Array, Array]:
+    """Of frames (N, D): directions (D, D), a row each, and their variances (D,), largest first."""
+    variances, vectors = np.linalg.eigh(np.atleast_2d(np.cov(every.T, bias=True)))
+    components = vectors.T[::-1]
+    signs = np.sign(components[np.arange(len(components)), np.abs(components).argmax(1)])
+    return components * signs[:, None], variances[::-1]  # an eigenvector's sign is free: fix it
 
 
 def _normal_scores() -> Array:

@@ -1,13 +1,14 @@
 """Files found -> decoded once -> int16 memory map and index -> overlapping chunks; every file accounted for."""
 
 from wavevae.corpus.chunks import Chunks
-from wavevae.corpus.files import Found, find_files
+from wavevae.corpus.files import OWN, Found, find_files
 from wavevae.corpus.progress import ConsoleProgress, Progress, silent
 from wavevae.corpus.report import Row, training_report, write_report
 from wavevae.corpus.split import split
 from wavevae.corpus.store import Item, Store, build_store
 
 __all__ = [
+    "OWN",
     "Chunks",
     "ConsoleProgress",
     "Found",

@@ -29,7 +29,8 @@ import numpy as np
 
 from wavevae.errors import UserError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Raised when what is kept of a file changes: everything is decoded again."""
 SAMPLE_BYTES = 2
 LOCK_TIMEOUT_S = 600.0
 TURN_POLL_S = 0.1

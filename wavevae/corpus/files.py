@@ -10,14 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wavevae.audio import NEEDS_FFMPEG, printable
+from wavevae.audio import printable
 from wavevae.errors import UserError
+from wavevae.headers import CONVERT, UNREADABLE_SUFFIXES
 
 _RIFF_LIKE = {".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd"}
 _COMPRESSED = {".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2"}
 SOUND_SUFFIXES = frozenset(_RIFF_LIKE | _COMPRESSED | {".sph", ".nist", ".voc"})
 SPLITS = ("train", "valid", "test")
 LABEL_FILE = "examples.json"
+OWN = "written by wavevae"
+"""Begins the reason of a folder that is left out because it holds what a model made, or copies of other sounds."""
+OWN_PARTS = frozenset(
+    ("validation", "pairs", "generated", "samples", "moved", "scaled", "between", "drawn", "transfer")
+)
+"""Folders of sounds in a run, a report or an exploration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +44,8 @@ def _path_reason(path: Path) -> str:
     if path.name.startswith("."):
         return "hidden"
     suffix = path.suffix.lower()
-    if suffix in NEEDS_FFMPEG:
-        return "needs ffmpeg: convert it to WAV or FLAC"
+    if suffix in UNREADABLE_SUFFIXES:
+        return f"{UNREADABLE_SUFFIXES[suffix]} {CONVERT}"
     if suffix not in SOUND_SUFFIXES:
         return f"not a sound file ('{suffix}')" if suffix else "not a sound file (no extension)"
     return ""
@@ -68,6 +75,23 @@ def _nsynth_labels(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
 
 def _is_nsynth(folder: Path) -> bool:
     return os.path.isfile(folder / LABEL_FILE) and os.path.isdir(folder / "audio")
+
+
+def _has_key(path: Path, key: str) -> bool:
+    """Whether a small JSON file holds a mapping with this key."""
+    try:
+        return key in json.loads(path.read_bytes())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _own_kind(folder: Path) -> str:
+    """'a run', 'a report' or 'an exploration' where wavevae wrote this folder, else ''."""
+    if os.path.isfile(folder / "config.yaml") and os.path.isdir(folder / "checkpoints"):
+        return "a run"
+    if _has_key(folder / "report.json", "chunks_used"):
+        return "a report"
+    return "an exploration" if _has_key(folder / "explore.json", "notes") else ""
 
 
 @dataclass(frozen=True)
@@ -102,12 +126,15 @@ class _Walk:
             name = path.resolve().name.removeprefix("nsynth-")
             place = _Place(name if name in SPLITS else "", notes)
             yield from self.file(path / LABEL_FILE, place, wrong or "labels, no sound")
+        own = _own_kind(path)  # asked for by name: entered, but not what it made of other sounds
         for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
             child = path / entry.name
             if not os.path.isdir(child):  # Path.is_dir raises where a folder may be listed but not entered
                 yield from self.file(child, place)
             elif entry.name.startswith("."):
                 yield Found(child, reason="hidden")
+            elif kind := _own_kind(child) or (own if entry.name in OWN_PARTS else ""):
+                yield Found(child, reason=f"{OWN}: {kind}")
             else:
                 below = (
                     _Place(class_name=printable(entry.name)) if depth == 0 and place.notes is None else place
@@ -157,7 +184,7 @@ def find_files(inputs: Sequence[str | Path]) -> list[Found]:
         _require_there(path)
         if not os.path.isdir(path):
             suffix = path.suffix.lower()
-            needs = "needs ffmpeg: convert it to WAV or FLAC" if suffix in NEEDS_FFMPEG else ""
+            needs = f"{UNREADABLE_SUFFIXES[suffix]} {CONVERT}" if suffix in UNREADABLE_SUFFIXES else ""
             found += walk.file(path, _Place(), needs or _kind_reason(path))
             continue
         place = _Place(class_name=printable(path.resolve().name) if len(inputs) > 1 else "")

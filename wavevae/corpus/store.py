@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavevae.audio import printable
-from wavevae.corpus.cache import FORMAT_VERSION, Cache, Decoded, Finished, default_cache
+from wavevae.corpus.cache import Cache, Decoded, Finished, default_cache
 from wavevae.corpus.files import Found, find_files
 from wavevae.corpus.keys import Source, keys_of, sources_of
 from wavevae.corpus.pool import Result, Task, run_tasks, usable_cores
@@ -21,6 +21,7 @@ from wavevae.corpus.report import Row, why_nothing
 from wavevae.errors import UserError
 from wavevae.units import format_seconds
 
+HASH_VERSION = 1
 COMMIT_EVERY_S = 1.0
 COMMIT_BYTES = 32 << 20
 WORTH_A_WORKER_BYTES = 1 << 20
@@ -205,5 +206,5 @@ class _Table:
 
 
 def _content_hash(items: Sequence[Item], sample_rate: int, loudness: str) -> str:
-    text = [f"{FORMAT_VERSION} {sample_rate} {loudness}", *sorted(item.key for item in items)]
+    text = [f"{HASH_VERSION} {sample_rate} {loudness}", *sorted(item.key for item in items)]
     return hashlib.blake2b("\n".join(text).encode(), digest_size=16).hexdigest()

@@ -19,13 +19,16 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
-from wavevae.audio import Damaged, decode, printable, probe
+from wavevae.audio import Damaged, Mix, decode, find_mix, printable, probe
 from wavevae.errors import UserError
+from wavevae.headers import repair
 from wavevae.units import amplitude_to_db, db_to_amplitude, resampled_length
 
 FULL_SCALE = 32768
 PEAK_DB = -1.0
 """What `loudness: peak` scales every file to, dBFS."""
+SILENT_DB = -72.0
+"""Peak below which a file is silent, dBFS: sixteen bits have three left there."""
 INLINE_SAMPLES = 1 << 17
 HEADER_TOLERANCE_S = 0.1
 SHORT_CHUNK = re.compile(r"(?:data|SSND)\s*:\s*(\d+)\s*\(should be (\d+)\)")
@@ -49,13 +52,13 @@ def without_path(error: Exception, path: Path) -> str:
 class _Head:
     """The blocks of a file up to where it is damaged; `.note` then says where."""
 
-    def __init__(self, path: Path, sample_rate: int) -> None:
-        self.path, self.sample_rate, self.note = path, sample_rate, ""
+    def __init__(self, path: Path, sample_rate: int, mix: Mix) -> None:
+        self.path, self.sample_rate, self.mix, self.note = path, sample_rate, mix, ""
         self.length, self.peak = 0, 0.0
 
     def blocks(self) -> Iterator[np.ndarray]:
         try:
-            for block in decode(self.path, self.sample_rate):
+            for block in decode(self.path, self.sample_rate, self.mix):
                 self.length += len(block)
                 self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
                 yield block
@@ -70,8 +73,12 @@ def _write(out: BinaryIO, blocks: Iterable[np.ndarray], scale: float) -> None:
         out.write(to_int16(block * np.float32(scale) if scale != 1.0 else block).tobytes())
 
 
-def _missing_end(path: Path, claimed_s: float, length_s: float) -> str:
-    """'' or how much the header claims that is not there."""
+def _wrong_header(path: Path, claimed_s: float, length_s: float) -> str:
+    """'' or how much the header claims that is not there, or does not claim that is."""
+    wrong = repair(path)
+    if wrong is not None:
+        claimed_s = length_s * wrong.claimed_bytes / wrong.there_bytes
+        return f"its header claims {claimed_s:.2f} s (a recorder that crashed?), {length_s:.2f} s are there and used"
     with soundfile.SoundFile(os.fsencode(path) if os.name != "nt" else str(path)) as file:
         short = SHORT_CHUNK.search(file.extra_info)
     if short and int(short[1]) > int(short[2]) > 0:
@@ -87,7 +94,8 @@ def decode_file(path: Path, sample_rate: int, loudness: str, out: BinaryIO) -> d
     A sound beyond full scale (float files, lossy codecs, resampling) is scaled down as a whole, never clipped.
     Raises: UserError for a file with nothing to use; OSError when `out` cannot be written.
     """
-    info, head, notes = probe(path), _Head(path, sample_rate), []
+    info, mix = probe(path), find_mix(path)
+    head, notes = _Head(path, sample_rate, mix), [mix.note]
     _write(out, head.blocks(), 1.0)
     scale = 1.0
     if loudness == "peak" and head.peak > 0:
@@ -96,11 +104,15 @@ def decode_file(path: Path, sample_rate: int, loudness: str, out: BinaryIO) -> d
         scale = 1.0 / head.peak
         notes.append(f"peak {amplitude_to_db(head.peak):+.2f} dBFS, scaled down to full scale")
     if scale != 1.0:
-        _write(out, _Head(path, sample_rate).blocks(), scale)
+        _write(out, _Head(path, sample_rate, mix).blocks(), scale)
     if head.length == 0:
         raise UserError(head.note.removesuffix("; the part before is used") or "holds no samples")
+    if amplitude_to_db(head.peak) < SILENT_DB:
+        raise UserError(
+            "silent" if head.peak == 0 else f"silent: its peak is {amplitude_to_db(head.peak):.0f} dBFS"
+        )
     claimed_s, length_s = info.frames / info.sample_rate, head.length / sample_rate
-    notes.insert(0, head.note or _missing_end(path, claimed_s, length_s))
+    notes.insert(0, head.note or _wrong_header(path, claimed_s, length_s))
     return {"length": head.length, "note": "; ".join(note for note in notes if note)}
 
 

@@ -72,7 +72,7 @@ def _what_more(found: Parser) -> None:
     found.add_argument("--probe-files", type=int, default=400, metavar="N", help=probes)
     found.add_argument("--class-field", default="", metavar="NAME", help=field)
     found.add_argument("--samples", type=int, default=0, metavar="N", help=samples)
-    transfer = "sounds unlike the corpus, to be sent through the model (default: sung vowels, built in)"
+    transfer = "sounds unlike the corpus, to be sent through the model (default: sung syllables, built in)"
     playing = "leave out held tones, sweeps of the controls and transfers"
     found.add_argument("--transfer", type=Path, nargs="+", default=[], metavar="DATA", help=transfer)
     found.add_argument("--no-playing", action="store_true", help=playing)

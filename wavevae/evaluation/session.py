@@ -19,7 +19,7 @@ from wavevae.evaluation.listen import Excerpt
 from wavevae.evaluation.playing import Clouds, Playing
 from wavevae.evaluation.playing import measure as measure_playing
 from wavevae.evaluation.samples import Sample
-from wavevae.evaluation.selection import Selection, everything
+from wavevae.evaluation.selection import Selection, Source, everything
 from wavevae.evaluation.subject import Subject, load_subject
 
 NO_CODEC = (
@@ -49,11 +49,14 @@ class Session:
     selection: Selection
     embedding: Embedding
     say: Callable[[str], None]
+    foreign: tuple[Source, ...] = ()
+    """Sounds unlike the corpus, of --transfer."""
 
     @classmethod
     def open(cls, args: argparse.Namespace, selection: Selection, say: Callable[[str], None]) -> Session:
-        """Raises: UserError for weights of an embedding that are not there."""
-        return cls(args, selection, load_embedding(args.embedding), say)
+        """Raises: UserError for weights of an embedding that are not there, or --transfer without sounds."""
+        foreign = everything(args.transfer, None).sources if args.transfer else ()
+        return cls(args, selection, load_embedding(args.embedding), say, foreign)
 
     def evaluate(self, path: Path, place: Path) -> dict[str, Any]:
         """Judge one model, write its report, tell the figures. Raises: UserError."""
@@ -87,14 +90,13 @@ class Session:
         return generate(subject, self.args.generate, self.embedding, labels)
 
     def playing(self, subject: Subject, verdict: Verdict, generated: Generated | None) -> Playing | None:
-        """None with --no-playing. Raises: UserError for --transfer without sounds."""
+        """None with --no-playing."""
         if self.args.no_playing:
             return None
         self.say("playing: held tones, controls, transfer")
-        foreign = everything(self.args.transfer, None).sources if self.args.transfer else ()
         drawn = None if generated is None else generated.embeddings
         clouds = Clouds(verdict.measure.files, np.array(verdict.measure.real), drawn)
-        return measure_playing(subject, self.selection.sources, clouds, foreign)
+        return measure_playing(subject, self.selection.sources, clouds, self.foreign)
 
     def more(
         self, subject: Subject, verdict: Verdict, figures: summary.Figures

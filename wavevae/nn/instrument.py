@@ -33,6 +33,7 @@ from wavevae.nn.synthesizer import (
     Synthesis,
     SynthesisState,
     mel_points,
+    noise_points,
     triangles,
 )
 
@@ -206,7 +207,7 @@ class Frame(NamedTuple):
 
     shares: Shares
     hz: Tensor
-    """(B, 1, F)"""
+    """(B, 1, F) float64: in a minute the last digits become a phase."""
     loudness: Tensor
     """(B, 1, F) dB"""
 
@@ -249,7 +250,7 @@ class InstrumentDecoder(nn.Module):
         carriers = self.synthesis.carriers
         none = torch.zeros(0)
         carrier_hz = none if carriers is None else carriers.frequency.float() * config.sample_rate
-        noise_hz = mel_points(config.noise_bands, 0.0, config.sample_rate / 2).float()
+        noise_hz = noise_points(config.noise_bands, config.hop_length, config.sample_rate).float()
         self.register_buffer("noise_hz", noise_hz, persistent=False)
         self.register_buffer("carrier_hz", carrier_hz, persistent=False)
         low = [LOWEST_PITCH, LOWEST_LOUDNESS, 0.0] if self.pitched else [LOWEST_LOUDNESS]
@@ -271,7 +272,7 @@ class InstrumentDecoder(nn.Module):
             bias[: parts.partials] = slope
             first = parts.partials + parts.envelope
             bias[first : first + parts.noise] = START_SHARE["noise"]
-            bias[first + parts.noise :] = START_SHARE["carriers"]
+            bias[first + parts.noise : parts.channels - parts.curve] = START_SHARE["carriers"]
 
     def cleaned(self, z: Tensor) -> Tensor:
         """Latents within what can be played: finite, controls in their limits."""
@@ -300,8 +301,8 @@ class InstrumentDecoder(nn.Module):
             )
         out = self.outlet(activation(self.core(h))).float()
         loudness = z[:, self.loudness_at : self.loudness_at + 1]
-        hz = 440.0 * torch.exp2((z[:, :1] - 69.0) / 12.0) if self.pitched else loudness
-        return Frame(self.shares(out, hz), hz, loudness)
+        hz = 440.0 * torch.exp2((z[:, :1].double() - 69.0) / 12.0) if self.pitched else loudness
+        return Frame(self.shares(out, hz.float()), hz, loudness)
 
     def initial(self, voices: int, like: Tensor) -> DecoderState:
         """Before the first frame."""
@@ -331,7 +332,7 @@ class InstrumentDecoder(nn.Module):
     def sound(self, frame: Frame, state: SynthesisState) -> tuple[Tensor, SynthesisState]:
         """Frames -> (B, 1, F x hop_length) within full scale, in fp32 whatever the precision of the rest."""
         with torch.autocast(frame.hz.device.type, enabled=False):
-            sound, after = self.synthesis(frame.shares, frame.hz.float(), frame.loudness.float(), state)
+            sound, after = self.synthesis(frame.shares, frame.hz, frame.loudness.float(), state)
         return sound.clamp(-1.0, 1.0), after
 
 

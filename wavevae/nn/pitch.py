@@ -7,7 +7,7 @@ here with a taper: for every lag, twice the autocorrelation over the energies of
 
 which is 1 at every multiple of the period of a periodic sound, whatever its spectrum, and lies around the middle
 of the window at every lag. The highest few peaks are candidates. One of them is chosen by an online dynamic
-programme as in Boersma (1993) and Praat: each candidate adds its strength to the best path that leads to it, and
+programme as in Boersma (1993) and Praat: each candidate adds its score to the best path that leads to it, and
 a jump costs, so that one frame with a stronger octave does not throw the pitch.
 
                         |<------ window ------>|
@@ -29,8 +29,8 @@ TRACKER_VERSION = 1
 """Raised whenever the same sound would get other figures, so that stored pitches are found anew."""
 
 LATENCY_S = 0.035
-WINDOW_S = 0.08
-"""The longest window."""
+WINDOW_S = 0.0678
+"""The longest window: with lags to LOWEST_HZ it fills an FFT of 2048 at 22.05 and 44.1 kHz."""
 LOWEST_HZ, HIGHEST_HZ = 40.0, 2100.0
 LOW_PASS_S = 45e-6
 """Spread of the Gaussian low-pass: -3 dB at 2.9 kHz."""
@@ -56,10 +56,12 @@ MULTIPLES_S = 0.012
 """A period is measured over as many multiples of itself as fit into this."""
 MOST_MULTIPLES = 12.0
 NEUTRAL_PITCH = 60.0
-EMPTY = -1e3
-"""Score of a candidate that is not there."""
+IMPOSSIBLE = 1e30
+"""Exp(-score) of a candidate that is not there."""
+LOWEST_SCORE = -30.0
+"""Below every candidate that is there, above every one that is not."""
 FRAME_S = 256 / 22050
-ANALYSE_AT_ONCE = 64
+ANALYSE_AT_ONCE = 32
 """Windows: more do not fit into a processor's cache."""
 
 
@@ -88,16 +90,16 @@ class PitchAnalysis(nn.Module):
     mean_taper: Tensor
     taper_spectrum: Tensor
     floor: Tensor
-    cost: Tensor
+    weight: Tensor
 
     def __init__(self, sample_rate: float, window: int) -> None:
         super().__init__()
         self.sample_rate = sample_rate
-        self.candidates, self.empty, self.most_multiples = CANDIDATES, EMPTY, MOST_MULTIPLES
+        self.candidates, self.impossible, self.most_multiples = CANDIDATES, IMPOSSIBLE, MOST_MULTIPLES
         self.one_and_more = 1.0 + TOLERANCE
         self.noise_strength, self.per_strength = NOISE_STRENGTH, 1.0 / (1.0 - NOISE_STRENGTH)
         self.a_above = 69.0 + 12.0 * math.log2(sample_rate / 440.0)
-        self.shortest = max(2, math.ceil(sample_rate / HIGHEST_HZ))
+        self.shortest = max(2, math.floor(sample_rate / HIGHEST_HZ))
         self.longest = min(math.floor(sample_rate / LOWEST_HZ), window // 2)
         self.reach = min(max(self.shortest, int(MULTIPLES_S * sample_rate)), self.longest)
         self.size = fast_size(window + self.longest + 2)
@@ -109,9 +111,9 @@ class PitchAnalysis(nn.Module):
         self.register_buffer("mean_taper", taper / taper.sum(), persistent=False)
         self.register_buffer("taper_spectrum", torch.view_as_real(spectrum), persistent=False)
         self.register_buffer("floor", SILENCE_POWER * overlap, persistent=False)
-        cost = OCTAVE_COST * torch.log2(lags / self.shortest)
-        cost[: self.shortest - 1] = -EMPTY
-        self.register_buffer("cost", cost, persistent=False)
+        weight = torch.exp(OCTAVE_COST * torch.log2(lags / self.shortest))
+        weight[: self.shortest - 1] = IMPOSSIBLE
+        self.register_buffer("weight", weight, persistent=False)
 
     def similarity(self, windows: Tensor) -> Tensor:
         """n(lag) of each window: (N, lags 0 .. longest + 1)."""
@@ -119,10 +121,9 @@ class PitchAnalysis(nn.Module):
         tapered = x * self.taper
         spectra = torch.view_as_real(torch.fft.rfft(torch.stack([tapered, tapered * x], 1), self.size))
         products = spectra * torch.stack([spectra[:, 0], self.taper_spectrum.expand_as(spectra[:, 0])], 1)
-        energies = torch.add(
-            products[..., 0], products[..., 1]
-        )  # (N, 2, bins): real parts of the correlations
-        correlations = torch.fft.irfft(energies, self.size)[:, :, : self.longest + 2]
+        # The real part of a cross spectrum belongs to the mean of the correlations at lag and -lag.
+        spectra = products[..., 0] + products[..., 1]  # (N, 2, bins)
+        correlations = torch.fft.irfft(spectra, self.size)[:, :, : self.longest + 2]
         return correlations[:, 0] / (correlations[:, 1] + self.floor)
 
     def forward(self, windows: Tensor) -> Tuple[Tensor, Tensor, Tensor]:  # noqa: UP006
@@ -131,15 +132,17 @@ class PitchAnalysis(nn.Module):
         rise, fall = middle - left, middle - right
         slope = rise - fall  # twice that of the parabola through the three
         offset = (0.5 * slope / (rise + fall).clamp_min(1e-12)).clamp(-1.0, 1.0)
-        height = torch.addcmul(middle, slope, offset, value=0.25)
+        height = torch.addcmul(middle, slope, offset, value=0.25)  # of the parabola
+        # Between samples the parabola lies under a cosine by slope^2 (1 - offset^2) / 32, to fourth order.
+        height = torch.addcmul(height, slope, slope, value=0.028)
         peak = torch.minimum(rise, fall) >= 0.0
-        score = torch.where(
-            peak, -torch.log((self.one_and_more - height).clamp_min(1e-3)) - self.cost, self.empty
+        unlikely = torch.where(
+            peak, (self.one_and_more - height).clamp_min(1e-3) * self.weight, self.impossible
         )
-        score, index = score.topk(self.candidates, 1)
+        least, index = unlikely.topk(self.candidates, 1, largest=False)
         period = self._over_multiples(offset, index + 1 + offset.gather(1, index))
         periodicity = (self.per_strength * (height.gather(1, index) - self.noise_strength)).clamp(0.0, 1.0)
-        return score, periodicity, self.a_above - 12.0 * torch.log2(period)
+        return -torch.log(least), periodicity, self.a_above - 12.0 * torch.log2(period)
 
     def _over_multiples(self, offset: Tensor, period: Tensor) -> Tensor:
         """Periods (N, K) measured again at multiples of them, from `offset` of the nearest peak at every lag."""
@@ -160,6 +163,7 @@ def choose(
     memory: float = MEMORY,
     forget: float = FORGET,
     hold_periodicity: float = HOLD_PERIODICITY,
+    lowest_score: float = LOWEST_SCORE,
 ) -> Tuple[Tensor, Tensor]:  # noqa: UP006
     """The best path through candidates (B, F, K), frame by frame and without looking ahead.
 
@@ -178,7 +182,7 @@ def choose(
         jump = ((here[:, None, :] - before[:, :, None]).abs() * slope).clamp_max(jump_cost)
         total = score[:, t] + keep * (running[:, :, None] - jump * trust[:, :, None]).amax(1)
         best, index = total.max(1, keepdim=True)
-        sure = periodicity[:, t].gather(1, index) * (best > -100.0)
+        sure = periodicity[:, t].gather(1, index) * (best > lowest_score)
         voiced = sure >= hold_periodicity
         held = torch.where(voiced, here.gather(1, index), held)
         before = torch.where(voiced, here, before)
@@ -221,7 +225,7 @@ class Frames(nn.Module):
 
     def low_pass(self, x: Tensor) -> Tensor:
         """(B, 2 * half_kernel + T) -> float64 (B, T / every), half_kernel late."""
-        return torch.conv1d(x[:, None, self.every - 1 :], self.kernel, stride=self.every)[:, 0]
+        return torch.conv1d(x[:, None, self.every - 1 :], self.kernel.to(x.dtype), stride=self.every)[:, 0]
 
     def cut(self, low: Tensor) -> Tensor:
         """(B, past + T / every) -> windows (B, F, window)."""
@@ -305,17 +309,23 @@ class StreamingPitchTracker(nn.Module):
         self.path = self.path_start.repeat(voices, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        raw = torch.cat([self.raw, finite(x).double()], 1)
-        self.raw = raw[:, raw.shape[1] - self.raw.shape[1] :].clone()
-        low = torch.cat([self.past, self.frames.low_pass(raw)], 1)
-        self.past = low[:, low.shape[1] - self.past.shape[1] :].clone()
+        found, self.raw, self.past, self.path = self.step(x, self.raw, self.past, self.path)
+        return found
+
+    def step(
+        self, x: Tensor, raw: Tensor, past: Tensor, path: Tensor
+    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: UP006
+        """`forward` with the state in the open: a block and the three buffers -> what is found, the next three."""
+        sound = torch.cat([raw, finite(x).double()], 1)
+        low = torch.cat([past, self.frames.low_pass(sound)], 1)
         windows = self.frames.cut(low)  # (B, F, window)
         score, periodicity, pitch = self.analysis(windows.flatten(0, 1))
         shape = [windows.shape[0], windows.shape[1], score.shape[1]]
-        path, self.path = choose(
-            score.view(shape), periodicity.view(shape), pitch.view(shape), self.path, self.rate
-        )
-        return path.float()
+        found, path = choose(score.view(shape), periodicity.view(shape), pitch.view(shape), path, self.rate)
+        # Copies, for a slice would keep the whole block alive.
+        raw = sound[:, sound.shape[1] - raw.shape[1] :].clone()
+        past = low[:, low.shape[1] - past.shape[1] :].clone()
+        return found.float(), raw, past, path
 
 
 class Loudness(nn.Module):
@@ -333,11 +343,12 @@ class Loudness(nn.Module):
         half = min(max(hop_length, latency_samples // 3), latency_samples)
         self.past_samples = latency_samples + half - hop_length
         kernel = torch.hann_window(2 * half, periodic=True, dtype=torch.float64).square()
-        self.register_buffer("kernel", (kernel / kernel.sum()).float()[None, None], persistent=False)
+        self.register_buffer("kernel", (kernel / kernel.sum()).float(), persistent=False)
 
     def of_padded(self, x: Tensor) -> Tensor:
         """(B, past_samples + T), finite -> dB (B, F)."""
-        power = torch.conv1d(x[:, None].square(), self.kernel, stride=self.hop_length)[:, 0]
+        windows = x.square().unfold(1, self.kernel.shape[0], self.hop_length)  # (B, F, window)
+        power = (windows * self.kernel).sum(2)  # no convolution: autocast would round it to bf16
         return 10.0 * torch.log10(power.clamp_min(1e-10))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from wavevae.nn.blocks import ResidualUnit
 from wavevae.nn.bottleneck import Bottleneck
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
 from wavevae.nn.hierarchy import Hierarchical
+from wavevae.nn.instrument import InstrumentDecoder
 from wavevae.nn.networks import Decoder, Encoder
 from wavevae.nn.noise import NoiseGate
 
@@ -15,7 +16,8 @@ from wavevae.nn.noise import NoiseGate
 def earliest(layer: nn.Module, frame: int) -> int:
     """The first input frame on which output frame `frame` of a layer or network depends.
 
-    An Encoder's input frames are samples; a Decoder's output frames are of its outer rate (`fold` samples).
+    An Encoder's input frames are samples; a Decoder's output frames are of its outer rate (`fold` samples),
+    an InstrumentDecoder's are hops.
     Raises: TypeError for a layer that it does not know.
     """
     match layer:
@@ -48,6 +50,8 @@ def earliest(layer: nn.Module, frame: int) -> int:
             if layer.partials is not None:  # amplitudes come from the hop before
                 deep = min(deep, frame * layer.fold // layer.partials.hop_length - 1)
             return earliest_of((layer.inlet, layer.core), deep)
+        case InstrumentDecoder():  # a hop begins where the frame before was reached
+            return earliest_of((layer.inlet, layer.core, layer.outlet), frame - 1)
     raise TypeError(
         f"{type(layer).__name__} is not known to wavevae/nn/reach.py; say there how far back it hears"
     )

@@ -19,16 +19,35 @@ from wavevae.nn.oscillators import TABLE_LENGTH, Carriers, Wavetable
 
 CARRIERS_LOWEST_HZ, CARRIERS_HIGHEST = 50.0, 0.47
 """Range of the dense carriers: Hz, and a share of the sample rate."""
+CURVE_POINTS = 7
+"""Of the gain within a hop, between its ends."""
+CURVE_DB = 24.0
+"""The most by which it may raise or lower."""
+CURVE_MOVE_DB = 6.0
+"""A loudness that moves by so much a frame opens most of it; where loudness rests there is none."""
 LIFE_FRAMES = (18.0, 5.0)
 """Between the knots of the drift of a held tone, frames of 86 a second: slow, and a bit faster."""
-LIFE_RAMP_FRAMES = 12.0
-"""In which the drift comes in after a control has come to rest."""
+LIFE_WAIT_FRAMES, LIFE_RAMP_FRAMES = 3.0, 12.0
+"""After which a control counts as come to rest, and in which the drift then comes in."""
+LIFE_STILL = 1e-4
+"""What moves less in a frame is held: the last digits differ from one cut of a stream to another."""
 
 
 def mel_points(count: int, lowest_hz: float, highest_hz: float) -> Tensor:
     """(count,) frequencies evenly spaced on the mel scale (O'Shaughnessy 1987), Hz."""
     mels = [2595 * math.log10(1 + hz / 700) for hz in (lowest_hz, highest_hz)]
     return 700 * (10 ** (torch.linspace(mels[0], mels[1], count, dtype=torch.float64) / 2595) - 1)
+
+
+def noise_points(count: int, hop_length: int, sample_rate: int) -> Tensor:
+    """(count,) centres of the noise bands, Hz: mel-spaced, but a bin of a frame's spectrum apart at the bottom, since a
+    band between two bins would have no power to give."""
+    bin_hz = sample_rate / (2 * hop_length)
+    for linear in range(count - 1):
+        upper = mel_points(count - linear, (1 + linear) * bin_hz, sample_rate / 2)
+        if float(upper[1] - upper[0]) >= bin_hz:
+            break
+    return torch.cat([bin_hz * torch.arange(1, 1 + linear, dtype=torch.float64), upper])
 
 
 def triangles(centres_hz: Tensor, bins: int, sample_rate: int) -> Tensor:
@@ -49,6 +68,8 @@ class Shares(NamedTuple):
     partials: Tensor
     noise: Tensor
     carriers: Tensor
+    curve: Tensor
+    """(B, CURVE_POINTS, F), -1 to 1: shape of the gain within the hop, for attacks."""
 
 
 class PowerShares(nn.Module):
@@ -68,18 +89,21 @@ class PowerShares(nn.Module):
         self.envelope = config.envelope_bands if harmonic else 0
         self.noise = config.noise_bands
         self.carriers = config.carriers if config.oscillators in ("dense", "both") else 0
-        self.channels = self.partials + self.envelope + self.noise + self.carriers
+        self.curve = CURVE_POINTS
+        self.channels = self.partials + self.envelope + self.noise + self.carriers + self.curve
         self.half_rate = config.sample_rate / 2.0
         points = mel_points(max(2, self.envelope), 40.0, self.half_rate)
         self.register_buffer("points", points.float(), persistent=False)
 
     def forward(self, out: Tensor, hz: Tensor) -> Shares:
         """(B, channels, F) and the pitch (B, 1, F) in Hz."""
-        noise = out[:, self.partials + self.envelope : self.partials + self.envelope + self.noise]
-        carriers = out[:, self.channels - self.carriers :]
+        first = self.partials + self.envelope
+        noise = out[:, first : first + self.noise]
+        carriers = out[:, first + self.noise : self.channels - self.curve]
+        curve = torch.tanh(out[:, self.channels - self.curve :])
         if self.partials == 0:
             log = torch.log_softmax(torch.cat([noise, carriers], 1), 1)
-            return Shares(log[:, :0], log[:, : self.noise], log[:, self.noise :])
+            return Shares(log[:, :0], log[:, : self.noise], log[:, self.noise :], curve)
         number = torch.arange(1, self.partials + 1, device=out.device, dtype=hz.dtype)
         frequency = hz * number[:, None]  # (B, partials, F)
         at = torch.searchsorted(self.points, frequency.contiguous()).clamp(1, self.envelope - 1)
@@ -94,9 +118,8 @@ class PowerShares(nn.Module):
         partials = torch.cat([log[:, :1] + fade[:, :1], log[:, 1 : self.partials]], 1)
         silent = frequency >= self.half_rate
         partials = partials.masked_fill(silent, -100.0)
-        return Shares(
-            partials, log[:, self.partials : self.partials + self.noise], log[:, self.partials + self.noise :]
-        )
+        noise, carriers = log[:, self.partials :].split([self.noise, self.carriers], 1)
+        return Shares(partials, noise, carriers, curve)
 
 
 class SynthesisState(NamedTuple):
@@ -112,20 +135,32 @@ class SynthesisState(NamedTuple):
     """(B, hop_length) end of the last frame's noise."""
     carriers: Tensor
     """(B, carriers) amplitudes of the last frame."""
+    loudness: Tensor
+    """(B,) dB of the last frame."""
     frame: Tensor
     """(B,) float64, number of the next frame."""
+
+
+def tents(points: int, hop_length: int) -> Tensor:
+    """(points, hop_length) of straight lines through points evenly spaced within a hop, zero at its ends."""
+    place = torch.arange(1, hop_length + 1, dtype=torch.float64) / hop_length * (points + 1)
+    return (1.0 - (place - torch.arange(1, points + 1)[:, None]).abs()).clamp_min(0.0).float()
 
 
 class Synthesis(nn.Module):
     """Shares, pitch and loudness of frames -> sound, and the state for the next call."""
 
+    tents: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         rate, hop = config.sample_rate, config.hop_length
         self.hop_length, self.sample_rate = hop, float(rate)
-        self.table_length = TABLE_LENGTH
+        self.table_length, self.quietest = TABLE_LENGTH, -100.0
+        self.curve_db, self.curve_move_db = CURVE_DB, CURVE_MOVE_DB
+        self.register_buffer("tents", tents(CURVE_POINTS, hop), persistent=False)
         self.wavetable = Wavetable(config.partials, hop) if config.has_oscillator_pitch else None
-        bands = triangles(mel_points(config.noise_bands, 0.0, rate / 2), hop + 1, rate)
+        bands = triangles(noise_points(config.noise_bands, hop, rate), hop + 1, rate)
         bands[:, 0] = bands[:, -1] = 0.0  # a real spectrum has no phase there
         self.noise = BandNoise(bands / bands.sum(1, keepdim=True).clamp_min(1e-9), hop)
         dense = config.oscillators in ("dense", "both")
@@ -144,13 +179,14 @@ class Synthesis(nn.Module):
             double,
             torch.zeros(voices, self.hop_length, device=like.device),
             torch.zeros(voices, self.n_carriers, device=like.device),
+            torch.full((voices,), self.quietest, device=like.device),
             double,
         )
 
     def forward(
         self, shares: Shares, hz: Tensor, loudness: Tensor, state: SynthesisState
     ) -> tuple[Tensor, SynthesisState]:
-        """hz and loudness (B, 1, F) -> (B, 1, F x hop_length)."""
+        """hz (float64) and loudness (B, 1, F) -> (B, 1, F x hop_length)."""
         frames = loudness.size(2)
         level = (torch.pow(10.0, loudness * 0.05) - 1e-5).clamp_min(
             0.0
@@ -169,8 +205,19 @@ class Synthesis(nn.Module):
             amplitudes = torch.exp(0.5 * shares.carriers).transpose(1, 2) * size
             dense, carriers = self.carriers(amplitudes, carriers, state.frame)
             sound = sound + dense
-        after = SynthesisState(table, frequency, phase, tail, carriers, state.frame + frames)
+        sound = sound * self.gain(shares.curve, loudness[:, 0], state.loudness)
+        after = SynthesisState(
+            table, frequency, phase, tail, carriers, loudness[:, 0, frames - 1], state.frame + frames
+        )
         return sound.unsqueeze(1), after
+
+    def gain(self, curve: Tensor, loudness: Tensor, before: Tensor) -> Tensor:
+        """The gain within hops (B, F x hop_length), 1 at their ends; 1 throughout where the loudness (B, F) rests, so
+        that a held tone has no rhythm of hops."""
+        earlier = torch.cat([before.unsqueeze(1), loudness[:, : loudness.size(1) - 1]], 1)
+        moved = 1.0 - torch.exp(-(loudness - earlier).abs() / self.curve_move_db)
+        decibels = torch.matmul(curve.transpose(1, 2) * (self.curve_db * moved.unsqueeze(2)), self.tents)
+        return torch.exp(decibels * (math.log(10.0) / 20.0)).flatten(1)
 
 
 class LifeState(NamedTuple):
@@ -198,7 +245,8 @@ class Life(nn.Module):
         self.register_buffer("spread", torch.zeros(latents))
         """(latents,) standard deviation of the drift at life 1, in the latents' units."""
         self.slow, self.fast = (frames * frame_rate / 86.0 for frames in LIFE_FRAMES)
-        self.ramp = LIFE_RAMP_FRAMES * frame_rate / 86.0
+        self.wait, self.ramp = (frames * frame_rate / 86.0 for frames in (LIFE_WAIT_FRAMES, LIFE_RAMP_FRAMES))
+        self.still = LIFE_STILL
 
     @torch.jit.export
     def initial(self, voices: int, like: Tensor) -> LifeState:
@@ -212,7 +260,7 @@ class Life(nn.Module):
         """(B, latents, F) -> the same, moved; the new state."""
         frames = z.size(2)
         joined = torch.cat([state.latents.unsqueeze(2).to(z.dtype), z], 2)
-        moved = joined[..., 1:] != joined[..., :-1]  # NaN differs from all
+        moved = ((joined[..., 1:] - joined[..., :-1]).abs() <= self.still).logical_not()  # NaN: moved
         count = torch.arange(1, frames + 1, device=z.device, dtype=z.dtype)
         marks = torch.where(moved, count, -state.rested.unsqueeze(2).to(z.dtype))
         rested = count - torch.cummax(marks, 2)[0]  # (B, latents, F) frames since the last move
@@ -220,7 +268,7 @@ class Life(nn.Module):
         after = LifeState(z[..., -1], rested[..., -1], state.frame + frames)
         if life == 0.0:
             return z, after
-        gate = (rested / self.ramp).clamp(0.0, 1.0)
+        gate = ((rested - self.wait) / self.ramp).clamp(0.0, 1.0)
         drift = 0.8 * self._curve(number, self.slow, 1.0) + 0.6 * self._curve(number, self.fast, 2.0)
         return z + life * gate * self.spread[:, None] * drift.to(z.dtype), after
 

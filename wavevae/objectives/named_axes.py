@@ -39,7 +39,7 @@ def attributes(decoder: InstrumentDecoder, frame: Frame) -> Tensor:
     if shares.partials:
         partials = torch.exp(frame.shares.partials)
         number = torch.arange(1, shares.partials + 1, device=partials.device)
-        moment = moment + (partials * number[:, None] * frame.hz).sum(1)
+        moment = moment + (partials * number[:, None] * frame.hz.float()).sum(1)
         rest = rest + partials.sum(1)
     centroid = torch.log2(moment / (total + rest).clamp_min(1e-6) + 20.0)
     return torch.stack([centroid, torch.log(total + 1e-5) - torch.log(rest + 1e-5)], 1)

@@ -76,7 +76,7 @@ class Clouds:
 def measure(
     subject: Subject, sources: Sequence[Source], clouds: Clouds, foreign: Sequence[Source] = ()
 ) -> Playing:
-    """Every figure; `foreign` are sounds that are not of the corpus' kind (none: built-in sung vowels)."""
+    """Every figure; `foreign` are sounds that are not of the corpus' kind (none: built-in sung syllables)."""
     player = make_player(subject)
     corpus = read_excerpts(sources, player.sample_rate)
     others = read_excerpts(foreign, player.sample_rate) or transfer.built_in_foreign(player.sample_rate)

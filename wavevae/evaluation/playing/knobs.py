@@ -120,8 +120,10 @@ def sweep(player: Player, held: Held, control: Range, seconds_each: float, steps
 
 
 def measured_sweep(player: Player, held: Held, control: Range) -> list[dict[str, float]]:
-    """The attributes of every step."""
+    """The attributes of every step; none where the model gives NaN."""
     sound, start = sweep(player, held, control, STEP_S, STEPS)
+    if not bool(torch.isfinite(sound).all()):
+        return []
     step = max(1, round(STEP_S * player.sample_rate / player.hop_length)) * player.hop_length
     judged = min(step, round(JUDGED_S * player.sample_rate))
     ends = [start + (i + 1) * step for i in range(STEPS)]

@@ -74,8 +74,12 @@ class ModulePlayer:
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, labels: Labels = NONE) -> Tensor:
-        sound: Tensor = self.model.decode(latents[None], **self.told(labels))
-        return sound[0, 0].float()
+        return self.decoded(latents, latents.shape[1] * self.hop_length, labels)
+
+    def decoded(self, latents: Tensor, samples: int, labels: Labels = NONE) -> Tensor:
+        """(samples,); a spectrogram model's frames may be fewer than the hops of what they describe."""
+        sound: Tensor = self.model.decode(latents[None], samples, **self.told(labels))
+        return sound[0, 0, :samples].float()
 
     @property
     def can_fit(self) -> bool:
@@ -86,7 +90,7 @@ class ModulePlayer:
         latents = self.encode(F.pad(sound, (0, self.latency_samples)))
         if self.can_fit:
             latents = self.model.fit_latents(latents[None], transpose=transpose, fit=1.0)[0]
-        return self.decode(latents)[self.latency_samples :][: len(sound)]
+        return self.decoded(latents, self.latency_samples + len(sound))[self.latency_samples :]
 
 
 class FilePlayer:

@@ -19,21 +19,23 @@ from wavevae.evaluation.embeddings import dct_matrix
 from wavevae.evaluation.playing.excerpts import Excerpt, level_track, mel_frames, pitch_track
 from wavevae.evaluation.playing.held import mean_or_none
 from wavevae.evaluation.playing.player import Player
-from wavevae.synthesis.vowels import sung_vowels
+from wavevae.synthesis.syllables import sung_syllables
 from wavevae.units import seconds_to_samples
 
 CEPSTRA = 12
 CEPSTRAL_BANDS = 40
 LOUD_DB = 20.0
 """Frames of a half second that are further below its loudest say nothing of its timbre."""
+FLOOR_DB = 50.0
+"""Bands further below the loudest count as so far below: a judge of timbre must not listen to the noise of the room."""
 QUIET_DB = 30.0
 """Half seconds that are further below the loudest of their excerpt are left out."""
 LAG_S = 0.05
 IN_TUNE_CENTS = 50.0
 FEWEST = 6
 """Half seconds of each kind that a judge learns from at least."""
-BUILT_IN = "built-in sung vowels"
-BUILT_IN_EXCERPTS = 12
+BUILT_IN = "built-in sung syllables"
+BUILT_IN_EXCERPTS = 20
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,9 @@ class Transfer:
 
 
 def built_in_foreign(sample_rate: int) -> list[Excerpt]:
-    """Vowels sung by a small formant synthesiser, so that there is always foreign sound."""
+    """Syllables sung by a small formant synthesiser, so that there is always foreign sound."""
     return [
-        Excerpt(f"{BUILT_IN} {i + 1}", torch.from_numpy(sung_vowels(5.0, sample_rate, seed=i)))
+        Excerpt(f"{BUILT_IN} {i + 1}", torch.from_numpy(sung_syllables(4.0, sample_rate, seed=i)))
         for i in range(BUILT_IN_EXCERPTS)
     ]
 
@@ -77,7 +79,7 @@ def cepstra(half: Tensor, sample_rate: int) -> np.ndarray:
     power = mel_frames(half, sample_rate, CEPSTRAL_BANDS)
     frame_db = 10 * torch.log10(power.sum(-1) + 1e-12)
     loud = power[frame_db > frame_db.max() - LOUD_DB]
-    decibels = 10 * torch.log10(loud.clamp_min(loud.max() * 1e-8 + 1e-12))
+    decibels = 10 * torch.log10(loud.clamp_min(float(loud.max()) * 10 ** (-FLOOR_DB / 10) + 1e-12))
     found: np.ndarray = (decibels @ dct_matrix(CEPSTRAL_BANDS).T)[:, 1 : CEPSTRA + 1].mean(0).double().numpy()
     return found
 
@@ -162,16 +164,19 @@ def loudness_correlation(given: Tensor, made: Tensor, sample_rate: int) -> float
 def copy_si_sdr_db(given: Tensor, made: Tensor, sample_rate: int) -> float:
     """SI-SDR of the output against its own input, best over lags up to 50 ms; within +-100 dB.
 
-    From the correlation coefficient r of the two at a lag: 10 log10(r^2 / (1 - r^2)).
+    From the correlation coefficient r of what overlaps at a lag: 10 log10(r^2 / (1 - r^2)).
     """
     reach = min(seconds_to_samples(LAG_S, sample_rate), len(given) - 1)
     a, b = given.double() - given.double().mean(), made.double() - made.double().mean()
     size = 2 ** (2 * len(a)).bit_length()
     cross = torch.fft.irfft(torch.fft.rfft(b, size) * torch.fft.rfft(a, size).conj(), size)
-    best = torch.cat([cross[: reach + 1], cross[-reach:]]).abs().max()
-    r2 = float(
-        (best.square() / (a.square().sum() * b.square().sum()).clamp_min(1e-30)).clamp(1e-10, 1 - 1e-10)
-    )
+    a2, b2 = (torch.nn.functional.pad(x.square().cumsum(0), (1, 0)) for x in (a, b))
+    lags = torch.arange(-reach, reach + 1)  # the output is so much later than the input
+    late, early = lags.clamp_min(0), (-lags).clamp_min(0)
+    energy_in = a2[len(a) - late] - a2[early]
+    energy_out = b2[len(a) - early] - b2[late]
+    products = (energy_in * energy_out).clamp_min(1e-30)
+    r2 = float((cross[lags % size].square() / products).max().clamp(1e-10, 1 - 1e-10))
     return 10 * float(np.log10(r2 / (1 - r2)))
 
 

@@ -1,0 +1,338 @@
+"""The streaming twin of an instrument (wavevae.nn.instrument) behind the contract of nn~.
+
+Latents go in and out as (B, latents, frames), the controls in natural units, the learned ones in standard deviations.
+What is random, what runs (phase, frame number) and what is remembered follow the batch: one of each a voice.
+
+No `from __future__ import annotations` here: TorchScript reads the annotations.
+"""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from wavevae.nn.conv import CausalConv1d
+from wavevae.nn.instrument import (
+    HIGHEST_LOUDNESS,
+    HIGHEST_PITCH,
+    LATENT_LIMIT,
+    LOWEST_LOUDNESS,
+    LOWEST_PITCH,
+    Instrument,
+    InstrumentDecoder,
+    InstrumentEncoder,
+    SpectrumBands,
+)
+from wavevae.nn.pitch import StreamingLoudness, StreamingPitchTracker, finite
+from wavevae.nn.synthesizer import LifeState, SynthesisState
+
+from .axes import AxisMap
+from .bottlenecks import twin_of_bottleneck
+from .layers import StreamingSequence, activation, from_rows, to_rows, twin_of
+from .streaming import refuse_unknown_parts
+from .told import ClassAttributes, ClassWeights
+from .torchscript import FLOAT, INT, HostModule, outlet_to_axes, pointwise
+
+UNITS = {"pitch": "MIDI", "loudness": "dB", "periodicity": "0..1"}
+"""Of the controls, as hosts show them."""
+LIFE_RANGE, TRANSPOSE_RANGE = (0.0, 2.0), (-48.0, 48.0)
+
+
+class StreamingSpectrum(nn.Module):
+    """Twin of SpectrumBands: blocks (B, hops x hop_length) -> dB (B, bands, hops)."""
+
+    past: Tensor
+
+    def __init__(self, spectrum: SpectrumBands) -> None:
+        super().__init__()
+        self.spectrum = copy.deepcopy(spectrum)
+        self.hop_length = spectrum.hop_length
+        self.register_buffer("past", torch.zeros(1, spectrum.past_samples))
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = torch.cat([self.past, finite(x)], 1)
+        self.past = padded[:, padded.size(1) - self.past.size(1) :].clone()
+        return self.spectrum(padded)[:, :, : x.size(1) // self.hop_length]
+
+    def start(self, voices: int) -> None:
+        self.past = self.past.new_zeros([voices, self.past.size(1)])
+
+
+class Told(nn.Module):
+    """The class bias of a network: one row that is added to all, of no class at first."""
+
+    classes: Tensor
+    row: Tensor
+
+    def __init__(self, bias: nn.Linear) -> None:
+        super().__init__()
+        self.register_buffer("classes", bias.weight.detach().t().clone())  # (classes + 1, width)
+        self.register_buffer("row", self.classes[-1:].clone())
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + self.row
+
+    def tell(self, weights: Tensor) -> None:
+        none = (1.0 - weights.sum()).clamp_min(0.0).unsqueeze(0)
+        self.row = torch.cat([weights, none]).unsqueeze(0) @ self.classes
+
+
+class Untold(nn.Module):
+    """Of a model without classes."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h
+
+    def tell(self, weights: Tensor) -> None:
+        pass
+
+
+def told_by(bias: nn.Linear | None) -> nn.Module:
+    return Untold() if bias is None else Told(bias)
+
+
+class StreamingInstrumentEncoder(nn.Module):
+    """Twin of InstrumentEncoder, its last layer told beforehand: sound (B, T) -> controls (B, C, F), rows."""
+
+    middle: Tensor
+    size: Tensor
+
+    def __init__(self, offline: InstrumentEncoder, outlet: CausalConv1d) -> None:
+        super().__init__()
+        self.tracker = (
+            None if offline.tracker is None else StreamingPitchTracker(copy.deepcopy(offline.tracker))
+        )
+        self.loudness = StreamingLoudness(copy.deepcopy(offline.loudness))
+        self.spectrum = StreamingSpectrum(offline.spectrum)
+        self.inlet = twin_of(offline.inlet)
+        self.class_bias = told_by(offline.class_bias)
+        self.core = StreamingSequence(offline.core, twin_of)
+        self.outlet = twin_of(outlet)
+        scales = torch.tensor(offline.scale_of_controls).t()
+        self.register_buffer("middle", scales[0][:, None].clone())
+        self.register_buffer("size", scales[1][:, None].clone())
+        refuse_unknown_parts(self, offline)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        loudness = self.loudness(x)
+        controls = loudness
+        if self.tracker is not None:
+            heard = self.tracker(x)
+            controls = torch.cat([heard[:, :1], loudness, heard[:, 1:]], 1)
+        relative = (self.spectrum(x) - loudness).clamp(-80.0, 20.0) / 20.0 + 1.5
+        seen = torch.cat([relative, (controls - self.middle) / self.size], 1)
+        h = self.class_bias(self.inlet(to_rows(seen.transpose(1, 2))))
+        return controls, self.outlet(activation(self.core(h)))
+
+    def start(self, voices: int) -> None:
+        if self.tracker is not None:
+            self.tracker.start(voices)
+        self.loudness.start(voices)
+        self.spectrum.start(voices)
+        self.inlet.start(voices)
+        self.core.start(voices)
+
+
+class StreamingInstrumentDecoder(nn.Module):
+    """Twin of InstrumentDecoder: latents in natural units (B, latents, F) -> sound (B, 1, F x hop_length)."""
+
+    lowest: Tensor
+    highest: Tensor
+    low: Tensor
+    high: Tensor
+    middle: Tensor
+    size: Tensor
+    held: Tensor
+    rested: Tensor
+    table: Tensor
+    frequency: Tensor
+    phase: Tensor
+    tail: Tensor
+    carriers: Tensor
+    loudness: Tensor
+    frame: Tensor
+
+    def __init__(self, offline: InstrumentDecoder) -> None:
+        super().__init__()
+        self.pitched, self.loudness_at = offline.pitched, offline.loudness_at
+        self.life = copy.deepcopy(offline.life)
+        self.inlet = twin_of(offline.inlet)
+        self.class_bias = told_by(offline.class_bias)
+        self.core = StreamingSequence(offline.core, twin_of)
+        self.outlet = twin_of(offline.outlet)
+        self.shares = copy.deepcopy(offline.shares)
+        self.synthesis = copy.deepcopy(offline.synthesis)
+        learned = len(offline.life.spread) - offline.n_controls
+        self._limits(offline, learned)
+        self.voices = 1
+        life, synthesis = self.life.initial(1, self.low), self.synthesis.initial(1, self.low)
+        self.register_buffer("held", life.latents)
+        self.register_buffer("rested", life.rested)
+        self.register_buffer("table", synthesis.table)
+        self.register_buffer("frequency", synthesis.frequency)
+        self.register_buffer("phase", synthesis.phase)
+        self.register_buffer("tail", synthesis.tail)
+        self.register_buffer("carriers", synthesis.carriers)
+        self.register_buffer("loudness", synthesis.loudness)
+        self.register_buffer("frame", synthesis.frame)
+
+    def _limits(self, offline: InstrumentDecoder, learned: int) -> None:
+        """What can be played, what the network gets of it, and how that is scaled: (latents, 1) each."""
+        low, high, infinity = [LOWEST_LOUDNESS], [HIGHEST_LOUDNESS], math.inf
+        if self.pitched:
+            low, high = [LOWEST_PITCH, *low, 0.0], [HIGHEST_PITCH, *high, 1.0]
+        scales = [*offline.scale_of_controls, *[(0.0, 1.0)] * learned]
+        none = torch.full([learned], infinity)
+        for name, values in {
+            "lowest": torch.tensor([*low, *[-LATENT_LIMIT] * learned]),
+            "highest": torch.tensor([*high, *[LATENT_LIMIT] * learned]),
+            "low": torch.cat([offline.low, -none]),
+            "high": torch.cat([offline.high, none]),
+            "middle": torch.tensor([middle for middle, _ in scales]),
+            "size": torch.tensor([size for _, size in scales]),
+        }.items():
+            self.register_buffer(name, values[:, None].clone())
+
+    def forward(self, z: Tensor, life: float) -> Tensor:
+        z = torch.clamp(z, self.lowest, self.highest)
+        z, lived = self.life(z, life, LifeState(self.held, self.rested, self.frame))
+        self.held, self.rested = lived.latents, lived.rested
+        seen = (torch.clamp(z, self.low, self.high) - self.middle) / self.size
+        h = self.class_bias(self.inlet(to_rows(seen.transpose(1, 2))))
+        out = from_rows(self.outlet(activation(self.core(h))), self.voices).transpose(1, 2)
+        loudness = z[:, self.loudness_at : self.loudness_at + 1]
+        hz = loudness
+        if self.pitched:
+            hz = 440.0 * torch.exp2((z[:, :1].to(torch.float64) - 69.0) / 12.0)
+        before = SynthesisState(
+            self.table, self.frequency, self.phase, self.tail, self.carriers, self.loudness, self.frame
+        )
+        sound, after = self.synthesis(self.shares(out, hz.to(torch.float32)), hz, loudness, before)
+        self.table, self.frequency, self.phase = after.table, after.frequency, after.phase
+        self.tail, self.carriers = after.tail, after.carriers
+        self.loudness, self.frame = after.loudness, after.frame
+        return sound.clamp(-1.0, 1.0)
+
+    def start(self, voices: int) -> None:
+        self.voices = voices
+        self.inlet.start(voices)
+        self.core.start(voices)
+        life, synthesis = self.life.initial(voices, self.low), self.synthesis.initial(voices, self.low)
+        self.held, self.rested = life.latents, life.rested
+        self.table, self.frequency, self.phase = synthesis.table, synthesis.frequency, synthesis.phase
+        self.tail, self.carriers = synthesis.tail, synthesis.carriers
+        self.loudness, self.frame = synthesis.loudness, synthesis.frame
+
+
+class InstrumentModule(ClassWeights, HostModule):
+    """Streaming encode, decode and forward of an instrument.
+
+    Attributes beside gain and temperature: `life` (how much a held tone drifts, 0 to 2) and, with a pitch, `transpose`
+    (semitones, of encode and forward).
+    """
+
+    factor: Tensor
+    offset: Tensor
+    learned: Tensor
+
+    def __init__(self, model: Instrument, axes: AxisMap) -> None:
+        super().__init__(model, axes)
+        config = model.config
+        self.controls, self.pitched = len(config.controls), config.has_oscillator_pitch
+        learned = axes.learned(self.controls)
+        offline = model.bottleneck.learned
+        self.bottleneck = twin_of_bottleneck(offline)
+        self.to_axes = (
+            None if self.bottleneck is None else twin_of(pointwise(learned.to_matrix, learned.to_offset))
+        )
+        outlet = model.encoder.outlet
+        if self.bottleneck is None:
+            outlet = outlet_to_axes(outlet, learned)
+        self.encoder = StreamingInstrumentEncoder(model.encoder, outlet)
+        self.decoder = StreamingInstrumentDecoder(model.decoder)
+        whole = model.latent_dim
+        factor = torch.zeros(whole)
+        factor[: axes.kept] = axes.from_matrix.diagonal().float()
+        self.register_buffer("factor", factor[:, None])
+        self.register_buffer("offset", axes.from_offset.float()[:, None].clone())
+        self.register_buffer("learned", (torch.arange(axes.kept) >= self.controls).float()[:, None])
+        self.missing = whole - axes.kept
+        self.life, self.life_range = 1.0, LIFE_RANGE
+        self.transpose, self.transpose_range = 0.0, TRANSPOSE_RANGE
+        self.has_classes(len(config.classes) if config.has_class else 0)
+        self._attribute("life", FLOAT)
+        if self.pitched:
+            self._attribute("transpose", FLOAT)
+        if config.has_class:
+            self._attribute("class", INT)
+            self._attribute("input_class", INT)
+        self.describe(config.sample_rate, [label(axis.name) for axis in axes.axes])
+
+    def _attribute(self, name: str, kind: int) -> None:
+        self.attributes.append(name)
+        self.register_buffer(f"{name}_params", torch.tensor([kind]))
+
+    def listen(self, x: Tensor) -> Tensor:
+        controls, h = self.encoder(x[:, 0])
+        if self.bottleneck is not None and self.to_axes is not None:
+            h = self.to_axes(self.bottleneck(h))
+        if self.pitched and self.transpose != 0.0:
+            controls = torch.cat([controls[:, :1] + self.transpose, controls[:, 1:]], 1)
+        return torch.cat([controls, from_rows(h, x.size(0)).transpose(1, 2)], 1)
+
+    def speak(self, z: Tensor, voices: int) -> Tensor:
+        if self.temperature > 0.0:
+            z = z + self.temperature * self.learned * torch.randn_like(z)
+        if self.missing > 0:
+            z = torch.cat([z, z.new_zeros([z.size(0), self.missing, z.size(2)])], 1)
+        return self.decoder(torch.addcmul(self.offset, z, self.factor), self.life)
+
+    def start_encoder(self, voices: int) -> None:
+        self.encoder.start(voices)
+        if self.bottleneck is not None:
+            self.bottleneck.start(voices)
+
+    def start_decoder(self, voices: int) -> None:
+        self.decoder.start(voices)
+
+    def tell(self) -> None:
+        self.decoder.class_bias.tell(self.weights)  # type: ignore[operator]
+        self.encoder.class_bias.tell(self.input_weights())  # type: ignore[operator]
+
+    @torch.jit.export
+    def set_life(self, value: float) -> int:
+        if not math.isfinite(value):
+            return -1
+        self.life = min(max(value, self.life_range[0]), self.life_range[1])
+        return 0
+
+    @torch.jit.export
+    def get_life(self) -> tuple[float]:
+        return (self.life,)
+
+    @torch.jit.export
+    def set_transpose(self, value: float) -> int:
+        if not math.isfinite(value):
+            return -1
+        self.transpose = min(max(value, self.transpose_range[0]), self.transpose_range[1])
+        return 0
+
+    @torch.jit.export
+    def get_transpose(self) -> tuple[float]:
+        return (self.transpose,)
+
+
+class ClassedInstrumentModule(ClassAttributes, InstrumentModule):
+    """Of a model that is told classes."""
+
+
+def label(name: str) -> str:
+    """What a host shows: the name and the unit, if it has one."""
+    return f"{name} ({UNITS[name]})" if name in UNITS else name
+
+
+def instrument_module(model: Instrument, axes: AxisMap) -> InstrumentModule:
+    """The kind of module that an instrument needs."""
+    kind = ClassedInstrumentModule if model.config.has_class else InstrumentModule
+    return kind(model, axes)
