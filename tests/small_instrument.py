@@ -39,11 +39,12 @@ def controls(model: Instrument, frames: int, pitch: float = 57.3, loudness: floa
 
 
 def tones_only(model: Instrument) -> None:
-    """From now on partials alone sound, all alike."""
+    """From now on partials alone sound, the higher the softer."""
     shares = model.decoder.shares
     with torch.no_grad():
         model.decoder.outlet.conv.weight.zero_()
         model.decoder.outlet.conv.bias.zero_()
+        model.decoder.outlet.conv.bias[: shares.partials] = -0.7 * torch.arange(shares.partials)
         model.decoder.outlet.conv.bias[shares.partials + shares.envelope :] = -60.0
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from wavevae.cli import Parser
 from wavevae.config import RunConfig, full_key, override, parse_settings, parse_yaml
 from wavevae.errors import UserError, nearest
-from wavevae.model_config import BOTTLENECKS, CONDITIONS
+from wavevae.model_config import BOTTLENECKS, CONDITIONS, check_typed_family
 from wavevae.references.config import check_typed
 
 from .budget import parse_time
@@ -205,4 +205,6 @@ def resolve(args: argparse.Namespace) -> RunConfig:
     typed |= {full_key(key): value for key, value in parse_settings(args.set).items()}
     config = override(RunConfig(), without_overlap(values, typed) | typed)
     check_typed(config.reference, typed)
+    if not config.reference.is_reference:
+        check_typed_family(config.model, typed)
     return by_heart(config, bool(budget_values(args)))

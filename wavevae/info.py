@@ -112,7 +112,7 @@ def describe_run(path: Path) -> dict[str, Any]:
         "checkpoint": printable(found),
         "wavevae_version": checkpoint.wavevae_version,
         "spectrogram_model": reference.spectrogram if reference.is_reference else None,
-        **_rates(model.sample_rate, built.hop_length, model.latent_dim),
+        **_rates(model.sample_rate, built.hop_length, built.latent_dim),
         "bottleneck": model.bottleneck,
         "algorithmic_latency_samples": None if reference.is_reference else model.algorithmic_latency,
         **_field(built.receptive_field, model.sample_rate),

@@ -60,10 +60,13 @@ def _of_levels(bottleneck: Hierarchical, hidden: Tensor) -> Tensor:
     return total.double()
 
 
-def with_other_top(bottleneck: Hierarchical, hidden: Tensor, other: Tensor) -> Tensor:
+def with_other_top(bottleneck: Bottleneck, hidden: Tensor, other: Tensor) -> Tensor:
     """z of `hidden` (1, in_channels, frames) as it is when the slow level is that of `other`, of the same length; what
     follows from the slow level follows from the other's."""
-    return bottleneck.under(hidden, bottleneck.mean(other)[:, bottleneck.bottom_dim :])
+    controls, levels = bottleneck.controls, bottleneck.learned_part()
+    assert isinstance(levels, Hierarchical)
+    z = levels.under(hidden[:, controls:], levels.mean(other[:, controls:])[:, levels.bottom_dim :])
+    return torch.cat([hidden[:, :controls], z], 1)
 
 
 class CodeUse:
