@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import wavevae
 from tiny_run import TINY_INSTRUMENT, workplace
 from wavevae.train.__main__ import main
 from wavevae.train.arguments import parse, resolve
 from wavevae.train.instrument_module import InstrumentModule
 from wavevae.train.journal import read_rows
 
+import wavevae
 from wavevae import audio
 from wavevae.checkpoint import read_checkpoint
 from wavevae.errors import UserError
