@@ -29,7 +29,7 @@ BURN_IN_FRAMES = 256
 
 @dataclass(frozen=True)
 class LatentStatistics:
-    """Of raw latents (frames, latent_dim) and their axes of unit variance: principal ones, or the latents themselves."""
+    """Of raw latents (frames, latent_dim) and their axes of unit variance: principal, or the latents themselves."""
 
     mean: Array
     """(latent_dim,)"""
