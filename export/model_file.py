@@ -123,7 +123,16 @@ def describe(model: Autoencoder | Instrument, axes: AxisMap, origin: dict[str, A
         labels=labels(model.config),
         origin={**origin, "latent_dim_trained": model.latent_dim, "parameters": parameters},
         density=axes.density,
+        profile=profile(model, axes),
     )
+
+
+def profile(model: Autoencoder | Instrument, axes: AxisMap) -> dict[str, Any]:
+    """What an instrument's corpus is like, in the file's units; empty where it was not kept, and of a codec."""
+    known = model.profile if isinstance(model, Instrument) else None
+    if known is None:
+        return {}
+    return known.in_units(axes.from_offset[: axes.kept], axes.from_matrix.diagonal()).to_dict()
 
 
 def codebook_sizes(config: ModelConfig) -> tuple[int, ...]:

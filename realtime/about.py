@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wavevae.controls import MOST_ATTRIBUTES
 
 if TYPE_CHECKING:
-    from wavevae.bundle import Bundle
+    from wavevae.bundle import Bundle, LatentAxis
 
 OWN = frozenset(("gain", "temperature", "reset", "class", "pitch", "input_class", "input_pitch"))
 """Attributes that `serve` has addresses of its own for."""
@@ -64,6 +64,8 @@ class About:
     point_labels: tuple[str, ...] = ()
     foreign: bool = False
     """Not exported by wavevae: latents are in its own units."""
+    plays_pitch: bool = False
+    """Pitch is one of its latents."""
     voices: int = 1
     hears: bool = False
     """There is a live input."""
@@ -87,7 +89,7 @@ def describe(bundle: Bundle, voices: int = 1, hears: bool = False) -> About:
         name=bundle.path.name,
         sample_rate=info.sample_rate,
         hop_length=info.hop_length,
-        axes=tuple(Axis(a.name, a.low, a.high, a.share) for a in info.axes),
+        axes=tuple(_in_deviations(axis) for axis in info.axes),
         algorithmic_latency_samples=info.algorithmic_latency_samples,
         classes=tuple(info.labels.get("class", ())),
         has_class="class" in names,
@@ -100,9 +102,14 @@ def describe(bundle: Bundle, voices: int = 1, hears: bool = False) -> About:
         points=tuple(tuple(p) for p in density.get("points", ())),
         point_labels=tuple(density.get("point_labels", ())),
         foreign=bundle.foreign,
+        plays_pitch=info.is_instrument and info.axes[0].name == "pitch",
         voices=voices,
         hears=hears,
     )
+
+
+def _in_deviations(axis: LatentAxis) -> Axis:
+    return Axis(axis.name, (axis.low - axis.mean) / axis.std, (axis.high - axis.mean) / axis.std, axis.share)
 
 
 def _attribute_names(module: Any) -> list[str]:

@@ -1,5 +1,8 @@
 """A loaded model file as the engine sees it: rows of latents in, one channel of samples out, and the way back.
 
+Everything in realtime/ thinks of latents in standard deviations of the training data, 0 their mean; here they become
+the file's own units (an instrument's pitch is in MIDI) and come back.
+
 Ours and any other file that keeps nn~'s contract: several channels are mixed to one, a file without `reset()`
 gets its buffers back as they were loaded, attributes are set by their names.
 """
@@ -12,10 +15,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wavevae.bundle import Bundle
+from wavevae.bundle import Bundle, BundleInfo
 
 Audio = NDArray[np.float32]
 Frames = NDArray[np.float32]
+
+
+class Units:
+    """Between standard deviations and the units of a file, by mean and std of its axes; (F, latent_dim) each."""
+
+    def __init__(self, info: BundleInfo) -> None:
+        self._mean = np.array([axis.mean for axis in info.axes])
+        self._std = np.array([axis.std for axis in info.axes])
+        self._same = not self._mean.any() and bool((self._std == 1.0).all())
+
+    def of_file(self, frames: Frames) -> Frames:
+        """From standard deviations."""
+        return frames if self._same else (frames * self._std + self._mean).astype(np.float32)
+
+    def standard(self, frames: Frames) -> Frames:
+        """The reverse."""
+        return frames if self._same else ((frames - self._mean) / self._std).astype(np.float32)
 
 
 class Core:
@@ -24,7 +44,7 @@ class Core:
     def __init__(self, bundle: Bundle) -> None:
         self.module: Any = bundle.module
         self.hop_length, self.latent_dim = bundle.info.hop_length, bundle.info.latent_dim
-        self.sample_rate = bundle.info.sample_rate
+        self.sample_rate, self.units = bundle.info.sample_rate, Units(bundle.info)
         self._inputs = int(self.module.encode_params[0]) if hasattr(self.module, "encode_params") else 1
         self._fresh = None if hasattr(self.module, "reset") else self._copies()
         self._set: dict[str, tuple[float, ...]] = {}
@@ -33,17 +53,18 @@ class Core:
         return {name: buffer.clone() for name, buffer in self.module.named_buffers()}
 
     def decode(self, frames: Frames) -> Audio:
-        """(F, latent_dim) -> (F * hop_length,)."""
+        """(F, latent_dim) in standard deviations -> (F * hop_length,)."""
         with torch.inference_mode():
-            latents = torch.from_numpy(np.ascontiguousarray(frames.T)[None])  # (1, latent_dim, F)
+            own = self.units.of_file(frames)
+            latents = torch.from_numpy(np.ascontiguousarray(own.T)[None])  # (1, latent_dim, F)
             audio = self.module.decode(latents)  # (1, channels, F * hop_length)
             return (audio[0, 0] if audio.shape[1] == 1 else audio[0].mean(0)).contiguous().numpy()
 
     def encode(self, audio: Audio) -> Frames:
-        """(F * hop_length,) -> (F, latent_dim)."""
+        """(F * hop_length,) -> (F, latent_dim) in standard deviations."""
         with torch.inference_mode():
             heard = torch.tensor(audio)[None, None].expand(1, self._inputs, -1)
-            return np.ascontiguousarray(self.module.encode(heard)[0].numpy().T)
+            return self.units.standard(np.ascontiguousarray(self.module.encode(heard)[0].numpy().T))
 
     def reset(self) -> None:
         """Forget the past."""

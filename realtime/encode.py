@@ -13,7 +13,8 @@ def main(argv: list[str]) -> int:
     """Entry point of `wavevae encode`."""
     parser = Parser(
         "encode",
-        "Write the latents of a sound: .npy, frames x latent_dim, in standard deviations of the training data. "
+        "Write the latents of a sound: .npy, frames x latent_dim, in the model's own units: standard deviations of "
+        "the training data; an instrument's pitch in MIDI, loudness in dB, periodicity from 0 to 1. "
         "Frame k comes from the samples up to (k + 1) x hop_length, as in streaming.",
         "  wavevae encode mine.ts voice.wav -o voice.npy\n"
         "  wavevae render mine.ts --latents voice.npy -o voice-as-mine.wav",
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> int:
     progress = Progress("encoded", total, bundle.info.sample_rate)
     with LatentWriter(arguments.out, bundle.info.latent_dim) as out:
         for samples, frames in encode_file(core, arguments.input):
-            out.write(frames)
+            out.write(core.units.of_file(frames))
             progress.add(samples)
     progress.end(
         f"wrote {arguments.out}: {out.frames} frames x {bundle.info.latent_dim} at "

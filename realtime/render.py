@@ -15,26 +15,39 @@ from wavevae.references.render import is_run
 from wavevae.references.render import main as render_run
 from wavevae.units import amplitude_to_db, format_seconds
 
-from .labels import INPUT, add_label_options, given, tell
+from .labels import ENDS, INPUT, add_end_options, add_label_options, given, read_ends, tell
 
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle
 
+    from .about import About
     from .core import Core
     from .engine import Engine
-    from .takes import Take
+    from .takes import Fitting, Take
 
 SOURCES = ("input", "latents", "interpolate", "sample", "score")
 
+DEFAULT_FIT = 0.0
+"""A sound of the corpus must stay what it is: at 1 a single held-out note of a saxophone goes from a log-mel distance
+of 0.28 to 0.52, while a voice is taken for the saxophone in 94 % of half seconds at 0 and in 93 % at 1."""
+
 EXAMPLE = """\
   wavevae render mine.ts --input voice.wav -o voice-as-mine.wav
+  wavevae render mine.ts --input voice.wav --transpose 12 --fit 1 -o an-octave-up.wav
   wavevae render mine.ts --interpolate low.wav high.wav -o from-low-to-high.wav
+  wavevae render mine.ts --interpolate a.wav b.wav --pitch-a 57 --pitch-b 69 -o up-an-octave.wav
   wavevae render mine.ts --sample --seconds 20 --seed 7 -o new.wav --save-latents new.npy
   wavevae render mine.ts --score piece.jsonl -o piece.wav
   wavevae render mine.ts --input flute.wav --class bell --input-class flute -o as-a-bell.wav
 
 --interpolate lasts as long as the longer sound; the latents of the shorter are stretched in time (its pitch
-stays), so both begin and end together, and the mix goes in a straight line from all first to all second.
+stays), so both begin and end together, and the mix goes in a straight line from all first to all second. An
+instrument glides: its pitch in semitones, its loudness in dB; where a sound has no pitch it takes that of the
+voiced sound next to it.
+--transpose and --fit, of an instrument: what comes in is moved towards the sounds it learned from. auto leaves the
+pitch where its median lies in the corpus' range or within 3 semitones of it, else moves it by octaves. --fit 1
+gives loudness and timbre the corpus' means and spreads, within this one input: right for a phrase of another
+sound, wrong for a single note of the corpus, whose dynamic it would replace by the average one.
 --sample draws from a density fitted to the training latents: how they are spread and how they move from frame
 to frame, not phrases.
 --score plays timed OSC messages, one JSON object a line: {"time": 0.5, "address": "/wavevae/latent/0", "args": [1]},
@@ -50,7 +63,7 @@ def build_parser() -> Parser:
     add(
         "--input", type=Path, metavar="IN.wav", help="a sound: resynthesis, timbre transfer; as long as it is"
     )
-    add("--latents", type=Path, metavar="Z.npy|Z.csv", help="frames x latent_dim, in standard deviations")
+    add("--latents", type=Path, metavar="Z.npy|Z.csv", help="frames x latent_dim, as `encode` writes them")
     add("--interpolate", type=Path, nargs=2, metavar=("A.wav", "B.wav"), help="from one sound to another")
     add(
         "--sample", action="store_true", help="drawn from the density of the training latents; with --seconds"
@@ -68,9 +81,26 @@ def build_parser() -> Parser:
         help="--sample: spread of the draws [1]; otherwise: noise on the latents, standard deviations [0]",
     )
     add("--sr", type=int, metavar="HZ", help="rate of a file that does not say its own")
+    add(
+        "--transpose",
+        metavar="auto|SEMITONES",
+        help="--input, --interpolate with an instrument: what comes in is moved by so much [auto: whole octaves, "
+        "into the corpus' range]",
+    )
+    add(
+        "--fit",
+        metavar="0..1",
+        help=f"how far its loudness and timbre are moved towards the corpus' [{DEFAULT_FIT:g}]",
+    )
     add("--gain", type=float, default=0.0, metavar="DB", help="level of the output [0]")
-    add("--save-latents", type=Path, metavar="Z.npy", help="also write the latents that were played")
+    add(
+        "--save-latents",
+        type=Path,
+        metavar="Z.npy",
+        help="also write the latents that were played, as `encode` does",
+    )
     add_label_options(parser)
+    add_end_options(parser)
     return parser
 
 
@@ -99,6 +129,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.score and arguments.temperature is not None:
         raise UserError("--temperature: a score sets its own; send /wavevae/temperature")
     _check_labels(arguments)
+    _check_fitting(arguments)
     if arguments.voices is not None and not 1 <= arguments.voices <= MOST_VOICES:
         raise UserError(f"--voices {arguments.voices}; use 1 to {MOST_VOICES}")
     inputs = (arguments.input, arguments.latents, arguments.score, arguments.score_input)
@@ -112,23 +143,64 @@ def _check(arguments: argparse.Namespace) -> None:
 def _check_labels(arguments: argparse.Namespace) -> None:
     """Raises: UserError for labels that the source has no use for."""
     labels, incoming = given(arguments), given(arguments, INPUT)
+    ends = given(arguments, ENDS)
+    if ends and not arguments.interpolate:
+        raise UserError(f"{ends[0]} goes with --interpolate; leave it out")
     if arguments.score and labels:
         raise UserError(f"{labels[0]}: a score sets its own; send /wavevae/{labels[0][2:].replace('-', '_')}")
     if incoming and not (arguments.input or arguments.interpolate):
         raise UserError(f"{incoming[0]} goes with --input or --interpolate; nothing else comes in")
 
 
-def choose_take(arguments: argparse.Namespace, core: Core, bundle: Bundle) -> Take:
+def _check_fitting(arguments: argparse.Namespace) -> None:
+    """Texts become numbers. Raises: UserError for values that no instrument takes, and without an input."""
+    used = [f"--{name}" for name in ("transpose", "fit") if getattr(arguments, name) is not None]
+    if not used:
+        return
+    from wavevae.transfer import check_fit, check_transpose
+
+    if not (arguments.input or arguments.interpolate):
+        raise UserError(f"{used[0]} goes with --input or --interpolate; nothing else comes in")
+    if arguments.transpose is not None:
+        arguments.transpose = check_transpose(arguments.transpose)
+    if arguments.fit is not None:
+        arguments.fit = check_fit(arguments.fit)
+
+
+def choose_fitting(arguments: argparse.Namespace, bundle: Bundle) -> Fitting | None:
+    """How what comes in is fitted: not at all by a model that knows nothing of its corpus.
+
+    Raises: UserError where that was asked for.
+    """
+    from wavevae.transfer import CorpusProfile
+
+    from .takes import Fitting
+
+    if bundle.info.profile:
+        fit = DEFAULT_FIT if arguments.fit is None else arguments.fit
+        transpose = "auto" if arguments.transpose is None else arguments.transpose
+        return Fitting(CorpusProfile.from_dict(bundle.info.profile), transpose, fit)
+    for name in ("transpose", "fit"):
+        if getattr(arguments, name) is not None:
+            why = "does not say how its corpus sounds (export it again)"
+            if not bundle.info.is_instrument:
+                why = "is no instrument: it copies what comes in"
+            raise UserError(f"--{name} {getattr(arguments, name)}: {bundle.path.name} {why}; leave it out")
+    return None
+
+
+def choose_take(arguments: argparse.Namespace, core: Core, bundle: Bundle, about: About) -> Take:
     """The one source asked for. Raises: UserError where it cannot be had."""
     from . import takes
 
+    fitting = choose_fitting(arguments, bundle)
     if arguments.input:
-        return takes.transfer(core, bundle, arguments.input, arguments.seed)
+        return takes.transfer(core, bundle, arguments.input, arguments.seed, fitting)
     if arguments.latents:
         return takes.from_list(bundle, arguments.latents, arguments.seed)
     if arguments.interpolate:
-        first, second = arguments.interpolate
-        return takes.morph(core, bundle, first, second, arguments.seed)
+        ends = read_ends(about, arguments)
+        return takes.morph(core, bundle, arguments.interpolate, arguments.seed, ends, fitting)
     return takes.draw(bundle, arguments.seconds, arguments.seed)
 
 
@@ -166,8 +238,9 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
 
     torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
     info, core = bundle.info, Core(bundle)
-    tell(core, describe(bundle), arguments)
-    take = choose_take(arguments, core, bundle)
+    about = describe(bundle)
+    tell(core, about, arguments)
+    take = choose_take(arguments, core, bundle, about)
     engine = Engine(Solo(core), info.sample_rate, info.hop_length, take.source, fade_in=False)
     engine.reset(controls)
     progress = Progress("rendered", take.samples, info.sample_rate)
@@ -175,7 +248,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
         out = files.enter_context(Writer(arguments.out, info.sample_rate))
         if arguments.save_latents:
             kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
-            engine.source = Recorded(take.source, kept.write)
+            engine.source = Recorded(take.source, lambda frames: kept.write(core.units.of_file(frames)))
         unwanted = take.late
         for samples, heard in take.blocks:
             sound = engine.process(controls, samples, heard)[unwanted:]

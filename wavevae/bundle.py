@@ -67,12 +67,19 @@ class BundleInfo:
     """Largest difference, streaming against offline, found at export (full scale = 1)."""
     density: dict[str, Any] = field(default_factory=dict)
     """The fitted density of the latents that `render --sample` draws from."""
+    profile: dict[str, Any] = field(default_factory=dict)
+    """instrument: `CorpusProfile.to_dict()` in the file's own units, to which an input is fitted."""
     format_version: int = FORMAT_VERSION
 
     @property
     def frame_rate(self) -> float:
         """Latent frames a second."""
         return self.sample_rate / self.hop_length
+
+    @property
+    def is_instrument(self) -> bool:
+        """Whether its first latents are controls, in natural units."""
+        return self.family == "instrument"
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1)

@@ -225,6 +225,9 @@ def build_model(checkpoint: Checkpoint) -> Autoencoder:
 
 def build_any(checkpoint: Checkpoint) -> Autoencoder | Reference:
     """The model with the averaged weights, in eval mode. Raises: UserError where they do not fit."""
+    from wavevae.nn.instrument import Instrument
+    from wavevae.transfer import CorpusProfile
+
     model = make_model(checkpoint.config)
     try:
         model.load_state_dict(checkpoint.state)
@@ -233,6 +236,8 @@ def build_any(checkpoint: Checkpoint) -> Autoencoder | Reference:
             f"the checkpoint's weights (wavevae {checkpoint.wavevae_version}) do not fit the model of this "
             f"wavevae {version('wavevae')}; use the version that wrote it, or train again"
         ) from error
+    if isinstance(model, Instrument) and checkpoint.latents.get("profile"):
+        model.profile = CorpusProfile.from_dict(checkpoint.latents["profile"])
     return model.eval()
 
 

@@ -13,10 +13,11 @@ from wavevae.audio import printable
 from wavevae.cli import Parser
 from wavevae.config import NOTES, flatten, to_tree
 from wavevae.errors import UserError
-from wavevae.units import format_seconds
+from wavevae.units import format_seconds, semitones_to_ratio
 
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle
+    from wavevae.config import ModelConfig
 
 
 def describe_model_file(path: Path, sample_rate: int | None = None) -> dict[str, Any]:
@@ -39,6 +40,11 @@ def describe_model_file(path: Path, sample_rate: int | None = None) -> dict[str,
         "codebook_sizes": list(info.codebook_sizes),
         "algorithmic_latency_samples": info.algorithmic_latency_samples,
         "algorithmic_latency_ms": 1000 * info.algorithmic_latency_samples / info.sample_rate,
+        **(
+            _as_instrument(info.sample_rate, info.hop_length, info.algorithmic_latency_samples, info.profile)
+            if info.is_instrument
+            else {}
+        ),
         **_in_hosts(bundle),
         **_field(info.receptive_field_samples, info.sample_rate),
         "streaming_error": info.streaming_error,
@@ -48,6 +54,32 @@ def describe_model_file(path: Path, sample_rate: int | None = None) -> dict[str,
         "origin": info.origin,
         "latents": [vars(axis) for axis in info.axes],
     }
+
+
+def _as_instrument(rate: int, hop: int, look_back: int, profile: Mapping[str, Any]) -> dict[str, Any]:
+    """How late it plays, and what its corpus is like where that is known."""
+    hop_ms, back_ms = 1000 * hop / rate, 1000 * look_back / rate
+    known = {}
+    if profile.get("pitch"):
+        low, middle, high = profile["pitch"]
+        known["pitch"] = (
+            f"MIDI {low:.1f} to {high:.1f} ({_hz(low):.0f} to {_hz(high):.0f} Hz), middle {middle:.1f}"
+        )
+    if profile.get("loudness"):
+        quiet, loud = profile["loudness"][0], profile["loudness"][-1]
+        known["loudness"] = f"{quiet:.0f} to {loud:.0f} dB"
+    return {
+        "latency": {
+            "played from controls": f"{hop_ms:.1f} ms: one hop",
+            "transforming a sound": f"{hop_ms + back_ms:.1f} ms: one hop and the encoder's look-back of "
+            f"{back_ms:.1f} ms, in which it finds the pitch",
+        },
+        "corpus": known,
+    }
+
+
+def _hz(midi: float) -> float:
+    return 440.0 * semitones_to_ratio(midi - 69.0)
 
 
 NN_BUFFER = 4096
@@ -100,21 +132,20 @@ def describe_run(path: Path) -> dict[str, Any]:
     built = make_model(checkpoint.config)
     weights = built.parameters() if reference.is_reference else checkpoint.state.values()
     counted = sum(tensor.numel() for tensor in weights)
-    statistics = checkpoint.latents
-    axes = [
-        {"name": f"axis {i}", "low": float(low), "high": float(high)}
-        for i, (low, high) in enumerate(
-            zip(statistics.get("low", ()), statistics.get("high", ()), strict=True)
-        )
-    ]
+    late = None if reference.is_reference else model.algorithmic_latency
+    playing = {}
+    if model.is_instrument:
+        profile = checkpoint.latents.get("profile", {})
+        playing = _as_instrument(model.sample_rate, model.hop_length, model.algorithmic_latency, profile)
     return {
         "run": printable(path),
         "checkpoint": printable(found),
         "wavevae_version": checkpoint.wavevae_version,
         "spectrogram_model": reference.spectrogram if reference.is_reference else None,
-        **_rates(model.sample_rate, built.hop_length, built.latent_dim),
+        **_rates(model.sample_rate, built.hop_length, model.n_latents),
         "bottleneck": model.bottleneck,
-        "algorithmic_latency_samples": None if reference.is_reference else model.algorithmic_latency,
+        "algorithmic_latency_samples": late,
+        **playing,
         **_field(built.receptive_field, model.sample_rate),
         "parameters": counted,
         "steps": checkpoint.step,
@@ -124,8 +155,22 @@ def describe_run(path: Path) -> dict[str, Any]:
         "settings": flatten(to_tree(checkpoint.config)),
         "run_notes": _notes(path),
         "origin": checkpoint.origin,
-        "latents": axes,
+        "latents": _axes_of_run(model, checkpoint.latents),
     }
+
+
+def _axes_of_run(model: ModelConfig, statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Name and range of each: an instrument's in its own units, a codec's in standard deviations."""
+    low, high = (list(statistics.get(name, ())) for name in ("low", "high"))
+    names = model.axis_names or tuple(f"axis {i}" for i in range(len(low)))
+    if model.is_instrument:
+        scale = zip(statistics.get("mean", ()), statistics.get("std", ()), strict=True)
+        moved = [(m + s * a, m + s * b) for (m, s), a, b in zip(scale, low, high, strict=True)]
+        low, high = [a for a, _ in moved], [b for _, b in moved]
+    return [
+        {"name": name, "low": float(a), "high": float(b)}
+        for name, a, b in zip(names, low, high, strict=bool(low))
+    ]
 
 
 def _notes(run: Path) -> dict[str, Any]:
@@ -197,16 +242,27 @@ def to_text(values: Mapping[str, Any]) -> str:
             lines.append(f"{label:<22}{_show(name, value)}")
     axes = values["latents"]
     if axes:
-        lines.append(
-            "latents (standard deviations of the training data, 0 = mean; 1 % to 99 % of it lie within):"
-        )
+        lines.append(_heading([axis["name"] for axis in axes]))
         width = max(len(axis["name"]) for axis in axes)
         lines += [
             f"  {i:>3}  {axis['name']:<{width}}  {axis['low']:+.2f} to {axis['high']:+.2f}"
+            + NATURAL.get(axis["name"], "")
             + (f"  {axis['share']:6.1%} of the variance" if axis.get("share") else "")
             for i, axis in enumerate(axes)
         ]
     return "\n".join(lines)
+
+
+NATURAL = {"pitch": " MIDI", "loudness": " dB", "periodicity": " (0 noise, 1 tone)"}
+"""Units of an instrument's controls."""
+
+
+def _heading(names: list[str]) -> str:
+    """Of the table of latents."""
+    within = "1 % to 99 % of the training data lie within"
+    if "loudness" in names:
+        return f"latents ({within}; those without a unit are learned and vary about 0):"
+    return f"latents (standard deviations of the training data, 0 = mean; {within.replace('training data', 'it')}):"
 
 
 def main(argv: list[str]) -> int:

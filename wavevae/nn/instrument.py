@@ -13,12 +13,13 @@ No `from __future__ import annotations` here: TorchScript reads the annotations 
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wavevae.errors import UserError
 from wavevae.model_config import ModelConfig
 from wavevae.nn.blocks import ResidualUnit, activation, residual_stack
 from wavevae.nn.bottleneck import Bottleneck, Latents, make_bottleneck
@@ -36,6 +37,9 @@ from wavevae.nn.synthesizer import (
     noise_points,
     triangles,
 )
+
+if TYPE_CHECKING:
+    from wavevae.transfer import CorpusProfile
 
 LOWEST_PITCH, HIGHEST_PITCH = -24.0, 148.0
 """MIDI; what is asked beyond is played at the limit. 148 is above half of any usual sample rate: silence."""
@@ -351,6 +355,8 @@ class Instrument(nn.Module):
         self.decoder = InstrumentDecoder(config)
         self.life = 1.0
         """How much a held tone drifts; 0: not at all."""
+        self.profile: CorpusProfile | None = None
+        """What the corpus' latents are like, where it was kept: `fit_latents` fits to it."""
 
     @property
     def sample_rate(self) -> int:
@@ -431,6 +437,20 @@ class Instrument(nn.Module):
         """Resynthesis as training sees it: through a draw from the posterior."""
         latents = self.posterior(self.ahead(x), condition)
         return self.in_place(latents.z, x.shape[-1], condition), latents
+
+    def fit_latents(self, z: Tensor, transpose: float | str = "auto", fit: float = 1.0) -> Tensor:
+        """Whole inputs (B, latent_dim, frames), each moved towards the corpus by itself; see wavevae.transfer.
+
+        Raises: UserError without a profile of the corpus, for a transposition that cannot be played or another fit
+        than 0 to 1.
+        """
+        from wavevae.transfer import fit_latents  # needs this module's limits
+
+        if self.profile is None:
+            raise UserError("the model has no profile of its corpus to fit to; train it again")
+        frames = z.detach().transpose(1, 2).cpu().numpy()  # (B, frames, latent_dim)
+        fitted = [torch.from_numpy(fit_latents(one, self.profile, transpose, fit)) for one in frames]
+        return torch.stack(fitted).transpose(1, 2).to(z)
 
     def compile_networks(self) -> None:
         """The convolutions by torch.compile, in place, from the next call on; names and weights stay."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.evaluation.subject import NONE, Labels, Model, Run, Subject
+from wavevae.transfer import CorpusProfile, fit_latents, transposition
 
 TOLD_AXES = ("pitch", "loudness", "periodicity")
 """Latents of an instrument that are measured from the sound; all others are learned."""
@@ -34,9 +35,20 @@ class Player(Protocol):
     def can_fit(self) -> bool:
         """Whether the model fits foreign sound to its corpus."""
 
+    def octaves(self, sound: Tensor) -> float | None:
+        """Semitones by which the model itself transposes a sound into its corpus' range; none where it does not know
+        its corpus."""
+
     def transfer(self, sound: Tensor, transpose: float = 0.0) -> Tensor:
         """(T,) through the model, latency compensated: (T,). Where the model can, it is fitted to the corpus:
         transposed by so many semitones, and with `fit` at 1."""
+
+
+def octaves_into(profile: CorpusProfile | None, latents: Tensor) -> float | None:
+    """Semitones for latents (latent_dim, frames); none without a profile."""
+    if profile is None:
+        return None
+    return transposition(profile.measure(latents.T.numpy()), profile, "auto")
 
 
 def generic_names(count: int) -> tuple[str, ...]:
@@ -83,7 +95,10 @@ class ModulePlayer:
 
     @property
     def can_fit(self) -> bool:
-        return hasattr(self.model, "fit_latents")
+        return hasattr(self.model, "fit_latents") and getattr(self.model, "profile", True) is not None
+
+    def octaves(self, sound: Tensor) -> float | None:
+        return octaves_into(getattr(self.model, "profile", None), self.encode(sound))
 
     @torch.inference_mode()
     def transfer(self, sound: Tensor, transpose: float = 0.0) -> Tensor:
@@ -102,6 +117,7 @@ class FilePlayer:
         self.sample_rate, self.hop_length = info.sample_rate, info.hop_length
         self.latency_samples = info.algorithmic_latency_samples
         self.axis_names = tuple(axis.name for axis in info.axes)
+        self.profile = CorpusProfile.from_dict(info.profile) if info.profile else None
 
     def in_hops(self, sound: Tensor) -> Tensor:
         """(T,) -> (1, 1, a whole number of hops), zeros on the right."""
@@ -121,10 +137,23 @@ class FilePlayer:
 
     @property
     def can_fit(self) -> bool:
-        return hasattr(self.module, "set_fit") and hasattr(self.module, "set_transpose")
+        live = hasattr(self.module, "set_fit") and hasattr(self.module, "set_transpose")
+        return self.profile is not None or live
+
+    def octaves(self, sound: Tensor) -> float | None:
+        return octaves_into(self.profile, self.encode(sound))
+
+    def transfer(self, sound: Tensor, transpose: float = 0.0) -> Tensor:
+        """Fitted as a whole, as `wavevae render` does it, where the file knows its corpus; else by its attributes."""
+        if self.profile is None:
+            return self.transfer_live(sound, transpose)
+        latents = self.encode(F.pad(sound, (0, self.latency_samples)))
+        fitted = fit_latents(latents.T.numpy(), self.profile, transpose, 1.0)
+        return self.decode(torch.from_numpy(fitted).T)[self.latency_samples :][: len(sound)]
 
     @torch.inference_mode()
-    def transfer(self, sound: Tensor, transpose: float = 0.0) -> Tensor:
+    def transfer_live(self, sound: Tensor, transpose: float) -> Tensor:
+        """By the file's own attributes, where it has them, as in a host."""
         before = {}
         if self.can_fit:
             before = {name: getattr(self.module, f"get_{name}")()[0] for name in ("transpose", "fit")}

@@ -181,7 +181,8 @@ def copy_si_sdr_db(given: Tensor, made: Tensor, sample_rate: int) -> float:
 
 
 def whole_octaves(given: Tensor, corpus_midi: float | None, sample_rate: int) -> float:
-    """Semitones that bring the median pitch of a sound nearest to the corpus'; 0 where there is none."""
+    """Semitones that bring the median pitch of a sound nearest to the corpus', for a model that does not say; 0 where
+    there is none."""
     midi = pitch_track(given, sample_rate)[0]
     there = midi[torch.isfinite(midi)]
     if corpus_midi is None or not len(there):
@@ -193,7 +194,8 @@ def transfers(player: Player, foreign: Sequence[Excerpt], corpus_midi: float | N
     """Each sound through the model; those that come out as NaN are left out."""
     made = []
     for excerpt in foreign:
-        shift = whole_octaves(excerpt.audio, corpus_midi, player.sample_rate) if player.can_fit else 0.0
+        own = player.octaves(excerpt.audio) if player.can_fit else 0.0
+        shift = whole_octaves(excerpt.audio, corpus_midi, player.sample_rate) if own is None else own
         output = player.transfer(excerpt.audio, shift)
         if bool(torch.isfinite(output).all()):
             made.append(Transfer(excerpt, output, shift))
