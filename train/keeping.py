@@ -99,6 +99,7 @@ class Checkpoints(pl.Callback):
             live=module.model.state_dict(),
             optimizer=module.optimizers(use_pl_optimizer=False).state_dict(),  # type: ignore[union-attr]
             adversary={} if module.adversary is None else module.adversary.state_dict(),
+            objectives=module.measured(),
             step=module.step,
             elapsed_s=module.budget.elapsed_s,
             audio_s=module.audio_s,
