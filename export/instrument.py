@@ -25,12 +25,12 @@ from wavevae.nn.instrument import (
     SpectrumBands,
 )
 from wavevae.nn.pitch import StreamingLoudness, StreamingPitchTracker, finite
-from wavevae.nn.synthesizer import LifeState, SynthesisState
 
 from .axes import AxisMap
 from .bottlenecks import twin_of_bottleneck
 from .layers import StreamingSequence, activation, from_rows, to_rows, twin_of
 from .streaming import refuse_unknown_parts
+from .synthesis import StreamingLife, StreamingSynthesis, keep
 from .told import ClassAttributes, ClassWeights
 from .torchscript import FLOAT, INT, HostModule, outlet_to_axes, pointwise
 
@@ -143,86 +143,60 @@ class StreamingInstrumentDecoder(nn.Module):
     high: Tensor
     middle: Tensor
     size: Tensor
-    held: Tensor
-    rested: Tensor
-    table: Tensor
-    frequency: Tensor
-    phase: Tensor
-    tail: Tensor
-    carriers: Tensor
-    loudness: Tensor
-    frame: Tensor
 
     def __init__(self, offline: InstrumentDecoder) -> None:
         super().__init__()
-        self.pitched, self.loudness_at = offline.pitched, offline.loudness_at
-        self.life = copy.deepcopy(offline.life)
+        self.loudness_at = offline.loudness_at
+        self.life = StreamingLife(offline.life)
         self.inlet = twin_of(offline.inlet)
         self.class_bias = told_by(offline.class_bias)
         self.core = StreamingSequence(offline.core, twin_of)
-        self.outlet = twin_of(offline.outlet)
-        self.shares = copy.deepcopy(offline.shares)
-        self.synthesis = copy.deepcopy(offline.synthesis)
-        learned = len(offline.life.spread) - offline.n_controls
-        self._limits(offline, learned)
-        self.voices = 1
-        life, synthesis = self.life.initial(1, self.low), self.synthesis.initial(1, self.low)
-        self.register_buffer("held", life.latents)
-        self.register_buffer("rested", life.rested)
-        self.register_buffer("table", synthesis.table)
-        self.register_buffer("frequency", synthesis.frequency)
-        self.register_buffer("phase", synthesis.phase)
-        self.register_buffer("tail", synthesis.tail)
-        self.register_buffer("carriers", synthesis.carriers)
-        self.register_buffer("loudness", synthesis.loudness)
-        self.register_buffer("frame", synthesis.frame)
+        self.synthesis = StreamingSynthesis(offline.shares, offline.synthesis)
+        self.outlet = twin_of(reordered(offline.outlet, self.synthesis.shares.outlet_order()))
+        self._limits(offline, len(offline.life.spread) - offline.n_controls)
+        self.voices, self.frame = 1, 0
+        """Number of the next frame, the same for all voices."""
 
     def _limits(self, offline: InstrumentDecoder, learned: int) -> None:
-        """What can be played, what the network gets of it, and how that is scaled: (latents, 1) each."""
-        low, high, infinity = [LOWEST_LOUDNESS], [HIGHEST_LOUDNESS], math.inf
-        if self.pitched:
+        """What can be played, what the network gets of it, and how that is scaled: (latents,) each."""
+        low, high = [LOWEST_LOUDNESS], [HIGHEST_LOUDNESS]
+        if offline.pitched:
             low, high = [LOWEST_PITCH, *low, 0.0], [HIGHEST_PITCH, *high, 1.0]
         scales = [*offline.scale_of_controls, *[(0.0, 1.0)] * learned]
-        none = torch.full([learned], infinity)
-        for name, values in {
-            "lowest": torch.tensor([*low, *[-LATENT_LIMIT] * learned]),
-            "highest": torch.tensor([*high, *[LATENT_LIMIT] * learned]),
-            "low": torch.cat([offline.low, -none]),
-            "high": torch.cat([offline.high, none]),
-            "middle": torch.tensor([middle for middle, _ in scales]),
-            "size": torch.tensor([size for _, size in scales]),
-        }.items():
-            self.register_buffer(name, values[:, None].clone())
+        none = torch.full([learned], math.inf)
+        keep(
+            self,
+            lowest=torch.tensor([*low, *[-LATENT_LIMIT] * learned]),
+            highest=torch.tensor([*high, *[LATENT_LIMIT] * learned]),
+            low=torch.cat([offline.low, -none]),
+            high=torch.cat([offline.high, none]),
+            middle=torch.tensor([middle for middle, _ in scales]),
+            size=torch.tensor([size for _, size in scales]),
+        )
 
     def forward(self, z: Tensor, life: float) -> Tensor:
-        z = torch.clamp(z, self.lowest, self.highest)
-        z, lived = self.life(z, life, LifeState(self.held, self.rested, self.frame))
-        self.held, self.rested = lived.latents, lived.rested
+        z = torch.clamp(to_rows(z.transpose(1, 2)), self.lowest, self.highest)
+        z = self.life(z, life, self.frame, self.voices)
         seen = (torch.clamp(z, self.low, self.high) - self.middle) / self.size
-        h = self.class_bias(self.inlet(to_rows(seen.transpose(1, 2))))
-        out = from_rows(self.outlet(activation(self.core(h))), self.voices).transpose(1, 2)
-        loudness = z[:, self.loudness_at : self.loudness_at + 1]
-        hz = loudness
-        if self.pitched:
-            hz = 440.0 * torch.exp2((z[:, :1].to(torch.float64) - 69.0) / 12.0)
-        before = SynthesisState(
-            self.table, self.frequency, self.phase, self.tail, self.carriers, self.loudness, self.frame
-        )
-        sound, after = self.synthesis(self.shares(out, hz.to(torch.float32)), hz, loudness, before)
-        self.table, self.frequency, self.phase = after.table, after.frequency, after.phase
-        self.tail, self.carriers = after.tail, after.carriers
-        self.loudness, self.frame = after.loudness, after.frame
-        return sound.clamp(-1.0, 1.0)
+        h = self.class_bias(self.inlet(seen))
+        out = self.outlet(activation(self.core(h)))
+        pitch, loudness = z[:, :1].to(torch.float64), z[:, self.loudness_at : self.loudness_at + 1]
+        sound = self.synthesis(out, pitch, loudness, self.frame)
+        self.frame += z.size(0) // self.voices
+        return sound
 
     def start(self, voices: int) -> None:
-        self.voices = voices
+        self.voices, self.frame = voices, 0
+        self.life.start(voices)
         self.inlet.start(voices)
         self.core.start(voices)
-        life, synthesis = self.life.initial(voices, self.low), self.synthesis.initial(voices, self.low)
-        self.held, self.rested = life.latents, life.rested
-        self.table, self.frequency, self.phase = synthesis.table, synthesis.frequency, synthesis.phase
-        self.tail, self.carriers = synthesis.tail, synthesis.carriers
-        self.loudness, self.frame = synthesis.loudness, synthesis.frame
+        self.synthesis.start(voices)
+
+
+def reordered(layer: CausalConv1d, rows: Tensor) -> CausalConv1d:
+    """A convolution of kernel 1 whose outputs come in another order."""
+    assert layer.conv.bias is not None
+    return pointwise(layer.conv.weight.detach()[rows, :, 0], layer.conv.bias.detach()[rows])
 
 
 class InstrumentModule(ClassWeights, HostModule):

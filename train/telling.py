@@ -32,7 +32,7 @@ def greeting(
     say(f"data    {material.describe()}")
     say(
         f"model   {plan.preset}, {model.bottleneck}: {parameters / 1e6:.2f} M parameters, {model.sample_rate} Hz, "
-        f"hop {hop} ({hop_ms:.1f} ms), {kind}, {model.latent_dim} latents at {1000 / hop_ms:.1f} frames/s"
+        f"hop {hop} ({hop_ms:.1f} ms), {kind}, {module.model.latent_dim} latents at {1000 / hop_ms:.1f} frames/s"
     )
     say(f"budget  {module.budget} on {machine}, {trainer.precision}, batch {plan.config.train.batch_size}")
     if trainer.world_size > 1:
