@@ -96,7 +96,7 @@ def whole_octaves(heard: Sequence[float], corpus: Sequence[float]) -> float:
 
     def cost(octaves: int) -> float:
         lowest, highest = heard[1] + 12 * octaves, heard[3] + 12 * octaves
-        beyond = max(corpus[0] - lowest, 0.0) + max(highest - corpus[4], 0.0)
+        beyond = max(corpus[0] - lowest, 0.0) + max(highest - corpus[-1], 0.0)
         return beyond + OCTAVE_WORTH * abs(octaves)
 
     return 12.0 * min(range(-12, 13), key=cost)
