@@ -11,7 +11,20 @@ import torch
 from wavevae import audio
 
 TINY = (
-    *("--preset", "codec", "--sr", "8000", "--chunk", "0.25", "--batch-size", "2", "--latent-dim", "3", "--seed", "3"),
+    *(
+        "--preset",
+        "codec",
+        "--sr",
+        "8000",
+        "--chunk",
+        "0.25",
+        "--batch-size",
+        "2",
+        "--latent-dim",
+        "3",
+        "--seed",
+        "3",
+    ),
     *("--set", "ratios=[4]", "--set", "widths=[4, 6]", "--set", "dilations=[1]", "--set", "noise_bands=2"),
     *("--set", "n_ffts=[256]", "--set", "mel_windows=[256]", "--set", "validate_every=20"),
 )
