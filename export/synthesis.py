@@ -37,12 +37,21 @@ class StreamingLife(nn.Module):
     middle: Tensor
     slow_rise: Tensor
     fast_rise: Tensor
+    still: Tensor
+    one: Tensor
+    per_ramp: Tensor
+    lead: Tensor
 
     def __init__(self, offline: Life) -> None:
         super().__init__()
         self.offline = copy.deepcopy(offline)
         self.slow, self.fast = offline.slow, offline.fast
-        self.still, self.wait, self.per_ramp = offline.still, offline.wait, 1.0 / offline.ramp
+        keep(self, still=torch.tensor([offline.still]), one=torch.ones(1))
+        keep(
+            self,
+            per_ramp=torch.tensor([1.0 / offline.ramp]),
+            lead=torch.tensor([-offline.wait / offline.ramp]),
+        )
         self.idle = not bool(offline.spread.any())
         self.knot = (-1, -1)
         keep(self, spread=offline.spread, row=torch.arange(len(offline.spread))[None, :])
@@ -57,10 +66,10 @@ class StreamingLife(nn.Module):
             return self._many(z, life, number, voices)
         resting = (z - self.held).abs() <= self.still  # NaN: no
         self.held = z
-        self.rested = (self.rested + 1.0) * resting
+        self.rested = (self.rested + self.one).mul_(resting)
         if life == 0.0:
             return z
-        gate = ((self.rested - self.wait) * self.per_ramp).clamp(0.0, 1.0)
+        gate = torch.addcmul(self.lead, self.rested, self.per_ramp).clamp_(0.0, 1.0)
         return torch.addcmul(z, gate, self._drift(number), value=life)
 
     def _drift(self, number: int) -> Tensor:
@@ -101,7 +110,7 @@ class StreamingLife(nn.Module):
 
 class StreamingShares(nn.Module):
     """Twin of PowerShares, times the level: the network's output rows, pitch (Hz) and level (RMS) -> amplitudes of the
-    partials (0 first, the constant's), powers of the noise bands, amplitudes of the carriers, shape of the gain.
+    partials, powers of the noise bands, amplitudes of the carriers, shape of the gain.
 
     The outlet's rows are expected with the envelope first, see `outlet_order`.
     """
@@ -110,21 +119,24 @@ class StreamingShares(nn.Module):
     inner: Tensor
     low: Tensor
     per_width: Tensor
+    first: Tensor
     others: Tensor
+    highest: Tensor
+    steep: Tensor
+    middle: Tensor
+    root: Tensor
 
     def __init__(self, offline: PowerShares) -> None:
         super().__init__()
         self.partials, self.envelope, self.noise = offline.partials, offline.envelope, offline.noise
         self.carriers, self.curve = offline.carriers, offline.curve
-        self.half_rate = offline.half_rate
-        self.lowest, self.highest = float(offline.points[0]), float(offline.points[-1])
-        self.steep = 90.0 / offline.half_rate
-        points = offline.points
+        points, half_rate = offline.points, offline.half_rate
+        self.range = (float(points[0]), float(points[-1]))
         keep(self, inner=points[1:-1], low=points[:-1], per_width=1.0 / (points[1:] - points[:-1]))
         keep(self, number=torch.arange(1, self.partials + 1, dtype=torch.float32))
-        others = torch.ones(self.partials)
-        others[:1] = 0.0
-        keep(self, others=others)
+        keep(self, first=(self.number == 1).float(), others=(self.number != 1).float())
+        keep(self, highest=torch.tensor([half_rate]), root=torch.tensor([2.0]).sqrt())
+        keep(self, steep=torch.tensor([-90.0 / half_rate]), middle=torch.tensor([0.96 * 90.0]))
 
     def outlet_order(self) -> Tensor:
         """Rows of the offline outlet in the order that this wants."""
@@ -136,23 +148,21 @@ class StreamingShares(nn.Module):
         """The memory of `out` is used."""
         curve = out[:, out.size(1) - self.curve :]
         out = out[:, : out.size(1) - self.curve]
-        size = level * math.sqrt(2.0)
-        if self.partials == 0:
+        partials, last = self.partials, self.partials + self.noise
+        size, power = level * self.root, level * level
+        if partials == 0:
             shares = torch.softmax(out, 1)
-            carriers = torch.sqrt(shares[:, self.noise :]) * size
-            return shares[:, :0], shares[:, : self.noise] * level.square(), carriers, curve
+            return shares[:, :0], shares[:, :last] * power, torch.sqrt(shares[:, last:]) * size, curve
         frequency = hz * self.number  # (R, partials)
-        fade = F.logsigmoid((0.96 * self.half_rate - frequency) * self.steep)
+        fade = F.logsigmoid(torch.addcmul(self.middle, frequency, self.steep))
         logs = out[:, self.envelope :]
-        logs[:, : self.partials] += self._heights(out, frequency) + fade * self.others
+        logs[:, :partials] += torch.addcmul(self._heights(out, frequency), fade, self.others)
         shares = torch.softmax(logs, 1)
-        sounding = torch.exp(0.5 * fade[:, :1]) * (hz < self.half_rate)
-        amplitudes = torch.sqrt(shares[:, : self.partials]) * ((frequency < self.half_rate) * size)
-        amplitudes = torch.cat(
-            [amplitudes.new_zeros([out.size(0), 1]), amplitudes[:, :1] * sounding, amplitudes[:, 1:]], 1
+        heard = (shares[:, :partials] * torch.exp(fade * self.first)).masked_fill_(
+            frequency >= self.highest, 0.0
         )
-        noise = shares[:, self.partials : self.partials + self.noise] * level.square()
-        carriers = shares[:, self.partials + self.noise :]
+        amplitudes, noise = torch.sqrt(heard).mul_(size), shares[:, partials:last] * power
+        carriers = shares[:, last:]
         if self.carriers > 0:
             carriers = torch.sqrt(carriers) * size
         return amplitudes, noise, carriers, curve
@@ -161,9 +171,10 @@ class StreamingShares(nn.Module):
         """The envelope between its points, at each partial."""
         envelope = out[:, : self.envelope]
         slope = (envelope[:, 1:] - envelope[:, :-1]) * self.per_width
-        within = frequency.clamp(self.lowest, self.highest)
+        within = frequency.clamp(self.range[0], self.range[1])
         at = torch.searchsorted(self.inner, within)
-        return torch.addcmul(envelope.gather(1, at), slope.gather(1, at), within - self.low[at])
+        beyond = within - self.low.index_select(0, at.flatten()).view_as(at)
+        return torch.addcmul(envelope.gather(1, at), slope.gather(1, at), beyond)
 
 
 class StreamingNoise(nn.Module):
@@ -175,25 +186,30 @@ class StreamingNoise(nn.Module):
     bins: Tensor
     base: Tensor
     tail: Tensor
+    one: Tensor
+    many: Tensor
+    turn: Tensor
 
     def __init__(self, offline: BandNoise) -> None:
         super().__init__()
         self.hop_length, self.voices = offline.hop_length, 1
         square = offline.scale**2
         keep(self, shares=offline.shares * square, least=torch.full([1], 1e-20 * square))
-        keep(self, window=offline.window, bins=offline.bins)
+        keep(self, window=offline.window, bins=offline.bins, one=torch.ones(1, dtype=torch.float64))
+        keep(self, many=torch.tensor([43758.5453], dtype=torch.float64))
+        keep(self, turn=torch.tensor([2.0 * math.pi], dtype=torch.float64))
         self.register_buffer("base", torch.zeros(0))
         self.register_buffer("tail", torch.zeros(0))
         self.start(1)
 
     def forward(self, powers: Tensor, number: int) -> Tensor:
         frames = powers.size(0) // self.voices
-        drawn = self.base + number * 12.9898
+        drawn = torch.add(self.base, self.one, alpha=number * 12.9898)
         if frames > 1:
             later = torch.arange(frames, dtype=torch.float64) * 12.9898
             drawn = (later[:, None, None] + drawn).flatten(0, 1)
-        turns = torch.frac(torch.sin(drawn) * 43758.5453)  # the sign is nothing to a phase
-        angle = (turns * (2.0 * math.pi)).to(torch.float32)
+        turns = torch.sin(drawn).mul_(self.many).frac_()  # the sign is nothing to a phase
+        angle = turns.mul_(self.turn).to(torch.float32)
         gain = torch.sqrt(torch.addmm(self.least, powers, self.shares))
         pieces = torch.fft.irfft(torch.polar(gain, angle), 2 * self.hop_length, 1) * self.window
         if frames == 1:
@@ -214,12 +230,11 @@ class StreamingNoise(nn.Module):
 
 
 class StreamingWavetable(nn.Module):
-    """Twin of Wavetable: amplitudes (F * B, 1 + partials), frequency (F * B, 1) cycles a sample -> (B, F, hop_length).
+    """Twin of Wavetable: amplitudes (F * B, partials), frequency (F * B, 1) cycles a sample -> (B, F, hop_length)."""
 
-    A period is the inverse transform of its partials, which costs less than the matrix of their sines.
-    """
-
-    spectrum: Tensor
+    sines: Tensor
+    length: Tensor
+    next: Tensor
     rise: Tensor
     bent: Tensor
     straight: Tensor
@@ -229,12 +244,10 @@ class StreamingWavetable(nn.Module):
 
     def __init__(self, offline: Wavetable) -> None:
         super().__init__()
-        self.hop_length, self.length, self.voices = offline.hop_length, offline.length, 1
-        count = len(offline.sines)
-        spectra = torch.fft.rfft(offline.sines.double(), dim=1)  # partial k has only bin k
-        own = spectra[torch.arange(count), torch.arange(1, count + 1)]
-        spectrum = torch.cat([own.new_zeros(1), own])
-        keep(self, spectrum=torch.view_as_real(spectrum).float(), rise=offline.rise)
+        self.hop_length, self.voices = offline.hop_length, 1
+        length = offline.length  # a power of two
+        keep(self, length=torch.tensor([length], dtype=torch.float64), rise=offline.rise)
+        keep(self, next=torch.arange(1, length + 1) % length, sines=offline.sines)
         keep(self, bent=offline.bent, straight=offline.straight)
         self.begun = False
         for name in ("table", "frequency", "phase"):
@@ -243,8 +256,7 @@ class StreamingWavetable(nn.Module):
 
     def forward(self, amplitudes: Tensor, frequency: Tensor) -> Tensor:
         voices, frames = self.voices, amplitudes.size(0) // self.voices
-        spectra = torch.view_as_complex(amplitudes.unsqueeze(2) * self.spectrum)
-        tables = torch.fft.irfft(spectra, self.length, 1)  # (F * B, length)
+        tables = torch.mm(amplitudes, self.sines)  # (F * B, length)
         frequency = frequency.view(frames, voices).t()  # (B, F)
         if not self.begun:
             self.begun = True
@@ -261,17 +273,21 @@ class StreamingWavetable(nn.Module):
         self.phase, self.frequency = torch.frac(turns[:, -1:, -1]), frequency[:, -1:]
         self.table = tables[tables.size(0) - voices :]
         place = torch.frac(turns).mul_(self.length)
-        first = place.long()
-        part = torch.frac(place).to(torch.float32).unsqueeze(2)
-        both = torch.stack([olds, tables], 1).view(frames, voices, 2, self.length).transpose(0, 1)
+        first, part = place.long(), torch.frac(place).to(torch.float32)
+        if frames * voices == 1:
+            at = first.flatten()
+            both = torch.cat([olds, tables]).index_select(1, torch.cat([at, self.next.index_select(0, at)]))
+            read = torch.lerp(both[:, : self.hop_length], both[:, self.hop_length :], part[0])
+            return torch.lerp(read[0], read[1], self.rise)[None, None]
+        both = torch.stack([olds, tables], 1).view(frames, voices, 2, -1).transpose(0, 1)
+        second = self.next[first].unsqueeze(2).expand(-1, -1, 2, -1)
         first = first.unsqueeze(2).expand(-1, -1, 2, -1)
-        second = torch.bitwise_and(first + 1, self.length - 1)
-        read = torch.lerp(both.gather(3, first), both.gather(3, second), part)  # (B, F, 2, hop_length)
-        return torch.lerp(read[:, :, 0], read[:, :, 1], self.rise)
+        read = torch.lerp(both.gather(3, first), both.gather(3, second), part.unsqueeze(2))
+        return torch.lerp(read[:, :, 0], read[:, :, 1], self.rise)  # (B, F, hop_length)
 
     def start(self, voices: int) -> None:
         self.voices, self.begun = voices, False
-        self.table = torch.zeros(voices, self.length)
+        self.table = torch.zeros(voices, self.sines.size(1))
         self.frequency = torch.zeros(voices, 1, dtype=torch.float64)
         self.phase = torch.zeros(voices, 1, dtype=torch.float64)
 
@@ -301,6 +317,11 @@ class StreamingSynthesis(nn.Module):
     """Twin of PowerShares and Synthesis: the network's output rows, pitch (MIDI, float64) and loudness (dB), both
     (F * B, 1) -> sound (B, 1, F x hop_length)."""
 
+    octave: Tensor
+    sample_rate: Tensor
+    zero: Tensor
+    decibel: Tensor
+    silence: Tensor
     tents: Tensor
     before: Tensor
 
@@ -311,19 +332,29 @@ class StreamingSynthesis(nn.Module):
         table, dense = synthesis.wavetable, synthesis.carriers
         self.wavetable = None if table is None else StreamingWavetable(table)
         self.carriers = None if dense is None else StreamingCarriers(dense)
-        self.sample_rate, self.quietest = synthesis.sample_rate, synthesis.quietest
-        self.per_move, self.curve_db = -1.0 / synthesis.curve_move_db, synthesis.curve_db
         self.voices = 1
+        rate = synthesis.sample_rate
+        double = torch.float64
+        keep(
+            self,
+            octave=torch.tensor([1.0 / 12.0], dtype=double),
+            sample_rate=torch.tensor([rate], dtype=double),
+        )
+        keep(self, zero=torch.tensor([math.log2(440.0 / rate) - 69.0 / 12.0], dtype=double))
+        keep(self, decibel=torch.tensor([math.log(10.0) / 20.0]), silence=torch.tensor([1e-5]))
         keep(self, tents=synthesis.tents * (math.log(10.0) / 20.0))
+        self.quietest = synthesis.quietest
+        self.per_move, self.curve_db = -1.0 / synthesis.curve_move_db, synthesis.curve_db
         self.register_buffer("before", torch.full([1, 1], self.quietest))
 
     def forward(self, out: Tensor, pitch: Tensor, loudness: Tensor, number: int) -> Tensor:
-        level = (torch.exp(loudness * (math.log(10.0) / 20.0)) - 1e-5).clamp_min(0.0)
-        hz = torch.exp2((pitch - 69.0) / 12.0) * 440.0
-        amplitudes, powers, dense, curve = self.shares(out, hz.to(torch.float32), level)
+        level = (torch.exp(loudness * self.decibel) - self.silence).clamp_min_(0.0)
+        frequency = torch.exp2(torch.addcmul(self.zero, pitch, self.octave))  # cycles a sample
+        hz = (frequency * self.sample_rate).to(torch.float32)
+        amplitudes, powers, dense, curve = self.shares(out, hz, level)
         sound = self.noise(powers, number)
         if self.wavetable is not None:
-            sound = sound + self.wavetable(amplitudes, hz / self.sample_rate)
+            sound = sound + self.wavetable(amplitudes, frequency)
         if self.carriers is not None:
             sound = sound + self.carriers(dense, number)
         earlier = self.before

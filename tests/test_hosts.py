@@ -14,11 +14,15 @@ import nn_host
 import pytest
 import torch
 import toy_model
-from wavevae.export.axes import axis_map
-from wavevae.export.model_file import Choices, export_model
+import toy_playable
+from wavevae.export.axes import axes_of, axis_map
+from wavevae.export.instrument import instrument_module
+from wavevae.export.model_file import Choices, describe, export_model
 from wavevae.export.precision import round_weights
+from wavevae.export.torchscript import script
 from wavevae.export.verify import reference
 
+from wavevae.bundle import write_bundle
 from wavevae.config import ModelConfig
 from wavevae.nn.model import Autoencoder
 
@@ -33,12 +37,18 @@ KINDS = {
     "told": dataclasses.replace(SMALL, condition="class+pitch", classes=("reed", "brass"), partials=9),
 }
 """Bottlenecks and labels, which only our layers do."""
+INSTRUMENTS = {
+    "instrument": toy_playable.config("both", frames_per_second=344.0),
+    "instrument, classes": toy_playable.config("class", frames_per_second=344.0),
+}
 CHOICES = {"rows": Choices(), "16 bits": Choices(weights="float16"), "cached-conv": Choices("cached-conv")}
 SAMPLES = 2 * nn_host.BUFFERS[-1]
 
 
 def make(folder: Path, config: ModelConfig, choices: Choices) -> list[str]:
     """A model file, and the reference to compare it with: what the process is given."""
+    if config.is_instrument:
+        return make_instrument(folder, config)
     model: Autoencoder = toy_model.make(config)
     axes = axis_map(toy_model.statistics(model))
     export_model(model, axes, folder / "toy.ts", {}, choices)
@@ -49,6 +59,20 @@ def make(folder: Path, config: ModelConfig, choices: Choices) -> list[str]:
     if config.condition != "none":
         attributes = {"class": 1, "pitch": 57.25}
         condition = model.condition("brass", 57.25, voices)
+    expected = reference(model, axes, frames, voices, condition)
+    torch.save({**expected, "attributes": attributes}, folder / "reference.pt")
+    return [str(folder / "toy.ts"), str(folder / "reference.pt")]
+
+
+def make_instrument(folder: Path, config: ModelConfig) -> list[str]:
+    """The same of an instrument."""
+    model = toy_playable.make_of(config)
+    axes = axes_of(model, toy_playable.statistics(model))
+    write_bundle(folder / "toy.ts", script(instrument_module(model, axes)), describe(model, axes, {}))
+    frames, voices = SAMPLES // model.hop_length, max(nn_host.BATCHES)
+    attributes, condition = {}, None
+    if config.has_class:
+        attributes, condition = {"class": 1}, model.condition("string", None, voices)
     expected = reference(model, axes, frames, voices, condition)
     torch.save({**expected, "attributes": attributes}, folder / "reference.pt")
     return [str(folder / "toy.ts"), str(folder / "reference.pt")]
@@ -89,13 +113,21 @@ def test_so_it_is_with_every_bottleneck_and_with_labels(tmp_path: Path, kind: st
         assert told["attributes"]["input_pitch"] == [-2.0]
 
 
+@pytest.mark.parametrize("kind", INSTRUMENTS)
+def test_so_it_is_with_instruments(tmp_path: Path, kind: str) -> None:
+    config = INSTRUMENTS[kind]
+    told = played_by(sys.executable, make(tmp_path, config, Choices()))
+    check(told, config.hop_length)
+    assert told["attributes"]["life"] == [1.0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("version", OLD)
-@pytest.mark.parametrize("kind", [*CHOICES, *KINDS])
+@pytest.mark.parametrize("kind", [*CHOICES, *KINDS, *INSTRUMENTS])
 def test_it_loads_and_is_equal_in_the_libtorch_of_nn(tmp_path: Path, version: str, kind: str) -> None:
     if not OLD[version].exists():
         pytest.skip(f"no torch {version} in {OLD[version].parent.parent.name}; `make test-hosts` sets it up")
-    config = WIDE if kind == "16 bits" else KINDS.get(kind, SMALL)
+    config = WIDE if kind == "16 bits" else {**KINDS, **INSTRUMENTS}.get(kind, SMALL)
     told = played_by(OLD[version], make(tmp_path, config, CHOICES.get(kind, Choices())))
     assert told["torch"].split("+")[0] == version
     check(told, config.hop_length)

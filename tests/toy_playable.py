@@ -47,10 +47,14 @@ def config(kind: str = "vae", **changes: Any) -> ModelConfig:
     return replace(BASE, **{**KINDS[kind], **changes})
 
 
-def make(kind: str = "vae", seed: int = 0, **changes: Any) -> Instrument:
+def make(kind: str = "vae", seed: int = 0) -> Instrument:
+    return make_of(config(kind), seed)
+
+
+def make_of(shape: ModelConfig, seed: int = 0) -> Instrument:
     """Every weight matters: random biases and classes, no branch left small by its initialisation."""
     torch.manual_seed(seed)
-    model = Instrument(config(kind, **changes))
+    model = Instrument(shape)
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.Conv1d):

@@ -1,0 +1,458 @@
+"""An instrument's MODEL.ts: the stream is the offline model, and what is played is what the controls say."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import toy_playable
+from nn_host import Host
+from torch import Tensor
+from wavevae.export import model_file, verify
+from wavevae.export.axes import AxisMap, axes_of
+from wavevae.export.fresh import BLOCKS, sizes, stream
+from wavevae.export.instrument import InstrumentModule, instrument_module
+from wavevae.export.model_file import Choices, export_checkpoint, export_model
+from wavevae.export.onnx_files import export_onnx
+from wavevae.export.torchscript import script
+from wavevae.realtime.core import Core
+from wavevae.realtime.encode import main as encode
+from wavevae.realtime.render import main as render
+
+from wavevae import audio
+from wavevae.bundle import read_bundle
+from wavevae.errors import UserError
+from wavevae.nn.instrument import Instrument
+
+RATE, HOP, LATENTS = 22050, 256, 7
+NYQUIST_MIDI = 69 + 12 * math.log2(RATE / 2 / 440)
+
+
+def module_of(model: Instrument, keep: int | None = None) -> tuple[torch.jit.ScriptModule, AxisMap]:
+    axes = axes_of(model, toy_playable.statistics(model), keep)
+    return script(instrument_module(model, axes)), axes
+
+
+@pytest.fixture(scope="module")
+def model() -> Instrument:
+    return toy_playable.make()
+
+
+@pytest.fixture(scope="module")
+def path(model: Instrument, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Exported as the command does, compared with a shorter sound."""
+    path = tmp_path_factory.mktemp("instrument") / "toy.ts"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            model_file, "references", lambda m, a: [{"attributes": {}, **verify.reference(m, a, 24)}]
+        )
+        info = export_checkpoint(toy_playable.checkpoint(model), path)
+    assert 0 < info.streaming_error < 1e-5
+    return path
+
+
+@pytest.fixture
+def module(path: Path) -> torch.jit.ScriptModule:
+    return torch.jit.load(str(path)).eval()
+
+
+@pytest.fixture(scope="module")
+def pure() -> InstrumentModule:
+    """Nearly a sine, without noise: what physics says of it is exact. Not scripted: its state can be set."""
+    model = toy_playable.make()
+    parts, outlet = model.decoder.shares, model.decoder.outlet.conv
+    with torch.no_grad():
+        outlet.weight.mul_(0.0)
+        assert outlet.bias is not None
+        outlet.bias.fill_(-80.0)
+        outlet.bias[: parts.partials] = -4.0 * torch.arange(parts.partials)
+        outlet.bias[parts.partials : parts.partials + parts.envelope] = 0.0
+    return instrument_module(model, axes_of(model, toy_playable.statistics(model))).eval()
+
+
+def play(module: InstrumentModule, z: Tensor, frame: int = 0, life: float = 0.0) -> Tensor:
+    """From a cleared state, as if `frame` frames had gone by."""
+    module.reset()
+    module.set_life(life)
+    module.decoder.frame = frame
+    with torch.inference_mode():
+        return module.decode(z)[:, 0]
+
+
+def level_db(x: Tensor) -> float:
+    return 10 * math.log10(float(x.double().square().mean()) + 1e-20)
+
+
+def cents(x: Tensor, hz: float) -> float:
+    """How far the tone is from `hz`, by its phase in two long windows."""
+    half = len(x) // 2
+    time = torch.arange(len(x), dtype=torch.float64)
+    beat = x.double() * torch.exp(-2j * math.pi * hz / RATE * time)
+    window = torch.hann_window(half, dtype=torch.float64)
+    first, second = (beat[:half] * window).sum(), (beat[half : 2 * half] * window).sum()
+    turns = float(torch.angle(second / first)) / (2 * math.pi)
+    return 1200 * math.log2(1 + turns / half * RATE / hz)
+
+
+# -- the stream is the offline model -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", toy_playable.KINDS)
+def test_streaming_is_the_offline_model(kind: str) -> None:
+    model = toy_playable.make(kind)
+    module, axes = module_of(model)
+    expected = verify.reference(model, axes, 40)
+    hop = model.hop_length
+    latents, scale = expected["latents"], expected["scale"][:, None] * expected["sure_latents"]
+    with torch.inference_mode():
+        for block in BLOCKS if kind in ("vae", "both") else ("1", "mixed"):
+            calls = sizes(block, 40)
+            for method, x, step, wanted, weight in (
+                (module.encode, expected["audio"], hop, latents, scale),
+                (module.decode, latents, 1, expected["sound"], torch.ones(())),
+                (module, expected["audio"], hop, expected["resynthesis"], expected["sure_sound"]),
+            ):
+                module.reset()
+                found = stream(method, x, calls, step)
+                assert ((found - wanted) * weight).abs().max() < 1e-5, (block, method)
+
+
+def test_a_class_is_told_and_what_comes_in_may_be_another() -> None:
+    model = toy_playable.make("class")
+    module, _ = module_of(model)
+    x = toy_playable.tone(RATE, 20 * HOP)
+    reed, string = (model.condition(name, None) for name in ("reed", "string"))
+    with torch.inference_mode():
+        assert (module.set_class(1), module.set_input_class(0)) == (0, 0)
+        expected = model.decode(model.encode(x, condition=reed), condition=string)
+        torch.testing.assert_close(module(x), expected, rtol=0, atol=1e-5)
+        module.reset()
+        module.set_input_class(-2)
+        torch.testing.assert_close(
+            module(x), model.decode(model.encode(x, condition=string), condition=string)
+        )
+        assert not torch.allclose(expected, model.decode(model.encode(x)), atol=1e-3)
+    assert module.set_class(2) == -1
+
+
+def test_a_host_hears_it(path: Path, model: Instrument) -> None:
+    x = toy_playable.tone(RATE, 2 * 4096)
+    with torch.inference_mode():
+        expected = model.decode(model.encode(x))
+    for buffer in (HOP, 4096):
+        heard = Host(path, "forward", buffer).play(x[0])
+        torch.testing.assert_close(heard, expected, rtol=0, atol=1e-5)
+    both = Host(path, "forward", 4096).play(x[0].repeat(3, 1), voices=3)
+    assert both.shape == (3, 1, 2 * 4096)
+
+
+# -- voices --------------------------------------------------------------------------------------------------
+
+
+def test_voices_have_the_same_pitch_and_level_and_noises_of_their_own(module: torch.jit.ScriptModule) -> None:
+    z = toy_playable.controls(200)
+    module.set_life(0.0)
+    with torch.inference_mode():
+        single = module.decode(z)[0, 0]
+        module.reset()
+        first, second = module.decode(z.repeat(2, 1, 1))[:, 0]
+        torch.testing.assert_close(first, single, rtol=0, atol=1e-6)
+        assert level_db(second) == pytest.approx(level_db(first), abs=0.3)
+        assert level_db(second - first) < level_db(first) - 1  # the tone is the same
+        assert level_db(second - first) > level_db(first) - 40  # the noise is not
+
+
+def test_each_voice_has_a_phase_of_its_own(pure: InstrumentModule) -> None:
+    both = torch.cat([toy_playable.controls(100, 60.0), toy_playable.controls(100, 67.0)])
+    sound = play(pure, both)
+    for voice, midi in enumerate((60.0, 67.0)):
+        assert abs(cents(sound[voice], 440 * 2 ** ((midi - 69) / 12))) < 0.1
+        torch.testing.assert_close(sound[voice], play(pure, both[voice : voice + 1])[0], rtol=0, atol=1e-5)
+
+
+# -- held tones ----------------------------------------------------------------------------------------------
+
+
+def test_an_hour_later_pitch_and_level_are_the_same(pure: InstrumentModule) -> None:
+    z, hz = toy_playable.controls(200), 440 * 2 ** (-9 / 12)
+    at_first, late = play(pure, z)[0], play(pure, z, 86 * 3600)[0]
+    assert abs(cents(late, hz) - cents(at_first, hz)) < 0.1
+    assert abs(cents(at_first, hz)) < 0.1
+    assert abs(level_db(late) - level_db(at_first)) < 0.1
+    living = play(pure, z, 86 * 3600, 1.0)[0]  # the drift goes on as well, and stays small
+    assert abs(level_db(living) - level_db(late)) < 2
+    assert level_db(living - late) > level_db(late) - 30
+
+
+def test_five_minutes_held_end_as_they_began(pure: InstrumentModule) -> None:
+    hz, parts = 440 * 2 ** (-9 / 12), []
+    play(pure, toy_playable.controls(1))
+    with torch.inference_mode():
+        for _ in range(13):
+            parts.append(pure.decode(toy_playable.controls(2000))[0, 0, -3 * RATE :])
+    assert abs(cents(parts[-1], hz)) < 0.1
+    assert abs(level_db(parts[-1]) - level_db(parts[0])) < 0.1
+
+
+@pytest.mark.parametrize("level", [-40.0, -20.0, -6.0])
+def test_the_loudness_is_what_was_asked_for(pure: InstrumentModule, level: float) -> None:
+    sound = play(pure, toy_playable.controls(300, 60.0, level))[0, 2 * HOP :]
+    assert level_db(sound) == pytest.approx(level, abs=0.1)
+
+
+def test_the_lowest_loudness_is_silence(pure: InstrumentModule) -> None:
+    for level in (-100.0, -1e6):
+        assert play(pure, toy_playable.controls(20, 60.0, level)).abs().max() < 1e-7
+
+
+# -- far-out pitches -----------------------------------------------------------------------------------------
+
+
+def test_no_aliasing_up_to_half_the_rate_and_silence_above(pure: InstrumentModule) -> None:
+    for midi in (100.0, 112.3, 120.7, 123.9):
+        sound = play(pure, toy_playable.controls(240, midi))[0, -8 * 4096 :].double()
+        spectrum = torch.fft.rfft(
+            sound * torch.kaiser_window(len(sound), False, 14, dtype=torch.float64)
+        ).abs()
+        hz = torch.arange(len(spectrum)) * RATE / len(sound)
+        f0 = 440 * 2 ** ((midi - 69) / 12)
+        harmonic = ((hz / f0 - (hz / f0).round().clamp_min(1)).abs() * f0) < 30
+        assert spectrum[harmonic].max() > 0
+        assert spectrum[~harmonic].max() < 1e-3 * spectrum[harmonic].max(), midi
+    assert play(pure, toy_playable.controls(60, NYQUIST_MIDI + 0.2))[0, 2 * HOP :].abs().max() < 1e-4
+    assert play(pure, toy_playable.controls(60, 1e5))[0, 2 * HOP :].abs().max() < 1e-4
+
+
+def test_a_sweep_beyond_half_the_rate_leaves_nothing_below(pure: InstrumentModule) -> None:
+    z = toy_playable.controls(400, 118.0)
+    z[0, 0] = torch.linspace(118.0, 140.0, 400)
+    sound = play(pure, z)[0].double()
+    spectrum = torch.fft.rfft(sound * torch.hann_window(len(sound), dtype=torch.float64)).abs()
+    hz = torch.arange(len(spectrum)) * RATE / len(sound)
+    assert spectrum[hz < 6500].max() < 1e-3 * spectrum.max()
+    assert sound[len(sound) // 2 :].abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("midi", [0.0, -5.0, -1e4])
+def test_pitches_at_zero_and_below_play(pure: InstrumentModule, midi: float) -> None:
+    sound = play(pure, toy_playable.controls(400, midi))[0]
+    assert sound.isfinite().all()
+    assert level_db(sound) == pytest.approx(-20.0, abs=3.0)  # few periods are in it
+
+
+# -- bad signals ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e30])
+def test_a_bad_control_is_forgotten(module: torch.jit.ScriptModule, bad: float) -> None:
+    """Pitch and level come back with the next hop, timbre with the look-back of the convolutions."""
+    module.set_life(0.0)
+    for latent in range(LATENTS):
+        z = toy_playable.controls(60)
+        torn = z.clone()
+        torn[0, latent, 20] = bad
+        with torch.inference_mode():
+            module.reset()
+            clean = module.decode(z)[0, 0]
+            module.reset()
+            found = torch.cat([module.decode(part) for part in torn.split(1, 2)], 2)[0, 0]
+        assert found.isfinite().all()
+        after = slice(40 * HOP, None)
+        assert level_db(found[after]) == pytest.approx(level_db(clean[after]), abs=0.5)
+        soon = slice(22 * HOP, 26 * HOP)
+        assert level_db(found[soon]) == pytest.approx(level_db(clean[soon]), abs=3)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 3e38])
+def test_bad_sound_is_forgotten(module: torch.jit.ScriptModule, bad: float) -> None:
+    x = toy_playable.tone(RATE, 80 * HOP)
+    x[..., 20 * HOP : 20 * HOP + 9] = bad
+    with torch.inference_mode():
+        z = torch.cat([module.encode(part) for part in x.split(HOP, 2)], 2)
+    assert z.isfinite().all()
+    assert z[0, 0, -1] == pytest.approx(57.0, abs=0.05)
+    assert z[0, 1, -1] == pytest.approx(-20.0, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "shape", [(0,), (5,), (2, 300), (1, 2, 300), (1, 1, 0), (3, 1, HOP + 1), (1, 1, 1, HOP)]
+)
+def test_odd_shapes_never_raise(module: torch.jit.ScriptModule, shape: tuple[int, ...]) -> None:
+    voices, samples = (shape[0] if len(shape) > 2 else 1), shape[-1]
+    x = torch.zeros(shape)
+    with torch.inference_mode():
+        assert module(x).shape == (voices, 1, samples)
+        assert module.encode(x).shape == (voices, LATENTS, -(-samples // HOP))
+        assert module.decode(x).shape == (voices, 1, samples * HOP)
+
+
+def test_a_jump_of_every_control_does_not_click(pure: InstrumentModule) -> None:
+    """Phase goes on and amplitudes move over a hop: no step is larger than the tone's own."""
+    z = toy_playable.controls(60)
+    z[0, 0, 30:], z[0, 1, 30:] = 72.0, -26.0
+    steps = play(pure, z)[0].diff().abs()
+    assert steps[30 * HOP - 8 : 31 * HOP + 8].max() < 1.3 * max(
+        steps[: 30 * HOP - 8].max(), steps[31 * HOP + 8 :].max()
+    )
+
+
+# -- attributes ----------------------------------------------------------------------------------------------
+
+
+def test_what_a_host_reads(module: torch.jit.ScriptModule) -> None:
+    assert module.get_attributes() == ["gain", "temperature", "reset", "life", "transpose"]
+    names = [
+        "pitch (MIDI)",
+        "loudness (dB)",
+        "periodicity (0..1)",
+        "brightness",
+        "noisiness",
+        "timbre 1",
+        "timbre 2",
+    ]
+    assert module.encode_output_labels == module.decode_input_labels == names
+    for name, wanted, kept in (("life", 9.0, 2.0), ("transpose", -99.0, -48.0)):
+        assert getattr(module, f"{name}_params").tolist() == [2]
+        assert getattr(module, f"set_{name}")(wanted) == 0
+        assert getattr(module, f"get_{name}")() == (kept,)
+        assert getattr(module, f"set_{name}")(math.nan) == -1
+        assert getattr(module, f"get_{name}")() == (kept,)
+
+
+def test_a_model_without_a_pitch_has_no_transpose() -> None:
+    module, _ = module_of(toy_playable.make("dense"))
+    assert module.get_attributes() == ["gain", "temperature", "reset", "life"]
+    assert module.encode_output_labels[0] == "loudness (dB)"
+
+
+def test_transpose_moves_the_pitch_and_nothing_else(
+    module: torch.jit.ScriptModule, model: Instrument
+) -> None:
+    x = toy_playable.tone(RATE, 40 * HOP)
+    with torch.inference_mode():
+        plain = module.encode(x)
+        module.reset()
+        module.set_transpose(7.5)
+        moved = module.encode(x)
+        torch.testing.assert_close(moved[:, 0], plain[:, 0] + 7.5)
+        assert torch.equal(moved[:, 1:], plain[:, 1:])
+        z = model.encode(x)
+        z[:, 0] += 7.5
+        module.reset()
+        torch.testing.assert_close(module(x), model.decode(z), rtol=0, atol=1e-5)
+
+
+def test_temperature_shakes_the_learned_latents_only(pure: InstrumentModule) -> None:
+    pure.set_temperature(2.0)
+    sound = play(pure, toy_playable.controls(200))[0]
+    pure.set_temperature(0.0)
+    assert abs(cents(sound, 440 * 2 ** (-9 / 12))) < 0.1
+    assert level_db(sound[HOP:]) == pytest.approx(-20.0, abs=0.1)
+
+
+def test_temperature_is_heard(module: torch.jit.ScriptModule) -> None:
+    z = toy_playable.controls(50)
+    with torch.inference_mode():
+        still = module.decode(z)
+        module.reset()
+        module.set_temperature(1.0)
+        assert level_db(module.decode(z) - still) > level_db(still) - 40
+
+
+def test_gain_is_reached_in_a_line_whatever_the_blocks(pure: InstrumentModule) -> None:
+    z, glide = toy_playable.controls(60), round(0.02 * RATE)
+    whole = play(pure, z)[0]
+    found = []
+    for block in (1, 6):
+        play(pure, z[..., :30])
+        pure.set_gain(-20.0)
+        with torch.inference_mode():
+            found.append(torch.cat([pure.decode(part)[0, 0] for part in z[..., 30:].split(block, 2)]))
+        pure.set_gain(0.0)
+        pure.reset()
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-6)
+    line = torch.linspace(1, 0.1, glide + 1)[1:]
+    expected = whole[30 * HOP :] * torch.cat([line, torch.full([30 * HOP - glide], 0.1)])
+    torch.testing.assert_close(found[0], expected, rtol=0, atol=1e-5)
+
+
+def test_reset_sounds_as_just_loaded(module: torch.jit.ScriptModule) -> None:
+    x = toy_playable.tone(RATE, 20 * HOP)
+    with torch.inference_mode():
+        first = module(x)
+        assert not torch.equal(module(x), first)
+    module.set_reset(1)  # outside inference mode, as setters are called
+    with torch.no_grad():
+        assert torch.equal(module(x), first)
+
+
+# -- files ---------------------------------------------------------------------------------------------------
+
+
+def test_what_the_file_says(path: Path, model: Instrument) -> None:
+    info = read_bundle(path).info
+    assert (info.family, info.oscillators, info.latent_dim) == ("instrument", "harmonic", LATENTS)
+    assert info.algorithmic_latency_samples == model.algorithmic_latency == 3 * HOP
+    statistics = toy_playable.statistics(model)
+    for i, axis in enumerate(info.axes):
+        natural = i < 3
+        assert axis.name == model.axis_names[i]
+        assert axis.mean == pytest.approx(statistics.mean[i] if natural else 0.0)
+        assert axis.std == pytest.approx(statistics.std[i] if natural else 1.0)
+    assert 40 < info.axes[0].low < 46 < 68 < info.axes[0].high < 72
+
+
+def test_a_model_told_classes_and_pitches_says_only_classes() -> None:
+    model = toy_playable.make("class and pitch")
+    axes = axes_of(model, toy_playable.statistics(model))
+    assert model_file.describe(model, axes, {}).labels == {"class": ["reed", "string"]}
+
+
+def test_fewer_latents_hold_the_rest_at_their_mean(model: Instrument) -> None:
+    module, axes = module_of(model, 5)
+    z = toy_playable.controls(30, learned=2)
+    with torch.inference_mode():
+        expected = model.decode(axes.decode(z))
+        torch.testing.assert_close(module.decode(z), expected, rtol=0, atol=1e-5)
+    with pytest.raises(UserError, match=r"--latents is 3.*use 4 to 7"):
+        module_of(model, 3)
+
+
+def test_other_forms_are_refused(model: Instrument, tmp_path: Path) -> None:
+    axes = axes_of(model, toy_playable.statistics(model))
+    for choices, option in ((Choices("cached-conv"), "cached-conv"), (Choices(weights="float16"), "float16")):
+        with pytest.raises(UserError, match=f"{option} is for models of the family codec"):
+            export_model(model, axes, tmp_path / "x.ts", {}, choices)
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(UserError, match="--format onnx is for models of the family codec"):
+        export_onnx(toy_playable.checkpoint(model), tmp_path / "x.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+# -- playing -------------------------------------------------------------------------------------------------
+
+
+def test_knobs_at_zero_sound_as_the_corpus_does(path: Path) -> None:
+    """serve and render think in standard deviations; 0 is the corpus' mean pitch and loudness."""
+    bundle = read_bundle(path)
+    core, axes = Core(bundle), bundle.info.axes
+    sound = torch.from_numpy(core.decode(np.zeros((100, LATENTS), np.float32)))[2 * HOP :]
+    assert level_db(sound) == pytest.approx(axes[1].mean, abs=1.5)
+    frames = core.encode(toy_playable.tone(RATE, 40 * HOP, axes[0].mean, axes[1].mean)[0, 0].numpy())
+    assert np.abs(frames[-1, :2]).max() < 0.05
+
+
+def test_latent_files_are_in_natural_units(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audio.write(tmp_path / "in.wav", toy_playable.tone(RATE, 60 * HOP, 57.0, -20.0)[0, 0].numpy(), RATE)
+    assert encode([str(path), str(tmp_path / "in.wav"), "-o", str(tmp_path / "z.npy")]) == 0
+    z = np.load(tmp_path / "z.npy")
+    assert z[-1, 0] == pytest.approx(57.0, abs=0.05)
+    assert z[-1, 1] == pytest.approx(-20.0, abs=0.2)
+    again = ["--latents", str(tmp_path / "z.npy"), "--save-latents", str(tmp_path / "y.npy")]
+    assert render([str(path), *again, "-o", str(tmp_path / "out.wav")]) == 0
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), z, atol=1e-4)
+    sound = audio.read_mono(tmp_path / "out.wav", RATE)
+    assert level_db(torch.from_numpy(sound)[-20 * HOP :]) == pytest.approx(-20.0, abs=1.0)
