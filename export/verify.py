@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wavevae.nn.bottleneck import Bottleneck
 from wavevae.nn.conditioning import Condition, unlabelled
-from wavevae.nn.instrument import ControlledBottleneck, Instrument, control_scales
+from wavevae.nn.instrument import Instrument, control_scales
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.quantizer import ResidualVQ
 from wavevae.nn.reach import earliest
@@ -110,10 +110,8 @@ def scale_of(model: Autoencoder | Instrument, axes: AxisMap) -> Tensor:
 
 def sure_frames(model: Autoencoder | Instrument, audio: Tensor, condition: Condition | None) -> Tensor:
     """(B, 1, F) 1 where rounding does not choose another code."""
-    h = model.features(audio, condition)
-    bottleneck: Bottleneck = model.bottleneck
-    if isinstance(bottleneck, ControlledBottleneck):
-        h, bottleneck = h[:, bottleneck.controls :], bottleneck.learned
+    h = model.features(audio, condition)[:, model.bottleneck.controls :]
+    bottleneck: Bottleneck = model.bottleneck.learned_part()
     if not isinstance(bottleneck, ResidualVQ):
         return h.new_ones(len(h), 1, h.shape[2])
     return (bottleneck.margin(h) > CLOSE).float()[:, None]

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from wavevae import audio, demo
+from wavevae.bundle import BundleInfo, LatentAxis
 from wavevae.errors import UserError
 
-STEPS = ["corpus", "train", "export", "resynthesis", "interpolation", "sample", "evaluate"]
+STEPS = [
+    "corpus",
+    "train",
+    "export",
+    "resynthesis",
+    "interpolation",
+    "melody",
+    "sweeps",
+    "transfer",
+    "evaluate",
+]
+AXES = ("pitch", "loudness", "periodicity", "brightness", "noisiness", "timbre 1")
 
 
 class Commands:
@@ -55,11 +69,23 @@ def small_corpus(folder: Path, sample_rate: int, progress: object) -> None:
             audio.write(folder / family / f"{name}.flac", np.zeros(round(seconds * 8000), np.float32), 8000)
 
 
+def small_instrument() -> BundleInfo:
+    """What an exported instrument says of itself."""
+    ranges = {
+        "pitch": (48.0, 72.0, 60.0, 6.0),
+        "loudness": (-60.0, -14.0, -30.0, 10.0),
+        "periodicity": (0.1, 1, 0.8, 0.2),
+    }
+    axes = tuple(LatentAxis(name, *ranges.get(name, (-2.0, 2.0, 0.0, 1.0))) for name in AXES)
+    return BundleInfo(22050, 256, len(axes), axes, 4096, "vae")
+
+
 @pytest.fixture
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     stand_in = Commands(tmp_path / "demo")
     monkeypatch.setattr(demo, "run", stand_in)
     monkeypatch.setattr("wavevae.synthesis.write_corpus", small_corpus)
+    monkeypatch.setattr("wavevae.bundle.read_bundle", lambda path: SimpleNamespace(info=small_instrument()))
     return stand_in
 
 
@@ -70,9 +96,14 @@ def options(commands: Commands, *more: str) -> list[str]:
 def test_the_whole_path_in_order(commands: Commands, capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.main(options(commands, "--max-time", "20s")) == 0
     out = str(commands.out)
-    assert commands.names == ["train", "export", "render", "render", "render", "evaluate"]
-    training, exporting, resynthesis, interpolation, _, evaluation = commands.asked
-    assert training[1:] == f"{out}/corpus --sr 22050 --preset codec --max-time 20s --out {out}/run".split()
+    assert commands.names == ["train", "export", *["render"] * 9, "evaluate"]
+    training, exporting, resynthesis, interpolation, melody, *sweeps, transfer, evaluation = commands.asked
+    assert (
+        training[1:] == f"{out}/corpus --sr 22050 --preset instrument --max-time 20s --out {out}/run".split()
+    )
+    assert melody[3] == f"{out}/melody.csv"
+    assert [Path(words[3]).stem for words in sweeps] == list(AXES[:5])
+    assert transfer[3] == f"{out}/voice.wav"
     assert exporting[1:] == [f"{out}/run", "-o", f"{out}/demo.ts"]
     assert resynthesis[3] == f"{out}/corpus/reed/phrase-01.flac"  # the longest of those held out
     assert [Path(path).parent.name for path in interpolation[3:5]] == ["bowed", "struck"]
@@ -81,11 +112,30 @@ def test_the_whole_path_in_order(commands: Commands, capsys: pytest.CaptureFixtu
     for word in (
         "resynthesis.wav",
         "interpolation.wav",
-        "sample.wav",
+        "melody.wav",
+        "voice-as-demo.wav",
+        "sweeps/",
         "overview.png",
         f"wavevae serve {out}/demo.ts",
     ):
         assert word in told
+
+
+def test_the_melody_is_held_notes_in_the_instruments_range(commands: Commands) -> None:
+    demo.main(options(commands))
+    with open(commands.out / "melody.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    pitch = np.array([float(row["pitch"]) for row in rows])
+    loudness = np.array([float(row["loudness"]) for row in rows])
+    assert 48 <= pitch.min() < pitch.max() <= 72
+    assert np.unique(pitch).size == len(set(demo.MELODY))
+    assert (np.diff(pitch) != 0).sum() == len(demo.MELODY) - 1
+    assert loudness.max() < 0
+    assert loudness[-1] < -60  # the last note has died away
+    with open(commands.out / "sweeps" / "brightness.csv", newline="") as file:
+        swept = [float(row["brightness"]) for row in csv.DictReader(file)]
+    assert (swept[0], swept[-1]) == (-2.0, 2.0)
+    assert np.all(np.diff(swept) > 0)
 
 
 def test_a_finished_demo_is_not_done_again(commands: Commands, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,7 +153,7 @@ def test_it_goes_on_where_it_broke_off(commands: Commands, capsys: pytest.Captur
     commands.fail_at = ""
     commands.asked.clear()
     assert demo.main(options(commands)) == 0
-    assert commands.names == ["export", "render", "render", "render", "evaluate"]
+    assert commands.names == ["export", *["render"] * 9, "evaluate"]
 
 
 def test_interrupted_training_is_resumed(commands: Commands) -> None:
@@ -137,7 +187,7 @@ def test_fresh_removes_only_what_a_demo_made(commands: Commands) -> None:
     assert (commands.out / "mine.wav").read_text() == "keep"
     assert not (commands.out / "pairs").exists()
     assert commands.names.count("train") == 2
-    assert "--resume" not in commands.asked[6]
+    assert "--resume" not in commands.asked[12]
 
 
 def test_what_is_not_a_demos_is_left_alone(commands: Commands, tmp_path: Path) -> None:
@@ -188,7 +238,9 @@ def test_the_demo_for_real(tmp_path: Path) -> None:
     for name in (
         "resynthesis.wav",
         "interpolation.wav",
-        "sample.wav",
+        "melody.wav",
+        "voice-as-demo.wav",
+        "sweeps/brightness.wav",
         "run/losses.png",
         "overview.png",
         "demo.ts",

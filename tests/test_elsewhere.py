@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_precision import KINDS, batch, module
+from test_precision import KINDS, batch, excerpts, module
 from test_resident import data
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -57,7 +57,7 @@ def test_a_step_and_a_validation_stay_where_the_sounds_are(kind: str) -> None:
     with pretended():
         move(made)
         sounds = batch(made, "cuda")
-        assert on_gpu(made.training_step(sounds, 0), *made.terms.values())
+        assert on_gpu(made.training_step(excerpts(made, "cuda"), 0), *made.terms.values())
         made.averaged.update(made.model, 1)
         made.on_validation_epoch_start()
         with torch.no_grad():

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import toy_model
+from small_instrument import melody, small
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import ModelConfig, RunConfig
@@ -42,6 +43,27 @@ def test_the_halves_make_the_whole(tmp_path: Path, bottleneck: str, condition: s
         z = encoder(x, encoder.condition(*labels))
         assert torch.equal(z, model.encode(x, condition=told))
         assert torch.equal(decoder(z, 2000, decoder.condition(*labels)), model(x, told))
+
+
+@pytest.mark.parametrize("bottleneck", BOTTLENECKS)
+@pytest.mark.parametrize("condition", ["none", "class+pitch"])
+def test_the_halves_of_an_instrument_make_the_whole(tmp_path: Path, bottleneck: str, condition: str) -> None:
+    classes = ("low", "high") if condition != "none" else ()
+    model = small(
+        bottleneck=bottleneck, condition=condition, classes=classes, top_dim=2, codebook_size=8, n_codebooks=2
+    )
+    saved = Checkpoint(config=RunConfig(model=model.config), state=model.state_dict())
+    encoder_path, decoder_path = save_parts(saved, tmp_path)
+    encoder, decoder = load_encoder(encoder_path), load_decoder(decoder_path)
+    x, labels = melody(10), ("high", 57.0) if condition != "none" else (None, None)
+    told = model.condition(*labels)
+    with torch.inference_mode():
+        z = encoder(x, told)
+        assert torch.equal(z, model.encode(x, condition=told))
+        assert torch.equal(decoder(z, 2000, told), model.decode(z, 2000, told))
+        if bottleneck in ("vq", "rvq"):
+            timbre = decoder.latents(encoder.codes(x, told))
+            assert torch.allclose(timbre, z[:, model.bottleneck.controls :], atol=1e-6)
 
 
 def test_codes_travel_from_one_half_to_the_other(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from wavevae.train.batch import Batch
 from wavevae.train.budget import Budget
+from wavevae.train.instrument_data import InstrumentBatch
 from wavevae.train.module import TrainingModule
 from wavevae.train.reference_module import make_module
 
@@ -29,6 +30,10 @@ SPECTRA = {
     **{"n_fft": 256, "frame_hop": 64, "window_frames": 16, "n_mels": 20, "conv_channels": (4, 8)},
     **{"start": "random", "spectrogram": "log-mel"},
 }
+INSTRUMENT = {
+    **{"family": "instrument", "start": "random", "oscillators": "harmonic", "partials": 8, "noise_bands": 8},
+    **{"mel_bands": 12, "envelope_bands": 6, "carriers": 16, "decoder_width": 8, "encoder_width": 8},
+}
 KINDS: dict[str, dict[str, Any]] = {
     "vae": {},
     "ae": {"bottleneck": "ae"},
@@ -42,6 +47,10 @@ KINDS: dict[str, dict[str, Any]] = {
     "discriminator": {"adversarial": 0.5, "feature_matching": 0.5, "discriminator_n_ffts": (64, 128)},
     "log-mel": SPECTRA,
     "complex stft": SPECTRA | {"spectrogram": "stft"},
+    "instrument": INSTRUMENT,
+    "dense instrument": INSTRUMENT | {"oscillators": "dense", "bottleneck": "vq", "codebook_size": 16},
+    "opposed instrument": INSTRUMENT
+    | {"oscillators": "both", "adversarial": 0.5, "feature_matching": 0.5, "discriminator_n_ffts": (64, 128)},
 }
 """What a run may train, at toy size."""
 
@@ -63,10 +72,20 @@ def batch(made: TrainingModule, device: str = "cpu") -> Batch:
     return Batch(audio, audio, classes, pitch, pitch)
 
 
+def excerpts(made: TrainingModule, device: str = "cpu") -> Batch | InstrumentBatch:
+    """What a training step takes."""
+    sounds = batch(made, device)
+    if not made.config.model.is_instrument:
+        return sounds
+    frames = sounds.audio.shape[2] // made.config.model.hop_length
+    track = torch.tensor([60.0, 0.9], device=device)[None, :, None].repeat(2, 1, frames)
+    return InstrumentBatch(sounds.audio, track, sounds.class_number, sounds.pitch)
+
+
 def learned(made: TrainingModule, half: bool) -> tuple[Tensor, Tensor, float]:
     """Loss and gradient of a step, and the distance of a validation."""
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-        loss = made.training_step(batch(made), 0)
+        loss = made.training_step(excerpts(made), 0)
     loss.backward()
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in made.model.parameters()]
     made.on_validation_epoch_start()

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 import toy_model
+from small_instrument import HOP, melody, small, tones_only
+from small_instrument import RATE as INSTRUMENT_RATE
 from wavevae.export.model_file import export_checkpoint
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import ModelConfig, RunConfig
 from wavevae.evaluation import between
+from wavevae.evaluation.pitch import median_hz, midi_hz
 from wavevae.evaluation.sounds import reblocked
 from wavevae.evaluation.subject import Run, load_subject
 from wavevae.nn.model import Autoencoder
@@ -137,6 +140,48 @@ def test_long_sounds_in_segments_have_the_same_codes_and_levels(bottleneck: str,
         values = [getattr(piece, part) for piece in pieces]
         if values[0] is not None:
             assert torch.allclose(torch.cat(values, -1).double(), getattr(whole, part).double(), atol=1e-5)
+
+
+@pytest.mark.parametrize("oscillators", ["harmonic", "dense"])
+@pytest.mark.parametrize("bottleneck", ["vae", "rvq", "hvae"])
+@torch.inference_mode()
+def test_an_instrument_goes_on_from_segment_to_segment(
+    bottleneck: str, oscillators: str, tmp_path: Path
+) -> None:
+    """Phase, noise and drift continue, and the pitch tracker does: segments are what the whole would be."""
+    model = small(bottleneck=bottleneck, oscillators=oscillators, **BOTTLENECKS[bottleneck])
+    model.decoder.life.spread[:] = 0.05
+    config = RunConfig(model=model.config)
+    write_checkpoint(tmp_path / "checkpoints" / "best.ckpt", Checkpoint(config, model.state_dict()))
+    run = load_subject(tmp_path)
+    assert isinstance(run, Run)
+    assert run.facts.latent_dim == model.latent_dim
+    frames = 3 * run.context // HOP + 3
+    x = melody(frames)[0, 0, :-17].numpy()
+    run.block_samples = run.context
+    pieces = list(run.reconstruct(reblocked([x], run.context)))
+    assert len(pieces) == 4
+    estimate = torch.cat([piece.estimate for piece in pieces])
+    whole = run.model(torch.from_numpy(x)[None, None])[0, 0]
+    assert float((estimate - whole).abs().max()) < 2e-3  # a phase, from a pitch of seven digits, over 50 s
+    latents = torch.cat([piece.latents for piece in pieces if piece.latents is not None], 1)
+    assert latents.shape == (model.latent_dim, frames)
+    controls = model.bottleneck.controls
+    assert torch.allclose(latents[:controls], model.encode(torch.from_numpy(x)[None, None])[0, :controls])
+    kl = [piece.kl for piece in pieces]
+    assert (kl[0] is not None) == (bottleneck != "rvq")
+
+
+@torch.inference_mode()
+def test_an_instrument_told_another_pitch_plays_it(tmp_path: Path) -> None:
+    model = small(condition="pitch")
+    tones_only(model)
+    config = RunConfig(model=model.config)
+    write_checkpoint(tmp_path / "checkpoints" / "best.ckpt", Checkpoint(config, model.state_dict()))
+    run = load_subject(tmp_path)
+    assert isinstance(run, Run)
+    made = run.moved(melody(40)[0, 0], {"pitch": 55}, {"pitch": 64})
+    assert median_hz(made, INSTRUMENT_RATE) == pytest.approx(midi_hz(64), rel=0.003)
 
 
 @torch.inference_mode()

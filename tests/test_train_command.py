@@ -195,6 +195,23 @@ def test_resuming_takes_the_runs_own_settings(tmp_path: Path) -> None:
     assert plan.remarks == ("from step 4",)
 
 
+def test_what_is_trained_unless_asked_is_an_instrument(tmp_path: Path) -> None:
+    assert resolve().model.is_instrument
+    assert resolve() == resolve("--preset", "instrument")
+    assert "instrument" in arguments.parser().format_help().split("(default: ")[1]
+
+
+def test_a_configuration_of_an_earlier_version_is_a_codec_s(tmp_path: Path) -> None:
+    """Before there were families `config.yaml` named none."""
+    file = tmp_path / "config.yaml"
+    file.write_text("model:\n  fold: 32\n  ratios: [4]\n  widths: [8, 12]\ntrain:\n  start: linear\n")
+    config = resolve("--config", file)
+    assert not config.model.is_instrument
+    assert config.model.hop_length == 128
+    file.write_text("model:\n  latent_dim: 6\n")
+    assert resolve("--config", file).model.is_instrument
+
+
 def test_a_run_of_an_earlier_version_resumes(tmp_path: Path) -> None:
     """Its config.yaml names its preset by the old name and knows no families of models."""
     folder = a_run(tmp_path, steps=4)

@@ -11,11 +11,42 @@ import torch
 from wavevae import audio
 
 TINY = (
-    *("--sr", "8000", "--chunk", "0.25", "--batch-size", "2", "--latent-dim", "3", "--seed", "3"),
+    *(
+        "--preset",
+        "codec",
+        "--sr",
+        "8000",
+        "--chunk",
+        "0.25",
+        "--batch-size",
+        "2",
+        "--latent-dim",
+        "3",
+        "--seed",
+        "3",
+    ),
     *("--set", "ratios=[4]", "--set", "widths=[4, 6]", "--set", "dilations=[1]", "--set", "noise_bands=2"),
     *("--set", "n_ffts=[256]", "--set", "mel_windows=[256]", "--set", "validate_every=20"),
 )
 """A model that trains thousands of steps a minute."""
+
+
+TINY_INSTRUMENT = (
+    *("--preset", "instrument", "--sr", "8000", "--chunk", "0.25", "--batch-size", "2", "--latent-dim", "3"),
+    *("--seed", "3", "--set", "partials=8", "--set", "noise_bands=8", "--set", "mel_bands=12"),
+    *(
+        "--set",
+        "envelope_bands=6",
+        "--set",
+        "carriers=16",
+        "--set",
+        "decoder_width=8",
+        "--set",
+        "encoder_width=8",
+    ),
+    *("--set", "n_ffts=[256]", "--set", "mel_windows=[256]", "--set", "validate_every=20"),
+)
+"""The same for an instrument."""
 
 
 def tones(folder: Path, count: int = 5) -> Path:

@@ -106,7 +106,7 @@ def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return slope, math.sqrt(float(rest @ rest) / max(1, len(x) - 2) / square)
 
 
-def words(finding: Finding, path: str, double: str, slower: str) -> list[str]:
+def words(finding: Finding, path: str, double: str, slower: str, family: str = "codec") -> list[str]:
     """Sentences for the user; `double` is twice the budget as an option, '--max-time 20m', `slower` a lower learning
     rate, '--set learning_rate=1e-4'."""
     more = f"wavevae train --resume --out {path} {double}"
@@ -121,34 +121,37 @@ def words(finding: Finding, path: str, double: str, slower: str) -> list[str]:
         return [
             f"overfitting: held-out sounds are {finding.change:.0%} worse than at {finding.best_s:.0f} s, where "
             "best.ckpt is from; more time will not help",
-            f"what would: {MORE_DATA}; or a smaller model",
+            f"what would: {MORE_DATA[family]}; or a smaller model",
             *often(finding),
         ]
     if finding.kind == "falling":
         said = [f"still falling: twice the time would bring about {-finding.change:.0%}; to go on: {more}"]
-        return said + ([wide(finding)] if is_wide(finding) else [])
+        return said + ([wide(finding, family)] if is_wide(finding) else [])
     said = [f"flat: twice the time would bring about {max(0.0, -finding.change):.0%} at most"]
     if is_wide(finding):
-        return [*said, wide(finding), *often(finding)]
+        return [*said, wide(finding, family), *often(finding)]
     learned = "learned sounds are hardly nearer: " if finding.gap is not None else ""
-    return [*said, f"{learned}{WIDER}"]
+    return [*said, f"{learned}{WIDER[family]}"]
 
 
-MORE_DATA = (
-    "more and more various sounds, or changes of those there are (--set gain_db=6, --set phase=0.5, "
-    "--set pitch_semitones=1)"
-)
-WIDER = "the model is at its limit: a wider one (a larger --preset, --set widths=...) or more --latent-dim"
+CHANGED = "more and more various sounds, or changes of those there are (--set gain_db=6, --set phase=0.5"
+MORE_DATA = {"codec": f"{CHANGED}, --set pitch_semitones=1)", "instrument": f"{CHANGED})"}
+LIMIT = "the model is at its limit: a wider one"
+WIDER = {
+    "codec": f"{LIMIT} (a larger --preset, --set widths=...) or more --latent-dim",
+    "instrument": f"{LIMIT} (--set decoder_width=...) or more --latent-dim",
+}
+"""By the family of the model."""
 
 
 def is_wide(finding: Finding) -> bool:
     return finding.gap is not None and finding.gap > GAP
 
 
-def wide(finding: Finding) -> str:
+def wide(finding: Finding, family: str) -> str:
     """Of the gap."""
     apart = f"held-out sounds are {finding.gap:.0%} further off than learned ones"
-    return f"{apart}: {MORE_DATA} would help more than width"
+    return f"{apart}: {MORE_DATA[family]} would help more than width"
 
 
 def often(finding: Finding) -> list[str]:

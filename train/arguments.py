@@ -11,7 +11,7 @@ from typing import Any
 from wavevae.cli import Parser
 from wavevae.config import RunConfig, full_key, override, parse_settings, parse_yaml
 from wavevae.errors import UserError, nearest
-from wavevae.model_config import BOTTLENECKS, CONDITIONS
+from wavevae.model_config import BOTTLENECKS, CONDITIONS, OF_FAMILY, check_typed_family
 from wavevae.references.config import check_typed
 
 from .budget import parse_time
@@ -22,12 +22,12 @@ Learn an instrument from sounds: folder(s), files or an NSynth-layout set -> a r
 Without DATA it trains on the built-in demo corpus. Ctrl-C saves; --resume goes on."""
 
 EXAMPLE = """\
-  wavevae train recordings/ --sr 22050 --preset codec --max-time 10m --out runs/mine
+  wavevae train recordings/ --sr 22050 --max-time 10m --out runs/mine
   wavevae train --resume --out runs/mine --max-time 30m     # longer, from where it was
   wavevae export runs/mine -o mine.ts                       # then play it: wavevae serve mine.ts
 """
 
-DEFAULT_PRESET = "codec"
+DEFAULT_PRESET = "instrument"
 RENAMED_PRESETS = {
     "light": "codec",
     "default": "codec-large",
@@ -173,12 +173,17 @@ def preset_values(name: str) -> dict[str, Any]:
 
 
 def file_values(path: Path) -> dict[str, Any]:
-    """The settings of a YAML file. Raises: UserError where it cannot be read."""
+    """The settings of a YAML file. Raises: UserError where it cannot be read.
+
+    One that sets what only codecs have, and names no family, is of a codec: runs of earlier versions.
+    """
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
+        values = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise UserError(f"--config {path}: {reason}; give a YAML file of settings") from None
+    of_codec = any(key.startswith("model.") and key in values for key in OF_FAMILY["codec"])
+    return {"model.family": "codec", **values} if of_codec else values
 
 
 def budget_values(args: argparse.Namespace) -> dict[str, Any]:
@@ -205,4 +210,6 @@ def resolve(args: argparse.Namespace) -> RunConfig:
     typed |= {full_key(key): value for key, value in parse_settings(args.set).items()}
     config = override(RunConfig(), without_overlap(values, typed) | typed)
     check_typed(config.reference, typed)
+    if not config.reference.is_reference:
+        check_typed_family(config.model, typed)
     return by_heart(config, bool(budget_values(args)))

@@ -32,10 +32,10 @@ def begin(module: TrainingModule, material: Material) -> None:
     if config.reference.is_reference:
         return begin_reference(module, material)
     if isinstance(module, InstrumentModule):
-        return begin_instrument(module, material)
-    if config.train.start == "linear":
+        begin_instrument(module, material)
+    elif config.train.start == "linear":
         say(f"start   {start_networks(model, material):.0%} of the energy at equal loudness")
-    if isinstance(model.bottleneck, ResidualVQ):
+    if isinstance(model.bottleneck.learned_part(), ResidualVQ):
         torch.manual_seed(config.train.seed)
         start_codebooks(model, material)
     module.begun()
@@ -59,14 +59,15 @@ def start_codebooks(model: Autoencoder, material: Material) -> None:
         for first in range(0, len(picked), CHUNKS_AT_ONCE):
             audio, labels = heard(model, material, picked[first : first + CHUNKS_AT_ONCE])
             condition = labelled(model.config, labels, torch.device("cpu"))
-            rows.append(model.features(audio, condition).transpose(1, 2).flatten(0, 1))  # (n, latent_dim)
+            features = model.features(audio, condition)[:, model.bottleneck.controls :]
+            rows.append(features.transpose(1, 2).flatten(0, 1))  # (n, in_channels)
     frames = torch.cat(rows)
     if len(frames) < size:
         raise UserError(
             f"codebook_size is {size}, but the sounds have {len(frames)} frames only; give more sound, or "
             f"--set codebook_size={max(2, len(frames) // FRAMES_A_CODE)}"
         )
-    model.bottleneck.start(frames)
+    model.bottleneck.learned_part().start(frames)
 
 
 def heard(model: Autoencoder, material: Material, numbers: np.ndarray) -> tuple[Tensor, list[Label]]:

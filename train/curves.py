@@ -55,9 +55,10 @@ def term_losses(csv_path: Path, png_path: Path, config: RunConfig) -> None:
 
 def draw_codebooks(folder: RunFolder, model: Autoencoder) -> None:
     """codebooks.png where there are any: how often each code is used, most used first, against an even use."""
-    if not isinstance(model.bottleneck, ResidualVQ):
+    quantizer = model.bottleneck.learned_part()
+    if not isinstance(quantizer, ResidualVQ):
         return
-    books = [stage.codebook for stage in model.bottleneck.stages]
+    books = [stage.codebook for stage in quantizer.stages]
     figure = plots.new_figure(7, 4.2)
     axes = figure.subplots()
     for number, book in enumerate(books):

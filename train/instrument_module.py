@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.checkpoint import Checkpoint
 from wavevae.config import RunConfig
 from wavevae.corpus.pitch_track import PitchTrack
 from wavevae.nn.conditioning import Condition, one_hot
@@ -17,6 +18,7 @@ from wavevae.nn.synthesizer import SynthesisState
 from wavevae.objectives.named_axes import NamedAxes
 from wavevae.objectives.weighing import weighted_sum
 
+from .adversary import anchor
 from .budget import Budget
 from .instrument_data import LEAD_FRAMES, InstrumentBatch
 from .material import Material
@@ -51,6 +53,14 @@ class InstrumentModule(TrainingModule):
         model: Any = self.model
         return model  # type: ignore[no-any-return]
 
+    def measured(self) -> dict[str, Tensor]:
+        return {} if self.named_axes is None else {"moments": self.named_axes.moments}
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        super().resume(checkpoint)
+        if self.named_axes is not None and checkpoint.objectives:
+            self.named_axes.load_state_dict(checkpoint.objectives)
+
     def training_step(self, batch: InstrumentBatch, batch_index: int) -> Tensor:  # type: ignore[override]
         """The loss of excerpts after their run-up. Spectra and KL are in fp32 whatever the precision of the rest."""
         torch.manual_seed(noise_seed(self.config.train.seed, self.step, self.global_rank))
@@ -68,7 +78,7 @@ class InstrumentModule(TrainingModule):
             raw = self.objectives.raw(estimate.float(), audio.float(), latents)
             if self.named_axes is not None:
                 raw["named_axes"] = self.named_axes(model.decoder, z, frame)
-            total = weighted_sum(raw, self.weights)
+            total = weighted_sum(raw, self.weights) + (anchor(self.model) if self.frozen else 0.0)
         self.terms = {"total": total.detach(), **{k: v.detach() for k, v in raw.items()}}
         self.terms |= {k: v for k, v in latents.metrics.items() if k not in self.terms}
         if self.opposed and self.adversary is not None:
@@ -112,13 +122,12 @@ def choose_oscillators(plan: Plan, material: Material) -> Plan:
 
 
 def begin_instrument(module: InstrumentModule, material: Material) -> None:
-    """The ranges of the controls from the corpus; weights start at random."""
+    """Set the ranges of the controls from the corpus; weights start at random."""
     track = material.track
     assert track is not None
     decoder = module.instrument.decoder
     for index, (low, high) in enumerate(control_ranges(track, module.config.model.controls)):
         decoder.low[index], decoder.high[index] = low, high
-    module.begun()
 
 
 def control_ranges(track: PitchTrack, names: tuple[str, ...]) -> list[tuple[float, float]]:

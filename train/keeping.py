@@ -18,6 +18,7 @@ from wavevae.corpus.labels import NO_LABEL, class_names
 from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
 from wavevae.references.model import Reference
+from wavevae.transfer import corpus_profile
 from wavevae.units import frames_to_samples, samples_to_frames
 
 from .batch import labelled
@@ -31,6 +32,8 @@ SMALLEST_SHARE = 0.03
 """Share of the time that saving may take: on a slow disk it is done less often."""
 CHUNKS, CHUNKS_AT_THE_END = 32, 256
 """Training chunks encoded for the latent statistics of a save."""
+MORE_OF_CONTROLS = 4
+"""Times as many for an instrument: the ranges of pitch and loudness want more of the corpus."""
 CHUNKS_AT_ONCE = 16
 
 
@@ -41,6 +44,7 @@ def latent_statistics(model: Autoencoder | Reference, data: AudioDataModule, cou
     Each is encoded with the sound that leads up to it, so that its first frames are as they are in the flow.
     """
     chunks, labels = data.train_chunks, data.labels
+    count *= MORE_OF_CONTROLS if model.config.is_instrument else 1
     picked = np.unique(np.linspace(0, len(chunks) - 1, min(count, len(chunks))).round().astype(int))
     device = next(model.parameters()).device
     windowed = isinstance(model, Reference)  # each window by itself: nothing leads up to it
@@ -61,8 +65,13 @@ def latent_statistics(model: Autoencoder | Reference, data: AudioDataModule, cou
     names = class_names([chunks.item(int(i)) for i in picked], data.config.data.class_field)
     sound = [n for n, sequence in enumerate(sequences) if np.isfinite(sequence).all()]
     classes = [names[n] for n in sound] if names else []
-    principal = not model.config.is_instrument  # an instrument's latents keep their meaning
-    return LatentStatistics.fit([sequences[n] for n in sound], classes, principal).to_dict() if sound else {}
+    if not sound:
+        return {}
+    sequences = [sequences[n] for n in sound]
+    if not model.config.is_instrument:
+        return LatentStatistics.fit(sequences, classes).to_dict()
+    statistics = LatentStatistics.fit(sequences, classes, principal=False)  # its latents keep their meaning
+    return {**statistics.to_dict(), "profile": corpus_profile(sequences, model.config).to_dict()}
 
 
 class Checkpoints(pl.Callback):
@@ -78,17 +87,24 @@ class Checkpoints(pl.Callback):
 
     def moment(self, module: TrainingModule, count: int = CHUNKS) -> Checkpoint:
         """The run as it is now."""
+        latents = latent_statistics(module.averaged.model, self.data, count)
+        if "profile" in latents:
+            spread = torch.tensor(latents["profile"]["life_spread"])
+            played: list[Any] = [module.model, module.averaged.model]
+            for model in played:
+                model.decoder.life.spread.copy_(spread)
         return Checkpoint(
             config=module.config,
             state=module.averaged.model.state_dict(),
             live=module.model.state_dict(),
             optimizer=module.optimizers(use_pl_optimizer=False).state_dict(),  # type: ignore[union-attr]
             adversary={} if module.adversary is None else module.adversary.state_dict(),
+            objectives=module.measured(),
             step=module.step,
             elapsed_s=module.budget.elapsed_s,
             audio_s=module.audio_s,
             best_score=self.best,
-            latents=latent_statistics(module.averaged.model, self.data, count),
+            latents=latents,
             origin={**self.origin, "skipped_steps": module.skipped},
         )
 

@@ -87,6 +87,10 @@ class TrainingModule(pl.LightningModule):
             self.adversary.load_state_dict(checkpoint.adversary)
         self._resumed = checkpoint
 
+    def measured(self) -> dict[str, Tensor]:
+        """Running means of the objectives, for a checkpoint."""
+        return {}
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         fused = may_be_fused(self.model, "" if self._trainer is None else str(self.trainer.precision))
         optimizer = make_optimizer(self.model, self.config.train, fused)

@@ -48,14 +48,15 @@ def make_optimizer(model: Autoencoder, config: TrainConfig, fused: bool = False)
 def started(model: Autoencoder, config: TrainConfig) -> set[int]:
     """The ids of the parameters that a start in closed form has set."""
     set_by_start = [*trunk(model), *partial_maps(model)] if config.start == "linear" else []
-    if isinstance(model.bottleneck, ResidualVQ):
+    if isinstance(model.bottleneck.learned_part(), ResidualVQ):
         set_by_start += model.bottleneck.parameters()
     return {id(parameter) for parameter in set_by_start}
 
 
 def in_front_of_codes(model: Autoencoder) -> set[int]:
     """The ids of the parameters that decide which codes a sound gets."""
-    if not isinstance(model.bottleneck, ResidualVQ):
+    quantizer = model.bottleneck.learned_part()
+    if not isinstance(quantizer, ResidualVQ):
         return set()
-    into = [parameter for stage in model.bottleneck.stages for parameter in stage.into.parameters()]  # type: ignore[union-attr]
+    into = [parameter for stage in quantizer.stages for parameter in stage.into.parameters()]  # type: ignore[union-attr]
     return {id(parameter) for parameter in (*model.encoder.parameters(), *into)}

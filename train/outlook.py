@@ -96,5 +96,5 @@ def outlook(plan: Plan, material: Material, module: TrainingModule, learned: flo
     finding = advice.judge(curve_of(plan, material, module, learned))
     train = plan.config.train
     slower = f"--set learning_rate={train.learning_rate / 4:g}"
-    said = advice.words(finding, str(plan.folder.path), twice(train), slower)
+    said = advice.words(finding, str(plan.folder.path), twice(train), slower, plan.config.model.family)
     return said + advice.playing_words(playing(material, module))

@@ -24,6 +24,8 @@ def greeting(
     hop = module.model.hop_length
     hop_ms = 1000 * hop / model.sample_rate
     kind = f"{reference.spectrogram} windows, does not stream" if reference.is_reference else "no look-ahead"
+    if model.is_instrument:
+        kind = f"pitch heard {1000 * model.algorithmic_latency / model.sample_rate:.0f} ms late"
     machine = trainer.strategy.root_device.type
     if machine == "cpu":
         machine += f", {threads} thread{'s' if threads > 1 else ''}"
@@ -32,7 +34,7 @@ def greeting(
     say(f"data    {material.describe()}")
     say(
         f"model   {plan.preset}, {model.bottleneck}: {parameters / 1e6:.2f} M parameters, {model.sample_rate} Hz, "
-        f"hop {hop} ({hop_ms:.1f} ms), {kind}, {model.latent_dim} latents at {1000 / hop_ms:.1f} frames/s"
+        f"hop {hop} ({hop_ms:.1f} ms), {kind}, {module.model.latent_dim} latents at {1000 / hop_ms:.1f} frames/s"
     )
     say(f"budget  {module.budget} on {machine}, {trainer.precision}, batch {plan.config.train.batch_size}")
     if trainer.world_size > 1:

@@ -52,9 +52,9 @@ class Validation:
             raw["accuracy"] = accuracy(estimate.float(), target)
         raw |= {k: v.float() for k, v in latents.metrics.items() if k not in raw}
         if condition is not None:
-            for kind, part in (("class", "classes"), ("pitch", "pitch")):
-                if kind not in self.config.condition:
-                    continue
+            parts = {"class": "classes", "pitch": "pitch"}
+            for kind in self.config.decoder_labels:
+                part = parts[kind]
                 other = condition._replace(**{part: getattr(condition, part).roll(1, 0)})
                 mistold = self.raw(decode(z, condition=other), target, latents)
                 raw[f"{MISTOLD}_{kind}"] = self.distance(mistold)

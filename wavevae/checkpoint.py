@@ -42,6 +42,8 @@ class Checkpoint:
     """The optimizer's own `state_dict()`."""
     adversary: dict[str, Any] = field(default_factory=dict)
     """Discriminator, its optimizer, its running loss; empty without one."""
+    objectives: dict[str, Any] = field(default_factory=dict)
+    """What objectives have measured so far, where they go by running means."""
     step: int = 0
     """Training steps done (skipped ones count: the data went by)."""
     elapsed_s: float = 0.0

@@ -15,7 +15,7 @@ import yaml
 from wavevae.adversarial_config import AdversarialConfig
 from wavevae.checks import require, require_known
 from wavevae.errors import UserError, nearest
-from wavevae.model_config import ModelConfig
+from wavevae.model_config import ModelConfig, check_family
 from wavevae.references.config import ReferenceConfig
 from wavevae.references.config import check as check_reference
 
@@ -244,6 +244,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_reference(self.reference, vars(self))
+        check_family(self.model, vars(self))
 
 
 SECTIONS: dict[str, type] = {f.name: f.default_factory for f in dataclasses.fields(RunConfig)}  # type: ignore[misc]

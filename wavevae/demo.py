@@ -14,9 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wavevae.cli import Parser
 from wavevae.errors import UserError
+
+if TYPE_CHECKING:
+    from wavevae.bundle import BundleInfo
 
 EXAMPLE = """\
   wavevae demo                       about 5 minutes on two cores; leaves demo/
@@ -25,6 +29,11 @@ EXAMPLE = """\
 
 SAMPLE_RATE = 22050
 DIARY = ".wavevae-demo.json"
+MELODY = (0, 4, 7, 12, 11, 7, 4, 5, 0)
+"""Semitones above its lowest note."""
+SWEPT = ("pitch", "loudness", "periodicity", "brightness", "noisiness")
+SWEEP_S, VOICE_S = 4.0, 8.0
+ATTACK_FRAMES, RELEASE_FRAMES = 3, 10
 MADE = (
     *(
         ".corpus.wavevae-corpus.json",
@@ -32,8 +41,12 @@ MADE = (
         "run",
         "demo.ts",
         "resynthesis.wav",
+        "melody.wav",
+        "melody.csv",
+        "sweeps",
+        "voice.wav",
+        "voice-as-demo.wav",
         "interpolation.wav",
-        "sample.wav",
     ),
     *("report.json", "report.html", "chunks.csv", "overview.png", "pairs", "spectrograms"),
     *("generated", "latents", "playing", DIARY),
@@ -161,7 +174,7 @@ def train(out: Path, max_time: str) -> None:
     if (out / "run" / "config.yaml").is_file():
         run("train", "--resume", "--out", out / "run")
         return
-    preset = ("--sr", str(SAMPLE_RATE), "--preset", "codec", "--max-time", max_time)
+    preset = ("--sr", str(SAMPLE_RATE), "--preset", "instrument", "--max-time", max_time)
     run("train", out / "corpus", *preset, "--out", out / "run")
 
 
@@ -198,6 +211,77 @@ def two_families(out: Path) -> tuple[Path, Path]:
     return longest(first), longest(second)
 
 
+def play_melody(out: Path, model: Path) -> None:
+    """OUT/melody.csv: notes of the instrument's range as rows of its latents, and OUT/melody.wav."""
+    from wavevae.bundle import read_bundle
+
+    info = read_bundle(model).info
+    seconds = [*[0.5] * (len(MELODY) - 1), 3.0]
+    root = middle_pitch(info) - 6.0
+    notes = [note(info, {"pitch": root + step}, length) for step, length in zip(MELODY, seconds, strict=True)]
+    write_rows(out / "melody.csv", info, [row for rows in notes for row in rows])
+    run("render", model, "--latents", out / "melody.csv", "-o", out / "melody.wav")
+
+
+def play_sweeps(out: Path, model: Path) -> None:
+    """OUT/sweeps/CONTROL.csv and .wav: one control from low to high over three seconds of a held note."""
+    from wavevae.bundle import read_bundle
+
+    info = read_bundle(model).info
+    (out / "sweeps").mkdir(exist_ok=True)
+    for axis in info.axes:
+        if axis.name not in SWEPT:
+            continue
+        rows = note(info, {"pitch": middle_pitch(info)}, SWEEP_S)
+        place = [a.name for a in info.axes].index(axis.name)
+        for number, row in enumerate(rows):
+            row[place] = axis.low + (axis.high - axis.low) * number / (len(rows) - 1)
+        path = out / "sweeps" / f"{axis.name}.csv"
+        write_rows(path, info, rows)
+        run("render", model, "--latents", path, "-o", path.with_suffix(".wav"))
+
+
+def sing(out: Path, model: Path) -> None:
+    """OUT/voice.wav, synthesised syllables that the instrument has not heard, and what it makes of them."""
+    from wavevae import audio
+    from wavevae.synthesis.syllables import sung_syllables
+
+    audio.write(out / "voice.wav", sung_syllables(VOICE_S, SAMPLE_RATE, seed=1), SAMPLE_RATE)
+    fitted = ("--transpose", "auto", "--fit", "1")
+    run("render", model, "--input", out / "voice.wav", *fitted, "-o", out / "voice-as-demo.wav")
+
+
+def middle_pitch(info: BundleInfo) -> float:
+    """Of the corpus, a whole semitone (MIDI); 60 for an instrument without pitch."""
+    found = [axis for axis in info.axes if axis.name == "pitch"]
+    return float(round((found[0].low + found[0].high) / 2)) if found else 60.0
+
+
+def note(info: BundleInfo, controls: dict[str, float], seconds: float) -> list[list[float]]:
+    """Rows of latents: controls as given, loudness by a plain envelope, all else as it usually is."""
+    frames = round(seconds * info.frame_rate)
+    rows = []
+    for frame in range(frames):
+        row = []
+        for axis in info.axes:
+            value = controls.get(axis.name, axis.mean if axis.name != "periodicity" else axis.high)
+            if axis.name == "loudness":
+                fall = max(0, frame - frames + RELEASE_FRAMES) / RELEASE_FRAMES
+                value = min(axis.high, axis.mean + axis.std) - 60.0 * fall
+                value -= 30.0 * max(0.0, 1.0 - frame / ATTACK_FRAMES)
+            row.append(value)
+        rows.append(row)
+    return rows
+
+
+def write_rows(path: Path, info: BundleInfo, rows: list[list[float]]) -> None:
+    """A CSV of latents with a line of names."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([axis.name for axis in info.axes])
+        writer.writerows([[f"{value:.4f}" for value in row] for row in rows])
+
+
 def describe(out: Path, original: Path, seconds: float) -> str:
     """What there is to hear, see and do."""
     first, second = two_families(out)
@@ -207,10 +291,12 @@ done in {seconds / 60:.1f} min; on sounds it had not heard: mr_stft {report["mr_
 log_mel_l1 {report["log_mel_l1"]:.3f}
 
 listen to
+  {out}/melody.wav           held notes, played from {out}/melody.csv (pitch, loudness, ... a row a frame)
+  {out}/voice-as-demo.wav    {out}/voice.wav, its melody sung by the instrument
+  {out}/sweeps/              a held note while one control goes through its range
   {out}/resynthesis.wav      the model's version of a sound it was not trained on:
     {original}
-  {out}/interpolation.wav    from {first.parent.name} to {second.parent.name}, through the latents
-  {out}/sample.wav           what the model says by itself
+  {out}/interpolation.wav    a glide from {first.parent.name} to {second.parent.name}
   {out}/pairs/               references and reconstructions, side by side
 look at
   {out}/overview.png         their spectrograms
@@ -246,8 +332,9 @@ def walk(out: Path, diary: Diary) -> Path:
     diary.step(
         "interpolation", lambda: run("render", model, "--interpolate", *pair, "-o", out / "interpolation.wav")
     )
-    sample = ("--sample", "--seconds", "12", "--seed", "1")
-    diary.step("sample", lambda: run("render", model, *sample, "-o", out / "sample.wav"))
+    diary.step("melody", lambda: play_melody(out, model))
+    diary.step("sweeps", lambda: play_sweeps(out, model))
+    diary.step("transfer", lambda: sing(out, model))
     diary.step("evaluate", lambda: run("evaluate", out / "run", "--held-out", "-o", out))
     return original
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from wavevae.checks import is_power_of_two, require, require_known
+from wavevae.errors import UserError
 
 FAMILIES = ("codec", "instrument")
 OSCILLATORS = ("auto", "harmonic", "dense", "both")
@@ -13,6 +16,18 @@ LOOK_BACK_S = 0.035
 """Of an instrument's encoder: how far behind the newest sample the moment lies that a frame describes, about."""
 BOTTLENECKS = ("ae", "vae", "vq", "rvq", "hvae")
 CONDITIONS = ("none", "class", "pitch", "class+pitch")
+OF_FAMILY = {
+    "codec": (
+        *("model.fold", "model.ratios", "model.widths", "model.dilations", "model.hop_overlap"),
+        *("data.tied_semitones", "data.tied_gain_db", "train.code_rate"),
+    ),
+    "instrument": (
+        *("model.frames_per_second", "model.oscillators", "model.carriers", "model.envelope_bands"),
+        *("model.decoder_width", "model.decoder_dilations", "model.encoder_width", "model.mel_bands"),
+        "objective.named_axes",
+    ),
+}
+"""Settings, 'section.field', that one family alone takes."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +159,12 @@ class ModelConfig:
         return self.family == "instrument"
 
     @property
+    def decoder_labels(self) -> tuple[str, ...]:
+        """The labels that the decoder is told; to an instrument's a pitch is a control."""
+        told = tuple(kind for kind in ("class", "pitch") if kind in self.condition)
+        return told if not self.is_instrument else told[: int(self.has_class)]
+
+    @property
     def has_oscillator_pitch(self) -> bool:
         """Whether the pitch is one of an instrument's latents."""
         return self.is_instrument and self.oscillators != "dense"
@@ -196,3 +217,28 @@ class ModelConfig:
     def frame_rate(self) -> float:
         """Latent frames a second."""
         return self.sample_rate / self.hop_length
+
+
+def check_family(model: ModelConfig, sections: Mapping[str, Any]) -> None:
+    """Raises: UserError for what an instrument cannot be trained with."""
+    if not model.is_instrument:
+        return
+    data = sections["data"]
+    advice = "use 0 with an instrument: its pitches are found on the sounds as they are"
+    require(data.pitch_semitones == 0, "pitch_semitones", data.pitch_semitones, advice)
+    advice = "use auto or never: an instrument's excerpts are cut on the CPU"
+    require(data.resident != "always", "resident", data.resident, advice)
+
+
+def check_typed_family(model: ModelConfig, typed: Mapping[str, Any]) -> None:
+    """Raises: UserError where a setting that was typed, 'section.field', would do nothing to this family."""
+    if model.is_instrument and typed.get("train.start") == "linear":
+        raise UserError("start linear: an instrument starts at random; leave it out")
+    others: Iterable[str] = OF_FAMILY["codec" if model.is_instrument else "instrument"]
+    for key in others:
+        if key in typed:
+            name = key.split(".")[1]
+            raise UserError(
+                f"{name} says nothing to a model of the family {model.family}; leave it out, or choose "
+                f"another --preset"
+            )

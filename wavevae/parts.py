@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from wavevae.checkpoint import Checkpoint, read_payload, refuse_reference, write_payload
 from wavevae.config import ModelConfig, from_tree, to_tree
 from wavevae.errors import UserError
-from wavevae.nn.bottleneck import make_bottleneck
+from wavevae.nn.bottleneck import Bottleneck, make_bottleneck
 from wavevae.nn.conditioning import Condition, make_condition
 from wavevae.nn.conv import pad_to_multiple
+from wavevae.nn.instrument import ControlledBottleneck, InstrumentDecoder, InstrumentEncoder
 from wavevae.nn.networks import Decoder, Encoder
 from wavevae.nn.quantizer import ResidualVQ
 
@@ -30,7 +31,11 @@ class Part(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.bottleneck = make_bottleneck(config)
+        learned = make_bottleneck(config)
+        controls = len(config.controls)
+        self.bottleneck: Bottleneck = (
+            ControlledBottleneck(controls, learned) if config.is_instrument else learned
+        )
 
     def condition(
         self, class_name: str | None = None, pitch: float | None = None, batch: int = 1
@@ -44,17 +49,22 @@ class EncoderPart(Part):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.encoder = Encoder(config, self.bottleneck.in_channels)
+        kind = InstrumentEncoder if config.is_instrument else Encoder
+        self.encoder: nn.Module = kind(config, self.bottleneck.in_channels)
 
     def forward(self, x: Tensor, condition: Condition | None = None) -> Tensor:
         return self.bottleneck.mean(self._features(x, condition))
 
     def codes(self, x: Tensor, condition: Condition | None = None) -> Tensor:
-        """(B, n_codebooks, frames) of a quantizer. Raises: UserError for a model without codebooks."""
-        return codebooks(self).encode(self._features(x, condition))[1]
+        """(B, n_codebooks, frames) of a quantizer, which say nothing of an instrument's pitch and loudness.
+
+        Raises: UserError for a model without codebooks.
+        """
+        return codebooks(self).encode(self._features(x, condition)[:, self.bottleneck.controls :])[1]
 
     def _features(self, x: Tensor, condition: Condition | None) -> Tensor:
-        return self.encoder(pad_to_multiple(x, self.config.hop_length), condition)
+        features: Tensor = self.encoder(pad_to_multiple(x, self.config.hop_length), condition)
+        return features
 
 
 class DecoderPart(Part):
@@ -62,14 +72,19 @@ class DecoderPart(Part):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.decoder = Decoder(config)
+        kind = InstrumentDecoder if config.is_instrument else Decoder
+        self.decoder: nn.Module = kind(config)
 
     def forward(self, z: Tensor, length: int | None = None, condition: Condition | None = None) -> Tensor:
         y = self.decoder(z, condition)
+        y = y[0] if self.config.is_instrument else y  # the rest is the state
         return y if length is None else y[..., :length]
 
     def latents(self, codes: Tensor) -> Tensor:
-        """Codes (B, n_codebooks, frames) -> what `forward` takes. Raises: UserError without codebooks."""
+        """Codes (B, n_codebooks, frames) -> what `forward` takes; of an instrument what follows the controls.
+
+        Raises: UserError without codebooks.
+        """
         return codebooks(self).decode_codes(codes)
 
 
@@ -78,9 +93,10 @@ PARTS: dict[str, type[Part]] = {"encoder": EncoderPart, "decoder": DecoderPart}
 
 def codebooks(part: Part) -> ResidualVQ:
     """Raises: UserError for a model without any."""
-    if not isinstance(part.bottleneck, ResidualVQ):
+    quantizer = part.bottleneck.learned_part()
+    if not isinstance(quantizer, ResidualVQ):
         raise UserError(f"a model with the bottleneck {part.config.bottleneck} has no codes; use its latents")
-    return part.bottleneck
+    return quantizer
 
 
 def save_parts(checkpoint: Checkpoint, folder: Path) -> list[Path]:

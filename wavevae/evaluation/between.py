@@ -28,7 +28,16 @@ class Seen(NamedTuple):
 
 
 def look(bottleneck: Bottleneck, hidden: Tensor) -> Seen:
-    """(1, in_channels, frames) -> what there is to see; nothing random."""
+    """(1, in_channels, frames) -> what there is to see; nothing random.
+
+    Controls come first, in their own units; KL and codes are those of the learned latents.
+    """
+    if bottleneck.controls:
+        controls, learned = hidden[:, : bottleneck.controls], hidden[:, bottleneck.controls :]
+        seen = look(bottleneck.learned_part(), learned)
+        return seen._replace(
+            z=torch.cat([controls, seen.z], 1), latents=torch.cat([controls[0], seen.latents])
+        )
     z = bottleneck.mean(hidden)
     if isinstance(bottleneck, Gaussian):
         _, log_variance = bottleneck.split(hidden)
@@ -51,10 +60,13 @@ def _of_levels(bottleneck: Hierarchical, hidden: Tensor) -> Tensor:
     return total.double()
 
 
-def with_other_top(bottleneck: Hierarchical, hidden: Tensor, other: Tensor) -> Tensor:
+def with_other_top(bottleneck: Bottleneck, hidden: Tensor, other: Tensor) -> Tensor:
     """z of `hidden` (1, in_channels, frames) as it is when the slow level is that of `other`, of the same length; what
     follows from the slow level follows from the other's."""
-    return bottleneck.under(hidden, bottleneck.mean(other)[:, bottleneck.bottom_dim :])
+    controls, levels = bottleneck.controls, bottleneck.learned_part()
+    assert isinstance(levels, Hierarchical)
+    z = levels.under(hidden[:, controls:], levels.mean(other[:, controls:])[:, levels.bottom_dim :])
+    return torch.cat([hidden[:, :controls], z], 1)
 
 
 class CodeUse:

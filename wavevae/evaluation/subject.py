@@ -115,12 +115,17 @@ class Run:
     """
 
     def __init__(self, model: Autoencoder, facts: Facts, statistics: LatentStatistics | None = None) -> None:
-        from wavevae.nn.noise import TABLE_FRAMES
-
         self.model, self.facts, self.statistics = model, facts, statistics
-        turn = TABLE_FRAMES * model.config.fold  # samples
+        turn = self.turn_samples
         self.context = turn * -(-model.receptive_field // turn)
         self.block_samples = turn * max(1, 600_000 // turn)
+
+    @property
+    def turn_samples(self) -> int:
+        """A long sound may be cut at multiples of this: those of the noise table."""
+        from wavevae.nn.noise import TABLE_FRAMES
+
+        return TABLE_FRAMES * self.model.config.fold
 
     def condition(self, labels: Labels) -> Condition | None:
         """What of the labels the model can be told; none for an unconditional one."""
@@ -149,16 +154,21 @@ class Run:
         for piece, _, _ in self._segments(blocks, labels):
             yield piece
 
+    def listener(self, condition: Condition | None) -> Callable[[Tensor, int], Tensor]:
+        """For one sound, segment by segment: (a segment with its past (T,), how much of it is new) -> what the encoder
+        makes of it (1, in_channels, frames)."""
+        return lambda sound, new: self.model.features(sound[None, None], condition)
+
     def _segments(
         self, blocks: Iterable[np.ndarray], labels: Labels
     ) -> Iterator[tuple[Piece, between.Seen, int]]:
         """Each block as a piece without reconstruction; what is seen of it and its past; samples of the past."""
-        condition, hop = self.condition(labels), self.facts.hop_length
+        listen, hop = self.listener(self.condition(labels)), self.facts.hop_length
         past = torch.zeros(0)
         for block in blocks:
             new = torch.from_numpy(np.ascontiguousarray(block))
             sound = torch.cat([past, new])
-            seen = between.look(self.model.bottleneck, self.model.features(sound[None, None], condition))
+            seen = between.look(self.model.bottleneck, listen(sound, len(new)))
             frames = [None if part is None else part[..., len(past) // hop :] for part in seen[1:]]
             yield Piece(new, new, *frames), seen, len(past)
             past = sound[-self.context :] if len(sound) >= self.context else sound
@@ -173,11 +183,9 @@ class Run:
     @torch.inference_mode()
     def with_slow_level_of(self, sound: Tensor, other: Tensor) -> Tensor:
         """(T,) with what another sound (T,) has on the slow level of a hierarchical bottleneck: (T,)."""
-        bottleneck = self.model.bottleneck
-        assert isinstance(bottleneck, between.Hierarchical)
         model, none = self.model, self.condition(NONE)
         hidden = [model.features(model.ahead(s[None, None]), none) for s in (sound, other)]
-        z = between.with_other_top(bottleneck, *hidden)
+        z = between.with_other_top(model.bottleneck, *hidden)
         return model.in_place(z, len(sound), none)[0, 0]
 
     @torch.inference_mode()
@@ -255,7 +263,7 @@ def load_run(path: Path, which: str) -> Run:
         path,
         shape.sample_rate,
         model.hop_length,
-        shape.latent_dim,
+        model.latent_dim,
         shape.bottleneck,
         codebook_size=shape.codebook_size if shape.bottleneck in ("vq", "rvq") else 0,
         condition=shape.condition,
@@ -268,6 +276,10 @@ def load_run(path: Path, which: str) -> Run:
         from wavevae.references.subject import ReferenceRun
 
         return ReferenceRun(model, facts, statistics)  # type: ignore[arg-type]
+    if shape.is_instrument:
+        from wavevae.evaluation.instrument_run import InstrumentRun
+
+        return InstrumentRun(model, facts, statistics)  # type: ignore[arg-type]
     return Run(model, facts, statistics)  # type: ignore[arg-type]
 
 

@@ -48,11 +48,11 @@ class Instrument:
         """(samples,) -> means (frames, latent_dim), and log-variances in the same units where there is a Gaussian."""
         x = torch.from_numpy(np.ascontiguousarray(sound, np.float32))[None, None]
         hidden = self.model.features(x, self.run.condition(labels))
-        bottleneck = self.model.bottleneck
-        means = bottleneck.mean(hidden)[0].T.numpy()
+        means = self.model.bottleneck.mean(hidden)[0].T.numpy()
+        bottleneck, controls = self.model.bottleneck.learned_part(), self.model.bottleneck.controls
         if not isinstance(bottleneck, Gaussian):
             return means, None
-        relative = bottleneck.split(hidden)[1][0]
+        relative = bottleneck.split(hidden[:, controls:])[1][0]
         return means, (relative + 2 * torch.log(bottleneck.prior_std)).T.numpy()
 
     def encode(self, sound: np.ndarray, labels: Labels) -> np.ndarray:

@@ -36,6 +36,16 @@ class Bottleneck(nn.Module):
     """Interface. `in_channels` is what the encoder must give for `latent_dim` numbers a frame."""
 
     in_channels: int
+    controls: int = 0
+    """How many of the first latents are measured and pass as they are."""
+
+    def learned_part(self) -> "Bottleneck":
+        """The bottleneck of the learned latents: this one, where there are no others."""
+        return self
+
+    def look_back_frames(self) -> int:
+        """Frames before its own on which a latent depends."""
+        return 0
 
     def forward(self, h: Tensor) -> Latents:
         """(B, in_channels, frames) -> Latents; draws at random where the method does, in training mode."""

@@ -185,6 +185,11 @@ class Hierarchical(Bottleneck):
     def direct_axes(self) -> int:
         return self.bottom_dim
 
+    def look_back_frames(self) -> int:
+        slow = self.slow
+        groups = slow.unit.dilated.past + slow.unit.pointwise.past + slow.outlet.past + 1
+        return (groups + 1) * self.every + slow.gather.past
+
     def begin(self, outlet: nn.Conv1d, std: Tensor) -> None:
         self.prior_std[: len(std)] = std[:, None].clamp_min(SMALLEST_STD)
         with torch.no_grad():

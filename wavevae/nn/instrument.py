@@ -13,7 +13,7 @@ No `from __future__ import annotations` here: TorchScript reads the annotations 
 """
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -92,6 +92,12 @@ class ControlledBottleneck(Bottleneck):
         super().__init__()
         self.controls, self.learned = controls, learned
         self.in_channels = learned.in_channels
+
+    def learned_part(self) -> Bottleneck:
+        return self.learned
+
+    def look_back_frames(self) -> int:
+        return self.learned.look_back_frames()
 
     def forward(self, h: Tensor) -> Latents:
         """(B, controls + in_channels, F) -> Latents, z (B, controls + latent_dim, F)."""
@@ -194,6 +200,12 @@ def start(network: nn.Module) -> None:
             nn.init.zeros_(module.weight)
 
 
+def look_back_frames(*layers: nn.Module) -> int:
+    """Frames before its own that the last of these layers, called one after the other, depends on."""
+    inner: list[Any] = [layer.dilated if isinstance(layer, ResidualUnit) else layer for layer in layers]
+    return sum(layer.past for layer in inner)
+
+
 class Frame(NamedTuple):
     """What the decoder makes of frames before they sound."""
 
@@ -203,12 +215,19 @@ class Frame(NamedTuple):
     loudness: Tensor
     """(B, 1, F) dB"""
 
+    def after(self, frames: int) -> "Frame":
+        """Without the first ones."""
+        shares = Shares(*(part[..., frames:] for part in self.shares))
+        return Frame(shares, self.hz[..., frames:], self.loudness[..., frames:])
+
 
 class DecoderState(NamedTuple):
-    """What a decode leaves for the next, beside the look-back of its convolutions."""
+    """What a decode leaves for the next: a sound decoded in pieces equals the whole."""
 
     life: LifeState
     synthesis: SynthesisState
+    past: Tensor
+    """(B, latents, frames) that the network saw last, at most its look-back."""
 
 
 class InstrumentDecoder(nn.Module):
@@ -291,7 +310,13 @@ class InstrumentDecoder(nn.Module):
 
     def initial(self, voices: int, like: Tensor) -> DecoderState:
         """Before the first frame."""
-        return DecoderState(self.life.initial(voices, like), self.synthesis.initial(voices, like))
+        nothing = like.new_zeros(voices, len(self.life.spread), 0)
+        return DecoderState(self.life.initial(voices, like), self.synthesis.initial(voices, like), nothing)
+
+    @property
+    def look_back_frames(self) -> int:
+        """Frames before its own that the network sees."""
+        return look_back_frames(self.inlet, *self.core)
 
     def forward(
         self,
@@ -303,8 +328,10 @@ class InstrumentDecoder(nn.Module):
         """-> sound, and the state that goes on from here."""
         state = self.initial(len(z), z) if state is None else state
         z, lived = self.life(self.cleaned(z), life, state.life)
-        sound, synthesis = self.sound(self.frames(z, condition), state.synthesis)
-        return sound, DecoderState(lived, synthesis)
+        joined = torch.cat([state.past.to(z), z], 2)
+        frame = self.frames(joined, condition).after(state.past.shape[2])
+        sound, synthesis = self.sound(frame, state.synthesis)
+        return sound, DecoderState(lived, synthesis, joined[..., -self.look_back_frames :])
 
     def sound(self, frame: Frame, state: SynthesisState) -> tuple[Tensor, SynthesisState]:
         """Frames -> (B, 1, F x hop_length) within full scale, in fp32 whatever the precision of the rest."""
@@ -356,9 +383,11 @@ class Instrument(nn.Module):
     def receptive_field(self) -> int:
         """Samples that a resynthesised hop depends on by its convolutions, counted back from its own end. Pitch, which
         holds, and phase reach further."""
-        looks = [self.encoder.inlet, *self.encoder.core, self.decoder.inlet, *self.decoder.core]
-        frames = sum(layer.dilated.past if isinstance(layer, ResidualUnit) else layer.past for layer in looks)
-        return (frames + 1) * self.hop_length + self.encoder.spectrum.past_samples
+        frames = look_back_frames(self.encoder.inlet, *self.encoder.core) + self.decoder.look_back_frames
+        frames += self.bottleneck.look_back_frames()
+        return (
+            frames + 2
+        ) * self.hop_length + self.encoder.spectrum.past_samples  # a hop moves from a frame to the next
 
     def ahead(self, x: Tensor) -> Tensor:
         """Right-pads x by the model's latency."""

@@ -73,8 +73,9 @@ class NamedAxes(nn.Module):
         n = 1 + self.controls
         square, cross = self.moments[:n, :n], self.moments[:n, n:]
         ridge = 1e-3 * torch.eye(n, dtype=torch.float64, device=square.device)
+        ridge[0, 0] = 0.0  # of slopes only: the mean is the mean
         slopes = torch.linalg.solve(square + ridge, cross)  # (n, 2)
-        variance = torch.diagonal(self.moments)[n:] - (slopes * cross).sum(0)
+        variance = torch.diagonal(self.moments)[n:] - (slopes * (2 * cross - square @ slopes)).sum(0)
         std = variance.clamp_min(1e-3).sqrt().float()
         predicted = torch.einsum("bnf,na->baf", explaining, slopes.float())
         return (found - predicted) / std[:, None]
