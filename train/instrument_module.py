@@ -13,7 +13,9 @@ from wavevae.checkpoint import Checkpoint
 from wavevae.config import RunConfig
 from wavevae.corpus.pitch_track import PitchTrack
 from wavevae.nn.conditioning import Condition, one_hot
+from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.instrument import Instrument
+from wavevae.nn.instrument_start import instrument_start
 from wavevae.nn.synthesizer import SynthesisState
 from wavevae.objectives.named_axes import NamedAxes
 from wavevae.objectives.weighing import weighted_sum
@@ -32,6 +34,8 @@ VOICED = 0.4
 piano 0.24."""
 RANGE = (1.0, 99.0)
 """Percentiles of the corpus' controls between which the decoder's network hears them."""
+START_CHUNKS = 240
+"""Heard before the first step."""
 FARTHEST_FRAME = 1_000_000
 """Training begins anywhere in the noise up to here: 3 hours."""
 
@@ -122,12 +126,18 @@ def choose_oscillators(plan: Plan, material: Material) -> Plan:
 
 
 def begin_instrument(module: InstrumentModule, material: Material) -> None:
-    """Set the ranges of the controls from the corpus; weights start at random."""
+    """Set the ranges of the controls from the corpus and, with a linear start, the outlets in closed form."""
     track = material.track
     assert track is not None
     decoder = module.instrument.decoder
     for index, (low, high) in enumerate(control_ranges(track, module.config.model.controls)):
         decoder.low[index], decoder.high[index] = low, high
+    if module.config.train.start == "linear":
+        chunks = material.chunks
+        picked = np.stack([chunks.read(int(n)) for n in material.spread(START_CHUNKS)])[:, None]
+        audio = pad_to_multiple(torch.from_numpy(picked), module.instrument.hop_length)
+        explained = instrument_start(module.instrument, audio)
+        say(f"start   {explained:.0%} of the variance of log spectra")
 
 
 def control_ranges(track: PitchTrack, names: tuple[str, ...]) -> list[tuple[float, float]]:

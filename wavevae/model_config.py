@@ -232,8 +232,6 @@ def check_family(model: ModelConfig, sections: Mapping[str, Any]) -> None:
 
 def check_typed_family(model: ModelConfig, typed: Mapping[str, Any]) -> None:
     """Raises: UserError where a setting that was typed, 'section.field', would do nothing to this family."""
-    if model.is_instrument and typed.get("train.start") == "linear":
-        raise UserError("start linear: an instrument starts at random; leave it out")
     others: Iterable[str] = OF_FAMILY["codec" if model.is_instrument else "instrument"]
     for key in others:
         if key in typed:
