@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,6 +89,17 @@ def test_the_life_of_a_tone_is_its_slow_movement_and_neither_its_drift_nor_its_r
     assert spread[PITCH] == pytest.approx(0.1, rel=0.5)
     assert max(spread[4], spread[5], spread[6]) < 0.03
     assert max(corpus_profile([still] * 3, CONFIG).life_spread) < 1e-6
+
+
+def test_the_ranges_are_those_of_the_whole_corpus_where_it_was_tracked(
+    corpus: list[np.ndarray], profile: CorpusProfile
+) -> None:
+    track = np.concatenate(corpus)[:, [PITCH, PERIODICITY, LOUDNESS]].T
+    few = [part[: round(3 * RATE)] for part in corpus]
+    known = corpus_profile(few, CONFIG, track)
+    assert corpus_profile(few, CONFIG).pitch[-1] < 60
+    assert (known.pitch, known.loudness, known.low[:3]) == (profile.pitch, profile.loudness, profile.low[:3])
+    assert known.mean[LEARNED] == corpus_profile(few, CONFIG).mean[LEARNED]
 
 
 @pytest.mark.parametrize("frames", [0, 1, 3])
@@ -214,6 +226,19 @@ def test_what_cannot_be_is_refused_with_the_numbers(profile: CorpusProfile) -> N
     for bad in (-0.1, 1.5, float("nan")):
         with pytest.raises(UserError, match=r"fit is .*; use 0"):
             fit_latents(z, profile, fit=bad)
+
+
+def test_a_corpus_without_pitch_is_fitted_in_loudness_and_timbre() -> None:
+    config = replace(CONFIG, oscillators="dense")
+    rng = np.random.default_rng(0)
+    texture = np.concatenate([rng.normal(-20, 1, (300, 1)), rng.normal(1, 1, (300, 4))], 1)
+    profile = corpus_profile([texture], config)
+    assert profile.pitch == ()
+    assert min(profile.life_spread) > 0
+    z = np.concatenate([rng.normal(-50, 1, (300, 1)), rng.normal(-2, 1, (300, 4))], 1)
+    fitted = fit_latents(z, profile)
+    assert np.median(fitted[:, 0]) == pytest.approx(-20, abs=0.5)
+    np.testing.assert_allclose(fitted[:, 1:].mean(0), profile.mean[1:], atol=0.2)
 
 
 # -- a model with a profile -----------------------------------------------------------------------------------
