@@ -151,6 +151,10 @@ def test_a_stray_pitch_far_beyond_the_range_is_brought_back_by_octaves(profile: 
     z[7, PITCH], z[9, PITCH], z[11, PITCH] = 31.25, 97.5, 81.5
     fitted = fit_latents(z, profile)
     np.testing.assert_allclose(fitted[[7, 9, 11], PITCH], [55.25, 73.5, 81.5], atol=1e-3)  # 81.5: near enough
+    z[5, PITCH], z[5, PERIODICITY] = 90.0, 0.1
+    assert fit_latents(z, profile)[5, PITCH] == pytest.approx(60, abs=0.2)  # hiss: as its voiced neighbours
+    z[5] = z[4]
+    fitted = fit_latents(z, profile)
     moved = (fitted[:, PITCH] - z[:, PITCH]) / 12
     np.testing.assert_allclose(moved, np.round(moved), atol=1e-4)
     exact = fit_latents(z, profile, transpose=12.0)

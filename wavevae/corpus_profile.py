@@ -165,6 +165,14 @@ def loud_limit(loudness: NDArray[Any]) -> float:
     return max(SILENCE_DB, float(np.percentile(audible, LOUDEST_PERCENTILE)) - LOUD_RANGE_DB)
 
 
+def known_pitch(z: NDArray[Any]) -> Array | None:
+    """(frames,) MIDI of latents (frames, n_latents) with a pitch, on lines from voiced frame to voiced frame; none
+    where no frame is voiced and loud."""
+    loud = z[:, 1] >= loud_limit(z[:, 1])
+    there = np.flatnonzero(loud & (z[:, 2] >= VOICED_PERIODICITY))
+    return np.interp(np.arange(len(z)), there, z[there, 0]) if len(there) else None
+
+
 def _measured(sequences: Sequence[NDArray[Any]], like: CorpusProfile) -> CorpusProfile:
     """The figures of `sequences`, without the life, for the latents and rates of `like`."""
     empty = CorpusProfile(like.axis_names, like.sample_rate, like.frame_rate, 0)
