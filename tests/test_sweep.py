@@ -28,12 +28,15 @@ from wavevae.train.sweep.worker import MOST_DEATHS, Worker
 from wavevae.errors import UserError
 
 optuna = pytest.importorskip("optuna")
-TWELVE = "sampler: grid\nspace: {latent_dim: [1, 2, 3, 4], learning_rate: [1.0e-4, 2.0e-4, 3.0e-4]}\n"
+TWELVE = "sampler: grid\npreset: codec\nspace: {latent_dim: [1, 2, 3, 4], learning_rate: [1.0e-4, 2.0e-4, 3.0e-4]}\n"
 
 
 def grid(**changes: Any) -> Space:
     return replace(
-        parse_space({"sampler": "grid", "space": {"latent_dim": [1, 2, 3, 4]}}, Path("four.yaml")), **changes
+        parse_space(
+            {"sampler": "grid", "preset": "codec", "space": {"latent_dim": [1, 2, 3, 4]}}, Path("four.yaml")
+        ),
+        **changes,
     )
 
 
@@ -311,6 +314,7 @@ def test_without_optuna_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: py
 
 TINY_SPACE = """\
 sampler: grid
+preset: codec
 group: schedule
 fixed: {sr: 8000, chunk: 0.25, batch_size: 2, latent_dim: 3, ratios: [4], widths: [4, 6], dilations: [1],
         noise_bands: 2, n_ffts: [256], mel_windows: [256], validate_every: 5, max_steps: 10}
@@ -375,7 +379,7 @@ def test_a_worker_that_died_does_not_spoil_what_the_others_finished(
 ) -> None:
     from wavevae.train.sweep import crew
 
-    (tmp_path / "four.yaml").write_text("sampler: grid\nspace: {latent_dim: [1, 2, 3, 4]}\n")
+    (tmp_path / "four.yaml").write_text("sampler: grid\npreset: codec\nspace: {latent_dim: [1, 2, 3, 4]}\n")
     done = 2
 
     def employ(argv: list[str], workers: int) -> int:

@@ -24,6 +24,8 @@ def greeting(
     hop = module.model.hop_length
     hop_ms = 1000 * hop / model.sample_rate
     kind = f"{reference.spectrogram} windows, does not stream" if reference.is_reference else "no look-ahead"
+    if model.is_instrument:
+        kind = f"pitch heard {1000 * model.algorithmic_latency / model.sample_rate:.0f} ms late"
     machine = trainer.strategy.root_device.type
     if machine == "cpu":
         machine += f", {threads} thread{'s' if threads > 1 else ''}"
