@@ -20,6 +20,7 @@ from wavevae.train.journal import read_rows
 import wavevae
 from wavevae import audio
 from wavevae.checkpoint import read_checkpoint
+from wavevae.cli import dispatch
 from wavevae.errors import UserError
 from wavevae.info import describe_run
 
@@ -107,6 +108,35 @@ def test_a_resumed_run_is_the_uninterrupted_one(notes: Path, monkeypatch: pytest
     for one, other in ((whole.live, cut.live), (whole.state, cut.state), (whole.objectives, cut.objectives)):
         for name in one:
             torch.testing.assert_close(one[name], other[name], rtol=1e-5, atol=1e-6, msg=name)
+
+
+@pytest.mark.slow
+def test_every_command_takes_a_run_of_an_instrument(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As typed: export, render, encode, evaluate of run and file, explore, info, parts."""
+    assert train(notes, *SMALL, "--max-steps", 4, "--out", "run") == 0
+    sound = notes / "audio" / "reed-0.wav"
+    for words in (
+        ("export", "run", "-o", "mine.ts"),
+        ("render", "mine.ts", "--input", sound, "--transpose", 0, "--fit", 0, "-o", "again.wav"),
+        ("encode", "mine.ts", sound, "-o", "z.npy"),
+        ("evaluate", "run", notes, "-o", "of-run"),
+        ("evaluate", "mine.ts", notes, "-o", "of-file"),
+        ("explore", "run", notes, "--no-umap", "-o", "explored"),
+        ("parts", "run", "-o", "parts"),
+        ("info", "run"),
+        ("info", "mine.ts"),
+    ):
+        assert dispatch([str(word) for word in words]) == 0, words
+    assert "noisiness" in capsys.readouterr().out
+    x = torch.from_numpy(audio.read_mono(sound, RATE))[None, None]
+    with torch.inference_mode():
+        expected = wavevae.load("run")(x)[0, 0].numpy()
+    np.testing.assert_allclose(audio.read_mono(Path("again.wav"), RATE), expected, atol=2e-3)
+    of_run, of_file = (json.loads(Path(f"of-{name}/report.json").read_text()) for name in ("run", "file"))
+    assert of_run["latent_dim"] == of_file["latent_dim"] == 6
+    assert of_run["mr_stft"] == pytest.approx(of_file["mr_stft"], rel=0.02)
+    assert of_run["kl_nats"] > 0
+    assert len(of_run["playing"]) > 5
 
 
 @pytest.mark.slow
