@@ -71,7 +71,7 @@ def test_every_kind_trains_resumes_and_loads(
     options = ("--bottleneck", bottleneck, "--condition", condition, "--max-steps", 4, "--out", "run")
     assert train(notes, *SMALL, *options) == 0
     said = capsys.readouterr().err
-    assert "has one clear pitch: one oscillator bank follows the pitch" in said
+    assert "has one clear pitch from 40 to 2667 Hz: one oscillator bank follows the pitch" in said
     assert "6 latents at" in said
     rows = read_rows(Path("run/metrics.csv"))
     distances = [float(row["val_distance"]) for row in rows if row.get("val_distance")]
@@ -172,7 +172,7 @@ def test_noise_has_no_pitch_and_is_learned_all_the_same(
             audio.write(tmp_path / "wind" / f"{n}.wav", noise, RATE)
         assert train(tmp_path / "wind", *SMALL, "--max-steps", 3, "--out", "run") == 0
         assert (
-            "0% of what is loud has one clear pitch: dense carriers and noise, no pitch"
+            "0% of what is loud has one clear pitch from 40 to 2667 Hz: dense carriers and noise, no pitch"
             in capsys.readouterr().err
         )
         model = wavevae.load("run")
