@@ -2,6 +2,7 @@
 
     python benchmarks/decode.py --preset codec-large --at 44100
     python benchmarks/decode.py --preset codec-large --weights float16 --methods decode --blocks 512 2048
+    python benchmarks/decode.py --preset instrument --blocks 256
     python benchmarks/decode.py --against none
 
 Weights are random, on which speed does not depend. Both files are made as `wavevae export` makes them; the measuring
@@ -18,8 +19,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch loads its th
 
 import numpy as np
 import torch
-from wavevae.export.axes import axis_map
-from wavevae.export.model_file import Choices, describe, make_module
+from wavevae.export.axes import axes_of
+from wavevae.export.model_file import Choices, codec_only, describe, make_module
 from wavevae.export.precision import round_weights
 from wavevae.export.torchscript import script
 from wavevae.realtime import bench
@@ -28,20 +29,25 @@ from wavevae import config as configuration
 from wavevae.bundle import write_bundle
 from wavevae.config import ModelConfig
 from wavevae.latents import LatentStatistics
+from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
 
 PRESETS = Path(__file__).parent.parent / "train/presets"
 
 
-def write(model: Autoencoder, path: Path, choices: Choices) -> Path:
-    """A model file, latents as they are: no statistics without training."""
+def write(model: Autoencoder | Instrument, path: Path, choices: Choices) -> Path:
+    """A model file, latents as they are: no statistics without training. An instrument plays middle C and drifts."""
     dim = model.latent_dim
     one, none = np.ones(dim), np.zeros(dim)
+    if isinstance(model, Instrument):
+        usual = {"pitch": 60.0, "loudness": -20.0, "periodicity": 0.9}
+        none = np.array([usual.get(name, 0.0) for name in model.axis_names])
+        model.decoder.life.spread.fill_(0.05)
     density = {"coefficients": np.zeros((dim, 2 * dim)), "innovation": np.eye(dim), "quantiles": []}
-    axes = axis_map(LatentStatistics(none, np.eye(dim), one, -3 * one, 3 * one, density, frames=1))
+    axes = axes_of(model, LatentStatistics(none, np.eye(dim), one, -3 * one, 3 * one, density, frames=1))
     axes.density.clear()
     if choices.weights == "float16":
-        model = round_weights(model)
+        model = round_weights(codec_only(model, "--weights float16"))
     write_bundle(path, script(make_module(model, axes, choices)), describe(model, axes, {}))
     return path
 
@@ -65,11 +71,12 @@ def main() -> int:
     parser.add_argument("--against", default="cached-conv", choices=["cached-conv", "rows", "none"])
     options, others = parser.parse_known_args()
     torch.manual_seed(0)
-    model = Autoencoder(read_preset(options.preset)).eval()
+    config = read_preset(options.preset)
+    model = Instrument(config).eval() if config.is_instrument else Autoencoder(config).eval()
     with tempfile.TemporaryDirectory() as folder:
         ours = write(model, Path(folder) / f"{options.preset}.ts", Choices(weights=options.weights))
         arguments = [str(ours), *others]
-        if options.against != "none":
+        if options.against != "none" and not config.is_instrument:
             other = write(model, Path(folder) / f"{options.against}.ts", Choices(options.against))
             arguments += ["--against", str(other)]
         return bench.main(arguments)

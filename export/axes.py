@@ -15,6 +15,7 @@ from wavevae.latents import Array, LatentStatistics
 from wavevae.model_config import ModelConfig
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
+from wavevae.transfer import CorpusProfile
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,13 @@ def control_map(statistics: LatentStatistics, config: ModelConfig, keep: int | N
         ),
         density=marginal_density(statistics.density, keep),
     )
+
+
+def corpus_profile(model: Instrument, axes: AxisMap) -> CorpusProfile | None:
+    """What its corpus is like, in the file's units; none where it was not kept."""
+    if model.profile is None:
+        return None
+    return model.profile.in_units(axes.from_offset[: axes.kept], axes.from_matrix.diagonal())
 
 
 def axis_map(statistics: LatentStatistics, keep: int | None = None) -> AxisMap:

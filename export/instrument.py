@@ -26,8 +26,9 @@ from wavevae.nn.instrument import (
 )
 from wavevae.nn.pitch import StreamingLoudness, StreamingPitchTracker, finite
 
-from .axes import AxisMap
+from .axes import AxisMap, corpus_profile
 from .bottlenecks import twin_of_bottleneck
+from .fitting import StreamingFit
 from .layers import StreamingSequence, activation, from_rows, to_rows, twin_of
 from .streaming import refuse_unknown_parts
 from .synthesis import StreamingLife, StreamingSynthesis, keep
@@ -202,8 +203,9 @@ def reordered(layer: CausalConv1d, rows: Tensor) -> CausalConv1d:
 class InstrumentModule(ClassWeights, HostModule):
     """Streaming encode, decode and forward of an instrument.
 
-    Attributes beside gain and temperature: `life` (how much a held tone drifts, 0 to 2) and, with a pitch, `transpose`
-    (semitones, of encode and forward).
+    Attributes beside gain and temperature: `life` (how much a held tone drifts, 0 to 2); of encode and forward, with a
+    pitch, `transpose` (semitones); where the profile of the corpus is known, `fit` (0 as the input is, 1 as the corpus
+    is) and `transpose_auto` (1: by whole octaves into the range of the corpus).
     """
 
     factor: Tensor
@@ -232,12 +234,19 @@ class InstrumentModule(ClassWeights, HostModule):
         self.register_buffer("offset", axes.from_offset.float()[:, None].clone())
         self.register_buffer("learned", (torch.arange(axes.kept) >= self.controls).float()[:, None])
         self.missing = whole - axes.kept
+        known = corpus_profile(model, axes)
+        self.fitting = None if known is None or not known.frames else StreamingFit(known)
+        self.fit, self.transpose_auto = 0.0, 0
         self.life, self.life_range = 1.0, LIFE_RANGE
         self.transpose, self.transpose_range = 0.0, TRANSPOSE_RANGE
         self.has_classes(len(config.classes) if config.has_class else 0)
         self._attribute("life", FLOAT)
         if self.pitched:
             self._attribute("transpose", FLOAT)
+        if self.fitting is not None:
+            self._attribute("fit", FLOAT)
+            if self.pitched:
+                self._attribute("transpose_auto", INT)
         if config.has_class:
             self._attribute("class", INT)
             self._attribute("input_class", INT)
@@ -251,9 +260,12 @@ class InstrumentModule(ClassWeights, HostModule):
         controls, h = self.encoder(x[:, 0])
         if self.bottleneck is not None and self.to_axes is not None:
             h = self.to_axes(self.bottleneck(h))
+        z = torch.cat([controls, from_rows(h, x.size(0)).transpose(1, 2)], 1)
+        if self.fitting is not None and (self.fit > 0.0 or self.transpose_auto != 0):
+            z = self.fitting(z, self.transpose_auto != 0, self.fit)
         if self.pitched and self.transpose != 0.0:
-            controls = torch.cat([controls[:, :1] + self.transpose, controls[:, 1:]], 1)
-        return torch.cat([controls, from_rows(h, x.size(0)).transpose(1, 2)], 1)
+            z = torch.cat([z[:, :1] + self.transpose, z[:, 1:]], 1)
+        return z
 
     def speak(self, z: Tensor, voices: int) -> Tensor:
         if self.temperature > 0.0:
@@ -266,6 +278,8 @@ class InstrumentModule(ClassWeights, HostModule):
         self.encoder.start(voices)
         if self.bottleneck is not None:
             self.bottleneck.start(voices)
+        if self.fitting is not None:
+            self.fitting.start(voices)
 
     def start_decoder(self, voices: int) -> None:
         self.decoder.start(voices)
@@ -295,6 +309,27 @@ class InstrumentModule(ClassWeights, HostModule):
     @torch.jit.export
     def get_transpose(self) -> tuple[float]:
         return (self.transpose,)
+
+    @torch.jit.export
+    def set_transpose_auto(self, value: int) -> int:
+        """Any number but 0: by whole octaves into the corpus' range."""
+        self.transpose_auto = int(value != 0)
+        return 0
+
+    @torch.jit.export
+    def get_transpose_auto(self) -> tuple[int]:
+        return (self.transpose_auto,)
+
+    @torch.jit.export
+    def set_fit(self, value: float) -> int:
+        if not math.isfinite(value):
+            return -1
+        self.fit = min(max(value, 0.0), 1.0)
+        return 0
+
+    @torch.jit.export
+    def get_fit(self) -> tuple[float]:
+        return (self.fit,)
 
 
 class ClassedInstrumentModule(ClassAttributes, InstrumentModule):

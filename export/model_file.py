@@ -17,7 +17,7 @@ from wavevae.latents import LatentStatistics
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
 
-from .axes import AxisMap, axes_of
+from .axes import AxisMap, axes_of, corpus_profile
 from .instrument import instrument_module
 from .precision import halve, round_weights, rounding_error
 from .told import codec_module
@@ -123,16 +123,14 @@ def describe(model: Autoencoder | Instrument, axes: AxisMap, origin: dict[str, A
         labels=labels(model.config),
         origin={**origin, "latent_dim_trained": model.latent_dim, "parameters": parameters},
         density=axes.density,
-        profile=profile(model, axes),
+        profile=profile_of(model, axes),
     )
 
 
-def profile(model: Autoencoder | Instrument, axes: AxisMap) -> dict[str, Any]:
+def profile_of(model: Autoencoder | Instrument, axes: AxisMap) -> dict[str, Any]:
     """What an instrument's corpus is like, in the file's units; empty where it was not kept, and of a codec."""
-    known = model.profile if isinstance(model, Instrument) else None
-    if known is None:
-        return {}
-    return known.in_units(axes.from_offset[: axes.kept], axes.from_matrix.diagonal()).to_dict()
+    known = corpus_profile(model, axes) if isinstance(model, Instrument) else None
+    return {} if known is None else known.to_dict()
 
 
 def codebook_sizes(config: ModelConfig) -> tuple[int, ...]:

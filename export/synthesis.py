@@ -146,16 +146,14 @@ class StreamingShares(nn.Module):
 
     def forward(self, out: Tensor, hz: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The memory of `out` is used."""
-        curve = out[:, out.size(1) - self.curve :]
-        out = out[:, : out.size(1) - self.curve]
-        partials, last = self.partials, self.partials + self.noise
-        size, power = level * self.root, level * level
+        partials, last, end = self.partials, self.partials + self.noise, out.size(1) - self.curve
+        size, power, curve = level * self.root, level * level, out[:, end:]
         if partials == 0:
-            shares = torch.softmax(out, 1)
+            shares = torch.softmax(out[:, :end], 1)
             return shares[:, :0], shares[:, :last] * power, torch.sqrt(shares[:, last:]) * size, curve
         frequency = hz * self.number  # (R, partials)
         fade = F.logsigmoid(torch.addcmul(self.middle, frequency, self.steep))
-        logs = out[:, self.envelope :]
+        logs = out[:, self.envelope : end]
         logs[:, :partials] += torch.addcmul(self._heights(out, frequency), fade, self.others)
         shares = torch.softmax(logs, 1)
         heard = (shares[:, :partials] * torch.exp(fade * self.first)).masked_fill_(
@@ -322,6 +320,8 @@ class StreamingSynthesis(nn.Module):
     zero: Tensor
     decibel: Tensor
     silence: Tensor
+    per_move: Tensor
+    one: Tensor
     tents: Tensor
     before: Tensor
 
@@ -332,7 +332,7 @@ class StreamingSynthesis(nn.Module):
         table, dense = synthesis.wavetable, synthesis.carriers
         self.wavetable = None if table is None else StreamingWavetable(table)
         self.carriers = None if dense is None else StreamingCarriers(dense)
-        self.voices = 1
+        self.voices, self.quietest = 1, synthesis.quietest
         rate = synthesis.sample_rate
         double = torch.float64
         keep(
@@ -342,9 +342,8 @@ class StreamingSynthesis(nn.Module):
         )
         keep(self, zero=torch.tensor([math.log2(440.0 / rate) - 69.0 / 12.0], dtype=double))
         keep(self, decibel=torch.tensor([math.log(10.0) / 20.0]), silence=torch.tensor([1e-5]))
-        keep(self, tents=synthesis.tents * (math.log(10.0) / 20.0))
-        self.quietest = synthesis.quietest
-        self.per_move, self.curve_db = -1.0 / synthesis.curve_move_db, synthesis.curve_db
+        keep(self, per_move=torch.tensor([-1.0 / synthesis.curve_move_db]), one=torch.ones(1))
+        keep(self, tents=synthesis.tents * (synthesis.curve_db * math.log(10.0) / 20.0))
         self.register_buffer("before", torch.full([1, 1], self.quietest))
 
     def forward(self, out: Tensor, pitch: Tensor, loudness: Tensor, number: int) -> Tensor:
@@ -367,8 +366,8 @@ class StreamingSynthesis(nn.Module):
 
     def _gain(self, curve: Tensor, move: Tensor) -> Tensor:
         """Shape (R, points) and how far the loudness moved (R, 1) -> (R, hop_length)."""
-        moved = 1.0 - torch.exp(move.abs() * self.per_move)
-        return torch.exp(torch.tanh(curve) * (moved * self.curve_db) @ self.tents)
+        moved = self.one - torch.exp(move.abs() * self.per_move)
+        return torch.exp(torch.mm(torch.tanh(curve) * moved, self.tents))
 
     def start(self, voices: int) -> None:
         self.voices = voices

@@ -17,9 +17,10 @@ from wavevae.audio import printable
 from wavevae.bundle import Bundle
 from wavevae.controls import NO_LABEL
 from wavevae.corpus.pitch_track import VOICED_PERIODICITY
+from wavevae.corpus_profile import CorpusProfile, loud_limit
 from wavevae.errors import UserError
 from wavevae.latents import DensitySampler
-from wavevae.transfer import CorpusProfile, fit_latents, loud_limit, transposition
+from wavevae.transfer import fit_latents, transposition
 from wavevae.units import frames_to_samples, seconds_to_samples
 
 from .core import Core, Frames, Units

@@ -24,6 +24,7 @@ from wavevae import audio
 from wavevae.bundle import read_bundle
 from wavevae.errors import UserError
 from wavevae.nn.instrument import Instrument
+from wavevae.transfer import corpus_profile, fit_latents
 
 RATE, HOP, LATENTS = 22050, 256, 7
 NYQUIST_MIDI = 69 + 12 * math.log2(RATE / 2 / 440)
@@ -341,6 +342,61 @@ def test_transpose_moves_the_pitch_and_nothing_else(
         z[:, 0] += 7.5
         module.reset()
         torch.testing.assert_close(module(x), model.decode(z), rtol=0, atol=1e-5)
+
+
+def melody(lowest: float, level_db: float, notes: int) -> Tensor:
+    """Decaying notes up an octave and again, 0 to 18 dB under `level_db`."""
+    fade = 10 ** (torch.linspace(0, -18, 40 * HOP) / 20)
+    parts = [toy_playable.tone(RATE, 40 * HOP, lowest + 5 * n % 12, level_db) * fade for n in range(notes)]
+    return torch.cat(parts, 2)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Instrument:
+    """A model that knows its corpus: MIDI 60 to 71, -30 to -12 dB."""
+    model = toy_playable.make()
+    with torch.inference_mode():
+        z = model.encode(melody(60.0, -12.0, 24))[0].T.numpy()
+    model.profile = corpus_profile([z], model.config)
+    return model
+
+
+def test_a_low_and_quiet_input_comes_to_the_corpus_in_time(corpus: Instrument) -> None:
+    module, axes = module_of(corpus)
+    assert module.get_attributes()[-2:] == ["fit", "transpose_auto"]
+    x = melody(36.0, -34.0, 48)
+    with torch.inference_mode():
+        plain = module.encode(x)[0]
+        module.set_transpose_auto(1)
+        module.set_fit(1.0)
+        module.reset()
+        fitted = module.encode(x)[0]
+        module.reset()
+        cut = torch.cat([module.encode(part) for part in x[..., : 7 * 30 * HOP].split(7 * HOP, 2)], 2)[0]
+    torch.testing.assert_close(cut, fitted[:, :210], rtol=0, atol=1e-3)
+    shift = fitted[0] - plain[0]
+    assert (shift[:20].abs() < 1e-3).all()  # at first nothing changes
+    assert shift[-800:].sub(24.0).abs().max() < 1e-4
+    assert corpus.profile is not None
+    known = corpus.profile.in_units(axes.from_offset, axes.from_matrix.diagonal())
+    offline = torch.from_numpy(fit_latents(plain.T.numpy(), known)).T
+    late = slice(-800, None)
+    assert (fitted[1, late] - offline[1, late]).abs().mean() < 3
+    assert (offline[1, late] - plain[1, late]).abs().mean() > 15
+    assert (fitted[3:, late] - offline[3:, late]).abs().mean() < 0.3
+
+
+def test_a_sound_of_the_corpus_is_left_alone(corpus: Instrument) -> None:
+    module, _ = module_of(corpus)
+    x = melody(60.0, -12.0, 24)
+    with torch.inference_mode():
+        plain = module.encode(x)
+        module.set_transpose_auto(1)
+        module.reset()
+        assert torch.equal(module.encode(x), plain)
+        module.set_fit(1.0)
+        module.reset()
+        assert (module.encode(x)[0, 1] - plain[0, 1]).abs().mean() < 1
 
 
 def test_temperature_shakes_the_learned_latents_only(pure: InstrumentModule) -> None:

@@ -123,7 +123,7 @@ def test_a_melody_stays_in_its_place_and_its_intervals(model: Path, tmp_path: Pa
     run(model, "--input", write(tmp_path / "in.wav", *tones), "-o", out, "--fit", 1)
     pitch = heard(out)[0]
     at = [round((n + 0.6) * RATE / 2 / HOP) for n in range(3)]
-    np.testing.assert_allclose(pitch[at], np.array(pitches) - 12, atol=0.05)
+    np.testing.assert_allclose(pitch[at], np.array(pitches) - 24, atol=0.05)
 
 
 def test_a_sound_of_the_corpus_is_rendered_as_the_file_itself_would(

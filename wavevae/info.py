@@ -61,7 +61,8 @@ def _as_instrument(rate: int, hop: int, look_back: int, profile: Mapping[str, An
     hop_ms, back_ms = 1000 * hop / rate, 1000 * look_back / rate
     known = {}
     if profile.get("pitch"):
-        low, middle, high = profile["pitch"]
+        quantiles = profile["pitch"]
+        low, middle, high = quantiles[0], quantiles[len(quantiles) // 2], quantiles[-1]
         known["pitch"] = (
             f"MIDI {low:.1f} to {high:.1f} ({_hz(low):.0f} to {_hz(high):.0f} Hz), middle {middle:.1f}"
         )

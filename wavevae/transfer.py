@@ -3,7 +3,7 @@
 A `CorpusProfile` says what the latents of a corpus are like. The same figures are taken of an input, and a map from
 one to the other is applied to every frame (pitch p, loudness l in dB, learned latent z, `fit` f from 0 to 1):
 
-    p' = p + transposition
+    p' = p + transposition        and, where it is automatic, by octaves into the corpus' range, see `folded`
     l' = l + f (g(l) - l)         g maps the input's loudness quantiles to the corpus', see LoudnessMap
     z' = z + f (clip(M + r (z - m)) - z)   r = S / s, at most MOST_WIDENING; clipped to the corpus' 1 and 99 %
 
@@ -17,238 +17,44 @@ number of such frames so far, N the frames of a memory of 10 s, say:
                                   percentile less 40 dB the limit of what is loud
     m <- m + a (z - m)            loud frames only, with an n of their own
     v <- v + a ((z - m)^2 - v)    s = sqrt(v)
-    q <- (1 - a) q + a e(p)       histogram of pitch in semitones, loud voiced frames; its middle is the median
+    q <- (1 - a) q + a e(p)       histogram of pitch in semitones, loud voiced frames, for its quantiles
 
-Started at the corpus' own figures, as if some N / 4 frames had been heard, a stream begins with no change at all.
+`folded` needs no past. Started at the corpus' own figures, as if some N / 4 frames had been heard, a stream begins
+with no change at all.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from wavevae.config import ModelConfig
-from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
+from wavevae.corpus.pitch_track import LOUD_RANGE_DB
+from wavevae.corpus_profile import QUANTILES, SILENCE_DB, Array, CorpusProfile, corpus_profile
 from wavevae.errors import UserError
 from wavevae.nn.instrument import LOWEST_LOUDNESS, LOWEST_PITCH
 
-Array = NDArray[np.float64]
+__all__ = [
+    "CorpusProfile",
+    "LoudnessMap",
+    "corpus_profile",
+    "fit_latents",
+    "folded",
+    "transposition",
+    "whole_octaves",
+]
 
-QUANTILES = 33
-"""Knots of a distribution, at (k + 0.5) / QUANTILES."""
-SILENCE_DB = -80.0
-"""Frames below are not counted: they are silence with a little noise."""
 MOST_WIDENING = 1.5
 """A learned latent that hardly moves is not blown up to the corpus' whole range."""
 SLOPES = (0.25, 1.5)
 """Least and most change of loudness for 1 dB at the input."""
-
+OCTAVE_WORTH = 0.5
+"""Semitones: see whole_octaves."""
 MARGIN_SEMITONES = 3.0
-"""An instrument plays so far beyond what it has heard: its own lowest note must not be taken for a foreign one."""
-OCTAVE_WORTH = 2.0
-
-HELD_S = 0.25
-"""A stretch that is held for at least so long is a steady tone."""
-HELD_SEMITONES, HELD_DB = 1.0, 6.0
-"""Range within which pitch lies in it (50 cents about its middle); without a pitch, loudness."""
-SLOW_S = 2.0
-"""Movement slower than its half period is no part of the life of a tone..."""
-FAST_HZ = 8.0
-"""...nor is faster movement."""
-USUAL_SPREAD = {"pitch": 0.05, "loudness": 0.5, "periodicity": 0.01}
-"""Life where no steady tone was found; a learned latent has a tenth of its standard deviation."""
-
-
-@dataclass(frozen=True)
-class CorpusProfile:
-    """What the latents of a corpus are like, in the latents' units. `mean` and so on have a number a latent, and speak
-    of loud frames."""
-
-    axis_names: tuple[str, ...]
-    sample_rate: int
-    frame_rate: float
-    frames: int
-    """Loud ones; 0: nothing is known, and nothing is fitted."""
-    pitch: tuple[float, ...] = ()
-    """MIDI: 2nd percentile, median and 98th percentile of loud voiced frames; empty where there are none."""
-    loudness: tuple[float, ...] = ()
-    """dB: QUANTILES knots."""
-    periodicity: tuple[float, ...] = ()
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    low: tuple[float, ...] = ()
-    """1st percentile."""
-    high: tuple[float, ...] = ()
-    """99th percentile."""
-    life_spread: tuple[float, ...] = ()
-    """Standard deviation of the slow movement within steady tones."""
-
-    @property
-    def controls(self) -> int:
-        """How many latents come before the learned ones."""
-        return self.axis_names.index("brightness")
-
-    @property
-    def has_pitch(self) -> bool:
-        """Whether pitch is one of the latents."""
-        return "pitch" in self.axis_names
-
-    def louder_than(self, other: CorpusProfile) -> float:
-        """dB between the middles of both loudnesses; 0 where one is silence."""
-        middle = QUANTILES // 2
-        return self.loudness[middle] - other.loudness[middle] if self.frames and other.frames else 0.0
-
-    def measure(self, z: NDArray[Any]) -> CorpusProfile:
-        """The same figures of another sound's latents (frames, n_latents), without the life."""
-        return _measured([z], self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a checkpoint or JSON."""
-        values = dataclasses.asdict(self)
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> CorpusProfile:
-        """Raises: UserError for what is no profile."""
-        names = {f.name for f in dataclasses.fields(cls)}
-        try:
-            known: dict[str, Any] = {
-                n: tuple(v) if isinstance(v, list) else v for n, v in values.items() if n in names
-            }
-            return cls(**known)
-        except (TypeError, AttributeError):
-            raise UserError(
-                "the description of the corpus (profile) is incomplete; export the model again"
-            ) from None
-
-    def in_units(self, offset: ArrayLike, scale: ArrayLike) -> CorpusProfile:
-        """Of latents (z - offset) / scale, a number a latent: an exported file has learned latents in standard
-        deviations. Given fewer numbers, the last latents are left out.
-
-        Raises: ValueError where the controls, which have natural units, would change.
-        """
-        o, s = np.asarray(offset, np.float64), np.asarray(scale, np.float64)
-        if np.any(o[: self.controls] != 0) or np.any(s[: self.controls] != 1):
-            raise ValueError("controls keep their natural units: offset 0 and scale 1")
-        known: dict[str, Any] = {"axis_names": self.axis_names[: len(o)]}
-        for name in ("mean", "low", "high", "std", "life_spread"):
-            values = np.array(getattr(self, name)[: len(o)])
-            shift = 0.0 if name in ("std", "life_spread") else o
-            known[name] = _plain((values - shift) / s) if len(values) else ()
-        return dataclasses.replace(self, **known)
-
-
-def corpus_profile(sequences: Sequence[NDArray[Any]], config: ModelConfig) -> CorpusProfile:
-    """Of the encodings of training sounds, each (frames, n_latents) in the model's own units."""
-    empty = CorpusProfile(config.axis_names, config.sample_rate, config.frame_rate, 0)
-    profile = _measured(sequences, empty)
-    return dataclasses.replace(profile, life_spread=_plain(life_spread(sequences, profile)))
-
-
-def _plain(values: NDArray[Any]) -> tuple[float, ...]:
-    return tuple(round(float(v), 6) for v in values)
-
-
-# -- measuring ------------------------------------------------------------------------------------------------
-
-
-def loud_limit(loudness: NDArray[Any]) -> float:
-    """What a frame's loudness must reach to be loud, dB; above any where all is silence."""
-    audible = loudness[loudness > SILENCE_DB]
-    if not len(audible):
-        return math.inf
-    return max(SILENCE_DB, float(np.percentile(audible, LOUDEST_PERCENTILE)) - LOUD_RANGE_DB)
-
-
-def _measured(sequences: Sequence[NDArray[Any]], like: CorpusProfile) -> CorpusProfile:
-    """The figures of `sequences`, without the life, for the latents and rates of `like`."""
-    empty = CorpusProfile(like.axis_names, like.sample_rate, like.frame_rate, 0)
-    parts = [np.asarray(s, np.float64) for s in sequences if len(s)]
-    z = np.concatenate(parts) if parts else np.zeros((0, len(like.axis_names)))
-    z = z[np.isfinite(z).all(1)]
-    loudness = z[:, like.axis_names.index("loudness")]
-    loud = z[loudness >= loud_limit(loudness)]
-    if not len(loud):
-        return empty
-    low, high = np.quantile(loud, (0.01, 0.99), axis=0)
-    return dataclasses.replace(
-        empty,
-        frames=len(loud),
-        pitch=_pitch_range(loud) if like.has_pitch else (),
-        loudness=_knots(loud[:, like.axis_names.index("loudness")]),
-        periodicity=_knots(loud[:, 2]) if like.has_pitch else (),
-        mean=_plain(loud.mean(0)),
-        std=_plain(loud.std(0)),
-        low=_plain(low),
-        high=_plain(high),
-    )
-
-
-def _knots(values: Array) -> tuple[float, ...]:
-    return _plain(np.quantile(values, (np.arange(QUANTILES) + 0.5) / QUANTILES))
-
-
-def _pitch_range(loud: Array) -> tuple[float, ...]:
-    voiced = loud[loud[:, 2] >= VOICED_PERIODICITY, 0]
-    return _plain(np.quantile(voiced, (0.02, 0.5, 0.98))) if len(voiced) else ()
-
-
-def held_stretches(z: Array, profile: CorpusProfile) -> list[slice]:
-    """Steady tones of one sequence (frames, n_latents): loud, voiced, pitch within HELD_SEMITONES; without a pitch,
-    loudness within HELD_DB."""
-    loudness = z[:, profile.axis_names.index("loudness")]
-    steady = loudness >= (profile.loudness[0] if profile.loudness else math.inf)
-    value, width = loudness, HELD_DB
-    if profile.has_pitch:
-        steady = steady & (z[:, 2] >= VOICED_PERIODICITY)
-        value, width = z[:, 0], HELD_SEMITONES
-    fewest, most = (math.ceil(s * profile.frame_rate) for s in (HELD_S, SLOW_S))
-    found, start = [], 0
-    lowest = highest = math.nan
-    for n in range(len(z) + 1):
-        here = value[n] if n < len(z) and steady[n] else math.nan
-        lower, higher = min(here, lowest), max(here, highest)  # of NaN and a number: whichever comes first
-        begun = not math.isnan(lowest)
-        if begun and (math.isnan(here) or higher - lower > width or n - start >= most):
-            if n - start >= fewest:
-                found.append(slice(start, n))
-            lowest = highest = math.nan
-            begun = False
-        if not begun:
-            start, lowest, highest = n, here, here
-        else:
-            lowest, highest = lower, higher
-    return found
-
-
-def life_spread(sequences: Sequence[NDArray[Any]], profile: CorpusProfile) -> Array:
-    """(n_latents,) standard deviation of the movement between about 0.5 and 8 Hz within steady tones.
-
-    Slower movement is taken away as a straight line through each stretch of at most SLOW_S, faster by averaging.
-    """
-    squares, weight = np.zeros(len(profile.axis_names)), 0
-    window = np.hanning(max(1, round(1.44 * profile.frame_rate / FAST_HZ / 2)) + 2)[1:-1]
-    window = window / window.sum()
-    for sequence in sequences:
-        z = np.asarray(sequence, np.float64)
-        for stretch in held_stretches(z, profile):
-            smooth = np.apply_along_axis(np.convolve, 0, z[stretch], window, "valid")
-            line = np.stack([np.ones(len(smooth)), np.linspace(-1, 1, len(smooth))], 1)
-            rest = smooth - line @ np.linalg.lstsq(line, smooth, rcond=None)[0]
-            squares, weight = squares + np.square(rest).sum(0), weight + max(0, len(smooth) - 2)
-    if weight:
-        return np.sqrt(squares / weight)
-    std = profile.std or (0.0,) * len(squares)
-    return np.array([USUAL_SPREAD.get(n, 0.1 * s) for n, s in zip(profile.axis_names, std, strict=True)])
-
-
-# -- fitting --------------------------------------------------------------------------------------------------
+"""Frames within so much of the corpus' range are not folded: a corpus has some of its own there."""
 
 
 class LoudnessMap:
@@ -284,18 +90,26 @@ class LoudnessMap:
 
 
 def whole_octaves(heard: Sequence[float], corpus: Sequence[float]) -> float:
-    """Semitones, a multiple of 12, for an input's low, median and high pitch: 0 where the median lies in the corpus'
-    range, else the octaves after which least of the input's range lies beyond it. The range is the corpus' and
-    MARGIN_SEMITONES on either side; an octave more must bring OCTAVE_WORTH semitones."""
-    low, high = corpus[0] - MARGIN_SEMITONES, corpus[2] + MARGIN_SEMITONES
-    if low <= heard[1] <= high:
-        return 0.0
+    """Semitones, a multiple of 12, after which least of an input's pitch range lies beyond the corpus'; an octave must
+    gain OCTAVE_WORTH semitones, so that the outermost notes of the corpus itself stay. Ranges as `CorpusProfile.pitch`.
+    """
 
     def cost(octaves: int) -> float:
-        lowest, highest = heard[0] + 12 * octaves, heard[2] + 12 * octaves
-        return max(low - lowest, 0.0) + max(highest - high, 0.0) + OCTAVE_WORTH * abs(octaves)
+        lowest, highest = heard[1] + 12 * octaves, heard[3] + 12 * octaves
+        beyond = max(corpus[0] - lowest, 0.0) + max(highest - corpus[-1], 0.0)
+        return beyond + OCTAVE_WORTH * abs(octaves)
 
     return 12.0 * min(range(-12, 13), key=cost)
+
+
+def folded(pitch: Array, corpus: Sequence[float]) -> Array:
+    """Pitches (frames,) of which those beyond the corpus' range and MARGIN_SEMITONES are moved by the fewest octaves
+    that bring them into it, or nearest to it."""
+    low, high = corpus[0] - MARGIN_SEMITONES, corpus[-1] + MARGIN_SEMITONES
+    octaves = np.array(sorted(range(-12, 13), key=abs))
+    there = pitch[:, None] + 12.0 * octaves
+    beyond = np.maximum(low - there, 0.0) + np.maximum(there - high, 0.0)
+    return pitch + 12.0 * octaves[beyond.argmin(1)]  # of equals the first: the fewest octaves
 
 
 def highest_pitch(sample_rate: int) -> float:
@@ -332,7 +146,7 @@ def transposition(heard: CorpusProfile, profile: CorpusProfile, transpose: float
     wanted = check_transpose(transpose)
     if not profile.has_pitch or not heard.pitch:
         return 0.0 if isinstance(wanted, str) else wanted
-    low, _, high = heard.pitch
+    low, high = heard.pitch[0], heard.pitch[-1]
     if isinstance(wanted, str):
         return whole_octaves(heard.pitch, profile.pitch) if profile.pitch else 0.0
     most, least = highest_pitch(profile.sample_rate) - high, LOWEST_PITCH - low
@@ -350,7 +164,7 @@ def fit_latents(
 ) -> NDArray[np.float32]:
     """A whole input (frames, n_latents), in the profile's units, moved towards the corpus; the same shape.
 
-    `transpose`: semitones, or "auto" (whole octaves, see `whole_octaves`). `fit`: 0 as it is, 1 as the corpus is.
+    `transpose`: semitones, or "auto" (see `whole_octaves` and `folded`). `fit`: 0 as it is, 1 as the corpus is.
     Raises: UserError for a transposition that the rate cannot play, or a fit outside 0 to 1.
     """
     check_fit(fit)
@@ -359,6 +173,8 @@ def fit_latents(
     semitones = transposition(heard, profile, transpose)
     if profile.has_pitch:
         out[:, 0] += semitones
+        if transpose == "auto" and heard.pitch and profile.pitch:
+            out[:, 0] = folded(out[:, 0], profile.pitch)
     if not (heard.frames and profile.frames and fit > 0):
         return out.astype(np.float32)
     at, first = profile.axis_names.index("loudness"), profile.controls

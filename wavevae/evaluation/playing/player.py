@@ -39,9 +39,9 @@ class Player(Protocol):
         """Semitones by which the model itself transposes a sound into its corpus' range; none where it does not know
         its corpus."""
 
-    def transfer(self, sound: Tensor, transpose: float = 0.0) -> Tensor:
+    def transfer(self, sound: Tensor, transpose: float | str = 0.0) -> Tensor:
         """(T,) through the model, latency compensated: (T,). Where the model can, it is fitted to the corpus:
-        transposed by so many semitones, and with `fit` at 1."""
+        transposed by so many semitones (or "auto", where `octaves` gives any), and with `fit` at 1."""
 
 
 def octaves_into(profile: CorpusProfile | None, latents: Tensor) -> float | None:
@@ -101,7 +101,7 @@ class ModulePlayer:
         return octaves_into(getattr(self.model, "profile", None), self.encode(sound))
 
     @torch.inference_mode()
-    def transfer(self, sound: Tensor, transpose: float = 0.0) -> Tensor:
+    def transfer(self, sound: Tensor, transpose: float | str = 0.0) -> Tensor:
         latents = self.encode(F.pad(sound, (0, self.latency_samples)))
         if self.can_fit:
             latents = self.model.fit_latents(latents[None], transpose=transpose, fit=1.0)[0]
@@ -143,10 +143,10 @@ class FilePlayer:
     def octaves(self, sound: Tensor) -> float | None:
         return octaves_into(self.profile, self.encode(sound))
 
-    def transfer(self, sound: Tensor, transpose: float = 0.0) -> Tensor:
+    def transfer(self, sound: Tensor, transpose: float | str = 0.0) -> Tensor:
         """Fitted as a whole, as `wavevae render` does it, where the file knows its corpus; else by its attributes."""
         if self.profile is None:
-            return self.transfer_live(sound, transpose)
+            return self.transfer_live(sound, float(transpose))
         latents = self.encode(F.pad(sound, (0, self.latency_samples)))
         fitted = fit_latents(latents.T.numpy(), self.profile, transpose, 1.0)
         return self.decode(torch.from_numpy(fitted).T)[self.latency_samples :][: len(sound)]

@@ -194,9 +194,11 @@ def transfers(player: Player, foreign: Sequence[Excerpt], corpus_midi: float | N
     """Each sound through the model; those that come out as NaN are left out."""
     made = []
     for excerpt in foreign:
-        own = player.octaves(excerpt.audio) if player.can_fit else 0.0
-        shift = whole_octaves(excerpt.audio, corpus_midi, player.sample_rate) if own is None else own
-        output = player.transfer(excerpt.audio, shift)
+        own = player.octaves(excerpt.audio) if player.can_fit else None
+        shift = own if own is not None else 0.0
+        if own is None and player.can_fit:
+            shift = whole_octaves(excerpt.audio, corpus_midi, player.sample_rate)
+        output = player.transfer(excerpt.audio, shift if own is None else "auto")
         if bool(torch.isfinite(output).all()):
             made.append(Transfer(excerpt, output, shift))
     return made

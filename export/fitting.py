@@ -1,0 +1,233 @@
+"""wavevae.transfer in a stream: an input's latents are moved towards the corpus by what has been heard so far.
+
+The figures run as the head of wavevae/transfer.py says, over a memory of MEMORY_S, and begin as the corpus' own: at
+first nothing changes. Frames count one by one, so that blocks of any size give the same.
+
+No `from __future__ import annotations` here: TorchScript reads the annotations.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
+from wavevae.nn.instrument import LOWEST_LOUDNESS
+from wavevae.transfer import (
+    MARGIN_SEMITONES,
+    MOST_WIDENING,
+    OCTAVE_WORTH,
+    QUANTILES,
+    SILENCE_DB,
+    SLOPES,
+    CorpusProfile,
+)
+
+from .synthesis import keep
+
+MEMORY_S = 10.0
+LOUDNESS_BINS, PITCH_BINS = (-100.0, 112), (-24.0, 172)
+"""Lowest edge, and how many bins: of 1 dB, of a semitone."""
+LEARN_FRAMES = 8
+"""After so many the map is made anew."""
+HYSTERESIS_SEMITONES = 2.0
+"""By which other octaves must be better before they are chosen."""
+PRIOR_S = 1.0
+"""So long a sound of the corpus counts as heard before the first frame."""
+PITCH_SHARES = (0.1, 0.5, 0.9)
+"""Of what is heard, its low, middle and high pitch: notes from before fade out of it sooner than of wider ones."""
+
+
+def histogram(knots: tuple[float, ...], shares: np.ndarray, lowest: float, count: int) -> Tensor:
+    """(count,) of a distribution that reaches `shares` at `knots`."""
+    edges = lowest + np.arange(count + 1)
+    below = np.interp(edges, knots, shares, left=0.0, right=1.0)
+    return torch.tensor(np.maximum(np.diff(below), 0.0) / max(below[-1] - below[0], 1e-9)).float()
+
+
+class StreamingFit(nn.Module):
+    """Latents of an input (B, latents, F), in the profile's units -> the same, fitted."""
+
+    loudness: Tensor
+    pitch: Tensor
+    mean: Tensor
+    variance: Tensor
+    n_audible: Tensor
+    n_loud: Tensor
+    n_voiced: Tensor
+    shift: Tensor
+    limit: Tensor
+    x: Tensor
+    y: Tensor
+    first_loudness: Tensor
+    first_pitch: Tensor
+    corpus_mean: Tensor
+    corpus_std: Tensor
+    low: Tensor
+    high: Tensor
+    wanted: Tensor
+    shares: Tensor
+    points: Tensor
+    octaves: Tensor
+    reach: Tensor
+
+    def __init__(self, profile: CorpusProfile) -> None:
+        super().__init__()
+        self.number, self.every = 0, LEARN_FRAMES
+        self.pitched, self.at, self.first = (
+            profile.has_pitch and bool(profile.pitch),
+            profile.axis_names.index("loudness"),
+            profile.controls,
+        )
+        rate = profile.frame_rate
+        self.memory, self.prior = MEMORY_S * rate, PRIOR_S * rate
+        self.silence, self.loud_range, self.loudest = SILENCE_DB, LOUD_RANGE_DB, LOUDEST_PERCENTILE / 100.0
+        self.voiced, self.hysteresis, self.widest = VOICED_PERIODICITY, HYSTERESIS_SEMITONES, MOST_WIDENING
+        self.slopes, self.floor, self.worth = SLOPES, LOWEST_LOUDNESS, float(OCTAVE_WORTH)
+        self.loudness_from, self.pitch_from = LOUDNESS_BINS[0], PITCH_BINS[0]
+        shares = (np.arange(QUANTILES) + 0.5) / QUANTILES
+        pitch = profile.pitch if self.pitched else (0.0, 60.0, 120.0)
+        learned = slice(self.first, None)
+        keep(
+            self,
+            first_loudness=histogram(profile.loudness, shares, *LOUDNESS_BINS),
+            first_pitch=histogram(pitch, np.array([0.02, 0.5, 0.98]), *PITCH_BINS),
+            corpus_mean=torch.tensor(profile.mean[learned]),
+            corpus_std=torch.tensor(profile.std[learned]),
+            low=torch.tensor(profile.low[self.at + 1 :]),
+            high=torch.tensor(profile.high[self.at + 1 :]),
+            wanted=torch.tensor(profile.loudness),
+            shares=torch.tensor(shares).float(),
+            points=torch.tensor(PITCH_SHARES),
+            octaves=12.0 * torch.arange(-12, 13),
+            reach=torch.tensor([pitch[0] - MARGIN_SEMITONES, pitch[2] + MARGIN_SEMITONES]),
+        )
+        for name in (
+            "loudness",
+            "pitch",
+            "mean",
+            "variance",
+            "n_audible",
+            "n_loud",
+            "n_voiced",
+            "shift",
+            "limit",
+            "x",
+            "y",
+        ):
+            self.register_buffer(name, torch.zeros(0))
+        self.start(1)
+
+    def start(self, voices: int) -> None:
+        self.loudness = self.first_loudness.repeat(voices, 1)
+        self.pitch = self.first_pitch.repeat(voices, 1)
+        self.mean = self.corpus_mean.repeat(voices, 1)
+        self.variance = self.corpus_std.square().repeat(voices, 1)
+        self.n_audible = torch.full([voices], self.prior)
+        self.n_loud, self.n_voiced = self.n_audible.clone(), self.n_audible.clone()
+        self.shift = torch.zeros(voices)
+        self.number = 0
+
+    def forward(self, z: Tensor, transposing: bool, fit: float) -> Tensor:
+        frames: list[Tensor] = []
+        for n in range(z.size(2)):
+            one = z[:, :, n]
+            if self.number % self.every == 0:
+                self._learn()
+            self.number += 1
+            self._hear(one)
+            moved = one
+            if fit > 0.0:
+                moved = one + fit * (self._moved(one) - one)
+            if transposing and self.pitched:
+                moved = torch.cat([moved[:, :1] + self.shift[:, None], moved[:, 1:]], 1)
+            frames.append(moved)
+        return torch.stack(frames, 2)
+
+    def _weight(self, count: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+        """How many frames have counted, and the weight of this one among them (B, 1)."""
+        count = count + counted
+        return count, (counted / count.clamp_max(self.memory))[:, None]
+
+    def _hear(self, z: Tensor) -> None:
+        level = z[:, self.at]
+        audible = level > self.silence
+        self.n_audible, weight = self._weight(self.n_audible, audible)
+        self.loudness = self._counted(self.loudness, level - self.loudness_from, weight)
+        loud = audible & (level >= self.limit[:, 0])
+        self.n_loud, weight = self._weight(self.n_loud, loud)
+        learned = z[:, self.first :]
+        self.mean = self.mean + weight * (learned - self.mean)
+        self.variance = self.variance + weight * ((learned - self.mean).square() - self.variance)
+        if self.pitched:
+            self.n_voiced, weight = self._weight(self.n_voiced, loud & (z[:, self.at + 1] >= self.voiced))
+            self.pitch = self._counted(self.pitch, z[:, 0] - self.pitch_from, weight)
+
+    def _learn(self) -> None:
+        """What loud means, the knots of the loudness map and the octaves, from what has been heard so far."""
+        loudest = self._quantiles(self.loudness, self.shares.new_full([1], self.loudest), self.loudness_from)
+        self.limit = (loudest - self.loud_range).clamp_min(self.silence)
+        edges = self.loudness_from + torch.arange(self.loudness.size(1))
+        x = self._quantiles(self.loudness * (edges >= self.limit), self.shares, self.loudness_from)
+        step = (x[:, 1:] - x[:, :-1]).clamp_min(1e-6)
+        rise = self.wanted[1:] - self.wanted[:-1]
+        rise = torch.minimum(torch.maximum(rise, self.slopes[0] * step), self.slopes[1] * step)
+        way = torch.cat([torch.zeros_like(x[:, :1]), torch.cumsum(rise, 1)], 1)
+        middle = x.size(1) // 2
+        self.x, self.y = x.contiguous(), way - way[:, middle : middle + 1] + self.wanted[middle]
+        if self.pitched:
+            self.shift = self._transposition()
+
+    def _counted(self, bins: Tensor, place: Tensor, weight: Tensor) -> Tensor:
+        at = place.floor().clamp(0.0, bins.size(1) - 1.0).long()[:, None]
+        return (bins * (1.0 - weight)).scatter_add(1, at, weight)
+
+    def _quantiles(self, bins: Tensor, shares: Tensor, lowest: float) -> Tensor:
+        """(B, shares) within the bins on lines."""
+        below = torch.cumsum(bins, 1)
+        wanted = (shares * below[:, -1:]).contiguous()
+        at = torch.searchsorted(below, wanted).clamp_max(bins.size(1) - 1)
+        here = bins.gather(1, at)
+        part = 1.0 - (below.gather(1, at) - wanted) / here.clamp_min(1e-9)
+        return lowest + at + part.clamp(0.0, 1.0)
+
+    def _moved(self, z: Tensor) -> Tensor:
+        """What fit 1 gives."""
+        ratio = (self.corpus_std / self.variance.sqrt().clamp_min(1e-9)).clamp_max(self.widest)
+        learned = self.corpus_mean + ratio * (z[:, self.first :] - self.mean)
+        others = torch.cat([z[:, self.at + 1 : self.first], learned], 1)
+        others = torch.minimum(torch.maximum(others, self.low), self.high)
+        return torch.cat([z[:, : self.at], self._louder(z[:, self.at : self.at + 1]), others], 1)
+
+    def _louder(self, level: Tensor) -> Tensor:
+        """LoudnessMap (B, 1) dB."""
+        x, y = self.x, self.y
+        at = torch.searchsorted(x, level.contiguous()).clamp(1, x.size(1) - 1) - 1
+        first = x.gather(1, at)
+        part = ((level - first) / (x.gather(1, at + 1) - first).clamp_min(1e-6)).clamp(0.0, 1.0)
+        mapped = torch.lerp(y.gather(1, at), y.gather(1, at + 1), part)
+        mapped = mapped + (level - x[:, :1]).clamp_max(0.0) + (level - x[:, -1:]).clamp_min(0.0)
+        below = x[:, -1:] - level
+        floor = y[:, -1:] - below + (self.loud_range - below).clamp_min(0.0)
+        quiet = level + (5.0 * (level - self.silence + 10.0)).clamp_min(0.0)
+        return torch.maximum(torch.minimum(torch.minimum(mapped, floor), quiet), level.clamp_max(self.floor))
+
+    def _transposition(self) -> Tensor:
+        """(B,) whole octaves, as `whole_octaves` has them; another must be better by HYSTERESIS_SEMITONES."""
+        heard = self._quantiles(self.pitch, self.points, self.pitch_from)  # (B, 3)
+        low, high = self.reach[0], self.reach[1]
+        cost = self._beyond(heard, self.octaves) + self.worth / 12.0 * self.octaves.abs()  # (B, octaves)
+        now = self._beyond(heard, self.shift[:, None])[:, 0] + self.worth / 12.0 * self.shift.abs()
+        least, index = torch.min(cost, 1)
+        median, edge = heard[:, 1], self.hysteresis
+        inside = (median >= low) & (median <= high)
+        deep = (median >= low + edge) & (median <= high - edge)
+        return torch.where(
+            inside,
+            torch.where(deep, torch.zeros_like(now), self.shift),
+            torch.where(now > least + edge, self.octaves[index], self.shift),
+        )
+
+    def _beyond(self, heard: Tensor, shift: Tensor) -> Tensor:
+        """Semitones of what is heard (B, 3) that lie outside the range after a shift."""
+        low = (self.reach[0] - heard[:, :1] - shift).clamp_min(0.0)
+        return low + (heard[:, 2:] + shift - self.reach[1]).clamp_min(0.0)
