@@ -16,6 +16,7 @@ from wavevae.nn.conditioning import Condition, one_hot
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.instrument_start import instrument_start
+from wavevae.nn.pitch import PitchTracker
 from wavevae.nn.synthesizer import SynthesisState
 from wavevae.objectives.named_axes import NamedAxes
 from wavevae.objectives.weighing import weighted_sum
@@ -112,6 +113,8 @@ def choose_oscillators(plan: Plan, material: Material) -> Plan:
     chosen = model.oscillators
     if chosen == "auto":
         chosen = "harmonic" if share >= VOICED else "dense"
+    tracker = PitchTracker(model.sample_rate, model.hop_length)
+    heard = f"from {tracker.lowest_hz:.0f} to {tracker.highest_hz:.0f} Hz"
     kinds = {
         "harmonic": "one oscillator bank follows the pitch",
         "dense": "dense carriers and noise, no pitch",
@@ -119,7 +122,8 @@ def choose_oscillators(plan: Plan, material: Material) -> Plan:
     }
     how = "" if model.oscillators == "auto" else ", as set"
     say(
-        f"sounds  {share:.0%} of what is loud has one clear pitch: {kinds[chosen]}{how} (--set oscillators=...)"
+        f"sounds  {share:.0%} of what is loud has one clear pitch {heard}: {kinds[chosen]}{how} "
+        "(--set oscillators=...)"
     )
     model = dataclasses.replace(model, oscillators=chosen)
     return dataclasses.replace(plan, config=dataclasses.replace(plan.config, model=model))
