@@ -325,7 +325,7 @@ class InstrumentDecoder(nn.Module):
 
     def attributes(self, frame: Frame) -> Tensor:
         """What brightness and noisiness are about (B, 2, F): log2 of the spectral centroid in Hz, and log of the
-        noise's power against the rest."""
+        noise's power against the rest; where there is only noise, log of its spectral flatness."""
         noise, carriers = torch.exp(frame.shares.noise), torch.exp(frame.shares.carriers)
         hiss, rest = noise.sum(1), carriers.sum(1)
         moment = (noise * self.noise_hz[:, None]).sum(1) + (carriers * self.carrier_hz[:, None]).sum(1)
@@ -335,7 +335,12 @@ class InstrumentDecoder(nn.Module):
             moment = moment + (partials * number[:, None] * frame.hz.float()).sum(1)
             rest = rest + partials.sum(1)
         centroid = torch.log2(moment / (hiss + rest).clamp_min(1e-6) + 20.0)
-        return torch.stack([centroid, torch.log(hiss + 1e-5) - torch.log(rest + 1e-5)], 1)
+        noisiness = torch.log(hiss + 1e-5) - torch.log(rest + 1e-5)
+        if not self.pitched and not self.shares.carriers:
+            width = torch.gradient(self.noise_hz)[0][:, None]
+            density = frame.shares.noise - torch.log(width)
+            noisiness = density.mean(1) - torch.log(torch.exp(density).mean(1))
+        return torch.stack([centroid, noisiness], 1)
 
     def initial(self, voices: int, like: Tensor) -> DecoderState:
         """Before the first frame."""
