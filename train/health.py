@@ -46,7 +46,7 @@ def collapsed(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
     return {
         "collapse": f"the posterior has collapsed in {dims - active:.0f} of {dims} latent dimensions: the decoder does "
         f"not need them or the KL forbids them; try --set kl={objective.kl / 4:g}, --set "
-        f"free_bits={2 * objective.free_bits:g} or a smaller --latent-dim"
+        f"free_bits={2 * objective.free_bits or 0.25:g} or a smaller --latent-dim"
     }
 
 
