@@ -36,6 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "rvq": {"bottleneck": "rvq", "codebook_size": 16, "n_codebooks": 2, "code_dim": 4},
     "hvae": {"bottleneck": "hvae", "top_dim": 2},
     "dense": {"oscillators": "dense"},
+    "noise": {"oscillators": "none"},
     "both": {"oscillators": "both"},
     "class": {"condition": "class", "classes": ("reed", "string")},
     "class and pitch": {"condition": "class+pitch", "classes": ("reed", "string")},

@@ -143,6 +143,7 @@ def local_flatness_db(material: Material) -> float:
     weighted by power. Found: rain and wind -0.3, drums -1.6, piano -11, choir -12, violin -18, saxophone -33."""
     chunks = np.stack([material.chunks.read(int(n)) for n in material.spread(FLATNESS_CHUNKS)])
     length = 1 << round(math.log2(0.186 * material.store.sample_rate))
+    chunks = np.pad(chunks, ((0, 0), (0, max(0, length - chunks.shape[1]))))
     window = torch.hann_window(length)
     spectrum = torch.stft(
         torch.from_numpy(chunks), length, length // 4, window=window, center=False, return_complex=True
