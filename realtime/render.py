@@ -30,8 +30,8 @@ SOURCES = ("input", "latents", "interpolate", "sample", "score")
 DEFAULT_FIT = 0.0
 """Measured with a saxophone learned in 100 s (162 steps): at --transpose auto a voice is taken for the saxophone in
 98 % of half seconds at fit 0 and at fit 1 (at --transpose 0 in 56 %), its loudness is followed with r = 0.99 at fit 0
-and 0.94 at 1; a held-out note of the saxophone itself has a log-mel distance of 0.28 at fit 0, as without
---transpose, 0.52 at 1."""
+and 0.94 at 1; a held-out note of the saxophone itself has a log-mel distance of 0.28 at fit 0, as without --transpose,
+and 0.52 at 1."""
 
 EXAMPLE = """\
   wavevae render mine.ts --input voice.wav -o voice-as-mine.wav
