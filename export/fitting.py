@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
-from wavevae.corpus_profile import PITCH_RANGE, QUANTILES, SILENCE_DB, CorpusProfile
+from wavevae.corpus_profile import PITCH_BODY, PITCH_RANGE, QUANTILES, SILENCE_DB, CorpusProfile
 from wavevae.nn.instrument import LOWEST_LOUDNESS
 from wavevae.transfer import MARGIN_SEMITONES, MOST_WIDENING, OCTAVE_WORTH, SLOPES
 
@@ -77,7 +77,7 @@ class StreamingFit(nn.Module):
         self.worth, self.margin = OCTAVE_WORTH, MARGIN_SEMITONES
         self.loudness_from, self.pitch_from = LOUDNESS_BINS[0], PITCH_BINS[0]
         shares = (np.arange(QUANTILES) + 0.5) / QUANTILES
-        pitch = profile.pitch if self.pitched else (0.0, 30.0, 60.0, 90.0, 120.0)
+        pitch = profile.pitch if self.pitched else (0.0, 60.0, 120.0)
         learned = slice(self.first, None)
         keep(
             self,
@@ -89,7 +89,7 @@ class StreamingFit(nn.Module):
             high=torch.tensor(profile.high[self.at + 1 :]),
             wanted=torch.tensor(profile.loudness),
             shares=torch.tensor(shares).float(),
-            points=torch.tensor([PITCH_RANGE[1], PITCH_RANGE[3]]),
+            points=torch.tensor(PITCH_BODY),
             octaves=12.0 * torch.tensor(sorted(range(-12, 13), key=abs)),
             reach=torch.tensor([pitch[0], pitch[-1]]),
         )
