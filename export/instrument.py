@@ -123,8 +123,9 @@ class StreamingInstrumentEncoder(nn.Module):
             controls = torch.cat([heard[:, :1], loudness, heard[:, 1:]], 1)
         relative = (self.spectrum(x) - loudness).clamp(-80.0, 20.0) / 20.0 + 1.5
         seen = torch.cat([relative, (controls - self.middle) / self.size], 1)
-        h = self.class_bias(self.inlet(to_rows(seen.transpose(1, 2))))
-        return controls, self.outlet(activation(self.core(h)))
+        rows = to_rows(seen.transpose(1, 2))
+        h = self.class_bias(self.inlet(rows))
+        return controls, self.outlet(torch.cat([activation(self.core(h)), rows], 1))
 
     def start(self, voices: int) -> None:
         if self.tracker is not None:
@@ -180,7 +181,7 @@ class StreamingInstrumentDecoder(nn.Module):
         z = self.life(z, life, self.frame, self.voices)
         seen = (torch.clamp(z, self.low, self.high) - self.middle) / self.size
         h = self.class_bias(self.inlet(seen))
-        out = self.outlet(activation(self.core(h)))
+        out = self.outlet(torch.cat([activation(self.core(h)), seen], 1))
         pitch, loudness = z[:, :1].to(torch.float64), z[:, self.loudness_at : self.loudness_at + 1]
         sound = self.synthesis(out, pitch, loudness, self.frame)
         self.frame += z.size(0) // self.voices

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from wavevae.audio import printable
 from wavevae.bundle import Bundle
 from wavevae.controls import NO_LABEL
-from wavevae.corpus.pitch_track import VOICED_PERIODICITY
-from wavevae.corpus_profile import CorpusProfile, loud_limit
+from wavevae.corpus_profile import CorpusProfile, known_pitch
 from wavevae.errors import UserError
 from wavevae.latents import DensitySampler
 from wavevae.transfer import fit_latents, transposition
@@ -193,13 +192,6 @@ def voiced(a: Frames, b: Frames) -> tuple[Frames, Frames]:
             copy[:, 0] = other
         filled.append(copy)
     return filled[0], filled[1]
-
-
-def known_pitch(frames: Frames) -> NDArray[np.float64] | None:
-    """(F,) MIDI, on lines from voiced frame to voiced frame; none where no frame is."""
-    loud = frames[:, 1] >= loud_limit(frames[:, 1])
-    there = np.flatnonzero(loud & (frames[:, 2] >= VOICED_PERIODICITY))
-    return np.interp(np.arange(len(frames)), there, frames[there, 0]) if len(there) else None
 
 
 GLIDE_FRAMES = 4

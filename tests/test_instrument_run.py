@@ -216,7 +216,6 @@ REFUSED = {
     "ratios=[4,4]": "ratios says nothing to a model of the family instrument",
     "widths=[8,8,8]": "widths says nothing to a model of the family instrument",
     "hop_overlap=2": "hop_overlap says nothing to a model of the family instrument",
-    "start=linear": "an instrument starts at random",
     "pitch_semitones=2": "its pitches are found on the sounds as they are",
     "resident=always": "cut on the CPU",
     "noise_bands=0": "noise_bands is 0",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,17 @@ def test_the_life_of_a_tone_is_its_slow_movement_and_neither_its_drift_nor_its_r
     assert max(corpus_profile([still] * 3, CONFIG).life_spread) < 1e-6
 
 
+def test_the_ranges_are_those_of_the_whole_corpus_where_it_was_tracked(
+    corpus: list[np.ndarray], profile: CorpusProfile
+) -> None:
+    track = np.concatenate(corpus)[:, [PITCH, PERIODICITY, LOUDNESS]].T
+    few = [part[: round(3 * RATE)] for part in corpus]
+    known = corpus_profile(few, CONFIG, track)
+    assert corpus_profile(few, CONFIG).pitch[-1] < 60
+    assert (known.pitch, known.loudness, known.low[:3]) == (profile.pitch, profile.loudness, profile.low[:3])
+    assert known.mean[LEARNED] == corpus_profile(few, CONFIG).mean[LEARNED]
+
+
 @pytest.mark.parametrize("frames", [0, 1, 3])
 def test_a_few_frames_or_none_are_enough(frames: int) -> None:
     profile = corpus_profile([notes([60.0], -20.0)[:frames]], CONFIG)
@@ -139,6 +151,10 @@ def test_a_stray_pitch_far_beyond_the_range_is_brought_back_by_octaves(profile: 
     z[7, PITCH], z[9, PITCH], z[11, PITCH] = 31.25, 97.5, 81.5
     fitted = fit_latents(z, profile)
     np.testing.assert_allclose(fitted[[7, 9, 11], PITCH], [55.25, 73.5, 81.5], atol=1e-3)  # 81.5: near enough
+    z[5, PITCH], z[5, PERIODICITY] = 90.0, 0.1
+    assert fit_latents(z, profile)[5, PITCH] == pytest.approx(60, abs=0.2)  # hiss: as its voiced neighbours
+    z[5] = z[4]
+    fitted = fit_latents(z, profile)
     moved = (fitted[:, PITCH] - z[:, PITCH]) / 12
     np.testing.assert_allclose(moved, np.round(moved), atol=1e-4)
     exact = fit_latents(z, profile, transpose=12.0)
@@ -214,6 +230,19 @@ def test_what_cannot_be_is_refused_with_the_numbers(profile: CorpusProfile) -> N
     for bad in (-0.1, 1.5, float("nan")):
         with pytest.raises(UserError, match=r"fit is .*; use 0"):
             fit_latents(z, profile, fit=bad)
+
+
+def test_a_corpus_without_pitch_is_fitted_in_loudness_and_timbre() -> None:
+    config = replace(CONFIG, oscillators="dense")
+    rng = np.random.default_rng(0)
+    texture = np.concatenate([rng.normal(-20, 1, (300, 1)), rng.normal(1, 1, (300, 4))], 1)
+    profile = corpus_profile([texture], config)
+    assert profile.pitch == ()
+    assert min(profile.life_spread) > 0
+    z = np.concatenate([rng.normal(-50, 1, (300, 1)), rng.normal(-2, 1, (300, 4))], 1)
+    fitted = fit_latents(z, profile)
+    assert np.median(fitted[:, 0]) == pytest.approx(-20, abs=0.5)
+    np.testing.assert_allclose(fitted[:, 1:].mean(0), profile.mean[1:], atol=0.2)
 
 
 # -- a model with a profile -----------------------------------------------------------------------------------

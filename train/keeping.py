@@ -71,7 +71,9 @@ def latent_statistics(model: Autoencoder | Reference, data: AudioDataModule, cou
     if not model.config.is_instrument:
         return LatentStatistics.fit(sequences, classes).to_dict()
     statistics = LatentStatistics.fit(sequences, classes, principal=False)  # its latents keep their meaning
-    return {**statistics.to_dict(), "profile": corpus_profile(sequences, model.config).to_dict()}
+    track = None if data.track is None else data.track.values
+    profile = corpus_profile(sequences, model.config, track)
+    return {**statistics.to_dict(), "profile": profile.to_dict()}
 
 
 class Checkpoints(pl.Callback):

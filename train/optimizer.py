@@ -47,7 +47,8 @@ def make_optimizer(model: Autoencoder, config: TrainConfig, fused: bool = False)
 
 def started(model: Autoencoder, config: TrainConfig) -> set[int]:
     """The ids of the parameters that a start in closed form has set."""
-    set_by_start = [*trunk(model), *partial_maps(model)] if config.start == "linear" else []
+    codec = config.start == "linear" and not model.config.is_instrument  # an instrument's start is rougher
+    set_by_start = [*trunk(model), *partial_maps(model)] if codec else []
     if isinstance(model.bottleneck.learned_part(), ResidualVQ):
         set_by_start += model.bottleneck.parameters()
     return {id(parameter) for parameter in set_by_start}

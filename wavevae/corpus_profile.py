@@ -24,6 +24,8 @@ QUANTILES = 33
 """Knots of a distribution, at (k + 0.5) / QUANTILES."""
 SILENCE_DB = -80.0
 """Frames below are not counted: they are silence with a little noise."""
+MOST_FRAMES = 500_000
+"""Of a long corpus' track every n-th frame is looked at."""
 PITCH_RANGE = (0.02, 0.1, 0.5, 0.9, 0.98)
 
 HELD_S = 0.25
@@ -117,11 +119,35 @@ class CorpusProfile:
         return dataclasses.replace(self, **known)
 
 
-def corpus_profile(sequences: Sequence[NDArray[Any]], config: ModelConfig) -> CorpusProfile:
-    """Of the encodings of training sounds, each (frames, n_latents) in the model's own units."""
+def corpus_profile(
+    sequences: Sequence[NDArray[Any]], config: ModelConfig, track: NDArray[Any] | None = None
+) -> CorpusProfile:
+    """Of the encodings of training sounds, each (frames, n_latents) in the model's own units.
+
+    `track`: `PitchTrack.values` of the whole corpus, (3, frames). The outermost notes may be missing from a choice of
+    its sounds; with it the ranges of the controls are the corpus'.
+    """
     empty = CorpusProfile(config.axis_names, config.sample_rate, config.frame_rate, 0)
     profile = _measured(sequences, empty)
-    return dataclasses.replace(profile, life_spread=_plain(life_spread(sequences, profile)))
+    life = life_spread(sequences, profile)
+    if track is not None and profile.frames:
+        profile = _with_track(profile, track)
+    return dataclasses.replace(profile, life_spread=_plain(life))
+
+
+def _with_track(profile: CorpusProfile, track: NDArray[Any]) -> CorpusProfile:
+    """The controls' figures from pitch, periodicity and loudness of the whole corpus."""
+    pitch, periodicity, loudness = np.asarray(track[:, :: 1 + track.shape[1] // MOST_FRAMES], np.float64)
+    named = {"pitch": pitch, "loudness": loudness, "periodicity": periodicity}
+    controls = profile.axis_names[: profile.controls]
+    z = np.stack([named[name] for name in controls], 1)
+    whole = _measured([z], dataclasses.replace(profile, axis_names=controls))
+    if not whole.frames:
+        return profile
+    known: dict[str, Any] = {n: getattr(whole, n) for n in ("pitch", "loudness", "periodicity")}
+    for name in ("mean", "std", "low", "high"):
+        known[name] = getattr(whole, name) + getattr(profile, name)[profile.controls :]
+    return dataclasses.replace(profile, **known)
 
 
 def _plain(values: NDArray[Any]) -> tuple[float, ...]:
@@ -137,6 +163,14 @@ def loud_limit(loudness: NDArray[Any]) -> float:
     if not len(audible):
         return math.inf
     return max(SILENCE_DB, float(np.percentile(audible, LOUDEST_PERCENTILE)) - LOUD_RANGE_DB)
+
+
+def known_pitch(z: NDArray[Any]) -> Array | None:
+    """(frames,) MIDI of latents (frames, n_latents) with a pitch, on lines from voiced frame to voiced frame; none
+    where no frame is voiced and loud."""
+    loud = z[:, 1] >= loud_limit(z[:, 1])
+    there = np.flatnonzero(loud & (z[:, 2] >= VOICED_PERIODICITY))
+    return np.interp(np.arange(len(z)), there, z[there, 0]) if len(there) else None
 
 
 def _measured(sequences: Sequence[NDArray[Any]], like: CorpusProfile) -> CorpusProfile:

@@ -246,12 +246,17 @@ def to_text(values: Mapping[str, Any]) -> str:
         lines.append(_heading([axis["name"] for axis in axes]))
         width = max(len(axis["name"]) for axis in axes)
         lines += [
-            f"  {i:>3}  {axis['name']:<{width}}  {axis['low']:+.2f} to {axis['high']:+.2f}"
-            + NATURAL.get(axis["name"], "")
+            f"  {i:>3}  {axis['name']:<{width}}  {_span(axis)}"
             + (f"  {axis['share']:6.1%} of the variance" if axis.get("share") else "")
             for i, axis in enumerate(axes)
         ]
     return "\n".join(lines)
+
+
+def _span(axis: Mapping[str, Any]) -> str:
+    """From low to high; with a unit where there is one, else with a sign."""
+    low, high, unit = axis["low"], axis["high"], NATURAL.get(axis["name"])
+    return f"{low:+.2f} to {high:+.2f}" if unit is None else f"{low:.2f} to {high:.2f}{unit}"
 
 
 NATURAL = {"pitch": " MIDI", "loudness": " dB", "periodicity": " (0 noise, 1 tone)"}

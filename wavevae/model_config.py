@@ -11,7 +11,7 @@ from wavevae.checks import is_power_of_two, require, require_known
 from wavevae.errors import UserError
 
 FAMILIES = ("codec", "instrument")
-OSCILLATORS = ("auto", "harmonic", "dense", "both")
+OSCILLATORS = ("auto", "harmonic", "dense", "both", "none")
 LOOK_BACK_S = 0.035
 """Of an instrument's encoder: how far behind the newest sample the moment lies that a frame describes, about."""
 BOTTLENECKS = ("ae", "vae", "vq", "rvq", "hvae")
@@ -81,9 +81,11 @@ class ModelConfig:
     """instrument: latent frames a second, about; the hop is the power of two nearest to it (fold and ratios are a
     codec's)."""
     oscillators: str = "auto"
-    """instrument: harmonic (one pitch), dense (log-spaced carriers), both, or auto (found from the sounds)."""
-    carriers: int = 256
+    """instrument: harmonic (one pitch), dense (log-spaced carriers), both, none (noise only), auto (by the sounds)."""
+    carriers: int = 320
     """instrument: log-spaced oscillators of fixed frequency where oscillators is dense or both."""
+    carriers_highest_hz: float = 0.0
+    """instrument: the highest of them, Hz; 0: nearly half the sample rate."""
     envelope_bands: int = 64
     """instrument: points of the spectral envelope of the partials."""
     decoder_width: int = 192
@@ -148,6 +150,9 @@ class ModelConfig:
             20 <= self.frames_per_second <= 400, "frames_per_second", self.frames_per_second, "use 20 to 400"
         )
         require_known("oscillators", self.oscillators, OSCILLATORS)
+        top = self.carriers_highest_hz
+        fits = top == 0 or 100 <= top <= self.sample_rate / 2
+        require(fits, "carriers_highest_hz", top, f"use 0, or 100 to {self.sample_rate / 2:g} Hz")
         for name, low in (("carriers", 8), ("envelope_bands", 4), ("decoder_width", 8), ("encoder_width", 8)):
             require(low <= getattr(self, name) <= 4096, name, getattr(self, name), f"use {low} to 4096")
         require(4 <= self.noise_bands <= 256, "noise_bands", self.noise_bands, "use 4 to 256")
@@ -167,7 +172,7 @@ class ModelConfig:
     @property
     def has_oscillator_pitch(self) -> bool:
         """Whether the pitch is one of an instrument's latents."""
-        return self.is_instrument and self.oscillators != "dense"
+        return self.is_instrument and self.oscillators not in ("dense", "none")
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -232,8 +237,6 @@ def check_family(model: ModelConfig, sections: Mapping[str, Any]) -> None:
 
 def check_typed_family(model: ModelConfig, typed: Mapping[str, Any]) -> None:
     """Raises: UserError where a setting that was typed, 'section.field', would do nothing to this family."""
-    if model.is_instrument and typed.get("train.start") == "linear":
-        raise UserError("start linear: an instrument starts at random; leave it out")
     others: Iterable[str] = OF_FAMILY["codec" if model.is_instrument else "instrument"]
     for key in others:
         if key in typed:

@@ -3,7 +3,7 @@
 A `CorpusProfile` says what the latents of a corpus are like. The same figures are taken of an input, and a map from
 one to the other is applied to every frame (pitch p, loudness l in dB, learned latent z, `fit` f from 0 to 1):
 
-    p' = p + transposition        and, where it is automatic, by octaves into the corpus' range, see `folded`
+    p' = p + transposition        and, where it is automatic, strays by octaves into the corpus' range, see `folded`
     l' = l + f (g(l) - l)         g maps the input's loudness quantiles to the corpus', see LoudnessMap
     z' = z + f (clip(M + r (z - m)) - z)   r = S / s, at most MOST_WIDENING; clipped to the corpus' 1 and 99 %
 
@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.corpus.pitch_track import LOUD_RANGE_DB
-from wavevae.corpus_profile import QUANTILES, SILENCE_DB, Array, CorpusProfile, corpus_profile
+from wavevae.corpus.pitch_track import LOUD_RANGE_DB, VOICED_PERIODICITY
+from wavevae.corpus_profile import QUANTILES, SILENCE_DB, Array, CorpusProfile, corpus_profile, known_pitch
 from wavevae.errors import UserError
 from wavevae.nn.instrument import LOWEST_LOUDNESS, LOWEST_PITCH
 
@@ -112,6 +112,14 @@ def folded(pitch: Array, corpus: Sequence[float]) -> Array:
     return pitch + 12.0 * octaves[beyond.argmin(1)]  # of equals the first: the fewest octaves
 
 
+def _without_strays(z: Array, corpus: Sequence[float]) -> Array:
+    """The pitches (frames,); those that a tracker finds in hiss, frames without a period half a semitone or more beyond
+    the corpus' range, are their voiced neighbours'."""
+    pitch, known = z[:, 0], known_pitch(z)
+    stray = (z[:, 2] < VOICED_PERIODICITY) & ((pitch < corpus[0] - 0.5) | (pitch > corpus[-1] + 0.5))
+    return pitch if known is None else np.where(stray, known, pitch)
+
+
 def highest_pitch(sample_rate: int) -> float:
     """MIDI of half the rate."""
     return 69.0 + 12.0 * math.log2(sample_rate / 2 / 440.0)
@@ -174,7 +182,7 @@ def fit_latents(
     if profile.has_pitch:
         out[:, 0] += semitones
         if transpose == "auto" and heard.pitch and profile.pitch:
-            out[:, 0] = folded(out[:, 0], profile.pitch)
+            out[:, 0] = folded(_without_strays(out, profile.pitch), profile.pitch)
     if not (heard.frames and profile.frames and fit > 0):
         return out.astype(np.float32)
     at, first = profile.axis_names.index("loudness"), profile.controls

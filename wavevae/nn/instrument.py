@@ -41,6 +41,8 @@ from wavevae.nn.synthesizer import (
 if TYPE_CHECKING:
     from wavevae.transfer import CorpusProfile
 
+NAMED = ("brightness", "noisiness")
+"""The first learned latents."""
 LOWEST_PITCH, HIGHEST_PITCH = -24.0, 148.0
 """MIDI; what is asked beyond is played at the limit. 148 is above half of any usual sample rate: silence."""
 LOWEST_LOUDNESS, HIGHEST_LOUDNESS = -100.0, 12.0
@@ -111,9 +113,6 @@ class ControlledBottleneck(Bottleneck):
 class InstrumentEncoder(nn.Module):
     """Sound (B, 1, T) -> controls in natural units and what the bottleneck takes (B, controls + out_channels, F)."""
 
-    centre: Tensor
-    tuned: Tensor
-
     def __init__(self, config: ModelConfig, out_channels: int) -> None:
         super().__init__()
         rate, hop, self.latency = config.sample_rate, config.hop_length, config.algorithmic_latency
@@ -122,12 +121,14 @@ class InstrumentEncoder(nn.Module):
         self.loudness = Loudness(hop, self.latency)
         self.spectrum = SpectrumBands(rate, hop, self.latency, config.mel_bands)
         width = config.encoder_width
-        self.inlet = CausalConv1d(config.mel_bands + len(config.controls), width, 3)
+        seen = config.mel_bands + len(config.controls)
+        self.inlet = CausalConv1d(seen, width, 3)
         self.class_bias = nn.Linear(len(config.classes) + 1, width, bias=False) if config.has_class else None
         self.core = residual_stack(width, (1, 3))
-        self.outlet = CausalConv1d(width, out_channels, 1)
+        self.outlet = CausalConv1d(width + seen, out_channels, 1)
         self.scale_of_controls = control_scales(config)
         start(self)
+        without_shortcut(self.outlet, width)
 
     def controls_of(self, x: Tensor, condition: Condition | None, track: Tensor | None) -> Tensor:
         """(B, 1, T) -> measured latents (B, controls, F); `track` (B, 2, F): pitch and periodicity found before.
@@ -157,7 +158,8 @@ class InstrumentEncoder(nn.Module):
                 h
                 + self.class_bias(class_shares(condition, len(h), self.class_bias.in_features, h))[..., None]
             )
-        return torch.cat([controls, self.outlet(activation(self.core(h))).float()], 1)
+        out = self.outlet(torch.cat([activation(self.core(h)), seen], 1))
+        return torch.cat([controls, out.float()], 1)
 
     def seen(self, bands: Tensor, controls: Tensor) -> Tensor:
         """What the convolutions get: bands relative to the loudness, and the controls, all of about unit size."""
@@ -169,6 +171,13 @@ class InstrumentEncoder(nn.Module):
     def loudness_at(self) -> int:
         """Place of the loudness among the controls."""
         return 0 if self.tracker is None else 1
+
+
+def without_shortcut(outlet: CausalConv1d, width: int) -> None:
+    """Leaves what the outlet takes directly, beside `width` channels of the network, at zero: instrument_start may set
+    it."""
+    with torch.no_grad():
+        outlet.conv.weight[:, width:] = 0.0
 
 
 def control_scales(config: ModelConfig) -> list[tuple[float, float]]:
@@ -248,7 +257,7 @@ class InstrumentDecoder(nn.Module):
         self.inlet = CausalConv1d(config.n_latents, width, 3)
         self.class_bias = nn.Linear(len(config.classes) + 1, width, bias=False) if config.has_class else None
         self.core = residual_stack(width, config.decoder_dilations)
-        self.outlet = CausalConv1d(width, self.shares.channels, 1)
+        self.outlet = CausalConv1d(width + config.n_latents, self.shares.channels, 1)
         self.synthesis = Synthesis(config)
         self.scale_of_controls = control_scales(config)
         carriers = self.synthesis.carriers
@@ -264,6 +273,7 @@ class InstrumentDecoder(nn.Module):
         self.register_buffer("high", torch.tensor(high))
         start(self)
         shrink(self.outlet, 0.1)
+        without_shortcut(self.outlet, width)
         self._start_shares()
 
     def _start_shares(self) -> None:
@@ -297,16 +307,40 @@ class InstrumentDecoder(nn.Module):
 
     def frames(self, z: Tensor, condition: Condition | None = None) -> Frame:
         """Cleaned latents -> shares, pitch, loudness."""
-        h = self.inlet(self.seen(z))
+        seen = self.seen(z)
+        h = self.inlet(seen)
         if self.class_bias is not None:
             h = (
                 h
                 + self.class_bias(class_shares(condition, len(h), self.class_bias.in_features, h))[..., None]
             )
-        out = self.outlet(activation(self.core(h))).float()
+        out = self.outlet(torch.cat([activation(self.core(h)), seen], 1)).float()
+        return self.frame_of(out, z)
+
+    def frame_of(self, out: Tensor, z: Tensor) -> Frame:
+        """The network's output (B, channels, F) for cleaned latents -> shares, pitch, loudness."""
         loudness = z[:, self.loudness_at : self.loudness_at + 1]
         hz = 440.0 * torch.exp2((z[:, :1].double() - 69.0) / 12.0) if self.pitched else loudness
         return Frame(self.shares(out, hz.float()), hz, loudness)
+
+    def attributes(self, frame: Frame) -> Tensor:
+        """What brightness and noisiness are about (B, 2, F): log2 of the spectral centroid in Hz, and log of the
+        noise's power against the rest; where there is only noise, log of its spectral flatness."""
+        noise, carriers = torch.exp(frame.shares.noise), torch.exp(frame.shares.carriers)
+        hiss, rest = noise.sum(1), carriers.sum(1)
+        moment = (noise * self.noise_hz[:, None]).sum(1) + (carriers * self.carrier_hz[:, None]).sum(1)
+        if self.pitched:
+            partials = torch.exp(frame.shares.partials)
+            number = torch.arange(1, partials.shape[1] + 1, device=partials.device)
+            moment = moment + (partials * number[:, None] * frame.hz.float()).sum(1)
+            rest = rest + partials.sum(1)
+        centroid = torch.log2(moment / (hiss + rest).clamp_min(1e-6) + 20.0)
+        noisiness = torch.log(hiss + 1e-5) - torch.log(rest + 1e-5)
+        if not self.pitched and not self.shares.carriers:
+            width = torch.gradient(self.noise_hz)[0][:, None]
+            density = frame.shares.noise - torch.log(width)
+            noisiness = density.mean(1) - torch.log(torch.exp(density).mean(1))
+        return torch.stack([centroid, noisiness], 1)
 
     def initial(self, voices: int, like: Tensor) -> DecoderState:
         """Before the first frame."""

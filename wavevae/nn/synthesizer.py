@@ -165,7 +165,7 @@ class Synthesis(nn.Module):
         self.noise = BandNoise(bands / bands.sum(1, keepdim=True).clamp_min(1e-9), hop)
         dense = config.oscillators in ("dense", "both")
         self.n_carriers = config.carriers if dense else 0
-        span = (CARRIERS_LOWEST_HZ, CARRIERS_HIGHEST * rate)
+        span = (CARRIERS_LOWEST_HZ, config.carriers_highest_hz or CARRIERS_HIGHEST * rate)
         self.carriers = Carriers(config.carriers, hop, rate, *span) if dense else None
 
     @torch.jit.export

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavevae.nn.instrument import Frame, InstrumentDecoder
+from wavevae.nn.instrument import NAMED, Frame, InstrumentDecoder
 
 DECAY = 0.99
 """A step, of the running moments."""
@@ -24,25 +24,6 @@ EXCHANGED_EVERY = 4
 """One excerpt of so many: a second pass through the decoder's network is a fifth of a step."""
 LARGEST = 3.0
 """Of an exchanged latent."""
-NAMES = ("brightness", "noisiness")
-
-
-def attributes(decoder: InstrumentDecoder, frame: Frame) -> Tensor:
-    """(B, 2, F): log2 of the spectral centroid in Hz; log of the noise's power against the rest."""
-    shares = decoder.shares
-    noise, tones = torch.exp(frame.shares.noise), torch.exp(frame.shares.carriers)
-    moment = (noise * decoder.noise_hz[:, None]).sum(1)
-    total = noise.sum(1)
-    rest = tones.sum(1)
-    if shares.carriers:
-        moment = moment + (tones * decoder.carrier_hz[:, None]).sum(1)
-    if shares.partials:
-        partials = torch.exp(frame.shares.partials)
-        number = torch.arange(1, shares.partials + 1, device=partials.device)
-        moment = moment + (partials * number[:, None] * frame.hz.float()).sum(1)
-        rest = rest + partials.sum(1)
-    centroid = torch.log2(moment / (total + rest).clamp_min(1e-6) + 20.0)
-    return torch.stack([centroid, torch.log(total + 1e-5) - torch.log(rest + 1e-5)], 1)
 
 
 class NamedAxes(nn.Module):
@@ -53,7 +34,7 @@ class NamedAxes(nn.Module):
     def __init__(self, decoder: InstrumentDecoder) -> None:
         super().__init__()
         self.controls = 2 if decoder.pitched else 1
-        size = 1 + self.controls + len(NAMES)
+        size = 1 + self.controls + len(NAMED)
         self.register_buffer("moments", torch.zeros(size, size, dtype=torch.float64))
 
     def explaining(self, decoder: InstrumentDecoder, z: Tensor) -> Tensor:
@@ -86,16 +67,16 @@ class NamedAxes(nn.Module):
         weight = (loudness > loudness.amax() - LOUD_RANGE_DB).float()
         explaining = self.explaining(decoder, z)
         with torch.no_grad():
-            found = attributes(decoder, frame)
+            found = decoder.attributes(frame)
             self.observe(explaining, found, weight)
             target = self.free(explaining, found)
-        at = slice(decoder.n_controls, decoder.n_controls + len(NAMES))
+        at = slice(decoder.n_controls, decoder.n_controls + len(NAMED))
         told = mean_where(F.smooth_l1_loss(z[:, at], target, reduction="none"), weight)
         few = slice(0, None, EXCHANGED_EVERY)  # excerpts come in random order: any will do
         other = z[:, at].detach().roll(1, 0)[few]
         other = (other + SHAKE * torch.randn_like(other)).clamp(-LARGEST, LARGEST)
         changed = torch.cat([z[few, : at.start], other, z[few, at.stop :]], 1).detach()
-        heard = self.free(explaining[few], attributes(decoder, decoder.frames(changed)))
+        heard = self.free(explaining[few], decoder.attributes(decoder.frames(changed)))
         return told + mean_where(F.smooth_l1_loss(heard, other, reduction="none"), weight[few])
 
 
