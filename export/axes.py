@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from wavevae.bundle import LatentAxis
+from wavevae.corpus_profile import CorpusProfile
 from wavevae.errors import UserError
 from wavevae.latents import Array, LatentStatistics
 from wavevae.model_config import ModelConfig
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
-from wavevae.transfer import CorpusProfile
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """wavevae.transfer in a stream: an input's latents are moved towards the corpus by what has been heard so far.
 
-The figures run as the head of wavevae/transfer.py says, over a memory of MEMORY_S, and begin as the corpus' own: at
-first nothing changes. Frames count one by one, so that blocks of any size give the same.
+The figures run as the head of wavevae/transfer.py says, over a memory of MEMORY_S, and begin as the corpus' own.
+Frames count one by one, so that blocks of any size give the same.
 
 No `from __future__ import annotations` here: TorchScript reads the annotations.
 """
@@ -11,16 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
+from wavevae.corpus_profile import PITCH_RANGE, QUANTILES, SILENCE_DB, CorpusProfile
 from wavevae.nn.instrument import LOWEST_LOUDNESS
-from wavevae.transfer import (
-    MARGIN_SEMITONES,
-    MOST_WIDENING,
-    OCTAVE_WORTH,
-    QUANTILES,
-    SILENCE_DB,
-    SLOPES,
-    CorpusProfile,
-)
+from wavevae.transfer import MARGIN_SEMITONES, MOST_WIDENING, OCTAVE_WORTH, SLOPES
 
 from .synthesis import keep
 
@@ -33,8 +26,6 @@ HYSTERESIS_SEMITONES = 2.0
 """By which other octaves must be better before they are chosen."""
 PRIOR_S = 1.0
 """So long a sound of the corpus counts as heard before the first frame."""
-PITCH_SHARES = (0.1, 0.5, 0.9)
-"""Of what is heard, its low, middle and high pitch: notes from before fade out of it sooner than of wider ones."""
 
 
 def histogram(knots: tuple[float, ...], shares: np.ndarray, lowest: float, count: int) -> Tensor:
@@ -82,24 +73,25 @@ class StreamingFit(nn.Module):
         self.memory, self.prior = MEMORY_S * rate, PRIOR_S * rate
         self.silence, self.loud_range, self.loudest = SILENCE_DB, LOUD_RANGE_DB, LOUDEST_PERCENTILE / 100.0
         self.voiced, self.hysteresis, self.widest = VOICED_PERIODICITY, HYSTERESIS_SEMITONES, MOST_WIDENING
-        self.slopes, self.floor, self.worth = SLOPES, LOWEST_LOUDNESS, float(OCTAVE_WORTH)
+        self.slopes, self.floor = SLOPES, LOWEST_LOUDNESS
+        self.worth, self.margin = OCTAVE_WORTH, MARGIN_SEMITONES
         self.loudness_from, self.pitch_from = LOUDNESS_BINS[0], PITCH_BINS[0]
         shares = (np.arange(QUANTILES) + 0.5) / QUANTILES
-        pitch = profile.pitch if self.pitched else (0.0, 60.0, 120.0)
+        pitch = profile.pitch if self.pitched else (0.0, 30.0, 60.0, 90.0, 120.0)
         learned = slice(self.first, None)
         keep(
             self,
             first_loudness=histogram(profile.loudness, shares, *LOUDNESS_BINS),
-            first_pitch=histogram(pitch, np.array([0.02, 0.5, 0.98]), *PITCH_BINS),
+            first_pitch=histogram(pitch, np.array(PITCH_RANGE), *PITCH_BINS),
             corpus_mean=torch.tensor(profile.mean[learned]),
             corpus_std=torch.tensor(profile.std[learned]),
             low=torch.tensor(profile.low[self.at + 1 :]),
             high=torch.tensor(profile.high[self.at + 1 :]),
             wanted=torch.tensor(profile.loudness),
             shares=torch.tensor(shares).float(),
-            points=torch.tensor(PITCH_SHARES),
-            octaves=12.0 * torch.arange(-12, 13),
-            reach=torch.tensor([pitch[0] - MARGIN_SEMITONES, pitch[2] + MARGIN_SEMITONES]),
+            points=torch.tensor([PITCH_RANGE[1], PITCH_RANGE[3]]),
+            octaves=12.0 * torch.tensor(sorted(range(-12, 13), key=abs)),
+            reach=torch.tensor([pitch[0], pitch[-1]]),
         )
         for name in (
             "loudness",
@@ -139,7 +131,7 @@ class StreamingFit(nn.Module):
             if fit > 0.0:
                 moved = one + fit * (self._moved(one) - one)
             if transposing and self.pitched:
-                moved = torch.cat([moved[:, :1] + self.shift[:, None], moved[:, 1:]], 1)
+                moved = torch.cat([self._folded(moved[:, :1] + self.shift[:, None]), moved[:, 1:]], 1)
             frames.append(moved)
         return torch.stack(frames, 2)
 
@@ -212,22 +204,21 @@ class StreamingFit(nn.Module):
         return torch.maximum(torch.minimum(torch.minimum(mapped, floor), quiet), level.clamp_max(self.floor))
 
     def _transposition(self) -> Tensor:
-        """(B,) whole octaves, as `whole_octaves` has them; another must be better by HYSTERESIS_SEMITONES."""
-        heard = self._quantiles(self.pitch, self.points, self.pitch_from)  # (B, 3)
-        low, high = self.reach[0], self.reach[1]
-        cost = self._beyond(heard, self.octaves) + self.worth / 12.0 * self.octaves.abs()  # (B, octaves)
-        now = self._beyond(heard, self.shift[:, None])[:, 0] + self.worth / 12.0 * self.shift.abs()
-        least, index = torch.min(cost, 1)
-        median, edge = heard[:, 1], self.hysteresis
-        inside = (median >= low) & (median <= high)
-        deep = (median >= low + edge) & (median <= high - edge)
-        return torch.where(
-            inside,
-            torch.where(deep, torch.zeros_like(now), self.shift),
-            torch.where(now > least + edge, self.octaves[index], self.shift),
-        )
+        """(B,) whole octaves, as `whole_octaves` has them; others must be better by HYSTERESIS_SEMITONES."""
+        heard = self._quantiles(self.pitch, self.points, self.pitch_from)  # (B, 2)
+        low, high = heard[:, :1], heard[:, 1:]
+        costs = self._beyond(low + self.octaves, high + self.octaves) + self.worth / 12.0 * self.octaves.abs()
+        shift = self.shift[:, None]
+        now = self._beyond(low + shift, high + shift) + self.worth / 12.0 * shift.abs()
+        least, index = torch.min(costs, 1)
+        return torch.where(now[:, 0] > least + self.hysteresis, self.octaves[index], self.shift)
 
-    def _beyond(self, heard: Tensor, shift: Tensor) -> Tensor:
-        """Semitones of what is heard (B, 3) that lie outside the range after a shift."""
-        low = (self.reach[0] - heard[:, :1] - shift).clamp_min(0.0)
-        return low + (heard[:, 2:] + shift - self.reach[1]).clamp_min(0.0)
+    def _beyond(self, low: Tensor, high: Tensor) -> Tensor:
+        """Semitones that a range goes beyond the corpus'."""
+        return (self.reach[0] - low).clamp_min(0.0) + (high - self.reach[1]).clamp_min(0.0)
+
+    def _folded(self, pitch: Tensor) -> Tensor:
+        """(B, 1) moved, as `folded` does, by the fewest octaves that bring it into the corpus' range."""
+        there = pitch + self.octaves
+        beyond = (self._beyond(there, there) - self.margin).clamp_min(0.0)
+        return pitch + self.octaves[torch.argmin(beyond + 1e-3 * self.octaves.abs(), 1)][:, None]

@@ -30,8 +30,8 @@ SOURCES = ("input", "latents", "interpolate", "sample", "score")
 DEFAULT_FIT = 0.0
 """Measured with a saxophone learned in 100 s (162 steps): at --transpose auto a voice is taken for the saxophone in
 98 % of half seconds at fit 0 and at fit 1 (at --transpose 0 in 56 %), its loudness is followed with r = 0.99 at fit 0
-and 0.94 at 1; a held-out note of the saxophone itself has a log-mel distance of 0.28 at fit 0, as without
---transpose, 0.52 at 1."""
+and 0.94 at 1; a held-out note of the saxophone itself has a log-mel distance of 0.28 at fit 0, as without --transpose,
+and 0.52 at 1."""
 
 EXAMPLE = """\
   wavevae render mine.ts --input voice.wav -o voice-as-mine.wav
@@ -49,8 +49,8 @@ voiced sound next to it.
 --transpose and --fit, of an instrument: what comes in is moved towards the sounds it learned from. auto moves the
 whole by the octaves after which least of it lies beyond the corpus' range, and then what is still more than 3
 semitones beyond by itself (hiss takes the pitch beside it); sounds of the corpus stay. Semitones move everything
-alike. --fit 1 gives loudness and timbre the corpus' means and spreads, within this one input: right for a phrase of another sound,
-wrong for a single note of the corpus, whose dynamic it would replace by the average one.
+alike. --fit 1 gives loudness and timbre the corpus' means and spreads, within this one input: right for a phrase of
+another sound, wrong for a single note of the corpus, whose dynamic it would replace by the average one.
 --sample draws from a density fitted to the training latents: how they are spread and how they move from frame
 to frame, not phrases.
 --score plays timed OSC messages, one JSON object a line: {"time": 0.5, "address": "/wavevae/latent/0", "args": [1]},

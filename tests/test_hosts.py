@@ -67,6 +67,7 @@ def make(folder: Path, config: ModelConfig, choices: Choices) -> list[str]:
 def make_instrument(folder: Path, config: ModelConfig) -> list[str]:
     """The same of an instrument."""
     model = toy_playable.make_of(config)
+    model.profile = toy_playable.profile(model)
     axes = axes_of(model, toy_playable.statistics(model))
     write_bundle(folder / "toy.ts", script(instrument_module(model, axes)), describe(model, axes, {}))
     frames, voices = SAMPLES // model.hop_length, max(nn_host.BATCHES)

@@ -6,11 +6,13 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wavevae.checkpoint import Checkpoint
 from wavevae.config import ModelConfig, RunConfig
+from wavevae.corpus_profile import CorpusProfile, corpus_profile
 from wavevae.latents import LatentStatistics
 from wavevae.nn.instrument import Instrument
 
@@ -76,14 +78,21 @@ def tone(sample_rate: int, samples: int, midi: float = 57.0, level_db: float = -
     return (x / x.square().mean().sqrt() * 10 ** (level_db / 20)).float()[None, None]
 
 
-def statistics(model: Instrument) -> LatentStatistics:
-    """Of the latents of some tones."""
+def latents(model: Instrument) -> list[np.ndarray]:
+    """Of some tones and a noise, (frames, n_latents) each."""
     rate, samples = model.sample_rate, 60 * model.hop_length
     sounds = [tone(rate, samples, midi, level) for midi, level in ((45, -12), (57, -30), (69, -20))]
     noise = 0.1 * torch.randn(1, 1, samples, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
-        latents = [model.encode(x)[0].T.numpy() for x in (*sounds, noise)]
-    return LatentStatistics.fit(latents, principal=False)
+        return [model.encode(x)[0].T.numpy() for x in (*sounds, noise)]
+
+
+def statistics(model: Instrument) -> LatentStatistics:
+    return LatentStatistics.fit(latents(model), principal=False)
+
+
+def profile(model: Instrument) -> CorpusProfile:
+    return corpus_profile(latents(model), model.config)
 
 
 def checkpoint(model: Instrument) -> Checkpoint:

@@ -26,7 +26,7 @@ SILENCE_DB = -80.0
 """Frames below are not counted: they are silence with a little noise."""
 MOST_FRAMES = 500_000
 """Of a long corpus' track every n-th frame is looked at."""
-PITCH_RANGE = (0.02, 0.1, 0.5, 0.9, 0.98)
+PITCH_RANGE, PITCH_BODY = (0.02, 0.5, 0.98), (0.1, 0.9)
 
 HELD_S = 0.25
 """A stretch that is held for at least so long is a steady tone."""
@@ -51,7 +51,9 @@ class CorpusProfile:
     frames: int
     """Loud ones; 0: nothing is known, and nothing is fitted."""
     pitch: tuple[float, ...] = ()
-    """MIDI, of loud voiced frames: the quantiles PITCH_RANGE, the median in the middle; empty where there are none."""
+    """MIDI, of loud voiced frames: the quantiles PITCH_RANGE; empty where there are none."""
+    pitch_body: tuple[float, ...] = ()
+    """MIDI, the quantiles PITCH_BODY: where most of it lies, without a tracker's strays."""
     loudness: tuple[float, ...] = ()
     """dB: QUANTILES knots."""
     periodicity: tuple[float, ...] = ()
@@ -144,7 +146,7 @@ def _with_track(profile: CorpusProfile, track: NDArray[Any]) -> CorpusProfile:
     whole = _measured([z], dataclasses.replace(profile, axis_names=controls))
     if not whole.frames:
         return profile
-    known: dict[str, Any] = {n: getattr(whole, n) for n in ("pitch", "loudness", "periodicity")}
+    known: dict[str, Any] = {n: getattr(whole, n) for n in ("pitch", "pitch_body", "loudness", "periodicity")}
     for name in ("mean", "std", "low", "high"):
         known[name] = getattr(whole, name) + getattr(profile, name)[profile.controls :]
     return dataclasses.replace(profile, **known)
@@ -187,7 +189,8 @@ def _measured(sequences: Sequence[NDArray[Any]], like: CorpusProfile) -> CorpusP
     return dataclasses.replace(
         empty,
         frames=len(loud),
-        pitch=_pitch_range(loud) if like.has_pitch else (),
+        pitch=_pitches(loud, PITCH_RANGE) if like.has_pitch else (),
+        pitch_body=_pitches(loud, PITCH_BODY) if like.has_pitch else (),
         loudness=_knots(loud[:, like.axis_names.index("loudness")]),
         periodicity=_knots(loud[:, 2]) if like.has_pitch else (),
         mean=_plain(loud.mean(0)),
@@ -201,9 +204,9 @@ def _knots(values: Array) -> tuple[float, ...]:
     return _plain(np.quantile(values, (np.arange(QUANTILES) + 0.5) / QUANTILES))
 
 
-def _pitch_range(loud: Array) -> tuple[float, ...]:
+def _pitches(loud: Array, shares: tuple[float, ...]) -> tuple[float, ...]:
     voiced = loud[loud[:, 2] >= VOICED_PERIODICITY, 0]
-    return _plain(np.quantile(voiced, PITCH_RANGE)) if len(voiced) else ()
+    return _plain(np.quantile(voiced, shares)) if len(voiced) else ()
 
 
 def held_stretches(z: Array, profile: CorpusProfile) -> list[slice]:

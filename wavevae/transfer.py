@@ -89,13 +89,14 @@ class LoudnessMap:
         return np.maximum(np.minimum(np.minimum(mapped, floor), quiet), lowest)
 
 
-def whole_octaves(heard: Sequence[float], corpus: Sequence[float]) -> float:
+def whole_octaves(body: Sequence[float], corpus: Sequence[float]) -> float:
     """Semitones, a multiple of 12, after which least of an input's pitch range lies beyond the corpus'; an octave must
-    gain OCTAVE_WORTH semitones, so that the outermost notes of the corpus itself stay. Ranges as `CorpusProfile.pitch`.
+    gain OCTAVE_WORTH semitones, so that the outermost notes of the corpus itself stay. Ranges as
+    `CorpusProfile.pitch_body` of the input and `CorpusProfile.pitch` of the corpus.
     """
 
     def cost(octaves: int) -> float:
-        lowest, highest = heard[1] + 12 * octaves, heard[3] + 12 * octaves
+        lowest, highest = body[0] + 12 * octaves, body[1] + 12 * octaves
         beyond = max(corpus[0] - lowest, 0.0) + max(highest - corpus[-1], 0.0)
         return beyond + OCTAVE_WORTH * abs(octaves)
 
@@ -156,7 +157,7 @@ def transposition(heard: CorpusProfile, profile: CorpusProfile, transpose: float
         return 0.0 if isinstance(wanted, str) else wanted
     low, high = heard.pitch[0], heard.pitch[-1]
     if isinstance(wanted, str):
-        return whole_octaves(heard.pitch, profile.pitch) if profile.pitch else 0.0
+        return whole_octaves(heard.pitch_body, profile.pitch) if profile.pitch else 0.0
     most, least = highest_pitch(profile.sample_rate) - high, LOWEST_PITCH - low
     if not least <= wanted <= most:
         raise UserError(
