@@ -21,7 +21,7 @@ from wavevae.augment import Augmenter
 from wavevae.config import RunConfig, override
 from wavevae.corpus import Chunks, Item, Store
 from wavevae.corpus.pitch_track import PitchTrack, pitch_track
-from wavevae.objectives.named_axes import NamedAxes, attributes
+from wavevae.objectives.named_axes import NamedAxes
 from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel, SharedSpectra
 
 LATE = small().algorithmic_latency
@@ -113,18 +113,25 @@ def track_of(periodicity: np.ndarray, loudness: np.ndarray | None = None) -> Pit
     return PitchTrack(values, np.array([0]), np.array([frames]), HOP)
 
 
-def chosen(track: PitchTrack, **changes: Any) -> str:
-    """The oscillators of a run on such a corpus."""
+def chosen(track: PitchTrack, sound: np.ndarray | None = None, **changes: Any) -> str:
+    """The oscillators of a run on such a corpus, whose every second is `sound`."""
     plan = Plan(config(**{"oscillators": "auto"} | changes), RunFolder(Path("x")), (), "instrument", True)
-    material: Any = SimpleNamespace(track=track)
+    chunks = SimpleNamespace(read=lambda number: sound)
+    store = SimpleNamespace(sample_rate=RATE)
+    material: Any = SimpleNamespace(track=track, chunks=chunks, store=store, spread=range)
     return choose_oscillators(plan, material).config.model.oscillators
 
 
 def test_pitched_sounds_get_a_pitch_and_noise_gets_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert chosen(track_of(np.full(100, 0.9))) == "harmonic"
     assert "100%" in capsys.readouterr().err
-    assert chosen(track_of(np.full(100, 0.1))) == "dense"
-    assert "no pitch" in capsys.readouterr().err
+    noise = np.random.default_rng(0).normal(size=RATE).astype(np.float32)
+    chord = sum(np.sin(2 * np.pi * hz * np.arange(RATE) / RATE) for hz in (261.0, 331.0, 392.0, 495.0))
+    unvoiced = track_of(np.full(100, 0.1))
+    assert chosen(unvoiced, noise) == "none"
+    assert "noise alone, no pitch" in capsys.readouterr().err
+    assert chosen(unvoiced, (chord + 0.01 * noise).astype(np.float32)) == "dense"
+    assert "dense carriers" in capsys.readouterr().err
 
 
 def test_what_was_asked_for_is_kept() -> None:
@@ -213,7 +220,7 @@ def test_attributes_say_how_bright_and_how_noisy_a_frame_is() -> None:
             outlet.bias[: shares.partials] = tilt * torch.arange(shares.partials)
             outlet.bias[first:] = noise
             frame = model.decoder.frames(controls(model, 1))
-        brightness, noisiness = attributes(model.decoder, frame)[0, :, 0]
+        brightness, noisiness = model.decoder.attributes(frame)[0, :, 0]
         return float(brightness), float(noisiness)
 
     dull, bright, noisy = of(-2.0, -20.0), of(-0.1, -20.0), of(-2.0, 0.0)
