@@ -6,12 +6,14 @@ Frames count one by one, so that blocks of any size give the same.
 No `from __future__ import annotations` here: TorchScript reads the annotations.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
-from wavevae.corpus_profile import PITCH_RANGE, QUANTILES, SILENCE_DB, CorpusProfile
+from wavevae.corpus_profile import PITCH_BODY, PITCH_RANGE, QUANTILES, SILENCE_DB, CorpusProfile
 from wavevae.nn.instrument import LOWEST_LOUDNESS
 from wavevae.transfer import MARGIN_SEMITONES, MOST_WIDENING, OCTAVE_WORTH, SLOPES
 
@@ -28,7 +30,7 @@ PRIOR_S = 1.0
 """So long a sound of the corpus counts as heard before the first frame."""
 
 
-def histogram(knots: tuple[float, ...], shares: np.ndarray, lowest: float, count: int) -> Tensor:
+def histogram(knots: Sequence[float], shares: np.ndarray, lowest: float, count: int) -> Tensor:
     """(count,) of a distribution that reaches `shares` at `knots`."""
     edges = lowest + np.arange(count + 1)
     below = np.interp(edges, knots, shares, left=0.0, right=1.0)
@@ -77,19 +79,22 @@ class StreamingFit(nn.Module):
         self.worth, self.margin = OCTAVE_WORTH, MARGIN_SEMITONES
         self.loudness_from, self.pitch_from = LOUDNESS_BINS[0], PITCH_BINS[0]
         shares = (np.arange(QUANTILES) + 0.5) / QUANTILES
-        pitch = profile.pitch if self.pitched else (0.0, 30.0, 60.0, 90.0, 120.0)
+        at, pitch = sorted((*PITCH_RANGE, *PITCH_BODY)), [0.0, 30.0, 60.0, 90.0, 120.0]
+        if self.pitched:
+            body = profile.pitch_body or (profile.pitch[0], profile.pitch[-1])
+            pitch = sorted((*profile.pitch, *body))
         learned = slice(self.first, None)
         keep(
             self,
             first_loudness=histogram(profile.loudness, shares, *LOUDNESS_BINS),
-            first_pitch=histogram(pitch, np.array(PITCH_RANGE), *PITCH_BINS),
+            first_pitch=histogram(pitch, np.array(at), *PITCH_BINS),
             corpus_mean=torch.tensor(profile.mean[learned]),
             corpus_std=torch.tensor(profile.std[learned]),
             low=torch.tensor(profile.low[self.at + 1 :]),
             high=torch.tensor(profile.high[self.at + 1 :]),
             wanted=torch.tensor(profile.loudness),
             shares=torch.tensor(shares).float(),
-            points=torch.tensor([PITCH_RANGE[1], PITCH_RANGE[3]]),
+            points=torch.tensor(PITCH_BODY),
             octaves=12.0 * torch.tensor(sorted(range(-12, 13), key=abs)),
             reach=torch.tensor([pitch[0], pitch[-1]]),
         )
