@@ -6,6 +6,8 @@ Only what has no numbers can be asked: gradients and updates need a real GPU (be
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from test_precision import KINDS, batch, excerpts, module
@@ -48,6 +50,13 @@ def move(network: nn.Module) -> None:
 
 def on_gpu(*tensors: Tensor) -> bool:
     return all(tensor.device.type == "cuda" for tensor in tensors)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_compiled() -> Iterator[None]:
+    """A scripted function is compiled for a GPU when it has been called a few times."""
+    with torch.jit.optimized_execution(False):
+        yield
 
 
 @pytest.mark.parametrize("kind", KINDS)

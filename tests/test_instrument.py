@@ -38,12 +38,7 @@ def cents(hz: float, midi: float) -> float:
     return 1200 * math.log2(hz / 440) - 100 * (midi - 69)
 
 
-KINDS = {
-    "harmonic": {},
-    "dense": {"oscillators": "dense"},
-    "both": {"oscillators": "both"},
-    "none": {"oscillators": "none"},
-}
+KINDS = {"harmonic": {}, "dense": {"oscillators": "dense"}, "both": {"oscillators": "both"}}
 
 
 @pytest.mark.parametrize("samples", [1, HOP - 1, HOP, 5 * HOP + 3])
@@ -142,7 +137,7 @@ def test_a_held_tone_does_not_repeat_with_the_hop(kind: str) -> None:
             model.life = float(number % 2)
             sound = model.decode(controls(model, 70, pitch=pitch))[0, 0, 10 * HOP :]
             locks.append(hop_lock(sound, HOP))
-    assert abs(np.mean(locks)) < 0.2  # one waveform repeated has 1; a tone alone may have 0.1 by its pitches
+    assert abs(np.median(locks)) < 0.1
 
 
 def test_partials_near_half_the_rate_fade_and_none_folds_back() -> None:

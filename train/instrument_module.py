@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from wavevae.checkpoint import Checkpoint
@@ -143,11 +144,9 @@ def local_flatness_db(material: Material) -> float:
     weighted by power. Found: rain and wind -0.3, drums -1.6, piano -11, choir -12, violin -18, saxophone -33."""
     chunks = np.stack([material.chunks.read(int(n)) for n in material.spread(FLATNESS_CHUNKS)])
     length = 1 << round(math.log2(0.186 * material.store.sample_rate))
-    chunks = np.pad(chunks, ((0, 0), (0, max(0, length - chunks.shape[1]))))
+    sound = F.pad(torch.from_numpy(chunks), (0, max(0, length - chunks.shape[1])))
     window = torch.hann_window(length)
-    spectrum = torch.stft(
-        torch.from_numpy(chunks), length, length // 4, window=window, center=False, return_complex=True
-    )
+    spectrum = torch.stft(sound, length, length // 4, window=window, center=False, return_complex=True)
     power = spectrum.abs().square().mean(2)  # (chunks, bins)
     power = power[power.sum(1) > 0.01 * power.sum(1).max()] + 1e-9
     hz = torch.arange(power.shape[1]) * material.store.sample_rate / length

@@ -19,12 +19,12 @@ CONDITIONS = ("none", "class", "pitch", "class+pitch")
 OF_FAMILY = {
     "codec": (
         *("model.fold", "model.ratios", "model.widths", "model.dilations", "model.hop_overlap"),
-        *("data.tied_semitones", "data.tied_gain_db", "train.code_rate"),
+        *("data.tied_semitones", "data.tied_gain_db"),
     ),
     "instrument": (
-        *("model.frames_per_second", "model.oscillators", "model.carriers", "model.envelope_bands"),
+        *("model.frames_per_second", "model.oscillators", "model.carriers", "model.carriers_highest_hz"),
         *("model.decoder_width", "model.decoder_dilations", "model.encoder_width", "model.mel_bands"),
-        "objective.named_axes",
+        *("model.envelope_bands", "objective.named_axes"),
     ),
 }
 """Settings, 'section.field', that one family alone takes."""

@@ -46,7 +46,7 @@ def instrument_start(model: Instrument, audio: Tensor) -> float:
     loud = torch.nonzero(loudness > loudness.max() - LOUD_RANGE_DB)[:, 0]
     every = max(1, len(loud) // MOST_FRAMES)
     seen, controls, power = (part[loud[::every]].double() for part in (seen, controls, power))
-    dim = model.config.latent_dim
+    dim = min(model.config.latent_dim, model.bottleneck.learned_part().direct_axes())
     if len(seen) < 4 * (seen.shape[1] + dim):
         return 0.0
     targets = log_shares(model, controls, power)
@@ -176,5 +176,6 @@ def put(model: Instrument, encoding: Matrix, decoding: Matrix) -> None:
     encoder.bias[:dim] = encoding[-1].float()
     if learned.in_channels == 2 * dim:  # the second half is a log variance
         encoder.bias[dim:] = LOG_VARIANCE
-    decoder.weight[:, model.config.decoder_width :, 0] = decoding[:-1].t().float()
+    first = model.config.decoder_width
+    decoder.weight[:, first : first + len(decoding) - 1, 0] = decoding[:-1].t().float()
     decoder.bias.copy_(decoding[-1].float())
