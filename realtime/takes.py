@@ -19,7 +19,7 @@ from wavevae.controls import NO_LABEL
 from wavevae.corpus_profile import CorpusProfile, known_pitch
 from wavevae.errors import UserError
 from wavevae.latents import DensitySampler
-from wavevae.transfer import fit_latents, transposition
+from wavevae.transfer import chosen_fit, fit_latents, transposition
 from wavevae.units import frames_to_samples, seconds_to_samples
 
 from .core import Core, Frames, Units
@@ -63,7 +63,8 @@ class Fitting:
     profile: CorpusProfile
     transpose: float | str
     """Semitones, or "auto"."""
-    fit: float
+    fit: float | str
+    """0 to 1, or "auto"."""
 
     def apply(self, frames: Frames, name: str) -> Frames:
         """(F, latent_dim) of a whole sound, fitted; `name` is for what is said of it."""
@@ -73,6 +74,8 @@ class Fitting:
             say(f"{name}: no pitch was found in it; the tracker's resting pitch is played")
         elif semitones and self.transpose == "auto":
             say(f"{name}: transposed by {semitones:+g} semitones into the corpus' range (--transpose 0: not)")
+        if self.fit == "auto" and chosen_fit(self.fit, heard, self.profile):
+            say(f"{name}: foreign to the corpus, its loudness and timbre are fitted to it (--fit 0: not)")
         if not self.fit and abs(heard.louder_than(self.profile)) > FAR_DB:
             how = "louder" if heard.louder_than(self.profile) > 0 else "quieter"
             say(

@@ -108,7 +108,10 @@ def test_a_foreign_tone_comes_into_the_range_and_as_long_as_it_was(
     assert np.median(pitch[30:90]) == pytest.approx(47.3, abs=0.05)
     assert np.median(loudness[30:90]) == pytest.approx(-20, abs=1.5)
     assert "transposed by +12 semitones" in capsys.readouterr().err
-    run(model, "--input", low, "-o", out, "--transpose", 0)
+    run(model, "--input", low, "-o", out)
+    assert "foreign to the corpus, its loudness and timbre are fitted" in capsys.readouterr().err
+    assert np.median(heard(out)[2][30:90]) == pytest.approx(-20, abs=1.5)
+    run(model, "--input", low, "-o", out, "--transpose", 0, "--fit", 0)
     pitch, _, loudness = heard(out)
     assert np.median(pitch[30:90]) == pytest.approx(35.3, abs=0.05)
     assert np.median(loudness[30:90]) == pytest.approx(-50, abs=1.5)

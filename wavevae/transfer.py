@@ -53,6 +53,8 @@ SLOPES = (0.25, 1.5)
 """Least and most change of loudness for 1 dB at the input."""
 OCTAVE_WORTH = 0.5
 """Semitones: see whole_octaves."""
+FOREIGN_DB = 3.0
+"""Beyond the corpus' loudness, at which an input counts as foreign."""
 MARGIN_SEMITONES = 3.0
 """Frames within so much of the corpus' range are not folded: a corpus has some of its own there."""
 
@@ -139,15 +141,36 @@ def check_transpose(transpose: float | str) -> float | str:
     return value
 
 
-def check_fit(fit: float | str) -> float:
-    """As a number. Raises: UserError outside 0 to 1."""
+def check_fit(fit: float | str) -> float | str:
+    """As a number, or "auto" as it is. Raises: UserError for anything else, and outside 0 to 1."""
+    if fit == "auto":
+        return fit
     try:
         value = float(fit)
     except (TypeError, ValueError):
         value = math.nan
     if not 0.0 <= value <= 1.0:
-        raise UserError(f"fit is {fit}; use 0 (the input as it is) to 1 (as the corpus is)")
+        raise UserError(f"fit is {fit}; use 0 (the input as it is) to 1 (as the corpus is), or auto")
     return value
+
+
+def is_foreign(heard: CorpusProfile, profile: CorpusProfile) -> bool:
+    """Whether an input lies outside of its corpus: by its middle loudness, and FOREIGN_DB, or by the mean of a learned
+    latent. A single note of the corpus itself lies within."""
+    if not (heard.frames and profile.frames):
+        return False
+    middle = heard.loudness[QUANTILES // 2]
+    if not profile.loudness[0] - FOREIGN_DB <= middle <= profile.loudness[-1] + FOREIGN_DB:
+        return True
+    learned = slice(profile.controls, None)
+    low, high, mean = (np.array(part[learned]) for part in (profile.low, profile.high, heard.mean))
+    return bool(((mean < low) | (mean > high)).any())
+
+
+def chosen_fit(fit: float | str, heard: CorpusProfile, profile: CorpusProfile) -> float:
+    """The number itself; for "auto" 1 for foreign sound and 0 for the corpus' own. Raises: UserError as `check_fit`."""
+    checked = check_fit(fit)
+    return float(is_foreign(heard, profile)) if isinstance(checked, str) else checked
 
 
 def transposition(heard: CorpusProfile, profile: CorpusProfile, transpose: float | str) -> float:
@@ -169,15 +192,15 @@ def transposition(heard: CorpusProfile, profile: CorpusProfile, transpose: float
 
 
 def fit_latents(
-    z: NDArray[Any], profile: CorpusProfile, transpose: float | str = "auto", fit: float = 1.0
+    z: NDArray[Any], profile: CorpusProfile, transpose: float | str = "auto", fit: float | str = 1.0
 ) -> NDArray[np.float32]:
     """A whole input (frames, n_latents), in the profile's units, moved towards the corpus; the same shape.
 
-    `transpose`: semitones, or "auto" (see `whole_octaves` and `folded`). `fit`: 0 as it is, 1 as the corpus is.
-    Raises: UserError for a transposition that the rate cannot play, or a fit outside 0 to 1.
+    `transpose`: semitones, or "auto" (see `whole_octaves` and `folded`). `fit`: 0 as it is, 1 as the corpus is, or
+    "auto" (see `chosen_fit`). Raises: UserError for a transposition that the rate cannot play, or another fit.
     """
-    check_fit(fit)
     heard = profile.measure(z)
+    fit = chosen_fit(fit, heard, profile)
     out = np.array(z, np.float64)
     semitones = transposition(heard, profile, transpose)
     if profile.has_pitch:

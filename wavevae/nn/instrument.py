@@ -472,7 +472,7 @@ class Instrument(nn.Module):
         latents = self.posterior(self.ahead(x), condition)
         return self.in_place(latents.z, x.shape[-1], condition), latents
 
-    def fit_latents(self, z: Tensor, transpose: float | str = "auto", fit: float = 1.0) -> Tensor:
+    def fit_latents(self, z: Tensor, transpose: float | str = "auto", fit: float | str = 1.0) -> Tensor:
         """Whole inputs (B, latent_dim, frames), each moved towards the corpus by itself; see wavevae.transfer.
 
         Raises: UserError without a profile of the corpus, for a transposition that cannot be played or another fit

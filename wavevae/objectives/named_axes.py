@@ -1,9 +1,11 @@
 """Latents that have a name: brightness and noisiness mean what they say, and are free of pitch and loudness.
 
 The attributes are taken from the decoder's own shares of power, so they cost nothing and have a gradient. What pitch
-and loudness predict of them is subtracted by a running linear regression; the rest is scaled to unit variance. Two
+and loudness predict of them is subtracted by a running linear regression; the rest is scaled to unit variance. Three
 terms follow: the encoder's latent is to be the attribute of its frame (after AR-VAE, Pati & Lerch 2021, by value
-instead of by order), and a frame whose latent is exchanged for another's is to have the other's attribute.
+instead of by order); a frame whose latent is exchanged for another's is to have the other's attribute; and no learned
+latent is to be correlated with pitch or loudness. A batch is too small to know a correlation: the square of the running
+one is minimised, with the batch's share of it as the gradient.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ SHAKE = 0.5
 """Standard deviation of what is added to an exchanged latent."""
 EXCHANGED_EVERY = 4
 """One excerpt of so many: a second pass through the decoder's network is a fifth of a step."""
+LEAK = 1.0
+"""Of the correlations with pitch and loudness, beside the other terms."""
 LARGEST = 3.0
 """Of an exchanged latent."""
 
@@ -30,12 +34,19 @@ class NamedAxes(nn.Module):
     """The two terms, and the running regression behind them."""
 
     moments: Tensor
+    leaks: Tensor
+    latents: Tensor
 
     def __init__(self, decoder: InstrumentDecoder) -> None:
         super().__init__()
         self.controls = 2 if decoder.pitched else 1
         size = 1 + self.controls + len(NAMED)
         self.register_buffer("moments", torch.zeros(size, size, dtype=torch.float64))
+        learned = len(decoder.life.spread) - decoder.n_controls
+        self.register_buffer("leaks", torch.zeros(self.controls, learned))
+        """Running correlations of pitch and loudness with the learned latents."""
+        self.register_buffer("latents", torch.zeros(2, learned))
+        """Running means and mean squares of these."""
 
     def explaining(self, decoder: InstrumentDecoder, z: Tensor) -> Tensor:
         """(B, 1 + controls, F): one, and pitch and loudness at about unit size."""
@@ -77,7 +88,33 @@ class NamedAxes(nn.Module):
         other = (other + SHAKE * torch.randn_like(other)).clamp(-LARGEST, LARGEST)
         changed = torch.cat([z[few, : at.start], other, z[few, at.stop :]], 1).detach()
         heard = self.free(explaining[few], decoder.attributes(decoder.frames(changed)))
-        return told + mean_where(F.smooth_l1_loss(heard, other, reduction="none"), weight[few])
+        exchanged = mean_where(F.smooth_l1_loss(heard, other, reduction="none"), weight[few])
+        return told + exchanged + LEAK * self.leakage(explaining, z[:, decoder.n_controls :], weight)
+
+    def leakage(self, explaining: Tensor, z: Tensor, weight: Tensor) -> Tensor:
+        """Sum of squares of the running correlations of learned latents (B, latents, F) with pitch and loudness; its
+        gradient is that of the batch's."""
+        total = weight.sum().clamp_min(1.0)
+
+        def mean(x: Tensor) -> Tensor:
+            return torch.einsum("b...f,bf->...", x, weight) / total
+
+        with torch.no_grad():
+            fresh = bool((self.latents[1] == 0).all())
+            now = torch.stack([mean(z), mean(z.square())]).float()
+            self.latents.copy_(now if fresh else torch.lerp(self.latents, now, 1 - DECAY))
+            std = (self.latents[1] - self.latents[0].square()).clamp_min(1e-4).sqrt()
+            middle = self.moments[0, 1 : 1 + self.controls]
+            spread = (
+                (torch.diagonal(self.moments)[1 : 1 + self.controls] - middle.square()).clamp_min(1e-4).sqrt()
+            )
+            known = (explaining[:, 1:] - middle.float()[:, None]) / spread.float()[:, None]
+        free = (z - self.latents[0][:, None]) / std[:, None]
+        batch = torch.einsum("bcf,bdf,bf->cd", known, free, weight) / total  # (controls, latents)
+        with torch.no_grad():
+            self.leaks.lerp_(batch, 1 - DECAY)
+        running = self.leaks.square().sum()
+        return running + 2 * (self.leaks * (batch - batch.detach())).sum()
 
 
 def mean_where(values: Tensor, weight: Tensor) -> Tensor:
