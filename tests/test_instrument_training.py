@@ -208,6 +208,34 @@ def test_named_latents_are_free_of_pitch_and_loudness() -> None:
         assert float(attribute.std()) == pytest.approx(1.0, abs=0.05)
 
 
+def test_the_leakage_term_drives_pitch_out_of_a_latent_and_leaves_a_free_one() -> None:
+    model = small()
+    names = NamedAxes(model.decoder)
+    generator = torch.Generator().manual_seed(0)
+    learned = model.latent_dim - model.decoder.n_controls
+    slope = torch.zeros(learned, requires_grad=True)
+    with torch.no_grad():
+        slope[0] = 1.0
+    optimizer = torch.optim.SGD([slope], 0.05)
+    values = []
+    for _ in range(400):
+        z = torch.zeros(4, model.latent_dim, 50)
+        z[:, 0] = 60 + 6 * torch.randn(4, 50, generator=generator)
+        z[:, 1] = -40 + 6 * torch.randn(4, 50, generator=generator)
+        own = torch.randn(4, learned, 50, generator=generator)
+        explaining = names.explaining(model.decoder, z)
+        names.observe(explaining, torch.zeros(4, 2, 50), torch.ones(4, 50))
+        leaking = own + slope[:, None] * (z[:, :1] - 60) / 6
+        loss = names.leakage(explaining, leaking, torch.ones(4, 50))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        values.append(float(loss.detach()))
+    assert abs(float(slope[0])) < 0.2  # it began at a correlation of 0.7
+    assert float(slope[1:].abs().max()) < 0.2
+    assert values[-1] < 0.2 * max(values)
+
+
 def test_attributes_say_how_bright_and_how_noisy_a_frame_is() -> None:
     model = small()
     shares, outlet = model.decoder.shares, model.decoder.outlet.conv
