@@ -83,6 +83,7 @@ class About:
 def describe(bundle: Bundle, voices: int = 1, hears: bool = False) -> About:
     """What a loaded file says of itself."""
     info, names = bundle.info, _attribute_names(bundle.module)
+    played = info.is_instrument and not hears  # what an instrument hears is late, what it is told is not
     density = info.density
     return About(
         path=str(bundle.path),
@@ -90,7 +91,7 @@ def describe(bundle: Bundle, voices: int = 1, hears: bool = False) -> About:
         sample_rate=info.sample_rate,
         hop_length=info.hop_length,
         axes=tuple(_in_deviations(axis) for axis in info.axes),
-        algorithmic_latency_samples=info.algorithmic_latency_samples,
+        algorithmic_latency_samples=0 if played else info.algorithmic_latency_samples,
         classes=tuple(info.labels.get("class", ())),
         has_class="class" in names,
         has_pitch="pitch" in names,

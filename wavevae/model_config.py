@@ -90,7 +90,7 @@ class ModelConfig:
     """instrument: points of the spectral envelope of the partials."""
     decoder_width: int = 192
     """instrument: channels of the decoder's convolutions at frame rate."""
-    decoder_dilations: tuple[int, ...] = (1, 2, 4, 8)
+    decoder_dilations: tuple[int, ...] = (1, 2, 4)
     """instrument: their dilations, frames."""
     encoder_width: int = 128
     """instrument: channels of the encoder's convolutions at frame rate."""
