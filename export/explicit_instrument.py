@@ -52,6 +52,15 @@ class RealFourier(torch.autograd.Function):
 
 
 Network = TypeVar("Network", InstrumentEncoder, InstrumentDecoder)
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+def of_kind(kind: type[Kind], offline: nn.Module) -> Kind:
+    """A copy of a module as one of a class under its own."""
+    assert issubclass(kind, type(offline))
+    twin = copy.deepcopy(offline)
+    twin.__class__ = kind
+    return twin  # type: ignore[return-value]
 
 
 def with_explicit_layers(offline: Network, outlet: CausalConv1d) -> Network:
@@ -65,17 +74,10 @@ def with_explicit_layers(offline: Network, outlet: CausalConv1d) -> Network:
 class ExplicitFrames(Frames):
     """Frames in operators that runtimes have for float64."""
 
-    def __init__(self, offline: Frames) -> None:
-        nn.Module.__init__(self)
-        self.every, self.half_kernel, self.hop = offline.every, offline.half_kernel, offline.hop
-        self.window, self.past = offline.window, offline.past
-        self.taps: list[float] = offline.kernel.flatten().tolist()
-
     def low_pass(self, x: Tensor) -> Tensor:
-        length = x.size(1) - len(self.taps) + 1
-        parts = [
-            tap * x[:, i : i + length][:, self.every - 1 :: self.every] for i, tap in enumerate(self.taps)
-        ]
+        taps: list[float] = self.kernel.flatten().tolist()
+        length = x.size(1) - len(taps) + 1
+        parts = [tap * x[:, i : i + length][:, self.every - 1 :: self.every] for i, tap in enumerate(taps)]
         return torch.stack(parts).sum(0)
 
     def cut(self, low: Tensor) -> Tensor:
@@ -85,9 +87,11 @@ class ExplicitFrames(Frames):
 class ExplicitAnalysis(PitchAnalysis):
     """PitchAnalysis by transforms of real numbers alone: of what is symmetric, forth is back."""
 
-    def __init__(self, offline: PitchAnalysis) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(copy.deepcopy(offline).__dict__)
+    def lengthened(self) -> "ExplicitAnalysis":
+        """With transforms of a power of two, which runtimes do several times as fast; zeros change nothing."""
+        self.size = 1 << (self.size - 1).bit_length()
+        self.taper_spectrum = torch.view_as_real(torch.fft.rfft(self.taper, self.size))
+        return self
 
     def similarity(self, windows: Tensor) -> Tensor:
         x = windows - torch.matmul(windows, self.mean_taper).unsqueeze(1)
@@ -108,10 +112,6 @@ class ExplicitAnalysis(PitchAnalysis):
 class ExplicitSpectrum(SpectrumBands):
     """SpectrumBands with such windows and transforms."""
 
-    def __init__(self, offline: SpectrumBands) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(copy.deepcopy(offline).__dict__)
-
     def forward(self, padded: Tensor) -> Tensor:
         windows = windows_of(padded, self.length, self.hop_length) * self.window
         spectrum = RealFourier.apply(windows.flatten(0, 1))
@@ -122,10 +122,6 @@ class ExplicitSpectrum(SpectrumBands):
 class ExplicitLoudness(Loudness):
     """Loudness with such windows."""
 
-    def __init__(self, offline: Loudness) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(copy.deepcopy(offline).__dict__)
-
     def of_padded(self, x: Tensor) -> Tensor:
         power = (windows_of(x.square(), self.kernel.shape[0], self.hop_length) * self.kernel).sum(2)
         return 10.0 * torch.log10(power.clamp_min(1e-10))
@@ -134,7 +130,8 @@ class ExplicitLoudness(Loudness):
 def explicit_tracker(offline: PitchTracker) -> StreamingPitchTracker:
     """Its `step` in operators that runtimes have."""
     tracker = StreamingPitchTracker(copy.deepcopy(offline))
-    tracker.frames, tracker.analysis = ExplicitFrames(offline.frames), ExplicitAnalysis(offline.analysis)
+    tracker.frames = of_kind(ExplicitFrames, offline.frames)
+    tracker.analysis = of_kind(ExplicitAnalysis, offline.analysis).lengthened()
     return tracker
 
 
@@ -148,7 +145,8 @@ class ExplicitInstrumentEncoder(Remembering):
     def __init__(self, offline: InstrumentEncoder, outlet: CausalConv1d) -> None:
         super().__init__()
         self.encoder = with_explicit_layers(offline, outlet)
-        self.loudness, self.spectrum = ExplicitLoudness(offline.loudness), ExplicitSpectrum(offline.spectrum)
+        self.loudness = of_kind(ExplicitLoudness, offline.loudness)
+        self.spectrum = of_kind(ExplicitSpectrum, offline.spectrum)
         reach = max(self.loudness.past_samples, self.spectrum.past_samples)
         self.sizes, self.tracker = [reach], None
         self.register_buffer("path_start", start_of_path(1))
@@ -174,6 +172,7 @@ class ExplicitInstrumentEncoder(Remembering):
             controls = torch.cat([heard[:, :1], loudness, heard[:, 1:]], 1)
             after += [low, (path - self.path_start).flatten(1)]
         self.past = torch.cat(after, 1)
+        # what InstrumentEncoder.forward does from here on
         seen = self.encoder.seen(bands, controls)
         h = activation(self.encoder.core(self.encoder.inlet(seen)))
         return torch.cat([controls, self.encoder.outlet(torch.cat([h, seen], 1))], 1)
