@@ -4,6 +4,7 @@ import json
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from wavevae.bundle import EXTRA_FILE, BundleInfo, read_bundle
 from wavevae.checkpoint import Checkpoint, build_model, write_checkpoint
 from wavevae.config import ModelConfig
 from wavevae.errors import UserError
+from wavevae.nn.conditioning import Condition
 from wavevae.nn.instrument import Instrument
 
 SMALL = ModelConfig(ratios=(4,), widths=(6, 8), dilations=(1, 3), latent_dim=3, noise_bands=2)
@@ -162,13 +164,12 @@ def test_the_files_say_what_they_are_and_nothing_of_the_machine(
 
 def test_onnx_that_is_not_the_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
-    right = onnx_files.reference
+    right = onnx_files.references
 
-    def wrong(*args: object) -> dict[str, torch.Tensor]:
-        tensors = right(*args)
-        return {**tensors, "sound": tensors["sound"] * 1.01}
+    def wrong(*args: Any) -> list[dict[str, Any]]:
+        return [{**case, "sound": case["sound"] * 1.01} for case in right(*args)]
 
-    monkeypatch.setattr(onnx_files, "reference", wrong)
+    monkeypatch.setattr(onnx_files, "references", wrong)
     with pytest.raises(
         ExportRefused, match=r"onnxruntime's decode in blocks of \w+ frames differs .* by 0\.0"
     ):
@@ -219,11 +220,30 @@ def test_an_instrument_in_onnxruntime_plays_what_the_controls_say() -> None:
         torch.testing.assert_close(sound, model.decode(axes.decode(z)), rtol=0, atol=1e-5)
 
 
+def test_an_instrument_in_onnxruntime_is_told_a_class_or_a_mix_of_them() -> None:
+    model, axes, encoder, decoder = instrument_sessions("class")
+    x = toy_playable.tone(model.sample_rate, 12 * model.hop_length).repeat(2, 1, 1)
+    for shares in ([[0.0, 0.0]], [[0.0, 1.0]], [[0.25, 0.75]], [[1.0, 0.0], [0.0, 0.5]]):
+        rows = torch.tensor(shares).expand(2, 2)
+        condition = Condition(rows, torch.full((2,), float("nan")))
+        encoder.settings["classes"] = decoder.settings["classes"] = torch.tensor(shares).numpy()
+        with torch.inference_mode():
+            latents = axes.encode(model.encode(x, condition=condition))
+            sound = model.decode(axes.decode(latents), condition=condition)
+        found = encoder.stream(x, [3 * model.hop_length] * 4)
+        torch.testing.assert_close(found, latents, rtol=0, atol=1e-4)  # in dB and standard deviations
+        torch.testing.assert_close(decoder.stream(latents, [5, 7]), sound, rtol=0, atol=1e-5)
+
+
 def test_an_instrument_is_written_as_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr(onnx_files, "reference", lambda m, a: verify.reference(m, a, 24))
     model = toy_playable.make()
+    short = {
+        "attributes": {},
+        **verify.reference(model, axes_of(model, toy_playable.statistics(model), 5), 24),
+    }
+    monkeypatch.setattr(onnx_files, "references", lambda m, a: [short])
     info, paths = onnx_files.export_onnx(toy_playable.checkpoint(model), tmp_path / "toy.onnx", 5)
     assert 0 < info.streaming_error < 1e-5
     assert [path.name for path in paths] == ["toy.encode.onnx", "toy.decode.onnx"]
