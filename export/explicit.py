@@ -1,6 +1,8 @@
 """Twins whose past is handed in and out, for formats that have no memory of their own (ONNX).
 
-    (x, state) -> (y, next state)      state: float32 (B, numbers), zeros at first; one row a voice
+    (x, state) -> (y, next state)      state: (B, numbers), zeros at first; one row a voice
+
+It is float32, or float64 where a layer keeps what needs more digits (explicit_instrument.py).
 
 Frames are (B, C, T). The networks are those of streaming.py: a `Step` deals its state out to the layers before
 it runs them, and collects what they remember after.
@@ -23,6 +25,8 @@ class Remembering(StreamingLayer):
 
     past: Tensor | None = None
     numbers: int
+    exact = False
+    """Whether its past is float64."""
 
 
 class ExplicitConv(Remembering):
@@ -114,18 +118,26 @@ class Step(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.remembering = [m for m in self.modules() if isinstance(m, Remembering) and m.numbers]
         self.sizes = [m.numbers for m in self.remembering]
+        self.exact = any(m.exact for m in self.remembering)
+        self.settings: dict[str, Tensor] = {}
+        """What `forward` takes beside x and state, and the usual value of each."""
 
     @property
     def numbers(self) -> int:
         """Of the state, a voice."""
         return sum(self.sizes)
 
+    def first(self, voices: int) -> Tensor:
+        """The state to begin with."""
+        return torch.zeros(voices, self.numbers, dtype=torch.float64 if self.exact else torch.float32)
+
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         for memory, past in zip(self.remembering, state.split(self.sizes, 1), strict=True):
-            memory.past = past
+            memory.past = past if memory.exact else past.float()
         for layer in self.layers:
             x = layer(x)
-        after = torch.cat([memory.past for memory in self.remembering if memory.past is not None], 1)
+        parts = [memory.past for memory in self.remembering if memory.past is not None]
+        after = torch.cat([part.double() if self.exact else part for part in parts], 1)
         for memory in self.remembering:
             memory.past = None
         return x, after

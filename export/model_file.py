@@ -156,7 +156,8 @@ def codec_only(model: Autoencoder | Instrument, option: str) -> Autoencoder:
 
 def refuse_beyond_plain(config: ModelConfig, option: str) -> None:
     """Raises: UserError for what only the file's own layers can do."""
-    if config.bottleneck not in PLAIN or config.condition != "none":
+    labelled = config.condition != "none" and not config.is_instrument
+    if config.bottleneck not in PLAIN or labelled:
         raise UserError(
             f"the model has bottleneck {config.bottleneck} and condition {config.condition}; {option} is for "
             f"bottlenecks {', '.join(PLAIN)} without condition: leave it out"

@@ -4,7 +4,10 @@
     NAME.decode.onnx   latents, state -> audio, next_state
 
 Hand zeros as the first state and each call's `next_state` to the next; voices and frames may differ from run to
-run. Each file's metadata holds `wavevae.json`. Latents are the axes of MODEL.ts, so the two can be mixed.
+run. The state is float32, of an instrument float64. An instrument's decoder has one more input, `life` (1,), how much a
+held tone drifts, 0 to 2 and usually 1; both files of one with classes have `classes` (rows, classes), shares of them,
+for all voices or a row each. Each file's metadata holds `wavevae.json`. Latents are the axes of MODEL.ts, so the two
+can be mixed.
 """
 
 from __future__ import annotations
@@ -16,26 +19,34 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wavevae.bundle import EXTRA_FILE, BundleInfo
 from wavevae.checkpoint import Checkpoint
 from wavevae.errors import UserError
+from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
 
+from . import onnx_operators
 from .axes import AxisMap
 from .explicit import Fold, Step, Unfold, explicit_twin_of
+from .explicit_instrument import instrument_steps
 from .fresh import BLOCKS, sizes
-from .model_file import codec_only, describe, describe_origin, read_model, refuse_beyond_plain
+from .model_file import describe, describe_origin, read_model, refuse_beyond_plain
 from .streaming import StreamingDecoder, StreamingEncoder
 from .torchscript import outlet_to_axes, pointwise
-from .verify import LIMIT, ExportRefused, Verdict, reference
+from .verify import LIMIT, ExportRefused, Verdict, references
 
 PACKAGES = ("onnx", "onnxruntime")
 OPSET = 17
 """Of 2022: runtimes of the last years know it."""
+STATES = {"tensor(float)": torch.float32, "tensor(double)": torch.float64}
+"""What a state is made of, by onnxruntime's name."""
+USUAL = {"life": np.float32(1), "classes": np.float32(0)}
 
 
 def refuse_without_packages() -> None:
@@ -54,13 +65,9 @@ def export_onnx(checkpoint: Checkpoint, path: Path, keep: int | None = None) -> 
     """
     refuse_without_packages()
     refuse_beyond_plain(checkpoint.config.model, "--format onnx")
-    loaded, axes = read_model(checkpoint, keep)
-    model = codec_only(loaded, "--format onnx")
-    graphs = {
-        "encode": to_onnx(encoder_step(model, axes), "encode", model),
-        "decode": to_onnx(decoder_step(model, axes), "decode", model),
-    }
-    error = refuse_wrong(list(graphs.values()), reference(model, axes))
+    model, axes = read_model(checkpoint, keep)
+    graphs = {name: to_onnx(step, name, model.hop_length) for name, step in steps_of(model, axes).items()}
+    error = refuse_wrong(list(graphs.values()), references(model, axes))
     info = describe(model, axes, {**describe_origin(checkpoint), "weights": "float32"})
     info = dataclasses.replace(info, streaming_error=error)
     written = {path.with_suffix(f".{name}.onnx"): describing(graph, info) for name, graph in graphs.items()}
@@ -69,6 +76,13 @@ def export_onnx(checkpoint: Checkpoint, path: Path, keep: int | None = None) -> 
     except OSError as fault:
         raise UserError(f"{path} cannot be written ({fault.strerror}); choose another -o") from fault
     return info, list(written)
+
+
+def steps_of(model: Autoencoder | Instrument, axes: AxisMap) -> dict[str, Step]:
+    """Both methods, their state in the open."""
+    if isinstance(model, Instrument):
+        return instrument_steps(model, axes)
+    return {"encode": encoder_step(model, axes), "decode": decoder_step(model, axes)}
 
 
 def encoder_step(model: Autoencoder, axes: AxisMap) -> Step:
@@ -84,7 +98,7 @@ def decoder_step(model: Autoencoder, axes: AxisMap) -> Step:
     return Step([to_raw, StreamingDecoder(model.decoder, explicit_twin_of), Unfold()], channels=axes.kept)
 
 
-def to_onnx(step: Step, name: str, model: Autoencoder) -> bytes:
+def to_onnx(step: Step, name: str, hop_length: int) -> bytes:
     """The graph of one method. Frames and voices are free.
 
     torch's older exporter (`dynamo=False`) is used: equal to the bit here, it takes 0.7 s instead of 20.
@@ -92,23 +106,25 @@ def to_onnx(step: Step, name: str, model: Autoencoder) -> bytes:
     import onnx
 
     listens = name == "encode"
-    x = torch.zeros(2, 1, 3 * model.hop_length) if listens else torch.zeros(2, step.channels, 3)
+    x = torch.zeros(2, 1, 3 * hop_length) if listens else torch.zeros(2, step.channels, 3)
     inputs, outputs = ("audio", "latents") if listens else ("latents", "audio")
     time = {"audio": "samples", "latents": "frames"}
     content = io.BytesIO()
+    onnx_operators.register(OPSET)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's age
         torch.onnx.export(
             step.eval().requires_grad_(False),
-            (x, torch.zeros(2, step.numbers)),
+            (x, step.first(2), *step.settings.values()),
             content,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=OPSET,
-            input_names=[inputs, "state"],
+            input_names=[inputs, "state", *step.settings],
             output_names=[outputs, "next_state"],
             dynamic_axes={
                 **{kind: {0: "voices", 2: time[kind]} for kind in time},
                 **{kind: {0: "voices"} for kind in ("state", "next_state")},
+                **({"classes": {0: "rows"}} if "classes" in step.settings else {}),
             },
         )
     graph = onnx.load_from_string(content.getvalue())
@@ -127,9 +143,9 @@ def describing(content: bytes, info: BundleInfo) -> bytes:
     return bytes(graph.SerializeToString())
 
 
-def refuse_wrong(files: list[bytes], expected: dict[str, Tensor]) -> float:
+def refuse_wrong(files: list[bytes], cases: list[dict[str, Any]]) -> float:
     """Run both in onnxruntime against the offline model. Raises: ExportRefused with figure, method and block."""
-    error, method, block = compare(files, expected).worst
+    error, method, block = compare(files, cases).worst
     if not error <= LIMIT:
         raise ExportRefused(
             f"onnxruntime's {method} in blocks of {block} frames differs from the offline model by {error:.2g} of "
@@ -138,17 +154,22 @@ def refuse_wrong(files: list[bytes], expected: dict[str, Tensor]) -> float:
     return error
 
 
-def compare(files: list[bytes], expected: dict[str, Tensor]) -> Verdict:
-    """Largest differences of encode and decode, in several block sizes."""
-    hop, scale = int(expected["hop_length"]), expected["scale"][:, None]
-    audio, latents, sound = expected["audio"], expected["latents"], expected["sound"]
+def compare(files: list[bytes], cases: list[dict[str, Any]]) -> Verdict:
+    """Largest differences of encode and decode, in several block sizes, of each of `references`."""
     encoder, decoder = (Session(content) for content in files)
-    errors: dict[str, dict[str, float]] = {"encode": {}, "decode": {}}
-    for block in BLOCKS:
-        calls = sizes(block, latents.shape[-1])
-        found = encoder.stream(audio, [n * hop for n in calls])
-        errors["encode"][block] = ((found - latents) * scale).abs().max().item()
-        errors["decode"][block] = (decoder.stream(latents, calls) - sound).abs().max().item()
+    errors: dict[str, dict[str, float]] = {}
+    for case in cases:
+        hop, scale = int(case["hop_length"]), case["scale"][:, None]
+        audio, latents, sound = case["audio"], case["latents"], case["sound"]
+        under = "".join(f", {name} {value:g}" for name, value in case["attributes"].items())
+        for session in (encoder, decoder):
+            session.tell(case["attributes"].get("class"))
+        heard, played = errors.setdefault(f"encode{under}", {}), errors.setdefault(f"decode{under}", {})
+        for block in BLOCKS:
+            calls = sizes(block, latents.shape[-1])
+            found = encoder.stream(audio, [n * hop for n in calls])
+            heard[block] = ((found - latents) * scale).abs().max().item()
+            played[block] = (decoder.stream(latents, calls) - sound).abs().max().item()
     return Verdict(errors)
 
 
@@ -162,14 +183,25 @@ class Session:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self.input = self.session.get_inputs()[0].name
-        self.numbers = int(self.session.get_inputs()[1].shape[1])
+        _, state, *others = self.session.get_inputs()
+        self.numbers, self.kind = int(state.shape[1]), STATES[state.type]
+        self.settings = {more.name: np.full((1, *more.shape[1:]), USUAL[more.name]) for more in others}
+        """What else goes in."""
+
+    def tell(self, number: int | None) -> None:
+        """Class of this number, or none."""
+        if "classes" in self.settings:
+            self.settings["classes"] = np.zeros_like(self.settings["classes"])
+            if number is not None:
+                self.settings["classes"][:, number] = 1.0
 
     def stream(self, x: Tensor, calls: list[int]) -> Tensor:
         """Feed x (B, C, T) in calls of so many frames or samples, the state handed on."""
-        state = torch.zeros(x.shape[0], self.numbers).numpy()
+        state = torch.zeros(x.shape[0], self.numbers, dtype=self.kind).numpy()
         found = []
         for part in x.split(calls, 2):
-            y, state = self.session.run(None, {self.input: part.contiguous().numpy(), "state": state})
+            given = {self.input: part.contiguous().numpy(), "state": state, **self.settings}
+            y, state = self.session.run(None, given)
             found.append(torch.from_numpy(y))
         return torch.cat(found, 2)
 

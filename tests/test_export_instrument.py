@@ -14,7 +14,6 @@ from wavevae.export.axes import AxisMap, axes_of
 from wavevae.export.fresh import BLOCKS, sizes, stream
 from wavevae.export.instrument import InstrumentModule, instrument_module
 from wavevae.export.model_file import Choices, export_checkpoint, export_model
-from wavevae.export.onnx_files import export_onnx
 from wavevae.export.torchscript import script
 from wavevae.realtime.core import Core
 from wavevae.realtime.encode import main as encode
@@ -503,9 +502,6 @@ def test_other_forms_are_refused(model: Instrument, tmp_path: Path) -> None:
     for choices, option in ((Choices("cached-conv"), "cached-conv"), (Choices(weights="float16"), "float16")):
         with pytest.raises(UserError, match=f"{option} is for models of the family codec"):
             export_model(model, axes, tmp_path / "x.ts", {}, choices)
-    pytest.importorskip("onnxruntime")
-    with pytest.raises(UserError, match="--format onnx is for models of the family codec"):
-        export_onnx(toy_playable.checkpoint(model), tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
 
 

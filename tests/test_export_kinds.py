@@ -4,14 +4,19 @@ import json
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import toy_model
-from wavevae.export import onnx_files
+import toy_playable
+from wavevae.export import onnx_files, verify
 from wavevae.export.__main__ import main
+from wavevae.export.axes import AxisMap, axes_of
 from wavevae.export.cached import cached_twin_of
 from wavevae.export.explicit import explicit_twin_of
+from wavevae.export.fresh import sizes
 from wavevae.export.model_file import Choices, export_checkpoint
 from wavevae.export.precision import SMALLEST, round_weights
 from wavevae.export.verify import ExportRefused
@@ -20,6 +25,8 @@ from wavevae.bundle import EXTRA_FILE, BundleInfo, read_bundle
 from wavevae.checkpoint import Checkpoint, build_model, write_checkpoint
 from wavevae.config import ModelConfig
 from wavevae.errors import UserError
+from wavevae.nn.conditioning import Condition
+from wavevae.nn.instrument import Instrument
 
 SMALL = ModelConfig(ratios=(4,), widths=(6, 8), dilations=(1, 3), latent_dim=3, noise_bands=2)
 WIDE = ModelConfig(ratios=(8,), widths=(32, 160), dilations=(3,), latent_dim=8, noise_bands=4)
@@ -157,18 +164,95 @@ def test_the_files_say_what_they_are_and_nothing_of_the_machine(
 
 def test_onnx_that_is_not_the_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
-    right = onnx_files.reference
+    right = onnx_files.references
 
-    def wrong(*args: object) -> dict[str, torch.Tensor]:
-        tensors = right(*args)
-        return {**tensors, "sound": tensors["sound"] * 1.01}
+    def wrong(*args: Any) -> list[dict[str, Any]]:
+        return [{**case, "sound": case["sound"] * 1.01} for case in right(*args)]
 
-    monkeypatch.setattr(onnx_files, "reference", wrong)
+    monkeypatch.setattr(onnx_files, "references", wrong)
     with pytest.raises(
         ExportRefused, match=r"onnxruntime's decode in blocks of \w+ frames differs .* by 0\.0"
     ):
         onnx_files.export_onnx(toy_model.checkpoint(), tmp_path / "mine.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def instrument_sessions(kind: str) -> tuple[Instrument, AxisMap, onnx_files.Session, onnx_files.Session]:
+    pytest.importorskip("onnxruntime")
+    model = toy_playable.make(kind)
+    axes = axes_of(model, toy_playable.statistics(model))
+    steps = onnx_files.steps_of(model, axes)
+    files = [onnx_files.to_onnx(step, name, model.hop_length) for name, step in steps.items()]
+    encoder, decoder = (onnx_files.Session(content) for content in files)
+    return model, axes, encoder, decoder
+
+
+@pytest.mark.parametrize("kind", ["vae", "both", "noise", "44.1 kHz"])
+def test_onnxruntime_plays_an_instrument_as_the_model_does(kind: str) -> None:
+    """Two voices, blocks of several sizes, the state handed on; the second half is a held tone, which drifts."""
+    model, axes, encoder, decoder = instrument_sessions(kind)
+    expected = verify.reference(model, axes, 24)
+    z = torch.cat([expected["latents"], expected["latents"][..., -1:].repeat(1, 1, 24)], 2)
+    with torch.inference_mode():
+        sound = model.decode(axes.decode(z))
+        model.life = 0.0
+        still = model.decode(axes.decode(z))
+    assert (sound - still).abs().max() > 1e-3
+    for block in ("1", "7", "mixed"):
+        found = encoder.stream(expected["audio"], [n * model.hop_length for n in sizes(block, 24)])
+        assert ((found - expected["latents"]) * expected["scale"][:, None]).abs().max() < 1e-5
+        torch.testing.assert_close(decoder.stream(z, sizes(block, 48)), sound, rtol=0, atol=1e-5)
+    decoder.settings["life"] = np.zeros(1, np.float32)
+    torch.testing.assert_close(decoder.stream(z, [7] * 6 + [6]), still, rtol=0, atol=1e-5)
+
+
+def test_an_instrument_in_onnxruntime_plays_what_the_controls_say() -> None:
+    """Pitch and level of two held tones of ten seconds, a frame a call; neither is reset by a call's end."""
+    model, axes, encoder, decoder = instrument_sessions("vae")
+    asked = torch.tensor([[52.0, -20.0], [67.25, -32.0]])
+    z = toy_playable.controls(860).repeat(2, 1, 1)
+    z[:, :2] = asked[..., None]
+    sound = decoder.stream(z, [1] * 860)
+    heard = encoder.stream(sound, [model.hop_length] * 860)[:, :2, 10:].median(2).values
+    torch.testing.assert_close(heard[:, 0], asked[:, 0], rtol=0, atol=0.1)
+    torch.testing.assert_close(heard[:, 1], asked[:, 1], rtol=0, atol=1.0)
+    with torch.inference_mode():
+        torch.testing.assert_close(sound, model.decode(axes.decode(z)), rtol=0, atol=1e-5)
+
+
+def test_an_instrument_in_onnxruntime_is_told_a_class_or_a_mix_of_them() -> None:
+    model, axes, encoder, decoder = instrument_sessions("class")
+    x = toy_playable.tone(model.sample_rate, 12 * model.hop_length).repeat(2, 1, 1)
+    for shares in ([[0.0, 0.0]], [[0.0, 1.0]], [[0.25, 0.75]], [[1.0, 0.0], [0.0, 0.5]]):
+        rows = torch.tensor(shares).expand(2, 2)
+        condition = Condition(rows, torch.full((2,), float("nan")))
+        encoder.settings["classes"] = decoder.settings["classes"] = torch.tensor(shares).numpy()
+        with torch.inference_mode():
+            latents = axes.encode(model.encode(x, condition=condition))
+            sound = model.decode(axes.decode(latents), condition=condition)
+        found = encoder.stream(x, [3 * model.hop_length] * 4)
+        torch.testing.assert_close(found, latents, rtol=0, atol=1e-4)  # in dB and standard deviations
+        torch.testing.assert_close(decoder.stream(latents, [5, 7]), sound, rtol=0, atol=1e-5)
+
+
+def test_an_instrument_is_written_as_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    model = toy_playable.make()
+    short = {
+        "attributes": {},
+        **verify.reference(model, axes_of(model, toy_playable.statistics(model), 5), 24),
+    }
+    monkeypatch.setattr(onnx_files, "references", lambda m, a: [short])
+    info, paths = onnx_files.export_onnx(toy_playable.checkpoint(model), tmp_path / "toy.onnx", 5)
+    assert 0 < info.streaming_error < 1e-5
+    assert [path.name for path in paths] == ["toy.encode.onnx", "toy.decode.onnx"]
+    for path in paths:
+        said = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
+        assert BundleInfo.from_json(said[EXTRA_FILE]) == info
+        for trace in (b"/home/", b"site-packages", b".py", str(tmp_path).encode()):
+            assert trace not in path.read_bytes()
+    assert [axis.name for axis in info.axes] == list(model.axis_names[:5])
 
 
 def test_the_command_writes_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

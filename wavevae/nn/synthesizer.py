@@ -278,8 +278,9 @@ class Life(nn.Module):
         knot = torch.floor(place)
         share = place - knot
         share = share * share * (3.0 - 2.0 * share)
-        row = torch.arange(self.spread.size(0), device=number.device)[None, :, None] + 100.0 * kind
-        voice = torch.arange(number.size(0), device=number.device)[:, None, None]
+        row = torch.arange(self.spread.size(0), dtype=torch.float32, device=number.device)[None, :, None]
+        row = row + 100.0 * kind
+        voice = torch.arange(number.size(0), dtype=torch.float32, device=number.device)[:, None, None]
         first = random_turns(knot, voice, row)
         second = random_turns(knot + 1.0, voice, row)
         return (torch.lerp(first, second, share) - 0.5) * 4.0
