@@ -1,11 +1,13 @@
 """An instrument's MODEL.ts: the stream is the offline model, and what is played is what the controls say."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import toy_model
 import toy_playable
 from nn_host import Host
 from torch import Tensor
@@ -50,6 +52,22 @@ def path(model: Instrument, tmp_path_factory: pytest.TempPathFactory) -> Path:
         info = export_checkpoint(toy_playable.checkpoint(model), path)
     assert 0 < info.streaming_error < 1e-5
     return path
+
+
+@pytest.mark.parametrize("name", ["instrument", "instrument-low-latency"])
+@pytest.mark.parametrize("rate", [22050, 48000])
+def test_every_preset_streams_at_every_rate(name: str, rate: int) -> None:
+    path = next(path for path in toy_model.PRESETS if path.stem == name)
+    shape = replace(toy_model.preset(path), sample_rate=rate, oscillators="harmonic")
+    model = toy_playable.make_of(shape)
+    twin = instrument_module(model, axes_of(model, toy_playable.statistics(model))).eval()
+    z = torch.zeros(1, model.latent_dim, 12)
+    z[:, 0], z[:, 1], z[:, 2] = 60.0, torch.linspace(-60.0, -20.0, 12), 1.0
+    with torch.inference_mode():
+        expected = model.decode(axes_of(model, toy_playable.statistics(model)).decode(z))
+        found = torch.cat([twin.decode(part) for part in z.split([1, 2, 9], 2)], 2)
+    assert float((found - expected).abs().max()) < 1e-5
+    assert abs(shape.frame_rate / (172 if "low" in name else 86) - 1) < 0.1
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from sound_folder import noise
 
 import wavevae.corpus.pitch_track as module
 from wavevae.corpus import silent
+from wavevae.corpus.cache import FORMAT_VERSION
 from wavevae.corpus.pitch_track import pitch_track, voiced_share
 from wavevae.errors import UserError
 from wavevae.nn.pitch import PitchTracker, loudness_db
@@ -116,7 +117,7 @@ def test_progress_ends_at_the_end(folder: Path, tmp_path: Path, build) -> None:
 
 def test_where_nothing_can_be_written_it_says_so(folder: Path, tmp_path: Path, build) -> None:
     store = build(folder, sample_rate=RATE)
-    (tmp_path / "cache" / "v1" / "pitch").write_text("in the way")
+    (tmp_path / "cache" / f"v{FORMAT_VERSION}" / "pitch").write_text("in the way")
     with pytest.raises(UserError, match="WAVEVAE_CACHE"):
         pitch_track(store, HOP, tmp_path / "cache", silent)
 

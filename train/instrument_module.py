@@ -65,7 +65,7 @@ class InstrumentModule(TrainingModule):
         return model  # type: ignore[no-any-return]
 
     def measured(self) -> dict[str, Tensor]:
-        return {} if self.named_axes is None else {"moments": self.named_axes.moments}
+        return {} if self.named_axes is None else dict(self.named_axes.state_dict())
 
     def resume(self, checkpoint: Checkpoint) -> None:
         super().resume(checkpoint)

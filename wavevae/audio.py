@@ -68,8 +68,8 @@ class _Sequential(soundfile.SoundFile):
     changes samples in MP3 (the bit reservoir is lost)."""
 
     def __init__(self, source: str | bytes | RepairedFile) -> None:
+        self.source = source  # first: a file that cannot be opened is closed all the same
         super().__init__(source)
-        self.source = source
 
     def seekable(self) -> bool:
         return False

@@ -100,9 +100,9 @@ class NamedAxes(nn.Module):
             return torch.einsum("b...f,bf->...", x, weight) / total
 
         with torch.no_grad():
-            fresh = bool((self.latents[1] == 0).all())
+            fresh = (self.latents[1] == 0).all()
             now = torch.stack([mean(z), mean(z.square())]).float()
-            self.latents.copy_(now if fresh else torch.lerp(self.latents, now, 1 - DECAY))
+            self.latents.copy_(torch.where(fresh, now, torch.lerp(self.latents, now, 1 - DECAY)))
             std = (self.latents[1] - self.latents[0].square()).clamp_min(1e-4).sqrt()
             middle = self.moments[0, 1 : 1 + self.controls]
             spread = (
