@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from wavevae.nn.blocks import activation
 from wavevae.nn.conditioning import Condition
 from wavevae.nn.conv import CausalConv1d
-from wavevae.nn.instrument import Instrument, InstrumentDecoder, InstrumentEncoder, class_shares
+from wavevae.nn.instrument import Instrument, InstrumentDecoder
+from wavevae.nn.instrument_encoder import InstrumentEncoder, class_shares
 from wavevae.nn.pitch import finite, start_of_path
 from wavevae.nn.synthesizer import LifeState, SynthesisState
 

@@ -21,9 +21,8 @@ from wavevae.nn.instrument import (
     LOWEST_PITCH,
     Instrument,
     InstrumentDecoder,
-    InstrumentEncoder,
-    SpectrumBands,
 )
+from wavevae.nn.instrument_encoder import InstrumentEncoder, SpectrumBands
 from wavevae.nn.pitch import StreamingLoudness, StreamingPitchTracker, finite
 
 from .axes import AxisMap, corpus_profile

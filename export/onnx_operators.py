@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.onnx import register_custom_op_symbolic
 
-from wavevae.nn.instrument import SpectrumBands
+from wavevae.nn.instrument_encoder import SpectrumBands
 from wavevae.nn.noise import BandNoise, random_turns
 from wavevae.nn.pitch import Frames, Loudness, PitchAnalysis, PitchTracker, StreamingPitchTracker
 

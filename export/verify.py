@@ -15,7 +15,8 @@ from torch import Tensor
 
 from wavevae.nn.bottleneck import Bottleneck
 from wavevae.nn.conditioning import Condition, unlabelled
-from wavevae.nn.instrument import Instrument, control_scales
+from wavevae.nn.instrument import Instrument
+from wavevae.nn.instrument_encoder import control_scales
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.quantizer import ResidualVQ
 from wavevae.nn.reach import earliest
