@@ -6,6 +6,7 @@ Playing needs this file, torch and numpy; nothing of the training code.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import tempfile
@@ -119,8 +120,8 @@ def write_bundle(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder:
-        raw, finished = Path(folder) / "raw.ts", Path(folder) / "finished.ts"
-        torch.jit.save(module, str(raw))
+        raw, finished = io.BytesIO(), Path(folder) / "finished.ts"
+        torch.jit.save(module, raw)  # to a file it would end the process where the disk is full
         _repack(raw, finished, info)
         if verify is not None:
             info = dataclasses.replace(info, streaming_error=verify(finished))
@@ -131,7 +132,7 @@ def write_bundle(
     return info
 
 
-def _repack(source: Path, target: Path, info: BundleInfo) -> None:
+def _repack(source: io.BytesIO, target: Path, info: BundleInfo) -> None:
     """Copy an archive with `wavevae.json` added and all that tells of this machine left out.
 
     TorchScript's debug files hold source paths, the top folder the temporary name, the entries the time. Data
