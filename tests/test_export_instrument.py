@@ -70,6 +70,19 @@ def test_every_preset_streams_at_every_rate(name: str, rate: int) -> None:
     assert abs(shape.frame_rate / (172 if "low" in name else 86) - 1) < 0.1
 
 
+def test_a_full_disk_is_one_line_and_leaves_nothing(model: Instrument, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    axes = axes_of(model, toy_playable.statistics(model))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))  # stands for the end of the disk
+        with pytest.raises(UserError, match=r"full\.ts cannot be written"):
+            export_model(model, axes, tmp_path / "full.ts", {}, Choices())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def module(path: Path) -> torch.jit.ScriptModule:
     return torch.jit.load(str(path)).eval()
