@@ -130,8 +130,3 @@ def test_stopped_and_resumed_equals_uninterrupted(notes: Path, monkeypatch: pyte
 def test_what_cannot_be_is_one_line(notes: Path, options: tuple[str, ...], says: str) -> None:
     with pytest.raises(UserError, match=says):
         train(notes, *SMALL, *options, "--max-steps", 2, "--out", "run")
-
-
-def test_sounds_without_labels_cannot_be_told(tmp_path: Path, notes: Path) -> None:
-    with pytest.raises(UserError, match="--condition pitch: no file has a pitch"):
-        train(tmp_path / "sounds", *SMALL, "--condition", "pitch", "--max-steps", 2, "--out", "run")

@@ -50,6 +50,9 @@ def _which_sounds(found: Parser) -> None:
         "--checkpoint", default="best", metavar="best|last|PATH", help="of a run (default: best)"
     )
     found.add_argument(
+        "--sr", type=int, metavar="HZ", help="rate of a MODEL.ts of another program that does not say it"
+    )
+    found.add_argument(
         "--max-seconds", type=float, metavar="S", help="judge about so much sound, drawn at random"
     )
     found.add_argument(

@@ -14,11 +14,11 @@ from torch import Tensor
 from wavevae.audio import followed
 from wavevae.errors import UserError
 from wavevae.evaluation import between
-from wavevae.evaluation.labels import class_of, pitch_of
+from wavevae.evaluation.labels import class_of, exact_pitch_of
 from wavevae.latents import LatentStatistics, sample_density
 
 if TYPE_CHECKING:
-    from wavevae.bundle import Bundle
+    from wavevae.evaluation.model_file import Model
     from wavevae.nn.conditioning import Condition
     from wavevae.nn.model import Autoencoder
 
@@ -134,7 +134,9 @@ class Run:
             return None
         name = class_of(labels, facts.class_field)
         known = config.has_class and name in config.classes
-        return self.model.condition(name if known else None, pitch_of(labels) if config.has_pitch else None)
+        return self.model.condition(
+            name if known else None, exact_pitch_of(labels) if config.has_pitch else None
+        )
 
     def reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
         def late(blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
@@ -201,47 +203,6 @@ class Run:
         return torch.stack(sounds)
 
 
-class Model:
-    """A MODEL.ts, streamed as a host would: its state carries over from block to block."""
-
-    def __init__(self, bundle: Bundle, facts: Facts) -> None:
-        self.bundle, self.facts = bundle, facts
-        self.block_samples = facts.hop_length * max(1, 65_536 // facts.hop_length)
-
-    def reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
-        late = self.bundle.info.algorithmic_latency_samples
-        return in_place(self._reconstruct, blocks, late, self.facts.hop_length)
-
-    @torch.inference_mode()
-    def _reconstruct(self, blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
-        module = self.bundle.module
-        module.reset()
-        for block in blocks:
-            new = torch.from_numpy(np.ascontiguousarray(block))
-            padded = torch.nn.functional.pad(new, (0, -len(new) % self.facts.hop_length))
-            latents = module.encode(padded[None, None])  # encode, then decode, is forward
-            yield Piece(new, module.decode(latents)[0, 0, : len(new)], latents[0])
-
-    @torch.inference_mode()
-    def encode(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
-        self.bundle.module.reset()
-        for block in blocks:
-            new = torch.from_numpy(np.ascontiguousarray(block))
-            padded = torch.nn.functional.pad(new, (0, -len(new) % self.facts.hop_length))
-            yield Piece(new, new, self.bundle.module.encode(padded[None, None])[0])
-
-    @torch.inference_mode()
-    def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
-        if not self.bundle.info.density:
-            return None
-        rng, sounds = np.random.default_rng(seed), []
-        for _ in range(count):
-            axes = sample_density(self.bundle.info.density, frames, rng)
-            self.bundle.module.reset()
-            sounds.append(self.bundle.module.decode(torch.from_numpy(axes.T.copy())[None])[0, 0])
-        return torch.stack(sounds)
-
-
 def load_run(path: Path, which: str) -> Run:
     """A run folder or .ckpt. Raises: UserError where it is none."""
     from wavevae.checkpoint import build_any, find_checkpoint, read_checkpoint
@@ -283,21 +244,10 @@ def load_run(path: Path, which: str) -> Run:
     return Run(model, facts, statistics)  # type: ignore[arg-type]
 
 
-def load_file(path: Path) -> Model:
-    """A MODEL.ts. Raises: UserError where it is none of ours."""
-    from wavevae.bundle import read_bundle
+def load_subject(path: Path, which: str = "best", sample_rate: int | None = None) -> Run | Model:
+    """RUN, a .ckpt, or MODEL.ts; `sample_rate` of a file that does not say its own. Raises: UserError."""
+    from wavevae.evaluation.model_file import load_file
 
-    bundle = read_bundle(path)
-    info = bundle.info
-    details = {"streaming_error": info.streaming_error, **info.origin}
-    facts = Facts(
-        "model", path, info.sample_rate, info.hop_length, info.latent_dim, info.bottleneck, details=details
-    )
-    return Model(bundle, facts)
-
-
-def load_subject(path: Path, which: str = "best") -> Run | Model:
-    """RUN, a .ckpt, or MODEL.ts. Raises: UserError."""
     if not path.exists():
         raise UserError(f"no run or model at {path}; give a run folder, a .ckpt or a MODEL.ts")
-    return load_run(path, which) if path.is_dir() or path.suffix == ".ckpt" else load_file(path)
+    return load_run(path, which) if path.is_dir() or path.suffix == ".ckpt" else load_file(path, sample_rate)

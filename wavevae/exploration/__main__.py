@@ -63,6 +63,7 @@ def main(argv: list[str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     args = parse(argv)
     from wavevae.evaluation import plots, selection
+    from wavevae.evaluation.sounds import with_pitches
 
     from . import place
     from .instrument import load_instrument
@@ -72,6 +73,10 @@ def main(argv: list[str]) -> int:
     plots.new_figure(1, 1)  # a missing matplotlib is told now, not after the work
     instrument = load_instrument(args.run, args.checkpoint)
     chosen = selection.limited(selection.everything(args.data, args.split), args.max_seconds or None)
+    if "pitch" in instrument.facts.condition:
+        chosen, remarks = with_pitches(chosen, instrument.sample_rate)
+        for remark in remarks:
+            say(remark)
     say(f"exploring {args.run} with {len(chosen.sources)} files, {chosen.seconds:.0f} s ({chosen.how})")
     field = args.class_field or instrument.facts.class_field
     result = explore(instrument, chosen, args.out, field, not args.no_umap, say)
