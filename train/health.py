@@ -89,9 +89,9 @@ def narrow_prior(values: Mapping[str, float], config: RunConfig) -> dict[str, st
         return {}
     objective = config.objective
     return {
-        "narrow": f"{share:.0%} of what the slow level expects is as narrow as it may be (26 dB below the corpus): sounds "
-        f"that are not as expected cost a KL that says little; try --set kl_top={objective.kl_top / 4:g} or more various "
-        "sounds (--set gain_db=6)"
+        "narrow": f"{share:.0%} of what the slow level expects is as narrow as it may be (26 dB below the corpus): "
+        f"sounds that are not as expected cost a KL that says little; try --set kl_top={objective.kl_top / 4:g} or "
+        "more various sounds (--set gain_db=6)"
     }
 
 

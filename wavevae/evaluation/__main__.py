@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavevae.accelerator import add_accelerator_option
 from wavevae.cli import Parser
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def parser() -> Parser:
     found.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where the report goes")
     _which_sounds(found)
     _what_more(found)
+    add_accelerator_option(found)
     found.add_argument("--json", action="store_true", help="print report.json to standard output")
     return found
 

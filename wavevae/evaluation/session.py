@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from wavevae.accelerator import choose_device
 from wavevae.corpus import ConsoleProgress
 from wavevae.evaluation import anchors, codec, glossary, probes, report, samples, summary
 from wavevae.evaluation.embeddings import Embedding, load_embedding
@@ -78,16 +80,19 @@ class Session:
     say: Callable[[str], None]
     foreign: tuple[Source, ...] = ()
     """Sounds unlike the corpus, of --transfer."""
+    device: torch.device | None = None
+    """Where runs compute."""
 
     @classmethod
     def open(cls, args: argparse.Namespace, selection: Selection, say: Callable[[str], None]) -> Session:
         """Raises: UserError for weights of an embedding that are not there, or --transfer without sounds."""
+        device = choose_device(args.accelerator)
         foreign = everything(args.transfer, None).sources if args.transfer else ()
-        return cls(args, selection, load_embedding(args.embedding), say, foreign)
+        return cls(args, selection, load_embedding(args.embedding), say, foreign, device)
 
     def evaluate(self, path: Path, place: Path) -> dict[str, Any]:
         """Judge one model, write its report, tell the figures. Raises: UserError."""
-        subject = load_subject(path, self.args.checkpoint, self.args.sr)
+        subject = load_subject(path, self.args.checkpoint, self.args.sr, self.device)
         self.selection, untold = told_selection(subject, self.selection)
         chosen = self.selection
         self.say(f"evaluating {path} on {len(chosen.sources)} files, {chosen.seconds:.0f} s ({chosen.how})")

@@ -106,6 +106,12 @@ class Subject(Protocol):
         none where it has no prior."""
 
 
+def device_of(model: Any) -> torch.device:
+    """Where the weights of a network lie; the CPU for one without any."""
+    first = next(iter(model.parameters()), None)
+    return torch.device("cpu") if first is None else first.device
+
+
 class Run:
     """A trained autoencoder from its checkpoint, averaged weights, posterior mean, nothing random.
 
@@ -121,6 +127,11 @@ class Run:
         self.block_samples = turn * max(1, 600_000 // turn)
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes; what goes in and comes out is on the CPU."""
+        return device_of(self.model)
+
+    @property
     def turn_samples(self) -> int:
         """A long sound may be cut at multiples of this: those of the noise table."""
         from wavevae.nn.noise import TABLE_FRAMES
@@ -134,9 +145,9 @@ class Run:
             return None
         name = class_of(labels, facts.class_field)
         known = config.has_class and name in config.classes
-        return self.model.condition(
-            name if known else None, exact_pitch_of(labels) if config.has_pitch else None
-        )
+        pitch = exact_pitch_of(labels) if config.has_pitch else None
+        found = self.model.condition(name if known else None, pitch)
+        return None if found is None else found.to(self.device)
 
     def reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
         def late(blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
@@ -149,7 +160,7 @@ class Run:
         for piece, seen, start in self._segments(blocks, labels):
             whole = len(piece.reference) + start
             decoded = self.model.decode(seen.z, whole, self.condition(labels))[0, 0]
-            yield piece._replace(estimate=decoded[start:])
+            yield piece._replace(estimate=decoded[start:].cpu())
 
     @torch.inference_mode()
     def encode(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
@@ -170,25 +181,25 @@ class Run:
         for block in blocks:
             new = torch.from_numpy(np.ascontiguousarray(block))
             sound = torch.cat([past, new])
-            seen = between.look(self.model.bottleneck, listen(sound, len(new)))
-            frames = [None if part is None else part[..., len(past) // hop :] for part in seen[1:]]
+            seen = between.look(self.model.bottleneck, listen(sound.to(self.device), len(new)))
+            frames = [None if part is None else part[..., len(past) // hop :].cpu() for part in seen[1:]]
             yield Piece(new, new, *frames), seen, len(past)
             past = sound[-self.context :] if len(sound) >= self.context else sound
 
     @torch.inference_mode()
     def moved(self, sound: Tensor, labels: Labels, target: Labels) -> Tensor:
         """(T,) encoded under its own labels, decoded under others: (T,)."""
-        hidden = self.model.features(self.model.ahead(sound[None, None]), self.condition(labels))
-        z = self.model.bottleneck.mean(hidden)
-        return self.model.in_place(z, len(sound), self.condition(target))[0, 0]
+        ahead = self.model.ahead(sound.to(self.device)[None, None])
+        z = self.model.bottleneck.mean(self.model.features(ahead, self.condition(labels)))
+        return self.model.in_place(z, len(sound), self.condition(target))[0, 0].cpu()
 
     @torch.inference_mode()
     def with_slow_level_of(self, sound: Tensor, other: Tensor) -> Tensor:
         """(T,) with what another sound (T,) has on the slow level of a hierarchical bottleneck: (T,)."""
         model, none = self.model, self.condition(NONE)
-        hidden = [model.features(model.ahead(s[None, None]), none) for s in (sound, other)]
-        z = between.with_other_top(model.bottleneck, *hidden)
-        return model.in_place(z, len(sound), none)[0, 0]
+        both = [model.ahead(s.to(self.device)[None, None]) for s in (sound, other)]
+        z = between.with_other_top(model.bottleneck, *(model.features(s, none) for s in both))
+        return model.in_place(z, len(sound), none)[0, 0].cpu()
 
     @torch.inference_mode()
     def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
@@ -197,14 +208,16 @@ class Run:
         rng = np.random.default_rng(seed)
         axes = np.stack([sample_density(self.statistics.density, frames, rng) for _ in range(count)])
         matrix, offset = self.statistics.from_axes()
-        z = torch.from_numpy(axes @ matrix.T + offset).float().transpose(1, 2)  # (count, latent_dim, frames)
+        z = torch.from_numpy(axes @ matrix.T + offset).float().transpose(1, 2)
+        z = z.to(self.device)  # (count, latent_dim, frames)
         told = [self.condition(labels[i % len(labels)]) if labels else None for i in range(count)]
-        sounds = [self.model.decode(z[i : i + 1], condition=told[i])[0, 0] for i in range(count)]
+        sounds = [self.model.decode(z[i : i + 1], condition=told[i])[0, 0].cpu() for i in range(count)]
         return torch.stack(sounds)
 
 
-def load_run(path: Path, which: str) -> Run:
-    """A run folder or .ckpt. Raises: UserError where it is none."""
+def load_run(path: Path, which: str, device: torch.device | None = None) -> Run:
+    """A run folder or .ckpt, to compute on `device` (none: the CPU). Raises: UserError where it is none."""
+    from wavevae.accelerator import refuse_float64
     from wavevae.checkpoint import build_any, find_checkpoint, read_checkpoint
 
     found = find_checkpoint(path, which)
@@ -216,7 +229,9 @@ def load_run(path: Path, which: str) -> Run:
         "trained_with": checkpoint.wavevae_version,
         "commit": checkpoint.origin.get("commit"),
     }
-    model = build_any(checkpoint)
+    if device is not None:
+        refuse_float64(device, checkpoint.config.model)
+    model = build_any(checkpoint).to(device or "cpu")
     details["parameters"] = sum(p.numel() for p in model.parameters())
     shape = model.config
     facts = Facts(
@@ -244,10 +259,15 @@ def load_run(path: Path, which: str) -> Run:
     return Run(model, facts, statistics)  # type: ignore[arg-type]
 
 
-def load_subject(path: Path, which: str = "best", sample_rate: int | None = None) -> Run | Model:
-    """RUN, a .ckpt, or MODEL.ts; `sample_rate` of a file that does not say its own. Raises: UserError."""
+def load_subject(
+    path: Path, which: str = "best", sample_rate: int | None = None, device: torch.device | None = None
+) -> Run | Model:
+    """RUN, a .ckpt, or MODEL.ts; `sample_rate` of a file that does not say its own. A file computes on the CPU, where
+    it is played, a run on `device`. Raises: UserError."""
     from wavevae.evaluation.model_file import load_file
 
     if not path.exists():
         raise UserError(f"no run or model at {path}; give a run folder, a .ckpt or a MODEL.ts")
-    return load_run(path, which) if path.is_dir() or path.suffix == ".ckpt" else load_file(path, sample_rate)
+    if path.is_dir() or path.suffix == ".ckpt":
+        return load_run(path, which, device)
+    return load_file(path, sample_rate)

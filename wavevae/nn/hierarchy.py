@@ -73,7 +73,7 @@ def divergence(posterior: Normals, prior: Normals) -> Tensor:
 
 
 def bounded_prior(log_variance: Tensor, low: float, high: float) -> Tensor:
-    """Within PRIOR_LOG_VARIANCE_RANGE, smoothly at the lower end: a prior that is too narrow can still learn to widen."""
+    """Within PRIOR_LOG_VARIANCE_RANGE, smoothly at the lower end: what is too narrow can still learn to widen."""
     return (low + F.softplus(log_variance - low)).clamp_max(high)
 
 

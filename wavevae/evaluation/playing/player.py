@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.evaluation.model_file import FilePlayback, Model
-from wavevae.evaluation.subject import NONE, Labels, Run, Subject
+from wavevae.evaluation.subject import NONE, Labels, Run, Subject, device_of
 from wavevae.transfer import CorpusProfile, fit_latents, transposition
 
 TOLD_AXES = ("pitch", "loudness", "periodicity")
@@ -72,18 +72,19 @@ class ModulePlayer:
         self.model, self.condition = face, condition
         self.sample_rate, self.hop_length = int(face.sample_rate), int(face.hop_length)
         self.latency_samples = int(getattr(face, "algorithmic_latency", 0))
+        self.device = device_of(face)
         names = getattr(face, "axis_names", None)
         self.axis_names = tuple(names) if names else generic_names(face.latent_dim)
 
     def told(self, labels: Labels) -> Mapping[str, Any]:
         """Keyword arguments of a conditional model."""
         condition = self.condition(labels) if self.condition is not None else None
-        return {} if condition is None else {"condition": condition}
+        return {} if condition is None else {"condition": condition.to(self.device)}
 
     @torch.inference_mode()
     def encode(self, sound: Tensor, labels: Labels = NONE) -> Tensor:
-        latents: Tensor = self.model.encode(sound[None, None], **self.told(labels))
-        return latents[0].float()
+        latents: Tensor = self.model.encode(sound.to(self.device)[None, None], **self.told(labels))
+        return latents[0].float().cpu()
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, labels: Labels = NONE) -> Tensor:
@@ -91,8 +92,8 @@ class ModulePlayer:
 
     def decoded(self, latents: Tensor, samples: int, labels: Labels = NONE) -> Tensor:
         """(samples,); a spectrogram model's frames may be fewer than the hops of what they describe."""
-        sound: Tensor = self.model.decode(latents[None], samples, **self.told(labels))
-        return sound[0, 0, :samples].float()
+        sound: Tensor = self.model.decode(latents.to(self.device)[None], samples, **self.told(labels))
+        return sound[0, 0, :samples].float().cpu()
 
     @property
     def can_fit(self) -> bool:
