@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytorch_lightning as pl
 
 from wavevae.config import TrainConfig
@@ -71,4 +73,9 @@ def farewell(plan: Plan, material: Material, module: TrainingModule) -> None:
     is_reference = plan.config.reference.is_reference
     hear = f"render {path} --input IN.wav -o OUT.wav" if is_reference else f"export {path} -o {path.name}.ts"
     say(f"  wavevae {hear}")
-    say(f"  wavevae evaluate {path} {' '.join(map(str, material.inputs))} -o {path.name}-report")
+    report = f"-o {shlex.quote(path.name + '-report')}"
+    if material.held:
+        say(f"  wavevae evaluate {shlex.quote(str(path))} --held-out {report}")
+    else:
+        inputs = " ".join(shlex.quote(str(one)) for one in material.inputs)
+        say(f"  wavevae evaluate {shlex.quote(str(path))} {inputs} {report}   (nothing was held out: give new sounds)")
