@@ -66,6 +66,8 @@ class About:
     """Not exported by wavevae: latents are in its own units."""
     plays_pitch: bool = False
     """Pitch is one of its latents."""
+    n_controls: int = 0
+    """Of an instrument: how many axes come before the learned ones."""
     voices: int = 1
     hears: bool = False
     """There is a live input."""
