@@ -25,6 +25,10 @@ class Axis:
     """Where the training data begins (1st percentile), in standard deviations."""
     high: float
     share: float
+    mean: float = 0.0
+    std: float = 1.0
+    """Value in natural units = mean + std * value in standard deviations."""
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,12 @@ class About:
     point_labels: tuple[str, ...] = ()
     foreign: bool = False
     """Not exported by wavevae: latents are in its own units."""
+    n_controls: int = 0
+    """Leading axes in natural units: pitch, loudness and periodicity, or loudness alone."""
+    plays_notes: bool = False
+    """Keys do something."""
     plays_pitch: bool = False
-    """Pitch is one of its latents."""
+    """Keys choose the pitch."""
     voices: int = 1
     hears: bool = False
     """There is a live input."""
@@ -103,14 +111,17 @@ def describe(bundle: Bundle, voices: int = 1, hears: bool = False) -> About:
         points=tuple(tuple(p) for p in density.get("points", ())),
         point_labels=tuple(density.get("point_labels", ())),
         foreign=bundle.foreign,
-        plays_pitch=info.is_instrument and info.axes[0].name == "pitch",
+        n_controls=(3 if info.axes[0].name == "pitch" else 1) if info.is_instrument else 0,
+        plays_notes=info.is_instrument or "pitch" in names,
+        plays_pitch=(info.is_instrument and info.axes[0].name == "pitch") or "pitch" in names,
         voices=voices,
         hears=hears,
     )
 
 
 def _in_deviations(axis: LatentAxis) -> Axis:
-    return Axis(axis.name, (axis.low - axis.mean) / axis.std, (axis.high - axis.mean) / axis.std, axis.share)
+    low, high = ((end - axis.mean) / axis.std for end in (axis.low, axis.high))
+    return Axis(axis.name, low, high, axis.share, axis.mean, axis.std)
 
 
 def _attribute_names(module: Any) -> list[str]:

@@ -14,6 +14,7 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -25,7 +26,8 @@ from .oscquery import find, host_info, tree
 from .ports import LOOPBACK, own_address
 from .view import View
 
-PAGE = {"main.js": "text/javascript", "widgets.js": "text/javascript", "style.css": "text/css"}
+CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css"}
+"""Of the page's parts; its folder holds no others."""
 LARGEST_MESSAGE = 16384
 MOST_VISITORS = 16
 SEND_AT_MOST_S = 2.0
@@ -38,6 +40,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+FOLDER = files("wavevae.realtime") / "page"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -172,9 +175,10 @@ class Web:
 
     async def _file(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        if name not in PAGE:
+        kind = CONTENT_TYPES.get(Path(name).suffix)
+        if kind is None or name not in {part.name for part in FOLDER.iterdir()}:
             raise web.HTTPNotFound(headers=HEADERS)
-        return web.Response(text=_read(name), content_type=PAGE[name], charset="utf-8")
+        return web.Response(text=_read(name), content_type=kind, charset="utf-8")
 
     async def _answer(self, request: web.Request) -> web.Response:
         """The page for people, OSCQuery for programs."""
@@ -238,4 +242,4 @@ def _hang_up(task: asyncio.Task, stream: web.WebSocketResponse) -> None:
 
 
 def _read(name: str) -> str:
-    return (files("wavevae.realtime") / "page" / name).read_text(encoding="utf-8")
+    return (FOLDER / name).read_text(encoding="utf-8")
