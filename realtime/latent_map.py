@@ -44,7 +44,7 @@ class LatentMap:
         return np.stack([self._low, self._high], 1).tolist()
 
     def at(self, x: float, y: float, present: tuple[float, ...]) -> tuple[float, ...]:
-        """The latent at a place; the control axes, and without points the further axes, stay as they are at `present`."""
+        """The latent at a place. Control axes stay as they are at `present`; without points the further axes do too."""
         width = len(self.names)
         place = np.array((x, y))[:width]
         learned = np.array(present[self._first :])

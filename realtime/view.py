@@ -71,7 +71,7 @@ class View:
                 "n_controls": about.n_controls,
                 "classes": list(about.classes) if about.has_class else [],
                 "plays_notes": about.plays_notes,
-                "plays_pitch": about.plays_pitch,
+                "plays_pitch": about.plays_pitch or about.has_pitch,
                 "hears": about.hears,
                 "has_input_class": about.hears and about.has_input_class,
                 "has_input_pitch": about.hears and about.has_input_pitch,

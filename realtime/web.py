@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from .address import Arguments
+from .address import ROOT, Arguments
 from .control_setup import WebSetup
 from .osc import OscFace
 from .oscquery import find, host_info, tree
@@ -33,6 +33,7 @@ MOST_VISITORS = 16
 SEND_AT_MOST_S = 2.0
 CLOSE_AT_MOST_S = 0.5
 COOKIE = "wavevae"
+NOTE = f"{ROOT}/note"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -49,6 +50,8 @@ class Visitor:
 
     def __init__(self, socket: web.WebSocketResponse, head: str) -> None:
         self._socket, self._news = socket, asyncio.Event()
+        self.held: set[object] = set()
+        """Pitches of the keys that are down on this page."""
         self._errors: list[str] = []
         self._head: str | None = head
         self._frame: str | None = None
@@ -210,15 +213,21 @@ class Web:
         try:
             async for message in stream:
                 if message.type == WSMsgType.TEXT:
-                    why = self._take(message.data)
+                    why = self._take(message.data, visitor)
                     if why:
                         visitor.complain(why)
         finally:
             self._visitors.discard(visitor)
+            self._release(visitor)
             shower.cancel()
         return stream
 
-    def _take(self, text: str) -> str:
+    def _release(self, visitor: Visitor) -> None:
+        """No key stays down on a page that is gone: closed, or on a phone that sleeps."""
+        for pitch in visitor.held:
+            self._face.act(NOTE, (pitch, 0))
+
+    def _take(self, text: str, visitor: Visitor) -> str:
         """{"send": [address, [arguments]]}. Returns what is wrong with it, or nothing."""
         try:
             address, arguments = json.loads(text)["send"]
@@ -227,7 +236,12 @@ class Web:
         except (ValueError, TypeError, KeyError, RecursionError):
             self._face.rejected += 1
             return 'not a message; send {"send": [address, [arguments]]}'
-        return self._face.act(address, _hashable(arguments))
+        values = _hashable(arguments)
+        why = self._face.act(address, values)
+        if address == NOTE and not why:
+            pitch, velocity = values
+            (visitor.held.add if velocity else visitor.held.discard)(pitch)
+        return why
 
 
 def _hashable(arguments: list[Any]) -> Arguments:

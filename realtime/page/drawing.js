@@ -70,7 +70,7 @@ export function drawScope(canvas, points) {
 /** Pixels between the map's edge and its ends. */
 export const MARGIN = 18;
 
-/** Training latents, where the controls are (ring) and where the sound is (dot); places from 0 to 1. */
+/** Training latents, where the controls are (ring, or null) and where the sound is (dot); places from 0 to 1. */
 export function drawMap(canvas, about, target, heard) {
   const { pen, width, height } = sheet(canvas);
   const at = ([x, y]) => [MARGIN + x * (width - 2 * MARGIN), height - MARGIN - y * (height - 2 * MARGIN)];
@@ -88,9 +88,11 @@ export function drawMap(canvas, about, target, heard) {
   pen.globalAlpha = 1;
   pen.fillStyle = "#5cc8ff";
   disc(pen, at(heard), 6).fill();
-  pen.strokeStyle = "#ffffff";
-  pen.lineWidth = 2;
-  disc(pen, at(target), 10).stroke();
+  if (target) {
+    pen.strokeStyle = "#ffffff";
+    pen.lineWidth = 2;
+    disc(pen, at(target), 10).stroke();
+  }
   nameAxes(pen, about.map_axes, width, height);
 }
 

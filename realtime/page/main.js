@@ -196,6 +196,7 @@ function show() {
   frame = null;
   for (const one of shown) showValue(one, now);
   check($("modes"), now.mode);
+  $("driven").hidden = now.mode !== "transform";
   showClasses(now);
   for (const name of ["freeze", "pedal", "mono"]) $(name).setAttribute("aria-pressed", String(Boolean(now.values[name])));
   showGlide(now);
@@ -204,7 +205,7 @@ function show() {
   if (about.hears) showHeard(now, about);
   drawSpectrum($("spectrum"), now.spectrum);
   drawScope($("scope"), now.scope);
-  if (now.heard.length) drawMap($("xy"), about, onMap(now.targets), onMap(now.heard));
+  if (now.heard.length) drawMap($("xy"), about, now.mode === "transform" ? null : onMap(now.targets), onMap(now.heard));
   showStatus(now, head);
   showLearning(now);
 }
