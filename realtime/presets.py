@@ -10,17 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from wavevae.controls import (
+    ATTACK,
     BIAS,
+    DECAY,
     GAIN,
     GAIN_GLIDE_MS,
+    GLIDE,
     LATENT,
     MODES,
     MOST_MIXED,
+    RELEASE,
     SCALE,
     SMOOTHING,
     SPREAD,
+    SUSTAIN,
     TEMPERATURE,
     WEIGHT,
+    Control,
     ControlState,
     Refused,
     Share,
@@ -31,6 +37,16 @@ from .about import About
 FORMAT = 1
 LONGEST_NAME, MOST_PRESETS = 64, 999
 NUMBERS = {"gain_db": GAIN, "smoothing_ms": SMOOTHING, "temperature": TEMPERATURE, "spread": SPREAD}
+OF_NOTES = {
+    "attack_ms": ATTACK,
+    "decay_ms": DECAY,
+    "sustain": SUSTAIN,
+    "release_ms": RELEASE,
+    "glide_ms": GLIDE,
+}
+"""Presets of before have none of these: they leave them as they are."""
+ANYWHERE = Control("latent", "", -1e6, 1e6, 0, "")
+"""A pitch may be far from a corpus of one note."""
 VECTORS = {"latents": LATENT, "scale": SCALE, "bias": BIAS}
 
 Preset = dict[str, Any]
@@ -39,7 +55,7 @@ Preset = dict[str, Any]
 def preset_of(state: ControlState, about: About) -> Preset:
     """What is worth keeping, as plain values."""
     return {
-        **{name: getattr(state, name) for name in NUMBERS},
+        **{name: getattr(state, name) for name in (*NUMBERS, *OF_NOTES)},
         **{name: list(getattr(state, name)) for name in VECTORS},
         "mode": MODES[state.mode],
         "class": {about.classes[label]: weight for label, weight in state.mix},
@@ -55,7 +71,9 @@ def recalled(preset: Preset, state: ControlState, about: About, seconds: float |
     """
     try:
         numbers = {name: control.check(preset[name]) for name, control in NUMBERS.items()}
-        vectors = {n: tuple(c.check(v) for v in preset[n]) for n, c in VECTORS.items()}
+        numbers |= {name: control.check(preset[name]) for name, control in OF_NOTES.items() if name in preset}
+        vectors = {n: tuple(c.check(v) for v in preset[n]) for n, c in VECTORS.items() if n != "latents"}
+        vectors["latents"] = _latents(preset["latents"], about)
         mode, attributes = MODES.index(preset["mode"]), tuple(float(v) for v in preset["attributes"])
         mix = _mix(preset["class"], about)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -73,6 +91,11 @@ def recalled(preset: Preset, state: ControlState, about: About, seconds: float |
         settle_ms=glide_ms,
         gain_glide_ms=max(GAIN_GLIDE_MS, glide_ms if seconds is not None else 0.0),
     )
+
+
+def _latents(kept: Any, about: About) -> tuple[float, ...]:
+    """Raises: Refused, TypeError."""
+    return tuple((LATENT if i >= about.n_controls else ANYWHERE).check(v) for i, v in enumerate(kept))
 
 
 def _mix(kept: Any, about: About) -> tuple[Share, ...]:

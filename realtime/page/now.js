@@ -27,13 +27,12 @@ export function buildTicks() {
   }));
 }
 
-/** MIDI pitches of what sounds: held notes with their bend, or the pitch that the model is given. */
+/** MIDI pitches of what sounds: of several keys theirs, of one sound that of its latents. */
 function pitches(now, about) {
-  const bend = now.values.bend ?? 0;
-  if (now.mode !== "transform" && now.held.length) return [...now.held].sort((a, b) => a - b).map((pitch) => pitch + bend);
-  const i = about.axes.slice(0, about.n_controls).findIndex((axis) => axis.name === "pitch");
-  if (i < 0 || now.heard[i] === undefined || (now.keyed && now.mode !== "transform")) return [];
-  return [natural(about.axes[i], now.heard[i])];
+  const isInstrument = about.n_controls > 0;
+  const one = now.held.length < 2 || now.values.mono;
+  if (isInstrument && one) return now.heard.length ? [natural(about.axes[0], now.heard[0])] : [];
+  return [...now.held].sort((a, b) => a - b).map((pitch) => pitch + (now.values.bend ?? 0));
 }
 
 export function showNow(now, about) {
@@ -65,7 +64,8 @@ function names(midi) {
 function silence(now, about) {
   if (now.muted) return "silent since panic: reset or gain brings it back";
   if (now.mode === "transform") return "silent: waiting for the input";
-  return about.plays_notes ? "silent until a key is struck or a control moved" : "silent";
+  if (now.keyed) return "silent until a key is struck";
+  return now.idle ? "silent until a key is struck or a control moved" : "silent";
 }
 
 /** Pitch of the live input and how sure the tracker is of it. */
