@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.controls import MODES
+from wavevae.controls import MODES, NATURAL
 
 from .about import Axis
 from .address import Address, Range, Value
@@ -25,8 +25,14 @@ PER_AXIS = ("latent", "scale", "bias")
 
 
 def axis_of(axis: Axis) -> dict[str, Any]:
-    """As the page takes it: `low` and `high` in standard deviations, `mean` and `std` in natural units."""
-    return {name: getattr(axis, name) for name in ("name", "low", "high", "mean", "std", "unit")}
+    """As the page takes it: `low` and `high` in standard deviations, `mean` and `std` in natural units. `limits` of an
+    axis in natural units: what it may be at all."""
+    known = NATURAL.get(axis.name)
+    limits = [known.low, known.high] if known else None
+    return {
+        **{name: getattr(axis, name) for name in ("name", "low", "high", "mean", "std", "unit")},
+        "limits": limits,
+    }
 
 
 def control_of(row: Address) -> dict[str, Any]:

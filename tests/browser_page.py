@@ -100,6 +100,7 @@ def mix(page: Page, found: dict[str, Any]) -> None:
         page.keyboard.press("ArrowRight")
     expect(page.locator("#classes [aria-checked=true]")).to_have_count(0)
     expect(page.locator("#mix output").first).to_have_text("0.50")
+    expect(page.locator("#classes button", has_text="soft")).to_have_attribute("style", re.compile("33.3"))
     found["shares"] = [
         round(float(chip.evaluate("e => parseFloat(e.style.getPropertyValue('--share'))")))
         for chip in page.locator("#classes button").all()
@@ -161,6 +162,7 @@ def use_instrument(page: Page, touch: bool) -> dict[str, Any]:
     """From the first look to a chord with a knob turned under it. Keys show what the server holds."""
     found: dict[str, Any] = {"first": page.locator("#note").inner_text()}
     found["named"] = page.locator("#controls .row label span").all_inner_texts()
+    found["touch"] = touch
     keys = Touch(page) if touch else Mouse(page)
     keys.chord(found)
     pedal(page, keys)
@@ -191,6 +193,11 @@ class Touch:
             self._dispatch("touchStart")
         expect(self.page.locator(KEY_DOWN)).to_have_count(len(self.points))
 
+    def press(self, force: float) -> None:
+        """The last finger presses harder."""
+        self.points[-1]["force"] = force
+        self._dispatch("touchMove")
+
     def slide(self, white: int) -> None:
         """The last finger goes to another white key."""
         self.points[-1]["x"] = middle(self.page.locator("#keys .white").nth(white))[0]
@@ -204,6 +211,7 @@ class Touch:
         """Three keys, the last slid to the next one."""
         self.down(0, 2, 4)
         found["chord"] = held(self.page)
+        self.press(0.75)
         self.slide(5)
         expect(self.page.locator(KEY_DOWN)).to_have_count(3)
         self.page.wait_for_timeout(200)
@@ -304,8 +312,13 @@ USES: dict[str, Callable[[Page, bool], dict[str, Any]]] = {
 }
 
 
-def open_page(context: BrowserContext, url: str, problems: list[str]) -> Page:
+def open_page(context: BrowserContext, url: str, problems: list[str], sent: list[Any]) -> Page:
+    """Everything that it complains of and that it sends is kept."""
     page = context.new_page()
+    page.on(
+        "websocket",
+        lambda socket: socket.on("framesent", lambda text: sent.append(json.loads(text)["send"])),
+    )
     page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda e: problems.append(str(e)))
     page.on("requestfailed", lambda r: problems.append(r.url))
@@ -326,8 +339,10 @@ def main() -> None:
             context = browser.new_context(
                 viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch
             )
-            page = open_page(context, url, answer["problems"])
+            sent: list[Any] = []
+            page = open_page(context, url, answer["problems"], sent)
             answer[name] = {**USES[kind](page, touch), **sizes(page)}
+            answer[name]["pressed"] = [values[1] for path, values in sent if path == "/wavevae/note/pressure"]
             page.wait_for_timeout(600)
             page.screenshot(path=folder / f"{name}.png")
             context.close()

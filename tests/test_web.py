@@ -296,10 +296,16 @@ def test_an_instrument_is_played_in_a_browser(tmp_path: Path) -> None:
         )
         model_file.export_checkpoint(toy_playable.checkpoint(model), tmp_path / "i.ts")
     with live(tmp_path / "i.ts", "--device", "none", "--http-port", 0) as player:
+        first = True
         for found in in_a_browser(player, tmp_path, "instrument"):
-            assert found["first"] == "silent until a key is struck or a control moved"
+            assert found["first"] == f"silent until a key is struck{' or a control moved' * first}"
+            first = False
             assert found["named"] == NAMED
-            assert len(found["chord"]) == 3
+            assert len(set(found["chord"])) == 3
+            assert len(set(found["slid"])) == len(found["slid"]) > 1
+            assert set(found["slid"]) != set(found["chord"])
+            assert (0.75 in found["pressed"]) == found["touch"]
+            assert found["octave"] == ["C4", "C5"]
             assert (found["brightness"], found["loudness"]) == ("0.20", "−24.0")
             assert found["pitch"] == "61.00\nC♯4"
             assert found["after_the_map"] == [found["pitch"], found["loudness"]]

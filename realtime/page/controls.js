@@ -27,25 +27,23 @@ export const natural = (axis, deviations) => axis.mean + axis.std * deviations;
 /** A control latent goes by its name and natural unit, a learned one by its number and standard deviations. */
 function axisSlider(head, i) {
   const axis = head.about.axes[i];
-  const limits = head.controls[axis.name];
-  if (i < head.about.n_controls && limits) return naturalSlider(axis, i, limits);
+  if (i < head.about.n_controls) return naturalSlider(axis, i, head.controls[axis.name].doc);
   const wide = Math.max(3, Math.ceil(1.5 * Math.max(Math.abs(axis.low), Math.abs(axis.high))));
   const edge = Math.min(10, wide);
   return { path: `latent/${i}`, axis: i, label: axis.name, low: -edge, high: edge, step: 0.01, unit: "sd", home: 0,
     span: [axis.low, axis.high], doc: `${axis.name}, in standard deviations; shaded: the training data` };
 }
 
-function naturalSlider(axis, i, limits) {
+function naturalSlider(axis, i, doc) {
   const span = [axis.low, axis.high].map((end) => natural(axis, end));
   const [below, above, whole] = ROOM[axis.name] ?? [Infinity, Infinity, 1];
-  const low = clamp(whole * Math.round((span[0] - below) / whole), limits.low, limits.high);
-  const high = clamp(whole * Math.round((span[1] + above) / whole), limits.low, limits.high);
+  const low = clamp(whole * Math.round((span[0] - below) / whole), ...axis.limits);
+  const high = clamp(whole * Math.round((span[1] + above) / whole), ...axis.limits);
   const step = axis.name === "loudness" ? 0.1 : 0.01;
-  const unit = { pitch: "MIDI", loudness: "dB" }[axis.name] ?? axis.unit;
   const format = axis.name === "pitch" ? (value) => `${readable(value, 0.01)}\n${noteAndCents(value)}` : null;
   const home = axis.name === "periodicity" ? span[1] : axis.mean;
-  return { path: axis.name, axis: i, natural: true, label: axis.name, low, high, step, unit, span, format, home,
-    doc: `${limits.doc}; shaded: the training data` };
+  return { path: axis.name, axis: i, natural: true, label: axis.name, low, high, step, unit: axis.unit, span, format, home,
+    doc: `${doc}; shaded: the training data` };
 }
 
 /** Any other address of one number. */

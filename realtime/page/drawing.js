@@ -3,6 +3,7 @@
 const COLOURS = ["#ffb454", "#5cc8ff", "#6fdc8c", "#ff7eb6", "#c29bff", "#f4f269", "#4fd6c4", "#ff8f5c", "#9fb4ff",
   "#d7e36a"];
 const GRID = "#1b212b";
+const GROUND = "#0e1116";
 const DIM = "#8b97a8";
 const LETTERS = "12px system-ui, sans-serif";
 
@@ -20,6 +21,7 @@ function sheet(canvas) {
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, width, height);
   pen.font = LETTERS;
+  pen.lineWidth = 1;
   return { pen, width, height };
 }
 
@@ -30,18 +32,14 @@ function line(pen, x0, y0, x1, y1) {
   pen.stroke();
 }
 
-export const FLOOR_DB = -96;
+const FLOOR_DB = -96;
+const SCALE_DB = [-24, -48, -72];
 
 /** Bands in dB, low frequencies left. */
 export function drawSpectrum(canvas, bands) {
   const { pen, width, height } = sheet(canvas);
   pen.strokeStyle = GRID;
-  pen.fillStyle = DIM;
-  for (const db of [-24, -48, -72]) {
-    const y = (db / FLOOR_DB) * height;
-    line(pen, 0, y, width, y);
-    pen.fillText(`${db}`.replace("-", "−"), 4, y - 3);
-  }
+  for (const db of SCALE_DB) line(pen, 0, (db / FLOOR_DB) * height, width, (db / FLOOR_DB) * height);
   const step = width / bands.length;
   const fill = pen.createLinearGradient(0, 0, 0, height);
   fill.addColorStop(0, "#ffb454");
@@ -51,6 +49,14 @@ export function drawSpectrum(canvas, bands) {
     const tall = Math.max(0, 1 - db / FLOOR_DB) * height;
     pen.fillRect(i * step, height - tall, Math.max(1, step - 1), tall);
   });
+  pen.fillStyle = DIM;
+  pen.strokeStyle = GROUND;
+  pen.lineWidth = 3;
+  for (const db of SCALE_DB) {
+    const text = `−${-db}`;
+    pen.strokeText(text, 4, (db / FLOOR_DB) * height - 3);
+    pen.fillText(text, 4, (db / FLOOR_DB) * height - 3);
+  }
 }
 
 /** A waveform; `points` from -100 to 100. */

@@ -12,6 +12,8 @@ const $ = (id) => document.getElementById(id);
 
 let head = null;
 let about = null;
+/** The model that the page was built for. */
+let built = "";
 /** What came last, and what was shown last. */
 let frame = null;
 let last = null;
@@ -24,23 +26,39 @@ const keyboard = new Keyboard($("keys"), send, (base) => { $("octave").textConte
 const WIDE = matchMedia("(min-width: 75rem)");
 const MIDDLE = matchMedia("(min-width: 46rem)");
 
+let arranged = "";
+
 function arrange() {
-  const columns = WIDE.matches ? [["drive", "look"], ["map", "labels"], ["input", "timbre", "keep"]]
+  const three = about?.n_controls ? [["drive", "look"], ["map", "labels"], ["input", "timbre", "keep"]]
+    : [["drive"], ["input", "map"], ["labels", "keep", "look"]];
+  const columns = WIDE.matches ? three
     : MIDDLE.matches ? [["drive", "timbre", "keep"], ["input", "map", "labels", "look"]]
       : [["drive", "input", "map", "timbre", "labels", "keep", "look"]];
+  if (arranged === String(columns)) return; // what has the focus keeps it
+  arranged = String(columns);
   const made = columns.map((names) => element("div", { className: "column" }, ...names.map($)));
   document.querySelectorAll(".column").forEach((old) => old.remove());
   document.querySelector("main").prepend(...made);
 }
 
-// building, whenever the model or its presets change
+// building, whenever the model changes
 
-function build(news) {
+/** A preset or a binding more leaves the sliders alone: one may be in a hand. */
+function update(news) {
+  const model = JSON.stringify([news.about, news.controls, news.midi]);
   head = news;
   about = news.about;
+  if (model !== built) build();
+  built = model;
+  buildPresets();
+  for (const one of shown) one.binding.textContent = head.bindings[`/wavevae/${one.path}`] ?? "";
+}
+
+function build() {
   document.title = `${about.name} · wavevae`;
   $("model").textContent = about.name;
   shown = [];
+  arrange();
   radios($("modes"), about.modes, (button, name) => clickable(button, "mode", name));
   $("modes").hidden = about.modes.length < 2;
   buildControls(describe(head));
@@ -48,8 +66,6 @@ function build(news) {
   buildClasses();
   buildMap();
   buildDock();
-  buildPresets();
-  for (const one of shown) one.binding.textContent = head.bindings[`/wavevae/${one.path}`] ?? "";
 }
 
 function buildControls({ named, axes, rest, fitting, groups }) {
@@ -119,8 +135,8 @@ function buildMap() {
     return element("span", {}, dot, name);
   });
   const left = about.n_controls === 3 ? " Pitch and loudness stay." : about.n_controls ? " Loudness stays." : "";
-  const meaning = `Ring: where you are. Dot: what sounds. Points: training sounds.${left}`;
-  $("legend").replaceChildren(element("span", { textContent: meaning }), ...groups);
+  $("legend").replaceChildren(element("span", { id: "ring", textContent: `Ring: where you are.${left}` }),
+    element("span", { textContent: "Dot: what sounds. Points: training sounds." }), ...groups);
 }
 
 function buildDock() {
@@ -196,6 +212,7 @@ function show() {
   frame = null;
   for (const one of shown) showValue(one, now);
   check($("modes"), now.mode);
+  $("ring").hidden = now.mode === "transform";
   $("driven").hidden = now.mode !== "transform";
   showClasses(now);
   for (const name of ["freeze", "pedal", "mono"]) $(name).setAttribute("aria-pressed", String(Boolean(now.values[name])));
@@ -313,7 +330,7 @@ function setUp() {
   setUpMap();
   setUpDock();
   connect({
-    onHead: build,
+    onHead: update,
     onFrame: (news) => { frame = news; },
     onError: complain,
     onLost: () => {

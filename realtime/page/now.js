@@ -63,8 +63,8 @@ function names(midi) {
 
 function silence(now, about) {
   if (now.muted) return "silent since panic: reset or gain brings it back";
+  if (now.keyed) return `silent until a key is struck${now.mode === "generate" ? "" : ", or drone"}`;
   if (now.mode === "transform") return "silent: waiting for the input";
-  if (now.keyed) return "silent until a key is struck";
   return now.idle ? "silent until a key is struck or a control moved" : "silent";
 }
 
