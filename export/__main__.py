@@ -147,4 +147,6 @@ def report(files: list[Path], info: BundleInfo) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from wavevae import cli
+
+    sys.exit(cli.main(["export", *sys.argv[1:]]))
