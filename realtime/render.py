@@ -251,7 +251,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     engine.reset(controls)
     progress = Progress("rendered", take.samples, info.sample_rate)
     with contextlib.ExitStack() as files:
-        out = files.enter_context(Writer(arguments.out, info.sample_rate))
+        out = files.enter_context(Writer(arguments.out, info.sample_rate, samples=take.samples))
         if arguments.save_latents:
             kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
             engine.source = Recorded(take.source, lambda frames: kept.write(core.units.of_file(frames)))

@@ -6,7 +6,6 @@ import datetime
 import os
 import shlex
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 import wavevae
 from wavevae.config import NOTES, RunConfig, from_tree, to_tree
 from wavevae.errors import UserError
+from wavevae.files import write_whole
 
 
 class RunFolder:
@@ -62,7 +62,7 @@ class RunFolder:
         """Everything resolved, then a `run` section that says where it comes from."""
         head = "# Everything resolved. Give this file to `wavevae train --config` to repeat the run.\n"
         tree = {**to_tree(config), NOTES: dict(notes)}
-        write_text(self.config, head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+        write_whole(self.config, head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
     def read_config(self) -> tuple[RunConfig, dict[str, Any]]:
         """The run's configuration and its `run` section. Raises: UserError for a file that is no such thing."""
@@ -75,18 +75,6 @@ class RunFolder:
             raise UserError(
                 f"{self.config} is not the config.yaml of a run ({type(error).__name__})"
             ) from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def new_folder(inputs: Sequence[Path], root: Path = Path("runs")) -> Path:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from wavevae.errors import UserError
+from wavevae.files import write_errors
 
 FORMAT_VERSION = 1
 EXTRA_FILE = "wavevae.json"
@@ -118,17 +119,19 @@ def write_bundle(
     `verify` gets the finished temporary file and returns the streaming error measured, which is entered in
     `wavevae.json`; when it raises, nothing is put in place. Returns what `wavevae.json` says.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder:
-        raw, finished = io.BytesIO(), Path(folder) / "finished.ts"
-        torch.jit.save(module, raw)  # to a file it would end the process where the disk is full
-        _repack(raw, finished, info)
-        if verify is not None:
-            info = dataclasses.replace(info, streaming_error=verify(finished))
-            _repack(raw, finished, info)  # the same entries, and the figure
-        with open(finished, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(finished, path)
+    raw = io.BytesIO()
+    torch.jit.save(module, raw)  # to a file it would end the process where the disk is full
+    with write_errors(path, raw.getbuffer().nbytes):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder:
+            finished = Path(folder) / "finished.ts"
+            _repack(raw, finished, info)
+            if verify is not None:
+                info = dataclasses.replace(info, streaming_error=verify(finished))
+                _repack(raw, finished, info)  # the same entries, and the figure
+            with open(finished, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(finished, path)
     return info
 
 

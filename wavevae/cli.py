@@ -166,6 +166,6 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         return str(error) or "interrupted", 128 + signal.SIGINT
     if isinstance(error, OSError) and error.strerror:  # the system refused; its words are clear
-        place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-        return f"{place}{error.strerror} (--debug shows where)", 1
+        place = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+        return f"{place}{': ' * bool(place)}{error.strerror} (--debug shows where)", 1
     return f"{type(error).__name__}: {error} (--debug shows where)", 1

@@ -27,7 +27,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from wavevae.errors import UserError
+from wavevae.errors import Failure, UserError
+from wavevae.files import DISK_ERRORS
 
 FORMAT_VERSION = 2
 """Raised when what is kept of a file changes: everything is decoded again."""
@@ -90,7 +91,8 @@ def _explained(folder: Path) -> Iterator[None]:
     except (OSError, sqlite3.Error) as error:
         what = getattr(error, "strerror", None) or str(error)
         advice = "free some space, remove it, or set WAVEVAE_CACHE to a folder elsewhere"
-        raise UserError(
+        full = getattr(error, "errno", None) in DISK_ERRORS or "full" in what
+        raise (Failure if full else UserError)(
             f"the cache of decoded sounds in {folder} cannot be used ({what}); {advice}"
         ) from error
 

@@ -29,6 +29,7 @@ from wavevae.evaluation.samples import Sample
 from wavevae.evaluation.selection import Selection
 from wavevae.evaluation.subject import Facts
 from wavevae.evaluation.summary import Figures, Intervals
+from wavevae.files import write_errors
 
 PARTS = (
     *(
@@ -124,6 +125,11 @@ def _is_ours(report: Path) -> bool:
 
 def write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
     """Everything to a hidden folder first, then into place, report.json last; an older report is replaced."""
+    with write_errors(folder / "report.json"):
+        _write(folder, report, found)
+
+
+def _write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".report.*.part"):  # by an evaluation that was killed
         shutil.rmtree(left, ignore_errors=True)

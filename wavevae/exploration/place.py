@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wavevae.errors import UserError
+from wavevae.files import write_errors
 
 PARTS = (
     *("latents.npz", "frames.npz", "maps", "moved", "scaled", "between", "drawn", "transfer", "neighbours"),
@@ -37,19 +38,20 @@ def _is_ours(path: Path) -> bool:
 @contextmanager
 def prepared(folder: Path) -> Iterator[Path]:
     """A folder to write into; what is in it at the end is put into place, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".explore.*.part"):  # by one that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    part = Path(tempfile.mkdtemp(dir=folder, prefix=".explore.", suffix=".part"))
-    try:
-        yield part
-        for thumbs in part.glob("*/.thumbs"):
-            shutil.rmtree(thumbs)
-        (folder / "explore.json").unlink(missing_ok=True)
-        for name in PARTS:
-            _put(part / name, folder / name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with write_errors(folder / "explore.json"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".explore.*.part"):  # by one that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        part = Path(tempfile.mkdtemp(dir=folder, prefix=".explore.", suffix=".part"))
+        try:
+            yield part
+            for thumbs in part.glob("*/.thumbs"):
+                shutil.rmtree(thumbs)
+            (folder / "explore.json").unlink(missing_ok=True)
+            for name in PARTS:
+                _put(part / name, folder / name)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _put(new: Path, place: Path) -> None:
