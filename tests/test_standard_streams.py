@@ -112,9 +112,11 @@ def test_each_command_works_though_nothing_can_be_told(sounds: Path, stderr: str
     assert run("train", sounds, "--out", "run", *TINY, "--max-steps", "12") == 0
     assert run("export", "run", "-o", "m.ts") == 0
     assert run("render", "m.ts", "--input", sounds / "tone-0.wav", "-o", "out.wav") == 0
+    silent = ("--device", "none", "--http-port", "none", "--osc-port", "0", "--seconds", "0.5")
+    assert run("serve", "m.ts", *silent, "--record-audio", "live.wav") == 0
     judged = ("--no-playing", "--generate", "0", "--probe-files", "0", "--pairs", "1")
     assert run("evaluate", "run", sounds, "-o", "report", *judged) == 0
-    for made in ("m.ts", "out.wav", "report/report.json"):
+    for made in ("m.ts", "out.wav", "live.wav", "report/report.json"):
         assert Path(made).stat().st_size > 0
     assert run("info", "nothing.ts") == 2
 
