@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import yaml
 
 import wavevae
+from wavevae.cli import shown
 from wavevae.config import NOTES, RunConfig, from_tree, to_tree
 from wavevae.errors import UserError
 from wavevae.files import write_whole
@@ -37,10 +38,15 @@ class RunFolder:
         self.codebooks_picture = path / "codebooks.png"
         self.overfit_picture = path / "overfit.png"
 
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on with it."""
+        return shown("train", "--resume", "--out", self.path)
+
     def must_be_new(self) -> None:
         """Raises: UserError where something stands already."""
         if self.path.exists() or self.path.is_symlink():
-            how = f"; go on with `wavevae train --resume --out {self.path}`" if self.config.is_file() else ""
+            how = f"; go on with `{self.resume_command}`" if self.config.is_file() else ""
             raise UserError(f"--out {self.path} exists already{how or '; name a new folder'}")
         above = next(folder for folder in self.path.absolute().parents if folder.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from wavevae.cli import shown
 from wavevae.errors import UserError
 from wavevae.files import write_errors
 
@@ -169,7 +170,9 @@ def read_bundle(path: str | Path, sample_rate: int | None = None) -> Bundle:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"no model file at {path}; make one with `wavevae export RUN -o {path.name}`")
+        raise UserError(
+            f"no model file at {path}; make one with `{shown('export', 'RUN', '-o', Path(path.name))}`"
+        )
     extra = {EXTRA_FILE: ""}
     try:
         module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).eval()

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.cli import expanded
 from wavevae.config import RunConfig, from_tree, to_tree
 from wavevae.errors import UserError
 from wavevae.files import replacing
@@ -170,7 +171,7 @@ def find_checkpoint(run_or_path: str | Path, which: str = "best") -> Path:
     """
     path = Path(run_or_path)
     if which not in ("best", "last"):
-        path = Path(which)
+        path = expanded(which)
     if path.is_file():
         return path
     if not path.exists():

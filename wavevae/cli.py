@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from fractions import Fraction
 from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
 from typing import NoReturn
 
 from wavevae import standard_streams
 from wavevae.errors import Failure, UserError, nearest
 
 GROUP = "wavevae.commands"
+HIGHEST_RATE_HZ = 768_000
 
 SUMMARIES = {
     "train": "folder(s) of sounds -> a run folder",
@@ -45,6 +49,29 @@ from a folder of recordings to an instrument:
 """
 
 
+def shown(*words: str | Path) -> str:
+    """A `wavevae` command as it can be pasted into a POSIX shell.
+
+    A Path that begins with a dash becomes ./-NAME, so that it is no option.
+    """
+    quoted = []
+    for word in words:
+        text = str(word)
+        if isinstance(word, Path) and text.startswith("-"):
+            text = f"./{text}"
+        quoted.append(shlex.quote(text) if text.isprintable() else _quote_bytes(text))
+    return " ".join(["wavevae", *quoted])
+
+
+def _quote_bytes(text: str) -> str:
+    """$'...' of bash and zsh, for names with line ends or bytes that are no UTF-8."""
+    plain = {ord("'"): r"\'", ord("\\"): r"\\"}
+    parts = [
+        chr(byte).translate(plain) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in os.fsencode(text)
+    ]
+    return "$'" + "".join(parts) + "'"
+
+
 class Parser(argparse.ArgumentParser):
     """argparse whose errors are one `UserError` line and whose help ends with a worked example."""
 
@@ -60,6 +87,34 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises: UserError, with the way to the help."""
         raise UserError(f"{message} (see `{self.prog} --help`)")
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+        """As argparse does it, with `~` expanded in every path: a shell leaves that of `--out=~/x` as it is."""
+        found, rest = super().parse_known_args(args, namespace)
+        for name, value in vars(found).items():
+            if isinstance(value, Path):
+                setattr(found, name, expanded(value))
+            elif isinstance(value, list) and any(isinstance(item, Path) for item in value):
+                setattr(found, name, [expanded(item) if isinstance(item, Path) else item for item in value])
+        return found, rest
+
+
+def expanded(path: str | Path) -> Path:
+    """A path whose `~` or `~user` is the home folder; one that is no user's stays."""
+    return Path(os.path.expanduser(path))
+
+
+def parse_sample_rate(text: str) -> int:
+    """A type for argparse: Hz as people write them: 44100, 44100.0, 44.1k, '48 kHz'."""
+    plain = text.strip().lower().removesuffix("hz").strip()
+    factor = 1000 if plain.endswith("k") else 1
+    try:
+        rate = Fraction(plain.removesuffix("k").strip()) * factor
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate.denominator != 1 or not 1 <= rate <= HIGHEST_RATE_HZ:
+        raise argparse.ArgumentTypeError(f"'{text}' is no sample rate; write 44100 or 44.1k")
+    return int(rate)
 
 
 def commands() -> dict[str, EntryPoint]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavevae.cli import Parser
+from wavevae.cli import Parser, shown
 from wavevae.errors import UserError
 from wavevae.files import write_errors, write_whole
 
@@ -301,7 +301,7 @@ look at
   {out}/overview.png         their spectrograms
   {out}/run/losses.png       the training
 play it
-  wavevae serve {out}/demo.ts"""
+  {shown("serve", out / "demo.ts")}"""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -347,7 +347,7 @@ def main(argv: list[str]) -> int:
     diary = Diary.open(args.out, args.max_time)
     args.out.mkdir(parents=True, exist_ok=True)
     diary.write()
-    again = shlex.join(["wavevae", "demo", "--out", str(args.out), "--max-time", args.max_time])
+    again = shown("demo", "--out", args.out, "--max-time", args.max_time)
     try:
         original = walk(args.out, diary)
     except KeyboardInterrupt:

@@ -27,6 +27,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from wavevae.cli import expanded
 from wavevae.errors import Failure, UserError
 from wavevae.files import DISK_ERRORS
 
@@ -74,7 +75,7 @@ class Finished(NamedTuple):
 
 def default_cache() -> Path:
     """`WAVEVAE_CACHE`, or ~/.cache/wavevae."""
-    return Path(os.environ.get("WAVEVAE_CACHE") or Path.home() / ".cache" / "wavevae")
+    return expanded(os.environ.get("WAVEVAE_CACHE") or Path.home() / ".cache" / "wavevae")
 
 
 def content_key(path: Path) -> str:
