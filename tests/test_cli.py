@@ -75,7 +75,7 @@ def test_sample_rates_as_people_write_them(text: str) -> None:
     "text", ["", "k", "0", "-44100", "44100.5", "44.10055k", "nan", "inf", "fast", "1e9", "1/0"]
 )
 def test_what_is_no_sample_rate_is_refused(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="44.1k"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"44\.1k"):
         parse_sample_rate(text)
     with pytest.raises(UserError, match="sample_rate"):
         override(RunConfig(), {"model.sample_rate": text})
