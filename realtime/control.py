@@ -26,7 +26,7 @@ from .desk import Desk, Line
 from .midi_hand import MidiHand
 from .osc import ERROR, OscFace, Reply, encode
 from .ports import LOOPBACK, own_address
-from .presets import Preset, Presets, presets_file, read_presets, write_presets
+from .presets import Preset, Presets, PresetsFile, presets_file, read_presets, write_preset
 from .processes import ask_to_be_preferred, settle
 from .recorder import Recorder
 from .shared import Count, DeckCount, Shared
@@ -235,14 +235,15 @@ class Controller:
     def _presets(self, about: About) -> Presets:
         """Those beside the model; stored by a thread, so that a slow disk holds nobody up."""
         path = presets_file(Path(about.path))
+        file = PresetsFile(path)
         presets = read_presets(path)
         if presets.problem:
             self.say(presets.problem)
 
-        def save(named: dict[str, Preset]) -> None:
-            self.later(partial(write_presets, path, named), str(path))
+        def save(name: str, preset: Preset | None) -> None:
+            self.later(partial(write_preset, path, name, preset), str(path))
 
-        presets.save = save
+        presets.save, presets.reload = save, file.reload
         return presets
 
     def later(self, work: Callable[[], None], what: str) -> None:
@@ -252,6 +253,8 @@ class Controller:
     def _write(self, work: Callable[[], None], what: str) -> None:
         try:
             work()
+        except (Failure, UserError) as error:
+            self.say(f"{error}; the sound goes on without it")
         except (OSError, ValueError) as error:
             self.say(f"{what} cannot be written ({error}); the sound goes on without it")
 

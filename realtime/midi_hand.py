@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from wavevae.controls import ControlState, Refused
 
 from .address import ROOT, Address, Arguments, text
-from .midi_map import USUAL_MAP, Row, read_map, write_map
+from .midi_map import USUAL_MAP, Row, read_map, write_learnt
 from .midi_ports import Listener, System
 from .midi_translate import Translator
 from .osc import OscFace
@@ -61,9 +62,9 @@ class MidiHand:
                 self._refused.add(address)  # once: a fader would say it a hundred times
                 self._say(f"MIDI: {why}")
         if self.translator.rows is not self._rows:
-            self._rows = self.translator.rows
+            before, self._rows = self._rows, self.translator.rows
             self._say(f"MIDI: bound {self._rows[-1].plain()}")
-            self._later(lambda: write_map(self._file, self.translator.rows), str(self._file))
+            self._later(partial(write_learnt, self._file, before, self._rows), str(self._file))
 
     def bindings(self) -> dict[str, str]:
         """What turns each address, in short."""

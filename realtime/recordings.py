@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from wavevae.audio import printable, probe
 from wavevae.errors import UserError
-from wavevae.files import DISK_ERRORS, cannot_write
+from wavevae.files import DISK_ERRORS, cannot_write, is_dead
 from wavevae.units import format_seconds
 
 SOUND_SUFFIXES = (".wav", ".flac")
@@ -229,7 +229,7 @@ def unfinished(sound: Path | None) -> list[str]:
     lines = []
     for path in found:
         pid = path.name.removesuffix(".part").rpartition(".")[2]
-        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+        if is_dead(pid):
             kept = sound.with_name(f"{sound.stem}-recovered-{pid}{sound.suffix}")
             command = shlex.join(["mv", "--", str(path), str(kept)])
             lines.append(

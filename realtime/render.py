@@ -75,7 +75,12 @@ def build_parser() -> Parser:
     add("--seconds", type=float, metavar="S", help="length of a --sample")
     add("-o", "--out", type=Path, required=True, metavar="OUT.wav", help=".wav or .flac, 24 bit")
     add("--seed", type=int, metavar="N", help="of everything random [0]; same seed, same bytes")
-    add("--voices", type=int, metavar="N", help="--score: notes at a time [as it was recorded, else 1]")
+    add(
+        "--voices",
+        type=int,
+        metavar="N",
+        help="--score: notes at a time [as recorded, else 8 of an instrument]",
+    )
     add(
         "--temperature",
         type=float,

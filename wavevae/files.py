@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,18 +84,48 @@ def replacing(path: Path, wanted_bytes: int | None = None) -> Iterator[Path]:
 
 def sweep_parts(path: Path) -> None:
     """Remove the temporary files that writers of `path`, since killed, have left (POSIX only)."""
-    if os.name == "nt":
-        return
     for name in os.listdir(path.parent):
         pid = name.removeprefix(f".{path.name}.").removesuffix(".part")
-        if name != f".{path.name}.{pid}.part" or not pid.isdigit():
-            continue
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
+        if name == f".{path.name}.{pid}.part" and is_dead(pid):
             (path.parent / name).unlink(missing_ok=True)
-        except (PermissionError, OverflowError):
-            continue
+
+
+def is_dead(pid: str) -> bool:
+    """Whether this is the number of a process of this machine that has ended (POSIX only)."""
+    if os.name == "nt" or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        pass
+    return False
+
+
+@contextlib.contextmanager
+def part_folder(folder: Path, name: str) -> Iterator[Path]:
+    """A hidden folder within `folder` (made where it is missing) to write into; gone at the end. Those that killed
+    processes have left are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f".{name}.*.part"):
+        if is_dead(left.name.split(".")[2]):
+            shutil.rmtree(left, ignore_errors=True)
+    part = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}.{os.getpid()}.", suffix=".part"))
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def put_in_place(new: Path, place: Path) -> None:
+    """Rename a file or folder over another; what is not there leaves nothing."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    elif place.exists():
+        place.unlink()
+    if new.exists():
+        os.replace(new, place)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
