@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wavevae.accelerator import add_accelerator_option
-from wavevae.cli import Parser
+from wavevae.cli import Parser, parse_sample_rate
 from wavevae.config import RunConfig, full_key, override, parse_settings, parse_yaml
 from wavevae.errors import UserError, nearest
 from wavevae.model_config import BOTTLENECKS, CONDITIONS, OF_FAMILY, check_typed_family
@@ -74,7 +74,7 @@ def parser() -> Parser:
     p.add_argument(
         "data", metavar="DATA", nargs="*", type=Path, help="folder(s) or files; none: the demo corpus"
     )
-    p.add_argument("--sr", type=int, metavar="HZ", help="sample rate of the model (default: the preset's)")
+    p.add_argument("--sr", type=parse_sample_rate, metavar="HZ", help="of the model (default: the preset's)")
     p.add_argument(
         "--out", type=Path, metavar="RUN", help="run folder to make (default: runs/NAME-DATE-TIME)"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from wavevae.errors import Failure
+from wavevae.files import write_errors, write_whole
+
 from .module import TrainingModule
-from .run_folder import RunFolder, write_text
+from .run_folder import RunFolder
 
 EVERY = 10
 """Steps averaged into a row."""
@@ -51,8 +55,14 @@ class MetricsFile:
             self.columns += new
             self._rewrite()
             return
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            file.write(self._lines([text]))
+        line = self._lines([text]).encode()
+        before = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with write_errors(self.path, len(line)), self.path.open("ab") as file:
+                file.write(line)
+        except Failure:
+            os.truncate(self.path, before)  # no half a row
+            raise
 
     def _lines(self, rows: list[Row]) -> str:
         out = io.StringIO()
@@ -60,7 +70,7 @@ class MetricsFile:
         return out.getvalue()
 
     def _rewrite(self) -> None:
-        write_text(self.path, ",".join(self.columns) + "\n" + self._lines(self.rows))
+        write_whole(self.path, ",".join(self.columns) + "\n" + self._lines(self.rows))
 
 
 class Journal(pl.Callback):

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import pytorch_lightning as pl
 import torch
 
-from wavevae.errors import UserError
+from wavevae.errors import Failure, UserError
 
 from . import quiet
 from .beginning import begin
@@ -59,11 +59,13 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Seque
             trainer.fit(module, datamodule=material.data)
     except Interrupted as stop:
         how = "saved" if plan.folder.last.is_file() else "stopped"
-        say(f"{how}; resume with: wavevae train --resume --out {plan.folder.path}")
+        say(f"{how}; resume with: {plan.folder.resume_command}")
         return stop.status
     except Diverged as error:
         say(f"wavevae: error: {error}")
         return 1
+    except Failure as error:  # a full disk
+        raise Failure(f"{error}; then {plan.folder.resume_command}") from error
     except RuntimeError as error:
         if "deterministic" in str(error) and args.deterministic:
             raise UserError(
@@ -86,7 +88,7 @@ def left_alone(plan: Plan, rank: int, error: RuntimeError) -> int:
     what = " ".join(str(error).split())[:200]
     print(
         f"wavevae: error: process {rank} lost the others ({what}); once they are well again: "
-        f"wavevae train --resume --out {plan.folder.path}",
+        f"{plan.folder.resume_command}",
         file=sys.stderr,
         flush=True,
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
+from pathlib import Path
 
 import pytorch_lightning as pl
 
+from wavevae.cli import shown
 from wavevae.config import TrainConfig
 from wavevae.units import format_seconds
 
@@ -71,11 +72,14 @@ def farewell(plan: Plan, material: Material, module: TrainingModule) -> None:
     say(f"curves    {folder.losses_picture}, {folder.metrics}, tensorboard --logdir {folder.tensorboard}")
     say("next:")
     is_reference = plan.config.reference.is_reference
-    hear = f"render {path} --input IN.wav -o OUT.wav" if is_reference else f"export {path} -o {path.name}.ts"
-    say(f"  wavevae {hear}")
-    report = f"-o {shlex.quote(path.name + '-report')}"
-    if material.held:
-        say(f"  wavevae evaluate {shlex.quote(str(path))} --held-out {report}")
+    name = Path(path.resolve().name)
+    rendering = ("render", path, "--input", "IN.wav", "-o", "OUT.wav")
+    exporting = ("export", path, "-o", name.with_name(f"{name}.ts"))
+    say(f"  {shown(*(rendering if is_reference else exporting))}")
+    report = ("-o", name.with_name(f"{name}-report"))
+    if material.held:  # what was learned says little of other sounds
+        say(f"  {shown('evaluate', path, '--held-out', *report)}")
     else:
-        inputs = " ".join(shlex.quote(str(one)) for one in material.inputs)
-        say(f"  wavevae evaluate {shlex.quote(str(path))} {inputs} {report}   (nothing was held out: give new sounds)")
+        say(
+            f"  {shown('evaluate', path, *material.inputs, *report)}   (it learned from all of these: give new ones)"
+        )
