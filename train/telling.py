@@ -81,5 +81,6 @@ def farewell(plan: Plan, material: Material, module: TrainingModule) -> None:
         say(f"  {shown('evaluate', path, '--held-out', *report)}")
     else:
         say(
-            f"  {shown('evaluate', path, *material.inputs, *report)}   (it learned from all of these: give new ones)"
+            "  nothing was held out, so this measures learned sounds; name others to know how it does on those:"
         )
+        say(f"  {shown('evaluate', path, *material.inputs, *report)}")
