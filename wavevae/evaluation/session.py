@@ -68,8 +68,8 @@ def learned_remark(subject: Subject, selection: Selection) -> list[str]:
     if not known:
         return []
     return [
-        f"{len(known)} of {len(selection.sources)} files are among those that the run learned from: on others it will do "
-        "worse; --held-out judges what it has not learned"
+        f"{len(known)} of {len(selection.sources)} files are among those that the run learned from: on others it will "
+        "do worse; --held-out judges what it has not learned"
     ]
 
 
