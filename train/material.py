@@ -116,7 +116,7 @@ class Material:
         ]
         own = [row for row in store.report if row.reason.startswith(corpus.OWN)]
         if own:
-            parts.append(f"{len(own)} folder{'s' * (len(own) > 1)} that wavevae wrote left out")
+            parts.append(f"{len(own)} left out that wavevae wrote (run and report folders, rendered sounds)")
         if skipped:
             parts.append(f"{skipped} skipped (data_report.csv says why)")
         return "; ".join(parts)
