@@ -84,7 +84,7 @@ def _write(out: BinaryIO, blocks: Iterable[np.ndarray], scale: float) -> None:
 def _wrong_header(path: Path, claimed_s: float, length_s: float) -> str:
     """'' or how much the header claims that is not there, or does not claim that is."""
     wrong = repair(path)
-    if wrong is not None:
+    if wrong is not None and wrong.claimed_bytes < wrong.there_bytes:
         claimed_s = length_s * wrong.claimed_bytes / wrong.there_bytes
         return f"its header claims {claimed_s:.2f} s (a recorder that crashed?), {length_s:.2f} s are there and used"
     with soundfile.SoundFile(os.fsencode(path) if os.name != "nt" else str(path)) as file:
