@@ -98,7 +98,11 @@ class Material:
     @property
     def example_labels(self) -> list[Label]:
         """Of the examples."""
-        labels, items = self.data.labels, self._spread_items(EXAMPLES)
+        return self.labels_of(EXAMPLES)
+
+    def labels_of(self, count: int) -> list[Label]:
+        """Of `excerpts(count, ...)`."""
+        labels, items = self.data.labels, self._spread_items(count)
         return [NO_LABEL if labels is None else labels.of(item) for item in items]
 
     def _spread_items(self, count: int) -> list[Item]:
