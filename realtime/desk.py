@@ -66,7 +66,7 @@ class Desk:
         }
         controls = tuple(
             axis.standard(natural[axis.name]) if axis.name in natural and not before.idle else value
-            for axis, value in zip(about.axes[: about.n_controls], about.typical, strict=False)
+            for axis, value in zip(about.axes[: about.n_controls], about.initial().latents, strict=False)
         )
         return (*controls, *latents[about.n_controls :])
 
