@@ -193,6 +193,12 @@ class StreamingInstrumentDecoder(nn.Module):
         self.core.start(voices)
         self.synthesis.start(voices)
 
+    def restart(self, voice: int) -> None:
+        self.life.restart(voice)
+        self.inlet.restart(voice)
+        self.core.restart(voice)
+        self.synthesis.restart(voice)
+
 
 def reordered(layer: CausalConv1d, rows: Tensor) -> CausalConv1d:
     """A convolution of kernel 1 whose outputs come in another order."""
@@ -283,6 +289,12 @@ class InstrumentModule(ClassWeights, HostModule):
 
     def start_decoder(self, voices: int) -> None:
         self.decoder.start(voices)
+
+    @torch.jit.export
+    def restart(self, voice: int) -> None:
+        """Of a batch that is decoded, one voice begins anew: what comes next sounds as a first tone does."""
+        if 0 <= voice < self.decoder_voices:
+            self.decoder.restart(voice)
 
     def tell(self) -> None:
         self.decoder.class_bias.tell(self.weights)  # type: ignore[operator]

@@ -53,6 +53,10 @@ class StreamingLayer(nn.Module):
         """Forget the past."""
         raise AssertionError("a twin says what it remembers")
 
+    def restart(self, voice: int) -> None:
+        """Forget the past of one voice."""
+        raise AssertionError("a twin says what it remembers")
+
 
 class StreamingLinear(StreamingLayer):
     """Twin of a CausalConv1d of kernel 1: it has no past."""
@@ -69,6 +73,9 @@ class StreamingLinear(StreamingLayer):
         return self.product.add_to(y, x)
 
     def start(self, voices: int) -> None:
+        pass
+
+    def restart(self, voice: int) -> None:
         pass
 
 
@@ -105,6 +112,10 @@ class StreamingConv(StreamingLayer):
         self.step = self.dilation * voices
         self.kept = (self.taps - 1) * self.step
         self.past = self.past.new_zeros([self.kept, self.past.size(1)])
+
+    def restart(self, voice: int) -> None:
+        self.past = self.past.clone()
+        self.past.view(-1, self.step // self.dilation, self.past.size(1)).select(1, voice).fill_(0.0)
 
 
 class StreamingDownsample(StreamingLayer):
@@ -161,6 +172,10 @@ class StreamingResidualUnit(StreamingLayer):
         self.dilated.start(voices)
         self.pointwise.start(voices)
 
+    def restart(self, voice: int) -> None:
+        self.dilated.restart(voice)
+        self.pointwise.restart(voice)
+
 
 class StreamingNoiseGate(StreamingLayer):
     """Twin of NoiseGate in eval mode: the table is read on from where the last call ended."""
@@ -213,6 +228,10 @@ class StreamingSequence(StreamingLayer):
     def start(self, voices: int) -> None:
         for layer in self.layers:
             layer.start(voices)  # type: ignore[operator]
+
+    def restart(self, voice: int) -> None:
+        for layer in self.layers:
+            layer.restart(voice)  # type: ignore[operator]
 
 
 class Rows(nn.Module):

@@ -26,6 +26,13 @@ def keep(module: nn.Module, **tensors: Tensor) -> None:
         module.register_buffer(name, values.detach().clone().contiguous())
 
 
+def with_row(rows: Tensor, row: int, value: float) -> Tensor:
+    """A copy in which one row has this value."""
+    changed = rows.clone()
+    changed[row].fill_(value)
+    return changed
+
+
 class StreamingLife(nn.Module):
     """Twin of Life: rows (F * B, latents) -> the same, moved."""
 
@@ -106,6 +113,9 @@ class StreamingLife(nn.Module):
         self.rested = torch.zeros_like(self.held)
         self.voice = torch.arange(voices)[:, None]
         self.knot = (-1, -1)
+
+    def restart(self, voice: int) -> None:
+        self.held, self.rested = with_row(self.held, voice, math.nan), with_row(self.rested, voice, 0.0)
 
 
 class StreamingShares(nn.Module):
@@ -226,6 +236,9 @@ class StreamingNoise(nn.Module):
         self.base = voice * 37.719 + self.bins * 78.233 + 1.0
         self.tail = torch.zeros(voices, self.hop_length)
 
+    def restart(self, voice: int) -> None:
+        self.tail = with_row(self.tail, voice, 0.0)
+
 
 class StreamingWavetable(nn.Module):
     """Twin of Wavetable: amplitudes (F * B, partials), frequency (F * B, 1) cycles a sample -> (B, F, hop_length)."""
@@ -247,7 +260,8 @@ class StreamingWavetable(nn.Module):
         keep(self, length=torch.tensor([length], dtype=torch.float64), rise=offline.rise)
         keep(self, next=torch.arange(1, length + 1) % length, sines=offline.sines)
         keep(self, bent=offline.bent, straight=offline.straight)
-        self.begun = False
+        self.fresh = True
+        """Some frequency is NaN: that voice begins with its first frame's."""
         for name in ("table", "frequency", "phase"):
             self.register_buffer(name, torch.zeros(0))
         self.start(1)
@@ -256,9 +270,9 @@ class StreamingWavetable(nn.Module):
         voices, frames = self.voices, amplitudes.size(0) // self.voices
         tables = torch.mm(amplitudes, self.sines)  # (F * B, length)
         frequency = frequency.view(frames, voices).t()  # (B, F)
-        if not self.begun:
-            self.begun = True
-            self.frequency = frequency[:, :1]
+        if self.fresh:
+            self.fresh = False
+            self.frequency = torch.where(torch.isnan(self.frequency), frequency[:, :1], self.frequency)
         earlier, starts, olds = self.frequency, self.phase, self.table
         if frames > 1:
             earlier = torch.cat([earlier, frequency[:, :-1]], 1)
@@ -284,10 +298,15 @@ class StreamingWavetable(nn.Module):
         return torch.lerp(read[:, :, 0], read[:, :, 1], self.rise)  # (B, F, hop_length)
 
     def start(self, voices: int) -> None:
-        self.voices, self.begun = voices, False
+        self.voices, self.fresh = voices, True
         self.table = torch.zeros(voices, self.sines.size(1))
-        self.frequency = torch.zeros(voices, 1, dtype=torch.float64)
+        self.frequency = torch.full([voices, 1], math.nan, dtype=torch.float64)
         self.phase = torch.zeros(voices, 1, dtype=torch.float64)
+
+    def restart(self, voice: int) -> None:
+        self.fresh = True
+        self.table, self.phase = with_row(self.table, voice, 0.0), with_row(self.phase, voice, 0.0)
+        self.frequency = with_row(self.frequency, voice, math.nan)
 
 
 class StreamingCarriers(nn.Module):
@@ -309,6 +328,9 @@ class StreamingCarriers(nn.Module):
     def start(self, voices: int) -> None:
         self.voices = voices
         self.before = torch.zeros(voices, self.before.size(1))
+
+    def restart(self, voice: int) -> None:
+        self.before = with_row(self.before, voice, 0.0)
 
 
 class StreamingSynthesis(nn.Module):
@@ -377,3 +399,11 @@ class StreamingSynthesis(nn.Module):
             self.wavetable.start(voices)
         if self.carriers is not None:
             self.carriers.start(voices)
+
+    def restart(self, voice: int) -> None:
+        self.before = with_row(self.before, voice, self.quietest)
+        self.noise.restart(voice)
+        if self.wavetable is not None:
+            self.wavetable.restart(voice)
+        if self.carriers is not None:
+            self.carriers.restart(voice)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from wavevae.cli import Parser
-from wavevae.errors import UserError
+from wavevae.errors import Failure, UserError
 
-from .midi_map import USUAL_MAP, Row, read_map, write_map
+from .midi_map import USUAL_MAP, Row, read_map, write_learnt
 from .midi_ports import Backend, Listener, System, find_inputs, fitting
 from .midi_translate import Sent, Translator
 from .osc import encode
@@ -88,7 +88,7 @@ class Bridge:
         translator: Translator,
         send: Callable[[bytes], None],
         learn: list[str],
-        keep: Callable[[tuple[Row, ...]], None],
+        keep: Callable[[tuple[Row, ...], tuple[Row, ...]], None],
     ) -> None:
         self._translator, self._send, self._to_learn, self._keep = translator, send, learn, keep
         self._rows = translator.rows
@@ -111,9 +111,12 @@ class Bridge:
         """In the MIDI system's thread."""
         self._send_all(self._translator.feed(message))
         if self._translator.rows is not self._rows:
-            self._rows = self._translator.rows
+            before, self._rows = self._rows, self._translator.rows
             say(f"bound: {self._rows[-1].plain()}")
-            self._keep(self._rows)
+            try:
+                self._keep(before, self._rows)
+            except (Failure, UserError, OSError) as error:  # the controller goes on
+                say(str(error))
             self._ask()
 
 
@@ -141,7 +144,7 @@ def bridge(arguments: argparse.Namespace, backend: Backend, stop: StopSignals) -
             translator,
             lambda data: _quietly(udp, data, target),
             list(arguments.learn or ()),
-            lambda rows: write_map(arguments.map, rows),
+            lambda before, rows: write_learnt(arguments.map, before, rows),
         )
         listener = Listener(wanted, work.deliver, say, backend, work.let_go)
         say(f"{listener.start()} -> OSC {arguments.osc}; Ctrl-C ends it")

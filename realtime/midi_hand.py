@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from wavevae.controls import ControlState, Refused
 
 from .address import ROOT, Address, Arguments, text
-from .midi_map import Row, read_map, usual_map, write_map
+from .midi_map import Row, read_map, usual_map, write_learnt
 from .midi_ports import Listener, System
 from .midi_translate import Sent, Translator
 from .osc import OscFace
@@ -63,9 +64,9 @@ class MidiHand:
             self._rows = self.translator.rows = self._usual_rows()
         self._act(self.translator.feed(message))
         if self.translator.rows is not self._rows:
-            self._rows, self._usual = self.translator.rows, False
+            before, self._rows, self._usual = self._rows, self.translator.rows, False
             self._say(f"MIDI: bound {self._rows[-1].plain()}")
-            self._later(lambda: write_map(self._file, self.translator.rows), str(self._file))
+            self._later(partial(write_learnt, self._file, before, self._rows), str(self._file))
 
     def let_go(self) -> None:
         """The controller is gone, its keys with it."""

@@ -12,7 +12,6 @@ A row of a certain key takes it from the row of all keys. Below /wavevae/note/ t
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import yaml
 
 from wavevae.audio import printable
 from wavevae.errors import UserError, nearest
+from wavevae.files import locked, write_whole
 
 ALL = "all"
 SOURCES = {"cc": 127, "cc14": 31, "note": 127, "program": 127, "bend": 0, "aftertouch": 0, "polytouch": 127}
@@ -274,14 +274,23 @@ def _arguments(value: object) -> tuple[Argument, ...] | None:
 
 
 def write_map(path: Path, rows: tuple[Row, ...]) -> None:
-    """Whole or not at all. Raises: OSError."""
+    """Whole or not at all. Raises: Failure, UserError."""
     text = "".join(
         "- " + yaml.safe_dump(row.plain(), default_flow_style=True, sort_keys=False, width=1000)
         for row in rows
     )
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, text)
+
+
+def write_learnt(path: Path, before: tuple[Row, ...], rows: tuple[Row, ...]) -> None:
+    """Bring what was learnt since `before` into a map that other programs may have changed meanwhile.
+
+    Where two have learnt one control the later counts. Raises: Failure, UserError.
+    """
+    learnt = [row for row in rows if row not in before]
+    dropped = {row for row in before if row not in rows}
+    controls = {(row.source, row.number, row.channel) for row in learnt}
+    with locked(path):
+        there = read_map(path) if path.is_file() else before
+        kept = [r for r in there if r not in dropped and (r.source, r.number, r.channel) not in controls]
+        write_map(path, (*kept, *learnt))

@@ -9,7 +9,7 @@ import secrets
 import time
 from importlib.metadata import version
 
-from wavevae.errors import UserError
+from wavevae.errors import Failure, UserError
 
 from .about import About
 from .control_setup import ControlSetup, MidiSetup, WebSetup
@@ -184,7 +184,9 @@ def _serve(arguments: argparse.Namespace, stop: StopSignals) -> Summary:
         with contextlib.suppress(Interrupted):
             _watch(session, arguments.seconds)
         session.fade_out(opened.latency_s)
-        return session.summary(time.monotonic() - began)
+        summary = session.summary(time.monotonic() - began)
+    summary.lost_recordings = session.lost_recordings
+    return summary
 
 
 def main(argv: list[str]) -> int:
@@ -193,7 +195,10 @@ def main(argv: list[str]) -> int:
     _check(arguments)
     with StopSignals() as stop:
         try:
-            say(str(_serve(arguments, stop)))
+            summary = _serve(arguments, stop)
+            say(str(summary))
+            if summary.lost_recordings:
+                raise Failure("a recording ended before the performance did, as was said above")
         except Interrupted:
             say("stopped before it played")
     return 0
