@@ -305,7 +305,9 @@ def test_an_instrument_is_played_in_a_browser(tmp_path: Path) -> None:
             assert len(set(found["slid"])) == len(found["slid"]) > 1
             assert set(found["slid"]) != set(found["chord"])
             assert (0.75 in found["pressed"]) == found["touch"]
-            assert found["octave"] == ["C4", "C5"]
+            assert found["octave"][1] - found["octave"][0] == 12
+            assert found["lowest_moved"] in (0, 12)  # where all keys fit, the computer's keys alone move
+            assert found["lowest_moved"] == 12 or not found["touch"]
             assert (found["brightness"], found["loudness"]) == ("0.20", "−24.0")
             assert found["pitch"] == "61.00\nC♯4"
             assert found["after_the_map"] == [found["pitch"], found["loudness"]]
