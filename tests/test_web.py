@@ -298,7 +298,7 @@ def test_an_instrument_is_played_in_a_browser(tmp_path: Path) -> None:
     with live(tmp_path / "i.ts", "--device", "none", "--http-port", 0) as player:
         first = True
         for found in in_a_browser(player, tmp_path, "instrument"):
-            assert found["first"] == f"silent until a key is struck{' or a control moved' * first}"
+            assert found["first"] == f"silent: strike a key{' or move a control' * first}"
             first = False
             assert found["named"] == NAMED
             assert len(set(found["chord"])) == 3

@@ -134,9 +134,9 @@ function buildMap() {
     dot.style.background = colour(i);
     return element("span", {}, dot, name);
   });
-  const left = about.n_controls === 3 ? " Pitch and loudness stay." : about.n_controls ? " Loudness stays." : "";
-  $("legend").replaceChildren(element("span", { id: "ring", textContent: `Ring: where you are.${left}` }),
-    element("span", { textContent: "Dot: what sounds. Points: training sounds." }), ...groups);
+  const left = { 0: "", 1: " The map leaves loudness alone." }[about.n_controls] ?? " The map leaves pitch and loudness alone.";
+  $("legend").replaceChildren(element("span", { id: "ring", textContent: "Ring: where you are." }),
+    element("span", { textContent: `Dot: what sounds. Points: training sounds.${left}` }), ...groups);
 }
 
 function buildDock() {

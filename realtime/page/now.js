@@ -63,9 +63,9 @@ function names(midi) {
 
 function silence(now, about) {
   if (now.muted) return "silent since panic: reset or gain brings it back";
-  if (now.keyed) return `silent until a key is struck${now.mode === "generate" ? "" : ", or drone"}`;
+  if (now.keyed) return `silent: strike a key${now.mode === "generate" ? "" : ", or press drone"}`;
   if (now.mode === "transform") return "silent: waiting for the input";
-  return now.idle ? "silent until a key is struck or a control moved" : "silent";
+  return now.idle ? "silent: strike a key or move a control" : "silent";
 }
 
 /** Pitch of the live input and how sure the tracker is of it. */
