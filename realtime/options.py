@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from wavevae.cli import Parser
+from wavevae.cli import Parser, parse_sample_rate
 from wavevae.controls import CONTROLS, MOST_VOICES, SMOOTHING
 
 from .devices import NO_DEVICE
@@ -71,7 +71,7 @@ def build_parser() -> Parser:
     add("model", metavar="MODEL.ts", type=Path, help="of `wavevae export`, or any file that nn~ plays")
     add("--seconds", type=_seconds, metavar="S", help="end by itself")
     add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="of everything random [0]")
-    add("--sr", type=whole(1, 768_000), metavar="HZ", help="rate of a file that does not say its own")
+    add("--sr", type=parse_sample_rate, metavar="HZ", help="rate of a file that does not say its own")
     add(
         "--voices",
         type=whole(1, MOST_VOICES),

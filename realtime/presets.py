@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +30,8 @@ from wavevae.controls import (
     Refused,
     Share,
 )
+from wavevae.errors import UserError
+from wavevae.files import locked, write_whole
 
 from .about import About
 
@@ -109,10 +110,12 @@ def _mix(kept: Any, about: About) -> tuple[Share, ...]:
 
 @dataclass
 class Presets:
-    """By name. `save` is called with all of them after each change."""
+    """By name. `save` is called with each that is stored, and with none for one that is deleted."""
 
     named: dict[str, Preset] = field(default_factory=dict)
-    save: Callable[[dict[str, Preset]], None] = lambda named: None
+    save: Callable[[str, Preset | None], None] = lambda name, preset: None
+    reload: Callable[[], dict[str, Preset]] = dict
+    """Those in the file, where it has changed since it was read; asked for a preset that is not here."""
     problem: str = ""
     """Why the file could not be read: then nothing is stored, so that it is not overwritten."""
 
@@ -125,10 +128,12 @@ class Presets:
         if name not in self.named and len(self.named) >= MOST_PRESETS:
             raise Refused(f"{MOST_PRESETS} presets already; delete some")
         self.named = {**self.named, name: preset}
-        self.save(self.named)
+        self.save(name, preset)
 
     def get(self, name: str) -> Preset:
         """Raises: Refused where there is none."""
+        if name not in self.named:  # another program may have stored it meanwhile
+            self.named = {**self.reload(), **self.named}
         if name not in self.named:
             known = "`/wavevae/query presets` lists them" if self.named else "none is stored yet"
             raise Refused(self.problem or f"no preset '{name[:LONGEST_NAME]}'; {known}")
@@ -138,7 +143,7 @@ class Presets:
         """Raises: Refused where there is none."""
         self.get(name)
         self.named = {n: p for n, p in self.named.items() if n != name}
-        self.save(self.named)
+        self.save(name, None)
 
 
 def presets_file(model: Path) -> Path:
@@ -161,14 +166,39 @@ def read_presets(path: Path) -> Presets:
     return Presets(named)
 
 
-def write_presets(path: Path, named: dict[str, Preset]) -> None:
-    """Whole or not at all. Raises: OSError."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            json.dump({"format": FORMAT, "presets": named}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def write_preset(path: Path, name: str, preset: Preset | None) -> None:
+    """Store one, or delete it where it is None; what other programs have stored meanwhile stays.
+
+    Raises: Failure for a full disk; UserError for a file that cannot be written or was damaged meanwhile.
+    """
+    with locked(path):
+        there = read_presets(path)
+        if there.problem:
+            raise UserError(there.problem)
+        named = {n: p for n, p in there.named.items() if n != name}
+        if preset is not None:
+            named[name] = preset
+        write_whole(path, json.dumps({"format": FORMAT, "presets": named}, indent=1))
+
+
+class PresetsFile:
+    """The file beside a model, watched for what other programs store there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen = self._stamp()
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    def reload(self) -> dict[str, Preset]:
+        """All of them, or nothing where the file is as it was."""
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return {}
+        self._seen = stamp
+        return read_presets(self.path).named

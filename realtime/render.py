@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavevae.cli import Parser
+from wavevae.cli import Parser, parse_sample_rate
 from wavevae.controls import GAIN, MOST_VOICES, TEMPERATURE, Control, ControlState, Refused
 from wavevae.errors import UserError
 from wavevae.references.render import is_run
@@ -87,7 +87,7 @@ def build_parser() -> Parser:
         metavar="T",
         help="--sample: spread of the draws [1]; otherwise: noise on the latents, standard deviations [0]",
     )
-    add("--sr", type=int, metavar="HZ", help="rate of a file that does not say its own")
+    add("--sr", type=parse_sample_rate, metavar="HZ", help="rate of a file that does not say its own")
     add(
         "--transpose",
         metavar="auto|SEMITONES",
@@ -256,7 +256,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     engine.reset(controls)
     progress = Progress("rendered", take.samples, info.sample_rate)
     with contextlib.ExitStack() as files:
-        out = files.enter_context(Writer(arguments.out, info.sample_rate))
+        out = files.enter_context(Writer(arguments.out, info.sample_rate, samples=take.samples))
         if arguments.save_latents:
             kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
             engine.source = Recorded(take.source, lambda frames: kept.write(core.units.of_file(frames)))
