@@ -135,8 +135,8 @@ function buildMap() {
     return element("span", {}, dot, name);
   });
   const left = { 0: "", 1: " The map leaves loudness alone." }[about.n_controls] ?? " The map leaves pitch and loudness alone.";
-  $("legend").replaceChildren(element("span", { id: "ring", textContent: "Ring: where you are." }),
-    element("span", { textContent: `Dot: what sounds. Points: training sounds.${left}` }), ...groups);
+  const ring = element("span", { id: "ring", textContent: "Ring: where you are. " });
+  $("legend").replaceChildren(element("span", {}, ring, `Dot: what sounds. Points: training sounds.${left}`), ...groups);
 }
 
 function buildDock() {
