@@ -1,6 +1,6 @@
 """Drives the control page in headless Chromium: everything on it is used once, and pictures are taken.
 
-    python tests/browser_page.py URL FOLDER codec|instrument
+    python tests/browser_page.py URL FOLDER codec|instrument|unpitched
 
 Prints one JSON object: what the page showed. Needs Debian's chromium and the `playwright` package.
 """
@@ -318,9 +318,18 @@ def map_keeps_the_controls(page: Page, found: dict[str, Any]) -> None:
     found["after_the_map"] = [number(page, name).inner_text() for name in ("pitch", "loudness")]
 
 
+def use_unpitched(page: Page, touch: bool) -> dict[str, Any]:
+    """Keys play here too, and it is said what they do."""
+    found: dict[str, Any] = {"hint": page.locator("#hint").inner_text()}
+    found["named"] = page.locator("#controls .row label span").all_inner_texts()
+    (Touch(page) if touch else Mouse(page)).chord(found)
+    return found
+
+
 USES: dict[str, Callable[[Page, bool], dict[str, Any]]] = {
     "codec": use_codec,
     "instrument": use_instrument,
+    "unpitched": use_unpitched,
 }
 
 

@@ -289,13 +289,8 @@ def test_the_page_is_used_in_a_browser(tmp_path: Path) -> None:
 @pytest.mark.slow
 @needs_browser
 def test_an_instrument_is_played_in_a_browser(tmp_path: Path) -> None:
-    model = toy_playable.make()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            model_file, "references", lambda m, a: [{"attributes": {}, **verify.reference(m, a, 24)}]
-        )
-        model_file.export_checkpoint(toy_playable.checkpoint(model), tmp_path / "i.ts")
-    with live(tmp_path / "i.ts", "--device", "none", "--http-port", 0) as player:
+    path = instrument_file(tmp_path, "vae")
+    with live(path, "--device", "none", "--http-port", 0) as player:
         first = True
         for found in in_a_browser(player, tmp_path, "instrument"):
             assert found["first"] == f"silent: strike a key{' or move a control' * first}"
@@ -313,6 +308,28 @@ def test_an_instrument_is_played_in_a_browser(tmp_path: Path) -> None:
             assert found["after_the_map"] == [found["pitch"], found["loudness"]]
         assert player.query("pitch") == pytest.approx([61])
         assert player.query("loudness") == pytest.approx([-24])
+
+
+@pytest.mark.slow
+@needs_browser
+def test_an_instrument_without_a_pitch_says_what_its_keys_do(tmp_path: Path) -> None:
+    path = instrument_file(tmp_path, "dense")
+    with live(path, "--device", "none", "--http-port", 0) as player:
+        for found in in_a_browser(player, tmp_path, "unpitched"):
+            assert "no pitch" in found["hint"]
+            assert found["named"] == [name for name in NAMED if name not in ("pitch", "periodicity")]
+            assert len(found["chord"]) == 3
+
+
+def instrument_file(folder: Path, kind: str) -> Path:
+    """A small instrument with random weights, exported."""
+    path = folder / "instrument.ts"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            model_file, "references", lambda m, a: [{"attributes": {}, **verify.reference(m, a, 24)}]
+        )
+        model_file.export_checkpoint(toy_playable.checkpoint(toy_playable.make(kind)), path)
+    return path
 
 
 def in_a_browser(player: Live, folder: Path, kind: str) -> Iterator[dict[str, Any]]:
