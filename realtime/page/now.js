@@ -72,7 +72,7 @@ function silence(now, about) {
 export function showHeard(now, about) {
   if (about.n_controls < 3 || now.heard.length < 3) return;
   const sure = clamp(natural(about.axes[2], now.heard[2]), 0, 1);
-  const hears = now.mode === "transform" && sure > UNSURE;
+  const hears = now.mode === "transform" && !now.keyed && sure > UNSURE; // keys choose another pitch
   $("heard-note").textContent = hears ? noteAndCents(natural(about.axes[0], now.heard[0])) : "–";
   $("confidence").firstElementChild.style.clipPath = `inset(0 ${100 * (1 - sure)}% 0 0)`;
   $("confidence").setAttribute("aria-valuenow", sure.toFixed(2));
