@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavevae.cli import Parser
+from wavevae.cli import Parser, shown
 from wavevae.errors import UserError
 
 if TYPE_CHECKING:
@@ -141,10 +141,11 @@ def report(files: list[Path], info: BundleInfo) -> None:
         print(f"{name + ':':<17}{value}", file=sys.stderr)
     if files[0].suffix == ".ts":
         out = files[0]
-        print(
-            f"next:\n  wavevae render {out} --input IN.wav -o OUT.wav\n  wavevae serve {out}", file=sys.stderr
-        )
+        render = shown("render", out, "--input", "IN.wav", "-o", "OUT.wav")
+        print(f"next:\n  {render}\n  {shown('serve', out)}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from wavevae import cli
+
+    sys.exit(cli.main(["export", *sys.argv[1:]]))

@@ -84,10 +84,7 @@ def export_model(
     if isinstance(trained, Autoencoder) and isinstance(model, Autoencoder) and model is not trained:
         origin["rounding_error"] = rounding_error(trained, model, expected[0]["audio"])
     info = describe(model, axes, origin)
-    try:
-        return write_bundle(path, script(module), info, lambda finished: verify(finished, expected))
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); choose another -o") from error
+    return write_bundle(path, script(module), info, lambda finished: verify(finished, expected))
 
 
 def make_module(model: Autoencoder | Instrument, axes: AxisMap, choices: Choices) -> HostModule:

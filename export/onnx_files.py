@@ -28,6 +28,7 @@ from torch import Tensor
 from wavevae.bundle import EXTRA_FILE, BundleInfo
 from wavevae.checkpoint import Checkpoint
 from wavevae.errors import UserError
+from wavevae.files import write_errors
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
 
@@ -71,10 +72,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path, keep: int | None = None) -> 
     info = describe(model, axes, {**describe_origin(checkpoint), "weights": "float32"})
     info = dataclasses.replace(info, streaming_error=error)
     written = {path.with_suffix(f".{name}.onnx"): describing(graph, info) for name, graph in graphs.items()}
-    try:
-        write(written)
-    except OSError as fault:
-        raise UserError(f"{path} cannot be written ({fault.strerror}); choose another -o") from fault
+    write(written)
     return info, list(written)
 
 
@@ -208,13 +206,14 @@ class Session:
 
 def write(files: dict[Path, bytes]) -> None:
     """Put them in place together, each whole or not at all."""
-    folder = next(iter(files)).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".onnx.", suffix=".part") as aside:
-        for target, content in files.items():
-            with open(Path(aside) / target.name, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for target in files:
-            os.replace(Path(aside) / target.name, target)
+    first = next(iter(files))
+    with write_errors(first, sum(map(len, files.values()))):
+        first.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=first.parent, prefix=".onnx.", suffix=".part") as aside:
+            for target, content in files.items():
+                with open(Path(aside) / target.name, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for target in files:
+                os.replace(Path(aside) / target.name, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wavevae.files import write_whole
 from wavevae.nn.bottleneck import Bottleneck
 from wavevae.nn.conditioning import Condition, unlabelled
 from wavevae.nn.instrument import Instrument
@@ -145,7 +147,9 @@ def references(model: Autoencoder | Instrument, axes: AxisMap) -> list[dict[str,
 def compare(path: Path, expected: list[dict[str, Any]]) -> Verdict:
     """Measure a finished file in a fresh process. Raises: ExportRefused when it does not load or keep the contract."""
     with tempfile.TemporaryDirectory(prefix="wavevae-verify-") as folder:
-        torch.save(expected, f"{folder}/reference.pt")
+        content = io.BytesIO()
+        torch.save(expected, content)  # in memory: to a file it ends the process where the disk is full
+        write_whole(Path(folder) / "reference.pt", content.getvalue())
         command = [sys.executable, "-I", fresh.__file__, str(path), f"{folder}/reference.pt"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

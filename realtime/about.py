@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wavevae.controls import MOST_ATTRIBUTES
+from wavevae.controls import MOST_ATTRIBUTES, NATURAL, ControlState
 
 if TYPE_CHECKING:
-    from wavevae.bundle import Bundle, LatentAxis
+    from wavevae.bundle import Bundle, BundleInfo, LatentAxis
 
 OWN = frozenset(("gain", "temperature", "reset", "class", "pitch", "input_class", "input_pitch"))
 """Attributes that `serve` has addresses of its own for."""
+USUAL_VOICES = 8
+"""Of an instrument; a codec has one."""
 TEXT = 3
 """nn~'s id of an attribute that is text: no knob."""
 
@@ -25,6 +27,18 @@ class Axis:
     """Where the training data begins (1st percentile), in standard deviations."""
     high: float
     share: float
+    mean: float = 0.0
+    """Of the training data, in the axis' own unit; and its standard deviation."""
+    std: float = 1.0
+    unit: str = ""
+
+    def natural(self, deviations: float) -> float:
+        """In its own unit."""
+        return self.mean + self.std * deviations
+
+    def standard(self, value: float) -> float:
+        """The reverse."""
+        return (value - self.mean) / self.std
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,14 @@ class About:
     """Not exported by wavevae: latents are in its own units."""
     plays_pitch: bool = False
     """Pitch is one of its latents."""
+    n_controls: int = 0
+    """Of an instrument: how many axes come before the learned ones."""
+    typical: tuple[float, ...] = ()
+    """Of an instrument: a sound in the middle of its corpus, (latent_dim,) in standard deviations."""
+    loudest_db: float = 0.0
+    """Of an instrument: what its corpus hardly exceeds."""
+    restarts: bool = True
+    """A voice can begin anew; files of before could not."""
     voices: int = 1
     hears: bool = False
     """There is a live input."""
@@ -75,13 +97,32 @@ class About:
         return len(self.axes)
 
     @property
+    def is_instrument(self) -> bool:
+        return self.n_controls > 0
+
+    @property
+    def plays_notes(self) -> bool:
+        """Whether keys do anything."""
+        return self.is_instrument or self.has_pitch
+
+    def axis(self, name: str) -> int:
+        """Its number. Raises: ValueError where there is none."""
+        return [axis.name for axis in self.axes].index(name)
+
+    def initial(self) -> ControlState:
+        """The controls before anybody turned anything."""
+        return ControlState.initial(
+            self.latent_dim, self.attribute_values, self.typical, idle=self.is_instrument
+        )
+
+    @property
     def attribute_values(self) -> tuple[float, ...]:
         """Of all attributes, in a row."""
         return tuple(v for attribute in self.attributes for v in attribute.values)
 
 
-def describe(bundle: Bundle, voices: int = 1, hears: bool = False) -> About:
-    """What a loaded file says of itself."""
+def describe(bundle: Bundle, voices: int | None = None, hears: bool = False) -> About:
+    """What a loaded file says of itself; `voices` None: as many as are usual for its kind."""
     info, names = bundle.info, _attribute_names(bundle.module)
     played = info.is_instrument and not hears  # what an instrument hears is late, what it is told is not
     density = info.density
@@ -104,13 +145,36 @@ def describe(bundle: Bundle, voices: int = 1, hears: bool = False) -> About:
         point_labels=tuple(density.get("point_labels", ())),
         foreign=bundle.foreign,
         plays_pitch=info.is_instrument and info.axes[0].name == "pitch",
-        voices=voices,
+        n_controls=sum(axis.name in NATURAL for axis in info.axes) if info.is_instrument else 0,
+        typical=_typical(info) if info.is_instrument else (),
+        loudest_db=_loudness(info).high if info.is_instrument else 0.0,
+        restarts=hasattr(bundle.module, "restart"),
+        voices=voices or (USUAL_VOICES if info.is_instrument else 1),
         hears=hears,
     )
 
 
 def _in_deviations(axis: LatentAxis) -> Axis:
-    return Axis(axis.name, (axis.low - axis.mean) / axis.std, (axis.high - axis.mean) / axis.std, axis.share)
+    low, high = (axis.low - axis.mean) / axis.std, (axis.high - axis.mean) / axis.std
+    unit = NATURAL[axis.name].unit if axis.name in NATURAL else ""
+    return Axis(axis.name, low, high, axis.share, axis.mean, axis.std, unit)
+
+
+def _loudness(info: BundleInfo) -> LatentAxis:
+    return next(axis for axis in info.axes if axis.name == "loudness")
+
+
+def _typical(info: BundleInfo) -> tuple[float, ...]:
+    """The middle of the loud frames; the pitch is one of the keys'."""
+    values, profile = {axis.name: axis.mean for axis in info.axes}, info.profile
+    values |= dict(zip(profile.get("axis_names", ()), profile.get("mean", ()), strict=False))
+    for name in NATURAL:
+        quantiles = profile.get(name)
+        if quantiles:
+            values[name] = quantiles[len(quantiles) // 2]
+    if "pitch" in values:
+        values["pitch"] = float(round(values["pitch"]))
+    return tuple((values[axis.name] - axis.mean) / axis.std for axis in info.axes)
 
 
 def _attribute_names(module: Any) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavevae.audio import printable
-from wavevae.cli import Parser
+from wavevae.cli import Parser, parse_sample_rate, shown
 from wavevae.errors import UserError
 
 from . import first_call
@@ -79,7 +79,9 @@ def load(path: Path, sample_rate: int | None) -> Player:
     from wavevae.bundle import EXTRA_FILE, BundleInfo
 
     if not path.is_file():
-        raise UserError(f"no model file at {path}; make one with `wavevae export RUN -o {path.name}`")
+        raise UserError(
+            f"no model file at {path}; make one with `{shown('export', 'RUN', '-o', Path(path.name))}`"
+        )
     extra = {EXTRA_FILE: ""}
     try:
         module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).eval()
@@ -248,7 +250,7 @@ def parser() -> Parser:
         "--blocks", nargs="+", type=int, default=list(BLOCKS), help="samples; default: 64 to 8192"
     )
     made.add_argument("--rounds", type=int, default=25, help="bursts of 8 calls a block size [25]")
-    made.add_argument("--sr", type=int, help="sample rate of a file that does not say it, Hz")
+    made.add_argument("--sr", type=parse_sample_rate, help="sample rate of a file that does not say it, Hz")
     made.add_argument("--at", type=int, help="count real time at this rate instead of the file's, Hz")
     made.add_argument(
         "--json", action="store_true", help="print everything as one JSON object on standard output"

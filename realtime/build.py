@@ -17,6 +17,7 @@ from .about import describe
 from .core import Core
 from .engine import Engine
 from .modes import Live
+from .polyphony import Polyphony
 from .shared import LARGEST_LATENT_DIM
 from .sources import Drawn, FrameSource, Heard, Shaken
 from .voices import MIDDLE_PITCH, Choir, Decoder, Solo
@@ -32,24 +33,26 @@ class Instrument:
         self,
         path: str | Path,
         seed: int,
-        voices: int = 1,
+        voices: int | None = None,
         hears: bool = False,
         sample_rate: int | None = None,
         instead: bool = False,
     ) -> None:
-        """`instead` of one that plays: it has the voices that it can have, and must have its rate."""
+        """`voices` None: as many as are usual. `instead` of one that plays: it has the voices that it can have, and
+        must have its rate."""
         torch.set_num_threads(1)
         bundle = read_bundle(path, sample_rate)
         refuse_unplayable(bundle, sample_rate, instead)
         self.about, self._bundle, self._seed = describe(bundle, voices, hears), bundle, seed
-        if not self.about.has_pitch and voices > 1:
+        if not self.about.plays_notes and self.about.voices > 1:
             if not instead:
                 raise UserError(
-                    f"--voices {voices}: {self.about.name} has no pitch to give each voice; leave --voices out, or "
-                    "train with `--condition pitch`"
+                    f"--voices {voices}: {self.about.name} has no pitch to give each voice, as a codec that is told "
+                    "none; leave --voices out, or train an instrument"
                 )
-            voices = 1
-        self._cores = [Core(bundle), *(Core(read_bundle(path, sample_rate)) for _ in range(voices - 1))]
+            self.about = replace(self.about, voices=1)
+        copies = 0 if self.about.is_instrument else self.about.voices - 1
+        self._cores = [Core(bundle), *(Core(read_bundle(path, sample_rate)) for _ in range(copies))]
         self.controls = self.initial()
         self.engine = Engine(
             self._decoder(), self.about.sample_rate, self.about.hop_length, self._source(self.controls)
@@ -57,12 +60,12 @@ class Instrument:
 
     def initial(self) -> ControlState:
         """Everything as it is before anybody turned anything."""
-        return ControlState.initial(self.about.latent_dim, self.about.attribute_values)
+        return self.about.initial()
 
     def busiest(self) -> ControlState:
         """All that may have to be computed at once: every voice, and the input."""
-        names = range(self.about.voices if self.about.has_pitch else 0)
-        notes = tuple(Note(MIDDLE_PITCH + n, 1.0, True, n + 1) for n in names)
+        keys = range(self.about.voices if self.about.plays_notes else 0)
+        notes = tuple(Note(MIDDLE_PITCH + n, 1.0, True, n + 1) for n in keys)
         mode = TRANSFORM if self.about.hears else GENERATE
         return replace(self.controls, notes=notes, keyed=bool(notes), mode=mode)
 
@@ -76,6 +79,8 @@ class Instrument:
         self.engine.begin_again(controls, self._source(controls))
 
     def _decoder(self) -> Decoder:
+        if self.about.is_instrument:
+            return Polyphony(self._cores[0], self.about)
         if self.about.has_pitch:
             return Choir(self._cores, self.about)
         return Solo(self._cores[0], self.about)
@@ -89,7 +94,7 @@ class Instrument:
                 DensitySampler(self._bundle.info.density, np.random.default_rng(self._seed)), frame_rate
             )
         heard = Heard(core.encode, core.hop_length) if about.hears else None
-        return Shaken(Live(controls, frame_rate, heard, drawn), self._seed, frame_rate)
+        return Shaken(Live(controls, frame_rate, heard, drawn), self._seed, frame_rate, about.n_controls)
 
 
 def refuse_unplayable(bundle: Bundle, sample_rate: int | None, instead: bool = False) -> None:

@@ -15,17 +15,18 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from wavevae.cli import expanded
 from wavevae.controls import MODES, TRANSFORM, ControlState, Refused
-from wavevae.errors import UserError
+from wavevae.errors import Failure, UserError
 
 from .about import About
 from .address import ROOT, Address, Arguments, Value, count, text
-from .control_setup import Begin, ControlSetup, Listening, Problem, WantModel
+from .control_setup import Begin, ControlSetup, Listening, Problem, RecordingLost, WantModel
 from .desk import Desk, Line
 from .midi_hand import MidiHand
 from .osc import ERROR, OscFace, Reply, encode
 from .ports import LOOPBACK, own_address
-from .presets import Preset, Presets, presets_file, read_presets, write_presets
+from .presets import Preset, Presets, PresetsFile, presets_file, read_presets, write_preset
 from .processes import ask_to_be_preferred, settle
 from .recorder import Recorder
 from .shared import Count, DeckCount, Shared
@@ -48,6 +49,9 @@ def control(setup: ControlSetup, shared: Shared, pipe: Connection) -> None:
         return
     except UserError as error:
         pipe.send(Problem(str(error)))
+        return
+    except Failure as error:
+        pipe.send(RecordingLost(str(error)))
         return
     if sys.platform == "win32":  # its default loop cannot watch a socket
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
@@ -81,8 +85,8 @@ class Controller:
         self._recorder: Recorder | None = None
         if begin.resumed:
             self._resume()
-        elif setup.record.score or setup.record.audio:
-            self._recorder = Recorder(setup.record, shared, self._deck, self.desk, self.later)
+        if setup.record.score or setup.record.audio:
+            self._recorder = self._make_recorder(begin.resumed)
         if begin.about.hears and not begin.resumed:
             self.face.act(f"{ROOT}/mode", (MODES[TRANSFORM],))
 
@@ -203,10 +207,27 @@ class Controller:
         if self._recorder is not None:
             self._recorder.note(self._deck.controls.version, lines)
 
+    def _make_recorder(self, resumed: bool) -> Recorder | None:
+        """Raises: UserError or Failure for files that cannot be made, at the start."""
+        setup = self.setup.record
+        try:
+            recorder = Recorder(
+                setup, self.shared, self._deck, self.desk, self.later, self.say, self._lose_recording, resumed
+            )
+        except (UserError, Failure) as error:
+            if not resumed:
+                raise
+            self._lose_recording(f"no longer recording ({error}); the sound goes on")
+            return None
+        if resumed:
+            self.say(f"the recording goes on in {recorder.names}")
+        return recorder
+
+    def _lose_recording(self, why: str) -> None:
+        self._pipe.send(RecordingLost(why))
+
     def _resume(self) -> None:
-        """After an earlier control process that died (and took the recording with it)."""
-        if self.setup.record.score or self.setup.record.audio:
-            self.say("the recording ended there")
+        """After an earlier control process that died."""
         _, packed = self._deck.controls.read()
         if len(packed):
             self.desk.resume(ControlState.unpack(packed.tolist()))
@@ -214,14 +235,15 @@ class Controller:
     def _presets(self, about: About) -> Presets:
         """Those beside the model; stored by a thread, so that a slow disk holds nobody up."""
         path = presets_file(Path(about.path))
+        file = PresetsFile(path)
         presets = read_presets(path)
         if presets.problem:
             self.say(presets.problem)
 
-        def save(named: dict[str, Preset]) -> None:
-            self.later(partial(write_presets, path, named), str(path))
+        def save(name: str, preset: Preset | None) -> None:
+            self.later(partial(write_preset, path, name, preset), str(path))
 
-        presets.save = save
+        presets.save, presets.reload = save, file.reload
         return presets
 
     def later(self, work: Callable[[], None], what: str) -> None:
@@ -231,6 +253,8 @@ class Controller:
     def _write(self, work: Callable[[], None], what: str) -> None:
         try:
             work()
+        except (Failure, UserError) as error:
+            self.say(f"{error}; the sound goes on without it")
         except (OSError, ValueError) as error:
             self.say(f"{what} cannot be written ({error}); the sound goes on without it")
 
@@ -239,7 +263,7 @@ class Controller:
     def _add_model_address(self) -> None:
         def ask(state: ControlState, arguments: Arguments) -> ControlState:
             count(arguments, 1)
-            path = Path(text(arguments[0], "model"))
+            path = expanded(text(arguments[0], "model"))
             if not path.is_absolute():
                 path = Path(self.desk.about.path).parent / path
             if not _is_file(path):
@@ -276,6 +300,11 @@ class Controller:
     async def _start_hands(self) -> list[str]:
         """Whatever else is to listen; lines for the terminal."""
         lines = []
+        if self._recorder is not None:
+            lines += [
+                f"  record   {self._recorder.names}",
+                *(f"           {r}" for r in self._recorder.remarks),
+            ]
         if self.midi is not None:
             lines.append(self.midi.start(asyncio.get_running_loop()))
         if self.setup.web is not None:

@@ -66,6 +66,11 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class RecordingLost(Problem):
+    """A recording ended before the performance did."""
+
+
+@dataclass(frozen=True)
 class WantModel:
     """Somebody asks for another model."""
 

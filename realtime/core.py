@@ -60,6 +60,19 @@ class Core:
             audio = self.module.decode(latents)  # (1, channels, F * hop_length)
             return (audio[0, 0] if audio.shape[1] == 1 else audio[0].mean(0)).contiguous().numpy()
 
+    def decode_voices(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(voices, F, latent_dim) in the file's own units -> (voices, F * hop_length)."""
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(latents.transpose(0, 2, 1)))
+            audio: NDArray[np.float32] = self.module.decode(batch)[:, 0].contiguous().numpy()
+            return audio
+
+    def restart(self, voice: int) -> None:
+        """Of those decoded together, one begins anew. A file of an older wavevae cannot: there it goes on."""
+        if hasattr(self.module, "restart"):
+            with torch.inference_mode():
+                self.module.restart(voice)
+
     def encode(self, audio: Audio) -> Frames:
         """(F * hop_length,) -> (F, latent_dim) in standard deviations."""
         with torch.inference_mode():

@@ -8,7 +8,7 @@ from dataclasses import replace
 from wavevae.controls import ControlState, Refused, Share
 
 from .about import About
-from .address import Address, Arguments
+from .address import Address, Arguments, prepare
 from .latent_map import LatentMap
 from .presets import Presets
 from .table import build
@@ -30,7 +30,7 @@ class Desk:
         self.presets = presets or Presets()
         self._publish = publish
         self._lines: list[Line] = []
-        self.state = self._published = ControlState.initial(about.latent_dim, about.attribute_values)
+        self.state = self._published = about.initial()
         self.extra: dict[str, Address] = {}
         """Addresses that do not change the state: queries, models, learning."""
         self._take(about)
@@ -43,13 +43,32 @@ class Desk:
         """Another model: what fits is kept, classes by their names, notes as far as there are voices. To be
         published by the caller."""
         before, old = self.state, self.about
-        fitted = before.fitted(about.latent_dim, about.attribute_values)
+        fitted = before.fitted(about.initial())
         kept = [(old.classes[label], weight) for label, weight in before.mix] if about.has_class else []
         mix = tuple(Share(about.classes.index(name), w) for name, w in kept if name in about.classes)
-        notes = before.notes[: about.voices] if about.has_pitch else ()
-        self.state = replace(fitted, mix=mix if about.can_mix else mix[:1], notes=notes)
+        notes = before.notes[: about.voices] if about.plays_notes else ()
+        self.state = replace(
+            fitted,
+            latents=self._carried(about, fitted.latents),
+            mix=mix if about.can_mix else mix[:1],
+            notes=notes,
+            keyed=before.keyed and about.plays_notes,
+            idle=before.idle and about.is_instrument,
+        )
         self.presets = presets or self.presets
         self._take(about)
+
+    def _carried(self, about: About, latents: tuple[float, ...]) -> tuple[float, ...]:
+        """The present controls of an instrument (pitch, loudness ...) in another's standard deviations."""
+        old, before = self.about, self.state
+        natural = {
+            a.name: a.natural(v) for a, v in zip(old.axes[: old.n_controls], before.latents, strict=False)
+        }
+        controls = tuple(
+            axis.standard(natural[axis.name]) if axis.name in natural and not before.idle else value
+            for axis, value in zip(about.axes[: about.n_controls], about.initial().latents, strict=False)
+        )
+        return (*controls, *latents[about.n_controls :])
 
     def resume(self, state: ControlState) -> None:
         """Go on from a state that was already published."""
@@ -61,9 +80,12 @@ class Desk:
         if row is None or row.act is None:
             last = self.about.latent_dim - 1
             raise Refused(f"no such address here (latents are 0 to {last}); see `wavevae serve --help`")
-        self.state = row.act(self.state, arguments)
+        prepared = prepare(row, arguments)
+        if prepared is None:
+            return
+        self.state = row.act(self.state, prepared)
         if path in self.table:
-            self._lines.append((path, arguments))
+            self._lines.append((path, prepared))
 
     def flush(self) -> None:
         """After a group of messages that belong together."""

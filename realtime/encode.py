@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wavevae.cli import Parser
+from wavevae.cli import Parser, parse_sample_rate
 
 from .labels import add_label_options, tell
 
@@ -24,7 +24,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("input", metavar="IN.wav", type=Path, help="any sound file; its rate is converted")
     parser.add_argument("-o", "--out", metavar="Z.npy", type=Path, required=True, help="where to write")
-    parser.add_argument("--sr", type=int, metavar="HZ", help="rate of a file that does not say its own")
+    parser.add_argument(
+        "--sr", type=parse_sample_rate, metavar="HZ", help="rate of a file that does not say its own"
+    )
     add_label_options(parser)
     arguments = parser.parse_args(argv)
 

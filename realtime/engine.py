@@ -52,7 +52,7 @@ class Engine:
         self.broken = 0
         self._fade_in = fade_in
         self.latents: NDArray[np.float32] | None = None
-        """The frame heard last, (latent_dim,)."""
+        """The source's last frame, (latent_dim,)."""
         self._ready = np.zeros(0, np.float32)
         self._gate = Ramp(0.0 if fade_in else 1.0)
         self._gain: Ramp | None = None
@@ -63,6 +63,11 @@ class Engine:
     def silent(self) -> bool:
         """Faded out for good."""
         return self._stopping and self._gate.rests_at(0.0)
+
+    @property
+    def sounding(self) -> NDArray[np.float32] | None:
+        """The frame heard last, of the newest note where there are notes: (latent_dim,)."""
+        return self.latents if self.decoder.newest is None else self.decoder.newest
 
     @property
     def limited(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavevae.audio import printable, require_regular
-from wavevae.errors import UserError
+from wavevae.errors import Failure, UserError
+from wavevae.files import cannot_write, write_errors
 
 Frames = NDArray[np.float32]
 CHECKED_AT_ONCE = 65536
@@ -96,12 +98,13 @@ class LatentWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("wb")
         except OSError as error:
-            raise UserError(f"{printable(path)}: cannot be written ({error.strerror})") from None
+            raise cannot_write(path, error) from None
         self._write_header()
 
     def write(self, frames: Frames) -> None:
         """Append (n, latent_dim)."""
-        self._file.write(np.ascontiguousarray(frames, "<f4").tobytes())
+        with write_errors(self.path):
+            self._file.write(np.ascontiguousarray(frames, "<f4").tobytes())
         self.frames += len(frames)
 
     def _write_header(self) -> None:
@@ -117,9 +120,21 @@ class LatentWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._write_header()
-        self._file.close()
-        if kind is None:
-            os.replace(self._part, self.path)
-        self._part.unlink(missing_ok=True)
+        try:
+            with write_errors(self.path, self._wanted_bytes()):
+                if kind is None:
+                    self._write_header()
+                self._file.close()
+                if kind is None:
+                    os.replace(self._part, self.path)
+        except (Failure, UserError):
+            if kind is None:
+                raise
+        finally:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._part.unlink(missing_ok=True)
+
+    def _wanted_bytes(self) -> int:
+        """So far, its header apart."""
+        return 4 * self.frames * self._dim

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from wavevae.cli import Parser
+from wavevae.cli import Parser, parse_sample_rate
 from wavevae.controls import CONTROLS, MOST_VOICES, SMOOTHING
 
 from .devices import NO_DEVICE
@@ -18,21 +18,29 @@ DEFAULT_INPUT = ""
 
 EXAMPLE = f"""\
   wavevae serve mine.ts                        # then open the page it names, or send OSC to 127.0.0.1:9000
-  oscsend 127.0.0.1 9000 /wavevae/latent/0 f 1.5
+  oscsend 127.0.0.1 9000 /wavevae/note if 60 0.8
   wavevae serve mine.ts --input --midi Launch  # live sound in, a controller by its name
 
 OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothing and is answered on
 /wavevae/error):
+  /wavevae/note i f            MIDI pitch, velocity 0..1 (0 = off); an instrument waits for the first one
+  /wavevae/bend f, /wavevae/pressure f (0..1), /wavevae/pedal i    of every note
+  /wavevae/note/bend i f, /wavevae/note/pressure i f, /wavevae/note/slide i f    of the note at that MIDI pitch;
+                               /wavevae/note/latent i i f: pitch, axis, what is added
+  /wavevae/attack, /wavevae/decay, /wavevae/release f (ms), /wavevae/sustain f (0..1)
+  /wavevae/mono i, /wavevae/glide f    one note at a time, gliding in ms; /wavevae/drone: sound without keys
+  /wavevae/pitch f, /wavevae/loudness f, /wavevae/periodicity f    MIDI, dB, 0..1: what sounds without keys
+  /wavevae/life f              slow movement of a held tone, 1 = as in the corpus
   /wavevae/latent/<i> f        target of axis i, in standard deviations of the training data (0 = mean)
   /wavevae/latents f x all     every axis at once
   /wavevae/xy f f              a point of the 2-D map of the training latents, each 0..1
   /wavevae/mode s              generate (controls drive), transform (live input), sample (training density)
   /wavevae/scale/<i> f, /wavevae/bias/<i> f    transform: z' = scale * z + bias
+  /wavevae/transpose f, /wavevae/transpose_auto i, /wavevae/fit f    transform: semitones, by octaves into the range
+                               of the corpus, how far loudness and timbre are fitted to it
   /wavevae/spread f            sample: width of the draws; the latents' targets move them
   /wavevae/class s|i [f ...]   class of a conditional model ('none' or -1: none), or classes and weights in turn:
                                a mix; /wavevae/mix/<i> f: one weight of it
-  /wavevae/note i f            MIDI pitch, velocity 0..1 (0 = off); /wavevae/attack, /wavevae/release f (ms);
-                               /wavevae/bend f: semitones, at once; /wavevae/drone: sound by itself again
   /wavevae/input_class s|i, /wavevae/input_pitch f    what the encoder is told of a live input (none, same)
   /wavevae/gain f              dB
   /wavevae/smoothing f         ms in which a latent glides to its target ({SMOOTHING.default:g} at first)
@@ -63,8 +71,13 @@ def build_parser() -> Parser:
     add("model", metavar="MODEL.ts", type=Path, help="of `wavevae export`, or any file that nn~ plays")
     add("--seconds", type=_seconds, metavar="S", help="end by itself")
     add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="of everything random [0]")
-    add("--sr", type=whole(1, 768_000), metavar="HZ", help="rate of a file that does not say its own")
-    add("--voices", type=whole(1, MOST_VOICES), default=1, metavar="N", help="notes at a time [1]")
+    add("--sr", type=parse_sample_rate, metavar="HZ", help="rate of a file that does not say its own")
+    add(
+        "--voices",
+        type=whole(1, MOST_VOICES),
+        metavar="N",
+        help="notes at a time [8 of an instrument, else 1]",
+    )
     _add_sound(parser)
     _add_control(parser)
     _add_recording(parser)

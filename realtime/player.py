@@ -39,7 +39,8 @@ class Load:
 
     path: str
     seed: int = 0
-    voices: int = 1
+    voices: int | None = None
+    """None: as many as are usual."""
     hears: bool = False
     sample_rate: int | None = None
     """What it must be, if that is known."""
@@ -232,7 +233,7 @@ class Player:
         self.mean_s += FORGET * (spent - self.mean_s)
         self.worst_s = max(self.worst_s, spent)
         level = amplitude_to_db(math.sqrt(float(np.mean(block**2))), FLOOR_DB)
-        self.deck.meter.write(level, self.block_s / self.mean_s, self.worst_s * 1000, engine.latents)
+        self.deck.meter.write(level, self.block_s / self.mean_s, self.worst_s * 1000, engine.sounding)
         counts[DeckCount.SILENT] = engine.silent
         counts[DeckCount.LIMITED] = engine.limited
         counts[DeckCount.BROKEN] = engine.broken

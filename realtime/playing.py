@@ -1,8 +1,8 @@
-"""Addresses of a conditional model: classes and their mix, notes and their bend, what its encoder is told."""
+"""Addresses of notes, and of a conditional model: classes and their mix, what its encoder is told."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -13,17 +13,21 @@ from wavevae.controls import (
     MOST_MIXED,
     NO_LABEL,
     NO_PITCH,
+    OFFSET,
+    PRESSURE,
     SAME,
+    SLIDE,
     VELOCITY,
     WEIGHT,
+    Control,
     ControlState,
     Refused,
     Share,
 )
 
 from .about import About
-from .address import ROOT, Address, Arguments, Range, Value, count, one, ranges_of, whole
-from .notes import lift, press
+from .address import ROOT, Act, Address, Arguments, Range, Value, count, one, ranges_of, switch, whole
+from .notes import change, lift, press_pedal, set_mono, set_offset, strike
 
 NONE, AS_OUTPUT = "none", "same"
 
@@ -131,50 +135,107 @@ def _mixed(state: ControlState, mix: tuple[Share, ...]) -> ControlState:
 
 def _notes(player: Player) -> Iterator[Address]:
     about = player.about
+    key, keyed = Range(0, HIGHEST_PITCH), partial(_keyed, about)
     yield Address(
         f"{ROOT}/note",
         "if",
-        "MIDI pitch, velocity 0..1 (0 = off) of a model trained with --condition pitch",
-        partial(_play, about),
+        "MIDI pitch, velocity 0..1 (0 = off)",
+        keyed(_play),
         None,
-        (Range(0, HIGHEST_PITCH), Range(0, 1)),
+        (key, Range(0, 1)),
     )
+    for control in (BEND, PRESSURE):
+        field = control.name
+        yield Address(
+            f"{ROOT}/{field}",
+            "f",
+            control.doc,
+            keyed(partial(_set_number, control)),
+            partial(lambda f: getattr(player.state, f), field),
+            ranges_of(control),
+            control.unit,
+        )
+    yield Address(f"{ROOT}/drone", "", "forget the notes: sound by itself", _drone)
+    if not about.is_instrument:
+        return
+    for control in (BEND, PRESSURE, SLIDE):
+        yield Address(
+            f"{ROOT}/note/{control.name}",
+            "if",
+            f"of the note that sounds at a MIDI pitch: {control.doc}",
+            partial(_set_of_note, control),
+            None,
+            (key, *ranges_of(control)),
+            control.unit,
+        )
     yield Address(
-        f"{ROOT}/{BEND.name}",
-        "f",
-        BEND.doc,
-        partial(_bend, about),
-        lambda: player.state.bend,
-        ranges_of(BEND),
-        BEND.unit,
+        f"{ROOT}/note/latent",
+        "iif",
+        "MIDI pitch of a note that sounds, axis, what is added to it in standard deviations",
+        partial(_set_offset, about),
+        None,
+        (key, Range(0, about.latent_dim - 1), *ranges_of(OFFSET)),
     )
-    yield Address(f"{ROOT}/drone", "", "forget the notes: sound by itself, as at the start", _drone)
+    switches = (
+        ("mono", "one note at a time, the newest key; from key to key without a new attack"),
+        ("pedal", "keys that are let go sound on"),
+    )
+    for name, doc in switches:
+        yield Address(
+            f"{ROOT}/{name}",
+            "i",
+            doc,
+            partial(_switch, about, name),
+            partial(lambda n: int(getattr(player.state, n)), name),
+            (Range(0, 1),),
+        )
 
 
-def _require_pitch(about: About) -> None:
-    if not about.has_pitch:
-        raise Refused(f"{about.name} has no pitch to play; train with `--condition pitch`")
+def _keyed(about: About, act: Callable[[About, ControlState, Arguments], ControlState]) -> Act:
+    """Raises: Refused where keys do nothing."""
+
+    def checked(state: ControlState, arguments: Arguments) -> ControlState:
+        if not about.plays_notes:
+            raise Refused(
+                f"{about.name} has no pitch to play: it is a codec that is told none; train an instrument"
+            )
+        return act(about, state, arguments)
+
+    return checked
 
 
 def _play(about: About, state: ControlState, arguments: Arguments) -> ControlState:
-    _require_pitch(about)
     count(arguments, 2)
     pitch = whole(arguments[0], 0, HIGHEST_PITCH, "pitch")
     velocity = VELOCITY.check(arguments[1])
-    if velocity == 0:
-        return replace(state, notes=lift(state.notes, pitch))
-    serial = 1 + max((n.serial for n in state.notes), default=0)
-    return replace(state, keyed=True, notes=press(state.notes, about.voices, pitch, velocity, serial))
+    return lift(state, pitch) if velocity == 0 else strike(state, about.voices, pitch, velocity)
 
 
-def _bend(about: About, state: ControlState, arguments: Arguments) -> ControlState:
-    _require_pitch(about)
-    return replace(state, bend=one(BEND, arguments))
+def _set_number(control: Control, about: About, state: ControlState, arguments: Arguments) -> ControlState:
+    return replace(state, **{control.name: one(control, arguments)})  # type: ignore[arg-type]
+
+
+def _set_of_note(control: Control, state: ControlState, arguments: Arguments) -> ControlState:
+    count(arguments, 2)
+    pitch = whole(arguments[0], 0, HIGHEST_PITCH, "pitch")
+    return change(state, pitch, **{control.name: control.check(arguments[1])})
+
+
+def _set_offset(about: About, state: ControlState, arguments: Arguments) -> ControlState:
+    count(arguments, 3)
+    pitch = whole(arguments[0], 0, HIGHEST_PITCH, "pitch")
+    axis = whole(arguments[1], 0, about.latent_dim - 1, "axis")
+    return set_offset(state, pitch, axis, OFFSET.check(arguments[2]))
+
+
+def _switch(about: About, name: str, state: ControlState, arguments: Arguments) -> ControlState:
+    on = switch(arguments, getattr(state, name))
+    return press_pedal(state, on) if name == "pedal" else set_mono(state, on, about.voices)
 
 
 def _drone(state: ControlState, arguments: Arguments) -> ControlState:
     count(arguments, 0)
-    return replace(state, keyed=False, notes=())
+    return replace(state, keyed=False, idle=False, notes=())
 
 
 # what the encoder is told of a live input

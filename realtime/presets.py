@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from wavevae.controls import (
+    ATTACK,
     BIAS,
+    DECAY,
     GAIN,
     GAIN_GLIDE_MS,
+    GLIDE,
     LATENT,
     MODES,
     MOST_MIXED,
+    RELEASE,
     SCALE,
     SMOOTHING,
     SPREAD,
+    SUSTAIN,
     TEMPERATURE,
     WEIGHT,
+    Control,
     ControlState,
     Refused,
     Share,
 )
+from wavevae.errors import UserError
+from wavevae.files import locked, write_whole
 
 from .about import About
 
 FORMAT = 1
 LONGEST_NAME, MOST_PRESETS = 64, 999
 NUMBERS = {"gain_db": GAIN, "smoothing_ms": SMOOTHING, "temperature": TEMPERATURE, "spread": SPREAD}
+OF_NOTES = {
+    "attack_ms": ATTACK,
+    "decay_ms": DECAY,
+    "sustain": SUSTAIN,
+    "release_ms": RELEASE,
+    "glide_ms": GLIDE,
+}
+"""Presets of before have none of these: they leave them as they are."""
+ANYWHERE = Control("latent", "", -1e6, 1e6, 0, "")
+"""A pitch may be far from a corpus of one note."""
 VECTORS = {"latents": LATENT, "scale": SCALE, "bias": BIAS}
 
 Preset = dict[str, Any]
@@ -39,7 +56,7 @@ Preset = dict[str, Any]
 def preset_of(state: ControlState, about: About) -> Preset:
     """What is worth keeping, as plain values."""
     return {
-        **{name: getattr(state, name) for name in NUMBERS},
+        **{name: getattr(state, name) for name in (*NUMBERS, *OF_NOTES)},
         **{name: list(getattr(state, name)) for name in VECTORS},
         "mode": MODES[state.mode],
         "class": {about.classes[label]: weight for label, weight in state.mix},
@@ -55,7 +72,9 @@ def recalled(preset: Preset, state: ControlState, about: About, seconds: float |
     """
     try:
         numbers = {name: control.check(preset[name]) for name, control in NUMBERS.items()}
-        vectors = {n: tuple(c.check(v) for v in preset[n]) for n, c in VECTORS.items()}
+        numbers |= {name: control.check(preset[name]) for name, control in OF_NOTES.items() if name in preset}
+        vectors = {n: tuple(c.check(v) for v in preset[n]) for n, c in VECTORS.items() if n != "latents"}
+        vectors["latents"] = _latents(preset["latents"], about)
         mode, attributes = MODES.index(preset["mode"]), tuple(float(v) for v in preset["attributes"])
         mix = _mix(preset["class"], about)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -75,6 +94,11 @@ def recalled(preset: Preset, state: ControlState, about: About, seconds: float |
     )
 
 
+def _latents(kept: Any, about: About) -> tuple[float, ...]:
+    """Raises: Refused, TypeError."""
+    return tuple((LATENT if i >= about.n_controls else ANYWHERE).check(v) for i, v in enumerate(kept))
+
+
 def _mix(kept: Any, about: About) -> tuple[Share, ...]:
     """Names and weights, or one name, or nothing. Raises: ValueError for a class that is not here."""
     named = {kept: 1.0} if isinstance(kept, str) else kept or {}
@@ -86,10 +110,12 @@ def _mix(kept: Any, about: About) -> tuple[Share, ...]:
 
 @dataclass
 class Presets:
-    """By name. `save` is called with all of them after each change."""
+    """By name. `save` is called with each that is stored, and with none for one that is deleted."""
 
     named: dict[str, Preset] = field(default_factory=dict)
-    save: Callable[[dict[str, Preset]], None] = lambda named: None
+    save: Callable[[str, Preset | None], None] = lambda name, preset: None
+    reload: Callable[[], dict[str, Preset]] = dict
+    """Those in the file, where it has changed since it was read; asked for a preset that is not here."""
     problem: str = ""
     """Why the file could not be read: then nothing is stored, so that it is not overwritten."""
 
@@ -102,10 +128,12 @@ class Presets:
         if name not in self.named and len(self.named) >= MOST_PRESETS:
             raise Refused(f"{MOST_PRESETS} presets already; delete some")
         self.named = {**self.named, name: preset}
-        self.save(self.named)
+        self.save(name, preset)
 
     def get(self, name: str) -> Preset:
         """Raises: Refused where there is none."""
+        if name not in self.named:  # another program may have stored it meanwhile
+            self.named = {**self.reload(), **self.named}
         if name not in self.named:
             known = "`/wavevae/query presets` lists them" if self.named else "none is stored yet"
             raise Refused(self.problem or f"no preset '{name[:LONGEST_NAME]}'; {known}")
@@ -115,7 +143,7 @@ class Presets:
         """Raises: Refused where there is none."""
         self.get(name)
         self.named = {n: p for n, p in self.named.items() if n != name}
-        self.save(self.named)
+        self.save(name, None)
 
 
 def presets_file(model: Path) -> Path:
@@ -138,14 +166,39 @@ def read_presets(path: Path) -> Presets:
     return Presets(named)
 
 
-def write_presets(path: Path, named: dict[str, Preset]) -> None:
-    """Whole or not at all. Raises: OSError."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            json.dump({"format": FORMAT, "presets": named}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def write_preset(path: Path, name: str, preset: Preset | None) -> None:
+    """Store one, or delete it where it is None; what other programs have stored meanwhile stays.
+
+    Raises: Failure for a full disk; UserError for a file that cannot be written or was damaged meanwhile.
+    """
+    with locked(path):
+        there = read_presets(path)
+        if there.problem:
+            raise UserError(there.problem)
+        named = {n: p for n, p in there.named.items() if n != name}
+        if preset is not None:
+            named[name] = preset
+        write_whole(path, json.dumps({"format": FORMAT, "presets": named}, indent=1))
+
+
+class PresetsFile:
+    """The file beside a model, watched for what other programs store there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen = self._stamp()
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    def reload(self) -> dict[str, Preset]:
+        """All of them, or nothing where the file is as it was."""
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return {}
+        self._seen = stamp
+        return read_presets(self.path).named

@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 
+from wavevae import standard_streams
+from wavevae.cli import ending_signals
+
 SWITCH_INTERVAL_S = 0.0005
 PRIORITY = 10
 ONE_REQUEST_S = 1.0
@@ -23,7 +26,10 @@ ONE_REQUEST_S = 1.0
 
 def settle() -> None:
     """At the start of a child: Ctrl-C is the parent's business, and when the parent is gone, so is the child."""
+    standard_streams.guard()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):  # of a terminal that closes: the parent ends its children
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as name:
         name.write(multiprocessing.current_process().name)  # what top and ps show, on Linux
     parent = multiprocessing.parent_process()
@@ -112,9 +118,7 @@ def children_ignore_interrupts() -> Iterator[None]:
 
 
 class StopSignals:
-    """Ctrl-C and SIGTERM become a flag while this is entered; a second one interrupts at once."""
-
-    SIGNALS = tuple(s for s in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, s))
+    """The signals that ask for the end become a flag while this is entered; a second one interrupts at once."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -128,9 +132,9 @@ class StopSignals:
             self.asked, self._asked_at = True, now
 
     def __enter__(self) -> StopSignals:
-        self._before = {n: signal.signal(getattr(signal, n), self._handle) for n in self.SIGNALS}
+        self._before = {number: signal.signal(number, self._handle) for number in ending_signals()}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name, handler in self._before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

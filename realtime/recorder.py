@@ -6,21 +6,27 @@ meets the same controls at the same samples.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
+import soundfile
+from numpy.typing import NDArray
 
-from wavevae.audio import Writer
+from wavevae.audio import printable
+from wavevae.units import format_seconds
 
 from .about import About
 from .address import ROOT
 from .desk import Desk, Line
+from .presets import preset_of
+from .recordings import Recording, open_recordings, why_it_ended
 from .shared import LOGGED_BLOCKS, TAPE_SAMPLES, Count, Deck, DeckCount, Shared
 
 
@@ -34,10 +40,14 @@ class RecordSetup:
     version: str = ""
 
 
-class Recorder:
-    """Writes the score line by line, and the sound. Raises: UserError for a place that cannot be written.
+RESUMED = "(resumed)"
+"""The preset with which a recording begins that goes on with another."""
 
-    `later` runs a piece of work in a thread, in order.
+
+class Recorder:
+    """Writes the score line by line, and the sound. Raises: UserError or Failure for files that cannot be made.
+
+    `later` runs a piece of work in a thread, in order. `lost` is called once for a recording that cannot go on.
     """
 
     def __init__(
@@ -47,8 +57,14 @@ class Recorder:
         deck: Deck,
         desk: Desk,
         later: Callable[[Callable[[], None], str], None],
+        say: Callable[[str], None],
+        lost: Callable[[str], None],
+        resumed: bool = False,
     ) -> None:
+        """`resumed`: after a control process that died; its recording goes on in new files, without a gap as far as
+        the tape reaches back."""
         self._shared, self._deck, self._later, self._setup = shared, deck, later, setup
+        self._say, self._lost = say, lost
         self._rate, self._block_size = desk.about.sample_rate, deck.ring.block_size
         self._waiting: deque[tuple[int, list[Line]]] = deque()
         """Messages by the version of the controls that they led to."""
@@ -57,11 +73,32 @@ class Recorder:
         self._origin = 0
         self._ended = False
         self._heard = 0
-        self._file: TextIO | None = setup.score.open("w", encoding="utf-8") if setup.score else None
-        self._audio = Writer(setup.audio, self._rate) if setup.audio else None
-        self._write({"session": self._head(desk)})
+        self._score, self._audio, self.remarks = open_recordings(setup.score, setup.audio, self._rate)
+        self._stopped: set[Path] = set()
+        """Recordings that cannot go on."""
+        self._told_of_rf64 = False
+        presets = desk.presets.named
+        if resumed:
+            self._resume()
+            presets = {**presets, RESUMED: preset_of(desk.state, desk.about)}
+        self._write({"session": self._head(desk, presets)})
+        if resumed:
+            self._write({"time": 0.0, "address": f"{ROOT}/preset/recall", "args": [RESUMED, 0.0]})
 
-    def _head(self, desk: Desk) -> dict[str, Any]:
+    def _resume(self) -> None:
+        """Begin where the recording before ended: its last sample is this one's first."""
+        counts = self._shared.counts
+        self._heard = int(counts[Count.RECORDED])
+        self._block = int(self._deck.counts[DeckCount.WRITTEN])
+        played = int(counts[Count.TAPED]) - self._block_size * int(self._deck.counts[DeckCount.TAKEN])
+        self._origin = played - self._heard
+
+    @property
+    def names(self) -> str:
+        """Of the files."""
+        return ", ".join(printable(r.path) for r in (self._score, self._audio) if r is not None)
+
+    def _head(self, desk: Desk, presets: dict[str, Any]) -> dict[str, Any]:
         about = desk.about
         return {
             "wavevae": self._setup.version,
@@ -71,7 +108,7 @@ class Recorder:
             "seed": self._setup.seed,
             "voices": about.voices,
             "hears": about.hears,
-            "presets": desk.presets.named,
+            "presets": presets,
         }
 
     def note(self, version: int, lines: list[Line]) -> None:
@@ -88,7 +125,7 @@ class Recorder:
         self._block = max(self._block, written - LOGGED_BLOCKS)
         while self._block < written and not self._ended:
             version = int(self._deck.log[self._block % LOGGED_BLOCKS])
-            time = (self._origin + self._block * self._block_size) / self._rate
+            time = max(0, self._origin + self._block * self._block_size) / self._rate
             if version < 0:
                 self._write({"time": time, "end": True})
                 self._ended = True
@@ -104,9 +141,11 @@ class Recorder:
         if self._audio is not None and taped > self._heard:
             places = np.arange(self._heard + lost, taped) % TAPE_SAMPLES
             sound = np.concatenate([np.zeros(lost, np.float32), self._shared.tape[places]])
-            self._later(partial(self._audio.write, sound), str(self._setup.audio))
+            self._later(partial(self._append_sound, sound, taped), str(self._audio.path))
         self._shared.counts[Count.TAPE_LOST] += lost
         self._heard = taped
+        if self._audio is None:
+            self._shared.counts[Count.RECORDED] = taped
 
     def change(self, about: About, deck: Deck) -> None:
         """Another model begins on another deck: its blocks are counted from about now."""
@@ -118,19 +157,70 @@ class Recorder:
         self._write({"time": time, "address": f"{ROOT}/model", "args": [about.name]})
 
     def _write(self, line: dict[str, Any]) -> None:
-        if self._file is not None:
-            text = json.dumps(line, ensure_ascii=False) + "\n"
-            self._later(partial(self._append, text), str(self._setup.score))
+        if self._score is not None:
+            text = json.dumps(line) + "\n"
+            self._later(partial(self._append_line, text), str(self._score.path))
 
-    def _append(self, text: str) -> None:
-        assert self._file is not None
-        self._file.write(text)
-        self._file.flush()
+    # in the thread
+
+    def _append_line(self, text: str) -> None:
+        assert self._score is not None
+        if self._score.path not in self._stopped:
+            try:
+                self._score.write(text)
+            except OSError as error:
+                self._stop(self._score, error, "its last line is whole")
+
+    def _append_sound(self, sound: NDArray[np.float32], taped: int) -> None:
+        """`taped` samples of the performance are on the disk after it."""
+        assert self._audio is not None
+        if self._audio.path in self._stopped:
+            return
+        try:
+            self._audio.write(sound)
+        except (
+            OSError,
+            AssertionError,
+            soundfile.LibsndfileError,
+        ) as error:  # soundfile asserts that all was written
+            self._stop(self._audio, error, self._length())
+            return
+        self._shared.counts[Count.RECORDED] = taped
+        if self._audio.is_rf64 and not self._told_of_rf64:
+            self._told_of_rf64 = True
+            self._say(f"{printable(self._audio.path)} is longer than a WAV can be: it goes on as RF64")
+
+    def _length(self) -> str:
+        assert self._audio is not None
+        return f"{format_seconds(self._audio.samples / self._rate)} of it are kept"
+
+    def _stop(self, recording: Recording, error: Exception, kept: str) -> None:
+        """Once: nothing more is written to it, and what was written stays."""
+        self._stopped.add(recording.path)
+        with contextlib.suppress(OSError, soundfile.LibsndfileError):
+            recording.close()
+        self._lost(
+            f"no longer recording {printable(recording.path)} ({why_it_ended(error)}); {kept}; the sound goes on"
+        )
+
+    # the end
 
     def finish(self) -> None:
         """After the last block."""
         self.look()
-        if self._file is not None:
-            self._later(self._file.close, str(self._setup.score))
-        if self._audio is not None:
-            self._later(self._audio.close, str(self._setup.audio))
+        for recording in (self._score, self._audio):
+            if recording is not None:
+                self._later(partial(self._close, recording), str(recording.path))
+
+    def _close(self, recording: Recording) -> None:
+        if recording.path in self._stopped:
+            return
+        recording.close()
+        kept = f" ({format_seconds(self._audio.samples / self._rate)})" if recording is self._audio else ""
+        lost = int(self._shared.counts[Count.TAPE_LOST]) if recording is self._audio else 0
+        gaps = (
+            f"; {format_seconds(lost / self._rate)} of it are silence: the machine was too busy"
+            if lost
+            else ""
+        )
+        self._say(f"recorded {printable(recording.path)}{kept}{gaps}")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavevae.cli import Parser
+from wavevae.cli import Parser, parse_sample_rate
 from wavevae.controls import GAIN, MOST_VOICES, TEMPERATURE, Control, ControlState, Refused
 from wavevae.errors import UserError
 from wavevae.references.render import is_run
@@ -75,14 +75,19 @@ def build_parser() -> Parser:
     add("--seconds", type=float, metavar="S", help="length of a --sample")
     add("-o", "--out", type=Path, required=True, metavar="OUT.wav", help=".wav or .flac, 24 bit")
     add("--seed", type=int, metavar="N", help="of everything random [0]; same seed, same bytes")
-    add("--voices", type=int, metavar="N", help="--score: notes at a time [as it was recorded, else 1]")
+    add(
+        "--voices",
+        type=int,
+        metavar="N",
+        help="--score: notes at a time [as recorded, else 8 of an instrument]",
+    )
     add(
         "--temperature",
         type=float,
         metavar="T",
         help="--sample: spread of the draws [1]; otherwise: noise on the latents, standard deviations [0]",
     )
-    add("--sr", type=int, metavar="HZ", help="rate of a file that does not say its own")
+    add("--sr", type=parse_sample_rate, metavar="HZ", help="rate of a file that does not say its own")
     add(
         "--transpose",
         metavar="auto|SEMITONES",
@@ -251,7 +256,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     engine.reset(controls)
     progress = Progress("rendered", take.samples, info.sample_rate)
     with contextlib.ExitStack() as files:
-        out = files.enter_context(Writer(arguments.out, info.sample_rate))
+        out = files.enter_context(Writer(arguments.out, info.sample_rate, samples=take.samples))
         if arguments.save_latents:
             kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
             engine.source = Recorded(take.source, lambda frames: kept.write(core.units.of_file(frames)))

@@ -60,7 +60,8 @@ class Score:
     """When it fades out, s."""
     block_size: int = BLOCK_SIZE
     seed: int | None = None
-    voices: int = 1
+    voices: int | None = None
+    """None: as many as are usual."""
     hears: bool = False
     presets: dict[str, Any] = field(default_factory=dict)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from wavevae.errors import UserError
+from wavevae.errors import Failure, UserError
 
 from .about import About
 from .children import Child, context
 from .control import control
-from .control_setup import Begin, ControlSetup, Listening, Problem, WantModel
+from .control_setup import Begin, ControlSetup, Listening, Problem, RecordingLost, WantModel
 from .decks import Decks
 from .keeper import Keeper
 from .player import FADE_OUT, Failed, Load, Ready
@@ -46,6 +46,8 @@ class Summary:
     limited: int = 0
     broken: int = 0
     callback_us: int = 0
+    lost_recordings: int = 0
+    """That ended before the performance."""
 
     def __str__(self) -> str:
         lost = self.empty + self.device_underflows + self.missing
@@ -70,6 +72,8 @@ class Session:
         self._control: Child | None = None
         self._setup: ControlSetup | None = None
         self._about: About | None = None
+        self.lost_recordings = 0
+        """Recordings that ended before the performance."""
 
     def __enter__(self) -> Session:
         return self
@@ -78,6 +82,8 @@ class Session:
         self.shared.counts[Count.QUIT] = 1
         deadline = time.monotonic() + END_AT_MOST_S
         if self._control is not None:
+            if self._about is not None:  # before, it waits for the model and ends with the pipe
+                self._hear_out(self._control, deadline)
             self._control.stop(deadline)
         if self.decks is not None:
             self.decks.stop(deadline)
@@ -127,6 +133,8 @@ class Session:
     def _control_answer(self) -> Listening | None:
         assert self._control is not None
         answer = self._control.hear()
+        if isinstance(answer, RecordingLost):
+            raise Failure(answer.message)
         if isinstance(answer, Problem):
             raise UserError(answer.message)
         if answer is None and not self._control.alive:
@@ -178,8 +186,23 @@ class Session:
             self.decks.change(message.path)
         elif isinstance(message, WantModel):
             self._refuse("models cannot be changed with --in-callback; end serve and start it without")
-        elif isinstance(message, Problem):
+        else:
+            self._tell(message)
+
+    def _tell(self, message: object) -> None:
+        """What the control process has to say to people."""
+        if isinstance(message, Problem):
             say(message.message)
+            self.lost_recordings += isinstance(message, RecordingLost)
+
+    def _hear_out(self, child: Child, deadline: float) -> None:
+        """The last messages of the control process, until it ends: what became of the recordings."""
+        while time.monotonic() < deadline:
+            alive = child.alive
+            message = child.hear(0.02)
+            self._tell(message)
+            if message is None and not alive:
+                break
 
     def _switch(self, about: About, deck: int) -> None:
         self._about = about

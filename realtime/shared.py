@@ -105,6 +105,7 @@ class Count(IntEnum):
     BLOCK = 12  # supervisor: samples of a block
     CALLBACK_US = 13  # shell: the 99th percentile of a callback's time, microseconds
     TAPE_LOST = 14  # control: samples that were overwritten before they were recorded
+    RECORDED = 15  # control: samples played that are in a recording on the disk
 
 
 class DeckCount(IntEnum):

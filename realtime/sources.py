@@ -137,10 +137,11 @@ class Settling:
 
 
 class Shaken:
-    """Another source with Gaussian noise of the controls' temperature on every axis and frame."""
+    """Another source with Gaussian noise of the controls' temperature on every frame and axis but the first ones: of an
+    instrument that is pitch and loudness."""
 
-    def __init__(self, source: FrameSource, seed: int, frame_rate: float) -> None:
-        self._source, self._random = source, np.random.default_rng(seed)
+    def __init__(self, source: FrameSource, seed: int, frame_rate: float, first: int = 0) -> None:
+        self._source, self._random, self._first = source, np.random.default_rng(seed), first
         self._temperature = Settling(frame_rate)
 
     def hear(self, audio: Audio, controls: ControlState) -> None:
@@ -150,9 +151,9 @@ class Shaken:
         frames = self._source.frames(count, controls)
         widths = self._temperature.advance(controls.temperature, controls, count)[:, None]
         if widths.any():
-            frames = frames + widths.astype(np.float32) * self._random.standard_normal(
-                frames.shape, np.float32
-            )
+            noise = self._random.standard_normal(frames.shape, np.float32)
+            noise[:, : self._first] = 0.0
+            frames = frames + widths.astype(np.float32) * noise
         return frames.astype(np.float32, copy=False)
 
     def restart(self, controls: ControlState) -> None:

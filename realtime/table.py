@@ -11,16 +11,21 @@ from typing import Protocol
 from wavevae.controls import (
     ATTACK,
     BIAS,
+    DECAY,
     GAIN,
     GAIN_GLIDE_MS,
     GENERATE,
+    GLIDE,
     LATENT,
     MODES,
+    NATURAL,
+    OF_FILE,
     RELEASE,
     SAMPLE,
     SCALE,
     SMOOTHING,
     SPREAD,
+    SUSTAIN,
     TEMPERATURE,
     TRANSFORM,
     Control,
@@ -69,6 +74,7 @@ def _latents(world: World) -> Iterator[Address]:
             doc = f"{control.doc}; {more}" if name == "latent" else control.doc
             ranges = (usual(axis),) if name == "latent" else ranges_of(control)
             yield Address(f"{ROOT}/{name}/{i}", "f", doc, act, value, ranges, control.unit)
+    yield from _natural(world)
     yield Address(
         f"{ROOT}/latents",
         "f" * dim,
@@ -85,6 +91,28 @@ def _latents(world: World) -> Iterator[Address]:
         None,
         (Range(0, 1), Range(0, 1)),
     )
+
+
+def _natural(world: World) -> Iterator[Address]:
+    """The controls of an instrument by their names, in their own units."""
+    for i, axis in enumerate(world.about.axes[: world.about.n_controls]):
+        control, fader = NATURAL[axis.name], usual(axis)
+        ends = [axis.natural(end) for end in (fader.low, fader.high) if end is not None]
+        low, high = (min(max(end, control.low), control.high) for end in ends)
+        yield Address(
+            f"{ROOT}/{axis.name}",
+            "f",
+            f"{control.doc}; the training data lies from {axis.natural(axis.low):.4g} to "
+            f"{axis.natural(axis.high):.4g}",
+            partial(_set_natural, i, axis),
+            partial(lambda i, axis: axis.natural(world.state.latents[i]), i, axis),
+            (Range(low, high),),
+            control.unit,
+        )
+
+
+def _set_natural(i: int, axis: Axis, state: ControlState, arguments: Arguments) -> ControlState:
+    return state.with_latent(i, axis.standard(one(NATURAL[axis.name], arguments)))
 
 
 def usual(axis: Axis) -> Range:
@@ -125,9 +153,14 @@ def _levels(world: World) -> Iterator[Address]:
         "temperature": (TEMPERATURE, lambda s, v: replace(s, temperature=v, settle_ms=s.smoothing_ms)),
         "spread": (SPREAD, lambda s, v: replace(s, spread=v, settle_ms=s.smoothing_ms)),
         "attack_ms": (ATTACK, lambda s, v: replace(s, attack_ms=v)),
+        "decay_ms": (DECAY, lambda s, v: replace(s, decay_ms=v)),
+        "sustain": (SUSTAIN, lambda s, v: replace(s, sustain=v)),
         "release_ms": (RELEASE, lambda s, v: replace(s, release_ms=v)),
+        "glide_ms": (GLIDE, lambda s, v: replace(s, glide_ms=v)),
     }
     for field, (control, change) in changes.items():
+        if control in (DECAY, SUSTAIN, GLIDE) and not world.about.is_instrument:
+            continue
         yield Address(
             f"{ROOT}/{control.name}",
             "f",
@@ -207,10 +240,14 @@ def _presets(world: World) -> Iterator[Address]:
 
 
 def _attributes(world: World) -> Iterator[Address]:
-    """The file's own, by its own names."""
+    """The file's own, by its own names; what every instrument has, beside the other controls."""
     place = 0
     for attribute in world.about.attributes:
         last = place + len(attribute.kinds)
+        if world.about.is_instrument and attribute.name in OF_FILE:
+            yield _of_file(world, attribute, place)
+            place = last
+            continue
         yield Address(
             f"{ROOT}/attribute/{attribute.name}",
             "".join("f" if kind == 2 else "i" for kind in attribute.kinds),
@@ -219,6 +256,24 @@ def _attributes(world: World) -> Iterator[Address]:
             partial(lambda a, b: list(world.state.attributes[a:b]), place, last),
         )
         place = last
+
+
+def _of_file(world: World, attribute: Attribute, place: int) -> Address:
+    control, whole_number = OF_FILE[attribute.name], attribute.kinds[0] == 1
+
+    def act(state: ControlState, arguments: Arguments) -> ControlState:
+        value = float(switch(arguments, False)) if whole_number else one(control, arguments)
+        return replace(state, attributes=put(state.attributes, place, value))
+
+    return Address(
+        f"{ROOT}/{control.name}",
+        "i" if whole_number else "f",
+        control.doc,
+        act,
+        lambda: world.state.attributes[place],
+        ranges_of(control),
+        control.unit,
+    )
 
 
 ANY = Control("value", "", -1e9, 1e9, 0, "")

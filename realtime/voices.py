@@ -1,4 +1,7 @@
-"""From latents to sound: one voice that always sounds, or several that notes wake."""
+"""From latents to sound: one voice that always sounds, or the notes of a codec that is told pitches.
+
+The notes of an instrument: polyphony.py.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,9 @@ DRONE = Note(NO_PITCH, 1.0, True, 0)
 
 class Decoder(Protocol):
     """What the engine asks for sound."""
+
+    newest: Frames | None
+    """The latents that sounded last, (latent_dim,) in standard deviations."""
 
     def follow(self, count: int, controls: ControlState) -> None:
         """Before the next `count` frames: tell the model what the controls say."""
@@ -106,6 +112,8 @@ class Tuned:
 class Solo:
     """One voice that always sounds."""
 
+    newest: Frames | None = None
+
     def __init__(self, core: Core, about: About | None = None) -> None:
         self._tuned = Tuned(core, about)
 
@@ -113,6 +121,7 @@ class Solo:
         self._tuned.follow(count, controls)
 
     def decode(self, frames: Frames, controls: ControlState) -> Audio:
+        self.newest = frames[-1]
         return self._tuned.core.decode(frames)
 
     def warm_up(self, frames: Frames) -> None:
@@ -177,6 +186,8 @@ class Choir:
     Each has an instance of the model for itself: a pitch belongs to an instance. A silent one costs nothing.
     """
 
+    newest: Frames | None = None
+
     def __init__(self, cores: list[Core], about: About) -> None:
         self._cores, self._about = cores, about
         self._hop = cores[0].hop_length
@@ -192,6 +203,7 @@ class Choir:
             voice.follow(count, self._note(number, controls), controls)
 
     def decode(self, frames: Frames, controls: ControlState) -> Audio:
+        self.newest = frames[-1]
         mixed = np.zeros(len(frames) * self._hop, np.float32)
         for voice in self._voices:
             audio = voice.decode(frames)

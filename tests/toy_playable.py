@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
+from wavevae.export import model_file, verify
+from wavevae.export.model_file import export_checkpoint
 
 from wavevae.checkpoint import Checkpoint
 from wavevae.config import ModelConfig, RunConfig
@@ -111,3 +115,28 @@ def controls(frames: int, midi: float = 60.0, level_db: float = -20.0, learned: 
     """(1, 3 + learned, frames) held still, learned latents at their mean."""
     values = torch.tensor([midi, level_db, 0.95, *[0.0] * learned])
     return values[None, :, None].repeat(1, 1, frames)
+
+
+def tones_only(model: Instrument) -> Instrument:
+    """From now on a few soft partials and no noise: what is played can be measured."""
+    parts, outlet = model.decoder.shares, model.decoder.outlet.conv
+    with torch.no_grad():
+        outlet.weight.mul_(0.0)
+        assert outlet.bias is not None
+        outlet.bias.fill_(-80.0)
+        outlet.bias[: parts.partials] = -4.0 * torch.arange(parts.partials)
+        outlet.bias[parts.partials : parts.partials + parts.envelope] = 0.0
+        outlet.bias[len(outlet.bias) - parts.curve :] = 0.0
+    return model
+
+
+def write(model: Instrument, path: Path) -> Path:
+    """Exported as the command does, compared with a shorter sound."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            model_file, "references", lambda m, a: [{"attributes": {}, **verify.reference(m, a, 24)}]
+        )
+        kept = checkpoint(model)
+        kept.latents["profile"] = profile(model).to_dict()
+        export_checkpoint(kept, path)
+    return path

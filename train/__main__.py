@@ -19,4 +19,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from wavevae import cli
+
+    sys.exit(cli.main(["train", *sys.argv[1:]]))

@@ -10,9 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from wavevae.cli import shown
 
 FEWEST = 4
 """Validations in the fitted half; fewer say nothing."""
@@ -107,9 +110,9 @@ def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def words(finding: Finding, path: str, double: str, slower: str, family: str = "codec") -> list[str]:
-    """Sentences for the user; `double` is twice the budget as an option, '--max-time 20m', `slower` a lower learning
-    rate, '--set learning_rate=1e-4'."""
-    more = f"wavevae train --resume --out {path} {double}"
+    """Sentences for the user; `path` is the run's folder, `double` twice the budget as an option,
+    '--max-time 20m', `slower` a lower learning rate, '--set learning_rate=1e-4'."""
+    more = f"{shown('train', '--resume', '--out', Path(path))} {double}"
     if finding.kind == "start":
         return [
             f"nothing learned beat the start, which best.ckpt keeps: the end is {finding.change:.1%} further off",

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run after the step it is in, with everything saved."""
+"""Ctrl-C, SIGTERM or the end of the terminal: a run stops after the step it is in, with everything saved."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from wavevae.cli import ending_signals
+
 from .module import TrainingModule
 from .progress import say
 
 Handler = Callable[[int, FrameType | None], None]
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):
@@ -33,13 +34,13 @@ class OwnHandlers(pl.Callback):
         self.handler = handler
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        for number in SIGNALS:
+        for number in ending_signals():
             signal.signal(number, self.handler)
 
 
 @contextmanager
 def stop_gently(module: TrainingModule) -> Iterator[OwnHandlers]:
-    """Within it SIGINT and SIGTERM ask the module to stop; a second one does not wait for the step. Gives the
+    """Within it `ending_signals()` ask the module to stop; a second one does not wait for the step. Gives the
     callback that keeps it so.
 
     Raises: Interrupted at the end where any process of the run was asked to.
@@ -53,7 +54,7 @@ def stop_gently(module: TrainingModule) -> Iterator[OwnHandlers]:
         module.stop_asked = True
         say("stopping after this step")
 
-    before = {number: signal.signal(number, ask) for number in SIGNALS}
+    before = {number: signal.signal(number, ask) for number in ending_signals()}
     try:
         yield OwnHandlers(ask)
     except SystemExit as stop:  # what Lightning makes of a KeyboardInterrupt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from wavevae.errors import Failure
+from wavevae.files import write_errors, write_whole
+
 from .module import TrainingModule
-from .run_folder import RunFolder, write_text
+from .run_folder import RunFolder
 
 EVERY = 10
 """Steps averaged into a row."""
@@ -51,8 +55,14 @@ class MetricsFile:
             self.columns += new
             self._rewrite()
             return
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            file.write(self._lines([text]))
+        line = self._lines([text]).encode()
+        before = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with write_errors(self.path, len(line)), self.path.open("ab") as file:
+                file.write(line)
+        except Failure:
+            os.truncate(self.path, before)  # no half a row
+            raise
 
     def _lines(self, rows: list[Row]) -> str:
         out = io.StringIO()
@@ -60,7 +70,7 @@ class MetricsFile:
         return out.getvalue()
 
     def _rewrite(self) -> None:
-        write_text(self.path, ",".join(self.columns) + "\n" + self._lines(self.rows))
+        write_whole(self.path, ",".join(self.columns) + "\n" + self._lines(self.rows))
 
 
 class Journal(pl.Callback):
@@ -69,7 +79,7 @@ class Journal(pl.Callback):
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.sums: dict[str, torch.Tensor] = {}
-        self.count = 0
+        self.count = torch.zeros(())
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero:
@@ -82,16 +92,18 @@ class Journal(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         if not trainer.is_global_zero:
             return
-        if module.skipped_in_a_row == 0:
-            for name, value in module.terms.items():
-                self.sums[name] = self.sums.get(name, torch.zeros_like(value, dtype=torch.float32)) + value
-            self.count += 1
+        kept = 1.0 - module.guard.bad
+        for name, value in module.terms.items():
+            sound = torch.where(kept > 0, value.float(), 0.0)  # what is not finite is no part of a mean
+            self.sums[name] = self.sums.get(name, torch.zeros_like(sound)) + sound
+        self.count = self.count + kept
         if module.step % EVERY == 0 or trainer.should_stop:
             self._training_row(module)
 
     def _training_row(self, module: TrainingModule) -> None:
-        means = {name: float(value) / max(1, self.count) for name, value in self.sums.items()}
-        self.sums, self.count = {}, 0
+        count = float(self.count)
+        means = {name: float(value) / count for name, value in self.sums.items() if count}
+        self.sums, self.count = {}, torch.zeros(())
         self._write(
             module,
             {

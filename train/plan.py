@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wavevae.cli import expanded
 from wavevae.config import RunConfig, override
 from wavevae.errors import UserError
 
@@ -70,21 +72,22 @@ def plan_resumed(args: argparse.Namespace) -> Plan:
     if asked != config:
         before, after = (Budget(c.train.max_time_s, c.train.max_steps) for c in (config, asked))
         remarks.append(f"budget {after} instead of {before}; the schedules follow it")
-    inputs = _inputs(args.data, [Path(p) for p in notes.get("inputs", [])])
+    inputs = _inputs(args.data, [expanded(p) for p in notes.get("inputs", [])], folder.path)
     plan = Plan(asked, folder, inputs, str(notes.get("preset", "")), False, checkpoint, tuple(remarks))
     if checkpoint is not None:
         _must_fit(plan, checkpoint)
     return plan
 
 
-def _inputs(given: Sequence[Path], remembered: Sequence[Path]) -> tuple[Path, ...]:
+def _inputs(given: Sequence[Path], remembered: Sequence[Path], folder: Path) -> tuple[Path, ...]:
     """DATA given again wins (it may have moved). Raises: UserError where the remembered is gone."""
     if given:
         return tuple(given)
     for path in remembered:
         if not path.exists():
             raise UserError(
-                f"the run's data is no longer at {path}; say where it is: wavevae train DATA --resume"
+                f"the run's data is no longer at {path}; say where it is: wavevae train DATA --resume --out "
+                f"{shlex.quote(str(folder))}"
             )
     return tuple(remembered)
 

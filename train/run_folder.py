@@ -6,7 +6,6 @@ import datetime
 import os
 import shlex
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +14,10 @@ from typing import Any, TextIO
 import yaml
 
 import wavevae
+from wavevae.cli import shown
 from wavevae.config import NOTES, RunConfig, from_tree, to_tree
 from wavevae.errors import UserError
+from wavevae.files import write_whole
 
 
 class RunFolder:
@@ -37,10 +38,15 @@ class RunFolder:
         self.codebooks_picture = path / "codebooks.png"
         self.overfit_picture = path / "overfit.png"
 
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on with it."""
+        return shown("train", "--resume", "--out", self.path)
+
     def must_be_new(self) -> None:
         """Raises: UserError where something stands already."""
         if self.path.exists() or self.path.is_symlink():
-            how = f"; go on with `wavevae train --resume --out {self.path}`" if self.config.is_file() else ""
+            how = f"; go on with `{self.resume_command}`" if self.config.is_file() else ""
             raise UserError(f"--out {self.path} exists already{how or '; name a new folder'}")
         above = next(folder for folder in self.path.absolute().parents if folder.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
@@ -62,7 +68,7 @@ class RunFolder:
         """Everything resolved, then a `run` section that says where it comes from."""
         head = "# Everything resolved. Give this file to `wavevae train --config` to repeat the run.\n"
         tree = {**to_tree(config), NOTES: dict(notes)}
-        write_text(self.config, head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+        write_whole(self.config, head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
     def read_config(self) -> tuple[RunConfig, dict[str, Any]]:
         """The run's configuration and its `run` section. Raises: UserError for a file that is no such thing."""
@@ -75,18 +81,6 @@ class RunFolder:
             raise UserError(
                 f"{self.config} is not the config.yaml of a run ({type(error).__name__})"
             ) from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def new_folder(inputs: Sequence[Path], root: Path = Path("runs")) -> Path:

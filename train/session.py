@@ -12,6 +12,8 @@ from typing import Any, TextIO
 import pytorch_lightning as pl
 import torch
 
+from wavevae.errors import Failure, UserError
+
 from . import quiet
 from .beginning import begin
 from .health import Health
@@ -36,7 +38,7 @@ from .trainer import count, make_trainer, processes
 def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Sequence[pl.Callback] = ()) -> int:
     """Read the sounds, fit, tell; `watchers` see each moment last. Returns the exit status. Raises: UserError."""
     quiet.hush()
-    threads = quiet.settle_torch(1 if launched() else count(processes(args)[0]))
+    threads = quiet.settle_torch(1 if launched() else count(processes(args)[0], args.accelerator))
     trainer = make_trainer(args, plan)
     for remark in plan.remarks:
         say(f"resuming {plan.folder.path}: {remark}")
@@ -57,12 +59,18 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Seque
             trainer.fit(module, datamodule=material.data)
     except Interrupted as stop:
         how = "saved" if plan.folder.last.is_file() else "stopped"
-        say(f"{how}; resume with: wavevae train --resume --out {plan.folder.path}")
+        say(f"{how}; resume with: {plan.folder.resume_command}")
         return stop.status
     except Diverged as error:
         say(f"wavevae: error: {error}")
         return 1
+    except Failure as error:  # a full disk
+        raise Failure(f"{error}; then {plan.folder.resume_command}") from error
     except RuntimeError as error:
+        if "deterministic" in str(error) and args.deterministic:
+            raise UserError(
+                f"--deterministic: {' '.join(str(error).split())[:160]}; leave it out, or --accelerator cpu"
+            ) from error
         if trainer.world_size == 1:
             raise
         return left_alone(plan, trainer.global_rank, error)
@@ -80,7 +88,7 @@ def left_alone(plan: Plan, rank: int, error: RuntimeError) -> int:
     what = " ".join(str(error).split())[:200]
     print(
         f"wavevae: error: process {rank} lost the others ({what}); once they are well again: "
-        f"wavevae train --resume --out {plan.folder.path}",
+        f"{plan.folder.resume_command}",
         file=sys.stderr,
         flush=True,
     )

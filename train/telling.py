@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytorch_lightning as pl
 
+from wavevae.cli import shown
 from wavevae.config import TrainConfig
 from wavevae.units import format_seconds
 
@@ -69,6 +72,8 @@ def farewell(plan: Plan, material: Material, module: TrainingModule) -> None:
     say(f"curves    {folder.losses_picture}, {folder.metrics}, tensorboard --logdir {folder.tensorboard}")
     say("next:")
     is_reference = plan.config.reference.is_reference
-    hear = f"render {path} --input IN.wav -o OUT.wav" if is_reference else f"export {path} -o {path.name}.ts"
-    say(f"  wavevae {hear}")
-    say(f"  wavevae evaluate {path} {' '.join(map(str, material.inputs))} -o {path.name}-report")
+    name = Path(path.resolve().name)
+    rendering = ("render", path, "--input", "IN.wav", "-o", "OUT.wav")
+    exporting = ("export", path, "-o", name.with_name(f"{name}.ts"))
+    say(f"  {shown(*(rendering if is_reference else exporting))}")
+    say(f"  {shown('evaluate', path, *material.inputs, '-o', name.with_name(f'{name}-report'))}")

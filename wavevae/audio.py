@@ -6,6 +6,7 @@ Reads what libsndfile reads (wav, flac, ogg, opus, mp3, aiff, au, caf, w64, rf64
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import stat
@@ -18,7 +19,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from wavevae.errors import UserError
+from wavevae.errors import Failure, UserError
+from wavevae.files import cannot_write, sweep_parts, write_errors
 from wavevae.headers import CONVERT, UNREADABLE_SUFFIXES, RepairedFile, repair, unreadable_kind
 from wavevae.units import amplitude_to_db, db_to_amplitude, resampled_length
 
@@ -28,6 +30,8 @@ READ_FRAMES = 16384
 UNKNOWN_FRAMES = 2**62
 """libsndfile's count of frames where it knows none."""
 WRITE_FORMATS = {".wav": "WAV", ".flac": "FLAC"}
+SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3}
+WRITE_PROBE_BYTES = 4096
 WAV_LIMIT_BYTES = 2**32 - 4096
 CANCELLED_DB = -6.0
 """Power of the mean of all channels against that of channels that have nothing in common, below which they are taken
@@ -280,13 +284,18 @@ class Writer:
     format has not, or a folder that cannot be written; ValueError for samples that are not finite.
     """
 
-    def __init__(self, path: str | Path, sample_rate: int, subtype: str | None = None) -> None:
+    def __init__(
+        self, path: str | Path, sample_rate: int, subtype: str | None = None, samples: int | None = None
+    ) -> None:
+        """`samples`: how many it will be, where that is known."""
         self.path, self.sample_rate = Path(path), int(sample_rate)
         self.clipped = self.samples = 0
         container = WRITE_FORMATS.get(self.path.suffix.lower())
         if container is None:
             raise UserError(f"{printable(path)}: cannot write '{self.path.suffix}'; name a .wav or .flac")
         self._subtype = subtype or "PCM_24"
+        known = samples if container == "WAV" else None
+        self._wanted_bytes = known and known * SAMPLE_BYTES.get(self._subtype, 4)
         if not soundfile.check_format(container, self._subtype):
             raise UserError(f"{container} has no subtype '{subtype}'; use PCM_16 or PCM_24")
         if self.path.is_dir():
@@ -298,7 +307,7 @@ class Writer:
     def _create(self) -> soundfile.SoundFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(self.path)
+            sweep_parts(self.path)
             self._part.touch()
             return soundfile.SoundFile(
                 _native(self._part), "w", self.sample_rate, 1, self._subtype, format=self._container
@@ -306,7 +315,7 @@ class Writer:
         except (OSError, soundfile.LibsndfileError) as error:
             with contextlib.suppress(OSError):
                 self._part.unlink()
-            raise UserError(f"{printable(self.path)}: cannot be written ({_why(error)})") from None
+            raise cannot_write(self.path, error) from None
 
     def write(self, audio: np.ndarray) -> None:
         """Append (n,) float32 samples."""
@@ -318,16 +327,47 @@ class Writer:
         self.samples += len(block)
         if self._container == "WAV" and self.samples * 4 > WAV_LIMIT_BYTES:
             raise UserError(f"{printable(self.path)}: longer than a WAV file can be; write .flac")
-        self._file.write(np.clip(block, -1.0, 1.0) if beyond else block)
+        try:
+            self._file.write(np.clip(block, -1.0, 1.0) if beyond else block)
+        except (
+            soundfile.LibsndfileError,
+            AssertionError,
+            OSError,
+        ) as error:  # it asserts that all was written
+            raise self._failed(error) from None
+
+    def _failed(self, error: Exception) -> Exception:
+        """libsndfile says no more than "System error": the system is asked what it is."""
+        try:
+            with open(self._part, "ab") as file:
+                file.write(bytes(WRITE_PROBE_BYTES))
+        except OSError as found:
+            error = found
+        return cannot_write(self.path, error, self._wanted_bytes)
 
     def close(self) -> None:
-        """End the file and put it in place."""
-        self._file.close()
-        os.replace(self._part, self.path)
+        """End the file and put it in place. Raises: Failure where not all of it is on the disk."""
+        try:
+            self._file.close()
+            if self.samples:
+                with soundfile.SoundFile(
+                    _native(self._part)
+                ) as file:  # what is buffered may have found no room
+                    file.seek(self.samples - 1)
+                    whole = len(file.read(1)) == 1
+                if not whole:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with write_errors(self.path, self._wanted_bytes):
+                os.replace(self._part, self.path)
+        except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+            failure = error if isinstance(error, Failure) else self._failed(error)
+            self._part.unlink(missing_ok=True)
+            raise failure from None
 
     def discard(self) -> None:
         """Leave nothing behind."""
-        self._file.close()
+        with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):
+            self._file.close()
         self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> Writer:
@@ -342,24 +382,8 @@ class Writer:
             self.discard()
 
 
-def _sweep(path: Path) -> None:
-    """Remove the parts that writers of `path`, since killed, have left (POSIX only)."""
-    if os.name == "nt":
-        return
-    for name in os.listdir(path.parent):
-        pid = name.removeprefix(f".{path.name}.").removesuffix(".part")
-        if name != f".{path.name}.{pid}.part" or not pid.isdigit():
-            continue
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            (path.parent / name).unlink(missing_ok=True)
-        except (PermissionError, OverflowError):
-            continue
-
-
 def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | None = None) -> int:
     """Write (samples,) in one go, whole or not at all. Returns how many samples were clipped."""
-    with Writer(path, sample_rate, subtype) as out:
+    with Writer(path, sample_rate, subtype, len(audio)) as out:
         out.write(audio)
     return out.clipped

@@ -18,7 +18,9 @@ from typing import Any
 
 import torch
 
+from wavevae.cli import shown
 from wavevae.errors import UserError
+from wavevae.files import write_errors
 
 FORMAT_VERSION = 1
 EXTRA_FILE = "wavevae.json"
@@ -118,17 +120,19 @@ def write_bundle(
     `verify` gets the finished temporary file and returns the streaming error measured, which is entered in
     `wavevae.json`; when it raises, nothing is put in place. Returns what `wavevae.json` says.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder:
-        raw, finished = io.BytesIO(), Path(folder) / "finished.ts"
-        torch.jit.save(module, raw)  # to a file it would end the process where the disk is full
-        _repack(raw, finished, info)
-        if verify is not None:
-            info = dataclasses.replace(info, streaming_error=verify(finished))
-            _repack(raw, finished, info)  # the same entries, and the figure
-        with open(finished, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(finished, path)
+    raw = io.BytesIO()
+    torch.jit.save(module, raw)  # to a file it would end the process where the disk is full
+    with write_errors(path, raw.getbuffer().nbytes):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder:
+            finished = Path(folder) / "finished.ts"
+            _repack(raw, finished, info)
+            if verify is not None:
+                info = dataclasses.replace(info, streaming_error=verify(finished))
+                _repack(raw, finished, info)  # the same entries, and the figure
+            with open(finished, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(finished, path)
     return info
 
 
@@ -166,7 +170,9 @@ def read_bundle(path: str | Path, sample_rate: int | None = None) -> Bundle:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"no model file at {path}; make one with `wavevae export RUN -o {path.name}`")
+        raise UserError(
+            f"no model file at {path}; make one with `{shown('export', 'RUN', '-o', Path(path.name))}`"
+        )
     extra = {EXTRA_FILE: ""}
     try:
         module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).eval()

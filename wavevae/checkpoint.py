@@ -6,9 +6,9 @@ A checkpoint is one `torch.save`d dictionary that loads with `weights_only=True`
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import pickle
-import tempfile
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.cli import expanded
 from wavevae.config import RunConfig, from_tree, to_tree
 from wavevae.errors import UserError
+from wavevae.files import replacing
 
 if TYPE_CHECKING:
     from wavevae.nn.model import Autoencoder
@@ -104,19 +106,15 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def write_payload(path: Path, payload: dict[str, Any]) -> None:
-    """Tensors and plain values -> a file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(_plain(payload), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    """Tensors and plain values -> a file, whole or not at all. Raises: as `wavevae.files.replacing`.
+
+    It is made in memory first: torch, writing to a file, ends the process where the disk is full.
+    """
+    content = io.BytesIO()
+    torch.save(_plain(payload), content)
+    with content.getbuffer() as data, replacing(path, len(data)) as part:
+        part.write_bytes(data)
+    _sync_folder(path.parent)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -173,7 +171,7 @@ def find_checkpoint(run_or_path: str | Path, which: str = "best") -> Path:
     """
     path = Path(run_or_path)
     if which not in ("best", "last"):
-        path = Path(which)
+        path = expanded(which)
     if path.is_file():
         return path
     if not path.exists():

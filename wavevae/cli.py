@@ -6,15 +6,22 @@ A subcommand is an entry point in the group `wavevae.commands` that names a `mai
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
+from fractions import Fraction
 from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
 from typing import NoReturn
 
-from wavevae.errors import UserError, nearest
+from wavevae import standard_streams
+from wavevae.errors import Failure, UserError, nearest
 
 GROUP = "wavevae.commands"
+HIGHEST_RATE_HZ = 768_000
 
 SUMMARIES = {
     "train": "folder(s) of sounds -> a run folder",
@@ -42,6 +49,29 @@ from a folder of recordings to an instrument:
 """
 
 
+def shown(*words: str | Path) -> str:
+    """A `wavevae` command as it can be pasted into a POSIX shell.
+
+    A Path that begins with a dash becomes ./-NAME, so that it is no option.
+    """
+    quoted = []
+    for word in words:
+        text = str(word)
+        if isinstance(word, Path) and text.startswith("-"):
+            text = f"./{text}"
+        quoted.append(shlex.quote(text) if text.isprintable() else _quote_bytes(text))
+    return " ".join(["wavevae", *quoted])
+
+
+def _quote_bytes(text: str) -> str:
+    """$'...' of bash and zsh, for names with line ends or bytes that are no UTF-8."""
+    plain = {ord("'"): r"\'", ord("\\"): r"\\"}
+    parts = [
+        chr(byte).translate(plain) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in os.fsencode(text)
+    ]
+    return "$'" + "".join(parts) + "'"
+
+
 class Parser(argparse.ArgumentParser):
     """argparse whose errors are one `UserError` line and whose help ends with a worked example."""
 
@@ -57,6 +87,34 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises: UserError, with the way to the help."""
         raise UserError(f"{message} (see `{self.prog} --help`)")
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+        """As argparse does it, with `~` expanded in every path: a shell leaves that of `--out=~/x` as it is."""
+        found, rest = super().parse_known_args(args, namespace)
+        for name, value in vars(found).items():
+            if isinstance(value, Path):
+                setattr(found, name, expanded(value))
+            elif isinstance(value, list) and any(isinstance(item, Path) for item in value):
+                setattr(found, name, [expanded(item) if isinstance(item, Path) else item for item in value])
+        return found, rest
+
+
+def expanded(path: str | Path) -> Path:
+    """A path whose `~` or `~user` is the home folder; one that is no user's stays."""
+    return Path(os.path.expanduser(path))
+
+
+def parse_sample_rate(text: str) -> int:
+    """A type for argparse: Hz as people write them: 44100, 44100.0, 44.1k, '48 kHz'."""
+    plain = text.strip().lower().removesuffix("hz").strip()
+    factor = 1000 if plain.endswith("k") else 1
+    try:
+        rate = Fraction(plain.removesuffix("k").strip()) * factor
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate.denominator != 1 or not 1 <= rate <= HIGHEST_RATE_HZ:
+        raise argparse.ArgumentTypeError(f"'{text}' is no sample rate; write 44100 or 44.1k")
+    return int(rate)
 
 
 def commands() -> dict[str, EntryPoint]:
@@ -98,21 +156,71 @@ def fail(message: str, status: int) -> int:
     return status
 
 
-def main() -> int:
-    """Entry point. Exit status: 0 done, 1 it failed, 2 wrong use or unusable input, 130 interrupted."""
-    argv = [a for a in sys.argv[1:] if a != "--debug"]
-    debug = len(argv) < len(sys.argv) - 1
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: like Ctrl-C, so that what was begun is cleaned up or saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.status = 128 + number
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated(number)
+
+
+def ending_signals() -> list[int]:
+    """Numbers of the signals that ask a program to end: Ctrl-C, SIGTERM, and SIGHUP when a terminal closes.
+
+    One that is ignored stays so: that is how nohup lets a run outlive its terminal.
+    """
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    return [signal.SIGINT, *(n for n in known if signal.getsignal(n) != signal.SIG_IGN)]
+
+
+def _handle_termination() -> None:
+    for number in ending_signals():
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _terminate)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Entry point. Exit status: 0 done, 1 it failed, 2 wrong use or unusable input, 130 interrupted.
+
+    Text for people goes to standard error and never ends anything; a result that standard output does not take is a
+    failure, said once the work is done.
+    """
+    standard_streams.guard()
+    _handle_termination()
+    typed = list(sys.argv[1:] if words is None else words)
+    argv = [a for a in typed if a != "--debug"]
+    status = run(argv, debug=len(argv) < len(typed))
+    why = standard_streams.stdout_failure()
+    return fail(f"standard output cannot be written: {why}", 1) if why and not status else status
+
+
+def run(argv: list[str], debug: bool = False) -> int:
+    """One command with its errors told. Returns the exit status."""
     try:
         return dispatch(argv)
-    except UserError as error:
+    except SystemExit as end:  # argparse, after --help
+        return end.code if isinstance(end.code, int) else 0
+    except BaseException as error:
         if debug:
             traceback.print_exc()
-        return fail(str(error), 2)
-    except KeyboardInterrupt as stop:
-        return fail(str(stop) or "interrupted", 128 + signal.SIGINT)
-    except BrokenPipeError:
-        return 1
-    except Exception as error:  # the last line of defence: one line for the user, all of it with --debug
-        if debug:
-            traceback.print_exc()
-        return fail(f"{type(error).__name__}: {error} (--debug shows where)", 1)
+        return fail(*explain(error))
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """What is said of an error, and the exit status."""
+    if isinstance(error, UserError):
+        return str(error), 2
+    if isinstance(error, Failure):
+        return str(error), 1
+    if isinstance(error, Terminated):
+        return str(error), error.status
+    if isinstance(error, KeyboardInterrupt):
+        return str(error) or "interrupted", 128 + signal.SIGINT
+    if isinstance(error, OSError) and error.strerror:  # the system refused; its words are clear
+        place = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+        return f"{place}{': ' * bool(place)}{error.strerror} (--debug shows where)", 1
+    return f"{type(error).__name__}: {error} (--debug shows where)", 1

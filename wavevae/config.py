@@ -6,6 +6,7 @@ A run is resolved from a preset (YAML values), then files, then `--set key=value
 from __future__ import annotations
 
 import dataclasses
+from argparse import ArgumentTypeError
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
@@ -14,6 +15,7 @@ import yaml
 
 from wavevae.adversarial_config import AdversarialConfig
 from wavevae.checks import require, require_known
+from wavevae.cli import parse_sample_rate
 from wavevae.errors import UserError, nearest
 from wavevae.model_config import ModelConfig, check_family
 from wavevae.references.config import ReferenceConfig
@@ -275,6 +277,8 @@ def _coerce(key: str, value: Any, wanted: Any) -> Any:
             if not isinstance(value, bool):
                 raise ValueError
             return value
+        if key.rpartition(".")[2] == "sample_rate":
+            return parse_sample_rate(str(value))
         if text.startswith("<class 'int'") or text.startswith("int"):
             if float(value) != int(value):
                 raise ValueError
@@ -282,7 +286,7 @@ def _coerce(key: str, value: Any, wanted: Any) -> Any:
         if "float" in text:
             return float(value)
         return str(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, ArgumentTypeError):
         wants = "whole numbers, like 4,4" if "tuple" in text else getattr(wanted, "__name__", text)
         raise UserError(f"{key} is {value!r}; it must be {wants}") from None
 

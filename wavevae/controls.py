@@ -49,13 +49,34 @@ GAIN = Control("gain", "dB", -120, 24, 0, "level of the output; also ends the si
 SMOOTHING = Control("smoothing", "ms", 0, 60_000, 30, "time in which a latent glides to its target")
 TEMPERATURE = Control("temperature", "standard deviations", 0, 4, 0, "noise on the latents, new every frame")
 SPREAD = Control("spread", "", 0, 4, 1, "mode sample: width of the draws, 1 = as in training")
+PITCH = Control("pitch", "MIDI", 0, 127, 60, "pitch that sounds without keys, 69 = 440 Hz")
+LOUDNESS = Control("loudness", "dB", -100, 0, -20, "RMS that sounds without keys, below full scale")
+PERIODICITY = Control("periodicity", "", 0, 1, 1, "of the sound: 1 = a clear tone, 0 = noise")
+NATURAL = {c.name: c for c in (PITCH, LOUDNESS, PERIODICITY)}
+"""The first latents of an instrument, in their own units."""
+LIFE = Control("life", "", 0, 2, 1, "slow movement of a held tone: 0 = none, 1 = as in the corpus")
+TRANSPOSE = Control("transpose", "semitones", -48, 48, 0, "added to the pitch of a live input")
+TRANSPOSE_AUTO = Control("transpose_auto", "", 0, 1, 0, "a live input goes by octaves into the corpus' range")
+FIT = Control("fit", "", 0, 1, 0, "how far a live input's loudness and timbre are fitted to the corpus")
+OF_FILE = {c.name: c for c in (LIFE, TRANSPOSE, TRANSPOSE_AUTO, FIT)}
+"""Attributes of an instrument's file that have addresses of their own."""
 ATTACK = Control("attack", "ms", 0, 10_000, 10, "time in which a note rises")
-RELEASE = Control("release", "ms", 0, 10_000, 200, "time in which a note falls after its key")
+DECAY = Control("decay", "ms", 0, 60_000, 300, "time in which a note falls by 60 dB, down to its sustain")
+SUSTAIN = Control("sustain", "", 0, 1, 1, "where a held note stays, 1 = as struck")
+RELEASE = Control("release", "ms", 0, 10_000, 200, "time in which a note falls after its key (by 60 dB)")
+GLIDE = Control("glide", "ms", 0, 10_000, 60, "mono: time from one pitch to the next, while keys overlap")
 VELOCITY = Control("velocity", "", 0, 1, 0, "strength of a note, 0 = off")
 BEND = Control("bend", "semitones", -48, 48, 0, "added to the pitch of every note, at once")
+PRESSURE = Control("pressure", "", 0, 1, 0, "of the keys: 1 = as loud as it gets")
+SLIDE = Control("slide", "", 0, 1, 0.5, "of one key: 0 = darker, 1 = brighter")
+OFFSET = Control("offset", "standard deviations", -10, 10, 0, "added to one learned latent of one note")
 WEIGHT = Control("weight", "", 0, 1, 0, "of a class in the mix; more than 1 in all: shares of the sum")
 X, Y = (Control(n, "", 0, 1, 0.5, f"{n} on the map of the training latents") for n in "xy")
-CONTROLS = (LATENT, SCALE, BIAS, GAIN, SMOOTHING, TEMPERATURE, SPREAD, ATTACK, RELEASE, BEND)
+CONTROLS = (
+    *(PITCH, LOUDNESS, PERIODICITY, LIFE, LATENT, GAIN, SMOOTHING, TEMPERATURE),
+    *(ATTACK, DECAY, SUSTAIN, RELEASE, GLIDE, BEND, PRESSURE),
+    *(TRANSPOSE, FIT, SCALE, BIAS, SPREAD),
+)
 
 MODES = ("generate", "transform", "sample")
 """Controls drive; a live input drives; the density of the training latents drives."""
@@ -77,9 +98,17 @@ class Note(NamedTuple):
     velocity: float
     """0 to 1, as it was struck."""
     held: bool
-    """The key is down."""
+    """It is to sound on: the key is down, or the pedal keeps it."""
     serial: int
     """Counts the notes of the performance: a new one is a new attack."""
+    down: bool = True
+    """The key itself."""
+    bend: float = 0.0
+    """Semitones."""
+    pressure: float = 0.0
+    slide: float = SLIDE.default
+    offsets: tuple[float, ...] = ()
+    """Added to each latent, standard deviations; nothing: to none."""
 
 
 class Share(NamedTuple):
@@ -107,7 +136,14 @@ class ControlState:
     temperature: float = TEMPERATURE.default
     spread: float = SPREAD.default
     attack_ms: float = ATTACK.default
+    decay_ms: float = DECAY.default
+    sustain: float = SUSTAIN.default
     release_ms: float = RELEASE.default
+    mono: bool = False
+    """The newest key alone sounds; from key to key without a new attack."""
+    glide_ms: float = GLIDE.default
+    pedal: bool = False
+    pressure: float = PRESSURE.default
     mode: int = GENERATE
     """Index into MODES."""
     mix: tuple[Share, ...] = ()
@@ -123,25 +159,34 @@ class ControlState:
     resets: int = 0
     """How often the model's state was to be cleared; the engine acts when it sees the count change."""
     keyed: bool = False
-    """Notes have been played: it sounds while they do. Until then it sounds by itself."""
+    """Notes have been played: it sounds while they do. Until then it sounds by itself..."""
+    idle: bool = False
+    """...unless it waits for a first key or a first move of a control."""
     notes: tuple[Note, ...] = ()
     """One a voice, once it has played."""
     attributes: tuple[float, ...] = ()
     """Of a file that has some of its own, in its order."""
 
     @classmethod
-    def initial(cls, latent_dim: int, attributes: Sequence[float] = ()) -> ControlState:
-        """Every axis at its mean, every control at its default."""
+    def initial(
+        cls,
+        latent_dim: int,
+        attributes: Sequence[float] = (),
+        latents: Sequence[float] = (),
+        idle: bool = False,
+    ) -> ControlState:
+        """Every axis at its mean or where `latents` says, every control at its default."""
 
         def every(value: float) -> tuple[float, ...]:
             return (value,) * latent_dim
 
         return cls(
-            every(LATENT.default),
+            tuple(latents) or every(LATENT.default),
             every(SMOOTHING.default),
             every(SCALE.default),
             every(BIAS.default),
             attributes=tuple(attributes),
+            idle=idle,
         )
 
     def with_latent(self, axis: int, value: float) -> ControlState:
@@ -150,12 +195,13 @@ class ControlState:
             self,
             latents=put(self.latents, axis, value),
             glides_ms=put(self.glides_ms, axis, self.smoothing_ms),
+            idle=False,
         )
 
     def with_latents(self, values: Sequence[float], glide_ms: float | None = None) -> ControlState:
         """Every target set, in the present smoothing or another time."""
         glide = self.smoothing_ms if glide_ms is None else glide_ms
-        return replace(self, latents=tuple(values), glides_ms=(glide,) * len(self.latents))
+        return replace(self, latents=tuple(values), glides_ms=(glide,) * len(self.latents), idle=False)
 
     def class_weights(self, count: int) -> NDArray[np.float32]:
         """The mix as the model takes it: (count,), 1 in all at most."""
@@ -164,28 +210,30 @@ class ControlState:
             weights[label] = weight
         return weights / max(1.0, float(weights.sum()))
 
-    def fitted(self, latent_dim: int, attributes: Sequence[float] = ()) -> ControlState:
-        """For another model: axes that both have keep their values, the rest starts at its default; no label is
-        told, no note held."""
-        fresh = ControlState.initial(latent_dim, attributes)
+    def fitted(self, fresh: ControlState) -> ControlState:
+        """For another model, whose controls would begin as `fresh`: axes that both have keep their values, the rest
+        starts there; no label is told, no note held."""
+        latent_dim = len(fresh.latents)
         same = {
             n: (*getattr(self, n)[:latent_dim], *getattr(fresh, n)[len(self.latents) :])
             for n in ("latents", "glides_ms", "scale", "bias")
         }
-        return replace(self, **same, attributes=tuple(attributes), notes=(), mix=(), input_label=SAME)  # type: ignore[arg-type]
+        return replace(self, **same, attributes=fresh.attributes, notes=(), mix=(), input_label=SAME)  # type: ignore[arg-type]
 
     def pack(self) -> NDArray[np.float64]:
-        """As at most LARGEST_PACKED numbers, for shared memory: four lengths, the single numbers, the lists."""
-        lengths = (len(self.latents), len(self.notes), len(self.mix), len(self.attributes))
+        """As at most `largest_packed` numbers, for shared memory: lengths, the single numbers, the lists."""
+        offsets = max((len(n.offsets) for n in self.notes), default=0)
+        lengths = (len(self.latents), len(self.notes), offsets, len(self.mix), len(self.attributes))
         singles = [getattr(self, name) for name in SINGLES]
         vectors = (*self.latents, *self.glides_ms, *self.scale, *self.bias)
-        rows = [number for row in (*self.notes, *self.mix) for number in row]
+        notes = [(*n[:-1], *(n.offsets or (0.0,) * offsets)) for n in self.notes]
+        rows = [number for row in (*notes, *self.mix) for number in row]
         return np.array((*lengths, *singles, *vectors, *rows, *self.attributes), dtype=np.float64)
 
     @classmethod
     def unpack(cls, values: Sequence[float]) -> ControlState:
         """The reverse of `pack`."""
-        axes, voices, mixed, _ = (int(n) for n in values[:LENGTHS])
+        axes, voices, offsets, mixed, _ = (int(n) for n in values[:LENGTHS])
         place = LENGTHS + len(SINGLES)
         singles: dict[str, Any] = {
             name: kind(value)
@@ -195,12 +243,19 @@ class ControlState:
             tuple(values[place + i * axes : place + (i + 1) * axes]) for i in range(4)
         )
         place += 4 * axes
-        rows = [values[place + 4 * v : place + 4 * v + 4] for v in range(voices)]
-        notes = tuple(Note(int(p), float(s), bool(h), int(n)) for p, s, h, n in rows)
-        place += 4 * voices
+        width = len(NOTE_KINDS) + offsets
+        notes = tuple(_note(values[place + width * v : place + width * (v + 1)]) for v in range(voices))
+        place += width * voices
         mix = tuple(Share(int(values[place + 2 * m]), values[place + 2 * m + 1]) for m in range(mixed))
         attributes = tuple(values[place + 2 * mixed :])
         return cls(latents, glides, scale, bias, notes=notes, mix=mix, attributes=attributes, **singles)
+
+
+def _note(row: Sequence[float]) -> Note:
+    """Of its numbers, the offsets last."""
+    fields: list[Any] = [kind(value) for kind, value in zip(NOTE_KINDS, row, strict=False)]
+    offsets = tuple(row[len(NOTE_KINDS) :])
+    return Note(*fields)._replace(offsets=offsets if any(offsets) else ())
 
 
 def put(values: tuple[float, ...], place: int, value: float) -> tuple[float, ...]:
@@ -208,7 +263,9 @@ def put(values: tuple[float, ...], place: int, value: float) -> tuple[float, ...
     return (*values[:place], value, *values[place + 1 :])
 
 
-LENGTHS = 4
+LENGTHS = 5
+NOTE_KINDS = (int, float, bool, int, bool, float, float, float)
+"""What the numbers of a note are, but for its offsets."""
 SINGLES = {
     "gain_db": float,
     "gain_glide_ms": float,
@@ -217,7 +274,13 @@ SINGLES = {
     "temperature": float,
     "spread": float,
     "attack_ms": float,
+    "decay_ms": float,
+    "sustain": float,
     "release_ms": float,
+    "mono": bool,
+    "glide_ms": float,
+    "pedal": bool,
+    "pressure": float,
     "mode": int,
     "bend": float,
     "input_label": int,
@@ -226,10 +289,12 @@ SINGLES = {
     "muted": bool,
     "resets": int,
     "keyed": bool,
+    "idle": bool,
 }
 """The fields of one number, and what they are."""
 
 
 def largest_packed(latent_dim: int) -> int:
     """Numbers that `pack` may give for models of up to so many axes."""
-    return LENGTHS + len(SINGLES) + 4 * latent_dim + 4 * MOST_VOICES + 2 * MOST_MIXED + MOST_ATTRIBUTES
+    notes = MOST_VOICES * (len(NOTE_KINDS) + latent_dim)
+    return LENGTHS + len(SINGLES) + 4 * latent_dim + notes + 2 * MOST_MIXED + MOST_ATTRIBUTES

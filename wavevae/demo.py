@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavevae.cli import Parser
+from wavevae.cli import Parser, shown
 from wavevae.errors import UserError
+from wavevae.files import write_errors, write_whole
 
 if TYPE_CHECKING:
     from wavevae.bundle import BundleInfo
@@ -125,9 +126,7 @@ class Diary:
         return diary
 
     def write(self) -> None:
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps({"max_time": self.max_time, "done": self.done}))
-        os.replace(part, self.path)
+        write_whole(self.path, json.dumps({"max_time": self.max_time, "done": self.done}))
 
     def step(self, name: str, work: Callable[[], None]) -> None:
         """Do it unless it is done; what comes after a step that is done anew is done anew."""
@@ -276,7 +275,7 @@ def note(info: BundleInfo, controls: dict[str, float], seconds: float) -> list[l
 
 def write_rows(path: Path, info: BundleInfo, rows: list[list[float]]) -> None:
     """A CSV of latents with a line of names."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with write_errors(path), open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([axis.name for axis in info.axes])
         writer.writerows([[f"{value:.4f}" for value in row] for row in rows])
@@ -302,7 +301,7 @@ look at
   {out}/overview.png         their spectrograms
   {out}/run/losses.png       the training
 play it
-  wavevae serve {out}/demo.ts"""
+  {shown("serve", out / "demo.ts")}"""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -348,7 +347,7 @@ def main(argv: list[str]) -> int:
     diary = Diary.open(args.out, args.max_time)
     args.out.mkdir(parents=True, exist_ok=True)
     diary.write()
-    again = shlex.join(["wavevae", "demo", "--out", str(args.out), "--max-time", args.max_time])
+    again = shown("demo", "--out", args.out, "--max-time", args.max_time)
     try:
         original = walk(args.out, diary)
     except KeyboardInterrupt:

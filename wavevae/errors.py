@@ -10,6 +10,10 @@ class UserError(ValueError):
     """Wrong use or unusable input: *what, which value, what to do*. The command exits with status 2."""
 
 
+class Failure(RuntimeError):
+    """It failed for a reason that is neither wrong use nor a bug (a full disk): one line, exit status 1."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """'; did you mean X?' or the list of known names, to end an "unknown ..." message with."""
     known = sorted(known)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from wavevae.audio import printable
-from wavevae.cli import Parser
+from wavevae.cli import Parser, parse_sample_rate
 from wavevae.config import NOTES, flatten, to_tree
 from wavevae.errors import UserError
 from wavevae.units import format_seconds, semitones_to_ratio
@@ -280,7 +280,10 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("what", metavar="RUN|MODEL.ts", type=Path, help="what `train` or `export` wrote")
     parser.add_argument(
-        "--sr", type=int, metavar="HZ", help="rate of a file of another program, which does not say it"
+        "--sr",
+        type=parse_sample_rate,
+        metavar="HZ",
+        help="rate of a file of another program, which does not say it",
     )
     parser.add_argument("--json", action="store_true", help="for programs: one object")
     arguments = parser.parse_args(argv)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from wavevae.cli import ending_signals
+
 from ..quiet import cores
 
 
@@ -23,7 +25,7 @@ def employ(argv: Sequence[str], workers: int) -> int:
         for worker in crew:
             worker.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, pass_on) for number in ending_signals()}
     try:
         statuses = [worker.wait() for worker in crew]
     finally:

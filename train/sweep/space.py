@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from wavevae.cli import expanded
 from wavevae.errors import UserError, nearest
 
 from .axes import Axis, Choices, Label, Settings, in_full, plain, read_axis
@@ -149,7 +150,7 @@ def _fixed(values: Any) -> Settings:
 def _data(values: Any, folder: Path) -> tuple[str, ...]:
     """Absolute paths. Raises: UserError where one is not there."""
     listed = [] if values is None else values if isinstance(values, list) else [values]
-    paths = [(folder / str(value)).absolute() for value in listed]
+    paths = [(folder / expanded(str(value))).absolute() for value in listed]
     for path in paths:
         if not path.exists():
             raise UserError(f"data: nothing at {path}; correct it, or leave it out and give --data")

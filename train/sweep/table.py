@@ -12,7 +12,8 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ..run_folder import write_text
+from wavevae.files import write_whole
+
 from .axes import Range
 from .importance import epsilon_squared, groups_of
 from .space import Space
@@ -102,7 +103,7 @@ def write_csv(path: Path, result: Result) -> None:
         table.writerow(
             [row.trial, row.state, value, *(row.keys[k] for k in keys), *numbers, row.run, row.reason]
         )
-    write_text(path, out.getvalue())
+    write_whole(path, out.getvalue())
 
 
 def _number(value: float | None) -> str:

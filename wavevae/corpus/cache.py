@@ -27,7 +27,9 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from wavevae.errors import UserError
+from wavevae.cli import expanded
+from wavevae.errors import Failure, UserError
+from wavevae.files import DISK_ERRORS
 
 FORMAT_VERSION = 2
 """Raised when what is kept of a file changes: everything is decoded again."""
@@ -73,7 +75,7 @@ class Finished(NamedTuple):
 
 def default_cache() -> Path:
     """`WAVEVAE_CACHE`, or ~/.cache/wavevae."""
-    return Path(os.environ.get("WAVEVAE_CACHE") or Path.home() / ".cache" / "wavevae")
+    return expanded(os.environ.get("WAVEVAE_CACHE") or Path.home() / ".cache" / "wavevae")
 
 
 def content_key(path: Path) -> str:
@@ -90,7 +92,8 @@ def _explained(folder: Path) -> Iterator[None]:
     except (OSError, sqlite3.Error) as error:
         what = getattr(error, "strerror", None) or str(error)
         advice = "free some space, remove it, or set WAVEVAE_CACHE to a folder elsewhere"
-        raise UserError(
+        full = getattr(error, "errno", None) in DISK_ERRORS or "full" in what
+        raise (Failure if full else UserError)(
             f"the cache of decoded sounds in {folder} cannot be used ({what}); {advice}"
         ) from error
 

@@ -8,7 +8,6 @@ frames        |    |    |    |    |    |           ceil(n / hop): frame k descri
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from wavevae.corpus.cache import FORMAT_VERSION, Cache, default_cache
 from wavevae.corpus.progress import ConsoleProgress, Progress
 from wavevae.corpus.store import Store
 from wavevae.corpus.worker import to_float
-from wavevae.errors import UserError
+from wavevae.files import replacing
 from wavevae.nn.pitch import (
     TRACKER_VERSION,
     Loudness,
@@ -120,19 +119,9 @@ def _read(path: Path, frames: int) -> np.ndarray | None:
 
 
 def _write(path: Path, values: np.ndarray) -> None:
-    """All of it or nothing. Raises: UserError."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            np.save(file, values)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); "
-            "free some space or set WAVEVAE_CACHE to a folder elsewhere"
-        ) from error
+    """All of it or nothing. Raises: as `wavevae.files.replacing`."""
+    with replacing(path, values.nbytes) as part, open(part, "wb") as file:
+        np.save(file, values)
 
 
 def _track(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from wavevae.files import replacing
 
 if TYPE_CHECKING:
     from wavevae.corpus.store import Item, Store
@@ -29,16 +30,14 @@ class Row(NamedTuple):
 
 
 def write_report(path: Path, rows: Iterable[Row]) -> None:
-    """Write the CSV whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            table = csv.writer(file)
-            table.writerow(HEADER)
-            table.writerows((r.path, r.status, f"{r.seconds:.6f}", r.reason) for r in rows)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Write the CSV whole or not at all. Raises: as `wavevae.files.replacing`."""
+    with (
+        replacing(path) as part,
+        open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        table = csv.writer(file)
+        table.writerow(HEADER)
+        table.writerows((r.path, r.status, f"{r.seconds:.6f}", r.reason) for r in rows)
 
 
 def training_report(store: Store, train: Sequence[Item], validation: Sequence[Item]) -> list[Row]:

@@ -18,7 +18,7 @@ from wavevae.corpus.keys import Source, keys_of, sources_of
 from wavevae.corpus.pool import Result, Task, run_tasks, usable_cores
 from wavevae.corpus.progress import ConsoleProgress, Progress
 from wavevae.corpus.report import Row, why_nothing
-from wavevae.errors import UserError
+from wavevae.errors import Failure, UserError
 from wavevae.units import format_seconds
 
 HASH_VERSION = 1
@@ -104,7 +104,7 @@ class _Decoding:
 
     def _take(self, task: Task, result: Result) -> None:
         if "fatal" in result:
-            raise UserError(
+            raise Failure(
                 f"{printable(task['path'])} cannot be decoded into {self.cache.folder} ({result['fatal']}); "
                 "free some space or set WAVEVAE_CACHE to a folder elsewhere"
             )

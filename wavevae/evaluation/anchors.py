@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,14 @@ import numpy as np
 import torch
 
 from wavevae.corpus.cache import content_key, default_cache
+from wavevae.errors import Failure, UserError
 from wavevae.evaluation import chunks, codec, frechet, ladder
 from wavevae.evaluation.embeddings import Embedding
 from wavevae.evaluation.measure import Measure
 from wavevae.evaluation.selection import Source
 from wavevae.evaluation.sounds import sound
 from wavevae.evaluation.subject import NONE, Facts, Labels, Piece
+from wavevae.files import replacing
 
 KBPS = (6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0)
 BLOCK_S = 60.0
@@ -101,29 +102,19 @@ def recall(place: Path) -> Judged | None:
 
 def remember(place: Path, judged: Judged) -> None:
     """Keep it, whole or not at all; a cache that cannot be written is no reason to stop."""
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
-    figures = np.array(list(judged.figures.values()))
-    with contextlib.suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(part, "wb") as file:
-                np.savez(
-                    file,
-                    names=np.array(list(judged.figures)),
-                    figures=figures,
-                    embeddings=judged.embeddings,
-                    size_bytes=judged.size_bytes,
-                    seconds=judged.seconds,
-                )
-            os.replace(part, place)
-        finally:
-            part.unlink(missing_ok=True)
+    with contextlib.suppress(Failure, UserError), replacing(place) as part, open(part, "wb") as file:
+        np.savez(
+            file,
+            names=np.array(list(judged.figures)),
+            figures=np.array(list(judged.figures.values())),
+            embeddings=judged.embeddings,
+            size_bytes=judged.size_bytes,
+            seconds=judged.seconds,
+        )
 
 
 def judge_file(source: Source, which: str, sample_rate: int, kbps: float, embedding: Embedding) -> Judged:
     """Code and measure one file. A damaged file is judged as far as it goes, as with a model."""
-    from wavevae.errors import UserError
-
     opus = Opus(which, sample_rate, kbps)
     measure = Measure(sample_rate, None, 1, embedding=embedding)
     heard = 0

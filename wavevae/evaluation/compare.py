@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import html
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from wavevae.errors import UserError
 from wavevae.evaluation import bootstrap, glossary, ladder, page
+from wavevae.files import write_whole
 
 PARTS = ("comparison.csv", "comparison.json", "comparison.html")
 Key = tuple[str, str]
@@ -209,14 +209,11 @@ def compare(folders: Sequence[Path], out: Path, names: Sequence[str] | None = No
         raise UserError("--compare needs two folders or more that `wavevae evaluate -o` wrote")
     named = zip(folders, names or names_of(folders), strict=True)
     comparison = compose([read(folder, name) for folder, name in named])
-    out.mkdir(parents=True, exist_ok=True)
     written = {
         "comparison.csv": _csv(comparison),
         "comparison.html": document(comparison),
         "comparison.json": json.dumps(comparison, indent=1, allow_nan=False) + "\n",
     }
     for name, text in written.items():
-        part = out / f".{name}.{os.getpid()}.part"
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, out / name)
+        write_whole(out / name, text)
     return comparison

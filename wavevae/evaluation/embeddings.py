@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wavevae.cli import expanded
 from wavevae.errors import UserError, nearest
 
 KINDS = ("builtin", "vggish", "clap", "torchscript")
@@ -164,7 +165,7 @@ def load_embedding(spec: str) -> Embedding:
         return Texture()
     if not place:
         raise UserError(f"--embedding {kind} needs its weights; write --embedding {kind}=PATH")
-    path = Path(place)
+    path = expanded(place)
     if not path.exists():
         raise UserError(f"--embedding {spec}: nothing at {path}; give the path of the weights")
     if kind == "vggish":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wavevae.errors import UserError
+from wavevae.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,15 +44,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: Path, dpi: int = 110) -> None:
-    """Write a PNG under a temporary name, then rename it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    """Write a PNG whole or not at all. Raises: as `wavevae.files.replacing`."""
+    with replacing(Path(path)) as part:
         figure.savefig(part, dpi=dpi, format="png")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def power_spectrogram(audio: np.ndarray, n_fft: int = 1024) -> np.ndarray:

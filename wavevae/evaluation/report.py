@@ -5,10 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -29,6 +26,7 @@ from wavevae.evaluation.samples import Sample
 from wavevae.evaluation.selection import Selection
 from wavevae.evaluation.subject import Facts
 from wavevae.evaluation.summary import Figures, Intervals
+from wavevae.files import part_folder, put_in_place, write_errors
 
 PARTS = (
     *(
@@ -124,11 +122,7 @@ def _is_ours(report: Path) -> bool:
 
 def write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
     """Everything to a hidden folder first, then into place, report.json last; an older report is replaced."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".report.*.part"):  # by an evaluation that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    part = Path(tempfile.mkdtemp(dir=folder, prefix=".report.", suffix=".part"))
-    try:
+    with write_errors(folder / "report.json"), part_folder(folder, "report") as part:
         rate = found.facts.sample_rate
         _write_chunks(part / "chunks.csv", found.verdict.measure)
         moments = _write_excerpts(part, found.verdict.excerpts, rate, found.bounds)
@@ -141,18 +135,7 @@ def write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
         (part / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
         (folder / "report.json").unlink(missing_ok=True)
         for name in PARTS:
-            _put(part / name, folder / name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _put(new: Path, place: Path) -> None:
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
-    elif place.exists():
-        place.unlink()
-    if new.exists():
-        os.replace(new, place)
+            put_in_place(part / name, folder / name)
 
 
 def _write_chunks(path: Path, measure: Measure) -> None:

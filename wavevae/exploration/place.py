@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from wavevae.errors import UserError
+from wavevae.files import part_folder, put_in_place, write_errors
 
 PARTS = (
     *("latents.npz", "frames.npz", "maps", "moved", "scaled", "between", "drawn", "transfer", "neighbours"),
@@ -37,25 +36,10 @@ def _is_ours(path: Path) -> bool:
 @contextmanager
 def prepared(folder: Path) -> Iterator[Path]:
     """A folder to write into; what is in it at the end is put into place, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".explore.*.part"):  # by one that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    part = Path(tempfile.mkdtemp(dir=folder, prefix=".explore.", suffix=".part"))
-    try:
+    with write_errors(folder / "explore.json"), part_folder(folder, "explore") as part:
         yield part
         for thumbs in part.glob("*/.thumbs"):
             shutil.rmtree(thumbs)
         (folder / "explore.json").unlink(missing_ok=True)
         for name in PARTS:
-            _put(part / name, folder / name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _put(new: Path, place: Path) -> None:
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
-    elif place.exists():
-        place.unlink()
-    if new.exists():
-        os.replace(new, place)
+            put_in_place(part / name, folder / name)

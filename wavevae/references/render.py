@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavevae.cli import Parser
+from wavevae.cli import Parser, expanded, shown
 from wavevae.errors import UserError
 from wavevae.units import db_to_amplitude, format_seconds
 
@@ -32,7 +32,7 @@ EXAMPLE = """\
 
 def is_run(argument: str) -> bool:
     """Whether an argument of `wavevae render` names a run or a checkpoint, and not a MODEL.ts."""
-    path = Path(argument)
+    path = expanded(argument)
     return (path / "checkpoints").is_dir() or (path.suffix == ".ckpt" and path.is_file())
 
 
@@ -112,7 +112,7 @@ def main(argv: list[str]) -> int:
     run = load_run(args.run, args.checkpoint)
     if not isinstance(run, ReferenceRun):
         raise UserError(
-            f"{args.run} is a waveform model: `wavevae export {args.run} -o MODEL.ts`, then render MODEL.ts"
+            f"{args.run} is a waveform model: `{shown('export', args.run, '-o', 'MODEL.ts')}`, then render MODEL.ts"
         )
     gain = db_to_amplitude(args.gain)
     with Writer(args.out, run.facts.sample_rate) as out:

@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from wavevae.cli import expanded
 from wavevae.errors import UserError
 from wavevae.synthesis import instruments
 from wavevae.synthesis.score import Piece, phrase, single
@@ -182,7 +183,7 @@ def _put_in_place(part: Path, folder: Path, recipe: Recipe) -> None:
 
 def cache_folder() -> Path:
     """$WAVEVAE_CACHE, or ~/.cache/wavevae."""
-    return Path(os.environ.get("WAVEVAE_CACHE") or Path.home() / ".cache" / "wavevae")
+    return expanded(os.environ.get("WAVEVAE_CACHE") or Path.home() / ".cache" / "wavevae")
 
 
 def demo_corpus(sample_rate: int, progress: Progress | None = None) -> Path:
