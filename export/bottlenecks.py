@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wavevae.nn.bottleneck import LOG_VARIANCE_RANGE, Bottleneck
-from wavevae.nn.hierarchy import Hierarchical, with_loudness
+from wavevae.nn.hierarchy import PRIOR_LOG_VARIANCE_RANGE, Hierarchical, bounded_prior, with_loudness
 from wavevae.nn.quantizer import ResidualVQ
 
 from .layers import StreamingLayer, activation, twin_of
@@ -42,6 +42,7 @@ class StreamingHierarchy(StreamingLayer):
         super().__init__()
         self.every, self.voices = offline.every, 1
         self.lowest, self.highest = LOG_VARIANCE_RANGE
+        self.prior_lowest, self.prior_highest = PRIOR_LOG_VARIANCE_RANGE
         self.register_buffer("prior_std", offline.prior_std.detach().t().clone())  # (1, bottom_dim)
         self.gather, self.unit = twin_of(offline.slow.gather), twin_of(offline.slow.unit)
         self.outlet = twin_of(offline.slow.outlet)
@@ -56,12 +57,10 @@ class StreamingHierarchy(StreamingLayer):
         mean = mean / self.prior_std
         top = self._held(mean)
         prior, prior_log_variance = self.expected_outlet(activation(self.expected_inlet(top))).chunk(2, 1)
-        surer = self._bounded(prior_log_variance) - self._bounded(log_variance)
+        expected = bounded_prior(prior_log_variance, self.prior_lowest, self.prior_highest)
+        surer = expected - log_variance.clamp(self.lowest, self.highest)
         fast = torch.lerp(prior, mean, torch.sigmoid(surer))  # `merged`, of which only the mean is wanted
         return torch.cat([self.prior_std * fast, top], 1)
-
-    def _bounded(self, log_variance: Tensor) -> Tensor:
-        return log_variance.clamp(self.lowest, self.highest)
 
     def _held(self, mean: Tensor) -> Tensor:
         """(F * B, bottom_dim) -> what the groups before say, (F * B, top_dim)."""

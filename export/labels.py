@@ -13,6 +13,8 @@ from wavevae.nn.conditioning import LABEL_DIM, PITCHES, SMALL, Conditioning, Pit
 
 NONE = -1.0
 """No pitch; any number below 0 is."""
+RAMP_HOPS = 4
+"""From one label to the next: deep layers have one value a hop, of which one step would still be a click."""
 
 
 class Untold(nn.Module):
@@ -20,6 +22,12 @@ class Untold(nn.Module):
 
     def forward(self, place: int, h: Tensor) -> Tensor:
         return h
+
+    def go_on(self, rows: int) -> None:
+        pass
+
+    def start(self, voices: int) -> None:
+        pass
 
 
 def keep(module: nn.Module, **tensors: Tensor) -> None:
@@ -53,16 +61,28 @@ class StreamingPitch(nn.Module):
 
 
 class StreamingConditioning(nn.Module):
-    """Twin of Conditioning: label -> scale and shift of all blocks at once, kept until the next label."""
+    """Twin of Conditioning: label -> scale and shift of all blocks at once, kept until the next label.
+
+    A label that changes while there is sound is reached on straight lines over RAMP_HOPS: a host sets it at a buffer's
+    edge, where a step would click.
+    """
 
     classes: Tensor
     weight: Tensor
     bias: Tensor
     scale: Tensor
     shift: Tensor
+    old_scale: Tensor
+    old_shift: Tensor
 
-    def __init__(self, offline: Conditioning) -> None:
+    def __init__(self, offline: Conditioning, rows: list[int]) -> None:
+        """`rows` of one voice that each place has in a hop."""
         super().__init__()
+        self.rows, self.voices = rows, 1
+        self.sounding = False
+        """Whether there was a call since the start."""
+        self.ramp = self.hops_left = 0
+        """Hops from one label to the next, and until it is reached."""
         films: list[Any] = [film.affine for film in offline.films]
         self.widths = [int(film.out_features) // 2 for film in films]
         self.starts = [sum(self.widths[:place]) for place in range(len(films))]
@@ -75,11 +95,17 @@ class StreamingConditioning(nn.Module):
         keep(self, classes=empty if embedding.classes is None else embedding.classes)  # last row: no class
         self.pitch = None if embedding.pitch is None else StreamingPitch(embedding.pitch)
         keep(self, scale=torch.ones(1, sum(self.widths)), shift=torch.zeros(1, sum(self.widths)))
+        keep(self, old_scale=self.scale, old_shift=self.shift)
         self.tell(torch.zeros(len(self.classes) - 1), NONE)
+        self.ramp = RAMP_HOPS
 
     @torch.jit.export
     def tell(self, weights: Tensor, pitch: float) -> None:
         """Class weights (n,), MIDI pitch (below 0: none) hold from the next call on."""
+        here = 1.0 - self.hops_left / max(self.ramp, 1)
+        self.old_scale = torch.lerp(self.old_scale, self.scale, here)
+        self.old_shift = torch.lerp(self.old_shift, self.shift, here)
+        self.hops_left = self.ramp if self.sounding else 0
         none = (1.0 - weights.sum()).clamp_min(0.0).unsqueeze(0)
         label = torch.cat([weights, none]) @ self.classes
         if self.pitch is not None:
@@ -90,9 +116,29 @@ class StreamingConditioning(nn.Module):
     def forward(self, place: int, h: Tensor) -> Tensor:
         """What block `place` gets of h (rows, C): a new tensor."""
         start, width = self.starts[place], self.widths[place]
-        return torch.addcmul(self.shift.narrow(1, start, width), h, self.scale.narrow(1, start, width))
+        shift, scale = self.shift.narrow(1, start, width), self.scale.narrow(1, start, width)
+        if self.hops_left > 0:
+            share = self._shares(place, h)
+            shift = torch.lerp(self.old_shift.narrow(1, start, width), shift, share)
+            scale = torch.lerp(self.old_scale.narrow(1, start, width), scale, share)
+        return torch.addcmul(shift, h, scale)
+
+    def _shares(self, place: int, h: Tensor) -> Tensor:
+        """(rows, 1) how much of the new label there is."""
+        hops = torch.arange(1, h.size(0) // self.voices + 1, dtype=torch.float32) / self.rows[place]
+        shares = (hops + (self.ramp - self.hops_left)) / self.ramp
+        return shares.clamp_max(1.0).repeat_interleave(self.voices).unsqueeze(1)
+
+    def go_on(self, rows: int) -> None:
+        """The end of a call of so many hops x voices."""
+        self.sounding = True
+        self.hops_left = max(self.hops_left - rows // self.voices, 0)
+
+    def start(self, voices: int) -> None:
+        """Forget the past: the next call has the label from its first sample on."""
+        self.voices, self.sounding, self.hops_left = voices, False, 0
 
 
-def twin_of_conditioning(offline: Conditioning | None) -> nn.Module:
-    """A network's own."""
-    return Untold() if offline is None else StreamingConditioning(offline)
+def twin_of_conditioning(offline: Conditioning | None, rows: list[int]) -> nn.Module:
+    """A network's own; `rows` of one voice that each of its places has in a hop."""
+    return Untold() if offline is None else StreamingConditioning(offline, rows)

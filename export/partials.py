@@ -93,7 +93,7 @@ class StreamingPartialSynthesis(Oscillators):
 
     def __init__(self, offline: PartialSynthesis, fold: int) -> None:
         super().__init__(offline)
-        self.fold = fold
+        self.fold, self.sounding = fold, False
         self.register_buffer("before", torch.zeros(1, 2 * self.count))
         """Amplitudes of the frame before."""
         self.register_buffer("rise", torch.arange(1, self.hop_length + 1) / self.hop_length)
@@ -101,8 +101,8 @@ class StreamingPartialSynthesis(Oscillators):
     def forward(self, y: Tensor, h: Tensor) -> Tensor:
         """Folded samples y and deep features h (F * B, C) of their frames -> samples with the partials."""
         if self.pitch < 0.0:
-            self.before = torch.zeros_like(self.before)  # the next pitch rises from nothing
-            return y
+            return self._faded(y) if self.sounding else y
+        self.sounding = True
         frequency, rows = self.frequency(), h.size(0)
         if self.made_for != self.pitch:
             self._make(frequency)
@@ -111,9 +111,20 @@ class StreamingPartialSynthesis(Oscillators):
         self.before = joined.narrow(0, rows, self.voices)
         c, s = self.rotation(frequency, rows // self.voices)
         falling = self._oscillate(joined.narrow(0, 0, rows), c, s)
-        sound = falling + (self._oscillate(after, c, s) - falling) * self.rise
+        return y + self._as_rows(falling + (self._oscillate(after, c, s) - falling) * self.rise)
+
+    def _faded(self, y: Tensor) -> Tensor:
+        """The last pitch falls silent over the first hop: cut off it would click. The next rises from nothing."""
+        frequency = cycles(torch.full([1], self.made_for), self.sample_rate)
+        c, s = self.rotation(frequency, 1)
+        last = self._as_rows(self._oscillate(self.before, c, s) * (1.0 - self.rise))
+        self.before, self.sounding = torch.zeros_like(self.before), False
+        return torch.cat([y[: last.size(0)] + last, y[last.size(0) :]])
+
+    def _as_rows(self, sound: Tensor) -> Tensor:
+        """(F * B, hop) -> folded samples."""
         groups = sound.view(-1, self.voices, self.hop_length // self.fold, self.fold)
-        return y + groups.transpose(1, 2).reshape(-1, self.fold)
+        return groups.transpose(1, 2).reshape(-1, self.fold)
 
     def _oscillate(self, amplitudes: Tensor, c: Tensor, s: Tensor) -> Tensor:
         """(F * B, 2 count) -> (F * B, hop)."""
@@ -128,5 +139,5 @@ class StreamingPartialSynthesis(Oscillators):
         self.made_for = self.pitch
 
     def start(self, voices: int) -> None:
-        self.voices, self.turn = voices, 0.0
+        self.voices, self.turn, self.sounding = voices, 0.0, False
         self.before = self.before.new_zeros([voices, self.before.size(1)])

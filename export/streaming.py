@@ -3,10 +3,12 @@
 Without labels they hold for any kind of layer twins whose dimension 1 is channels: `twins` makes them.
 """
 
+import math
 from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from wavevae.nn.conv import Downsample, Upsample
 from wavevae.nn.networks import Decoder, Encoder
 
 from .labels import twin_of_conditioning
@@ -26,7 +28,7 @@ class StreamingEncoder(nn.Module):
         self.stages = StreamingSequence(offline.stages, twins)
         self.core = twins(offline.core)
         self.outlet = twins(offline.outlet)
-        self.conditioning = twin_of_conditioning(offline.conditioning)
+        self.conditioning = twin_of_conditioning(offline.conditioning, rows_of_places(offline))
         heard = offline.partials
         self.partials = None if heard is None else StreamingPartialAnalysis(heard, self.fold)
         self.last = len(offline.stages)
@@ -38,9 +40,12 @@ class StreamingEncoder(nn.Module):
             h = stage(self.conditioning(place, h))
         if self.partials is not None:
             h = self.partials(h, x)
-        return self.outlet(self.core(self.conditioning(self.last, h)))
+        h = self.conditioning(self.last, h)
+        self.conditioning.go_on(h.size(0))  # type: ignore[operator]
+        return self.outlet(self.core(h))
 
     def start(self, voices: int) -> None:
+        self.conditioning.start(voices)  # type: ignore[operator]
         self.inlet.start(voices)
         self.stages.start(voices)
         self.core.start(voices)
@@ -65,7 +70,7 @@ class StreamingDecoder(nn.Module):
         self.stages = StreamingSequence(offline.stages, twins)
         self.noise = None if offline.noise is None else twins(offline.noise)
         self.outlet = twins(offline.outlet)
-        self.conditioning = twin_of_conditioning(offline.conditioning)
+        self.conditioning = twin_of_conditioning(offline.conditioning, [1, *rows_of_places(offline)[:0:-1]])
         played = offline.partials
         self.partials = None if played is None else StreamingPartialSynthesis(played, offline.fold)
         refuse_unknown_parts(self, offline)
@@ -74,6 +79,7 @@ class StreamingDecoder(nn.Module):
         h = deep = self.core(self.conditioning(0, self.inlet(z)))
         for place, stage in enumerate(self.stages.layers):
             h = stage(self.conditioning(place + 1, h))
+        self.conditioning.go_on(z.size(0))  # type: ignore[operator]
         if self.noise is not None:
             h = h + self.noise(h)
         y = self.outlet(h)  # (T / fold * B, fold)
@@ -82,6 +88,7 @@ class StreamingDecoder(nn.Module):
         return y.clamp(-1.0, 1.0)
 
     def start(self, voices: int) -> None:
+        self.conditioning.start(voices)  # type: ignore[operator]
         self.inlet.start(voices)
         self.core.start(voices)
         self.stages.start(voices)
@@ -96,6 +103,13 @@ class StreamingDecoder(nn.Module):
         self.conditioning.tell(weights, pitch)  # type: ignore[operator]
         if self.partials is not None:
             self.partials.tune(pitch)
+
+
+def rows_of_places(offline: Encoder | Decoder) -> list[int]:
+    """Rows a hop before each stage of an encoder and after the last; of a decoder the other way round."""
+    ratios = [layer.ratio for layer in offline.stages.modules() if isinstance(layer, (Downsample, Upsample))]
+    ratios = ratios[::-1] if isinstance(offline, Decoder) else ratios
+    return [math.prod(ratios[place:]) for place in range(len(ratios) + 1)]
 
 
 def refuse_unknown_parts(twin: nn.Module, offline: nn.Module) -> None:

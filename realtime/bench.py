@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
 BLOCKS = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
 METHODS = ("decode", "forward")
+CHAIN = "encode+decode"
+"""Two objects of a patch, one wire a latent between them."""
 EXAMPLE = """\
   wavevae bench mine.ts
   wavevae bench mine.ts --against mine-cached-conv.ts --methods decode
+  wavevae bench mine.ts --methods encode+decode --blocks 256 1024 4096
   wavevae bench rave.ts --sr 44100 --json
 """
 
@@ -51,10 +54,22 @@ class Player:
         """One call of so many samples, or a hop where that is more."""
         import torch
 
-        channels, in_ratio = self.ratios[method][:2]
         samples = max(samples, self.hop)
+        if method == CHAIN:
+            return partial(self._chained, 0.1 * torch.randn(1, 1, samples))
+        channels, in_ratio = self.ratios[method][:2]
         x = 0.1 * torch.randn(1, channels, samples // in_ratio)
         return partial(getattr(self.module, method), x)
+
+    def has(self, method: str) -> bool:
+        """Whether it can be called; the chain needs two methods."""
+        return all(part in self.ratios for part in method.split("+"))
+
+    def _chained(self, x: torch.Tensor) -> object:
+        """encode, wires that hold each value for a hop as a host's do, decode of the last value of each hop."""
+        hop = self.ratios["decode"][1]
+        wires = self.module.encode(x).repeat_interleave(hop, -1)
+        return self.module.decode(wires[..., hop - 1 :: hop])
 
 
 def load(path: Path, sample_rate: int | None) -> Player:
@@ -92,6 +107,7 @@ def read_ratios(module: Any, method: str) -> tuple[int, int, int, int]:
 
 def start_of(player: Player, method: str, block: int) -> dict[str, Any]:
     """Load time, first calls, memory, as a fresh process finds them. Raises: RuntimeError where it fails."""
+    method = method.split("+")[0]
     channels, in_ratio = player.ratios[method][:2]
     frames = max(block, player.hop) // in_ratio
     command = [
@@ -160,16 +176,14 @@ def measure(players: list[Player], method: str, block: int, rounds: int, rate: i
     return rows
 
 
-HEADER = (
-    "method   block   ms: median     p99     max   CPU: median     p99   real time: clock      CPU   of peak"
-)
+HEADER = "method         block   ms: median     p99     max   CPU: median     p99   real time: clock      CPU   of peak"
 
 
 def line(row: dict[str, Any]) -> str:
     mark = "*" if row["samples_a_call"] > row["block"] else " "
     ratio = f"   {row['faster_than_other']:5.2f}x" if "faster_than_other" in row else row.get("mark", "")
     return (
-        f"{row['method']:<8}{row['block']:>5}{mark}   {row['median_ms']:>10.3f} {row['p99_ms']:>7.2f} "
+        f"{row['method']:<14}{row['block']:>5}{mark}   {row['median_ms']:>10.3f} {row['p99_ms']:>7.2f} "
         f"{row['max_ms']:>7.2f}   {row['cpu_median_ms']:>11.3f} {row['cpu_p99_ms']:>7.2f}   "
         f"{row['real_time_factor']:>15.1f}x {row['real_time_factor_cpu']:>7.1f}x   {row['share_of_peak']:>6.0%}{ratio}"
     )
@@ -190,7 +204,7 @@ def tell(player: Player, start: dict[str, Any]) -> str:
 def run(players: list[Player], options: argparse.Namespace) -> dict[str, Any]:
     """Everything, told as it is found."""
     rate = options.at or players[0].sample_rate
-    methods = [m for m in options.methods if all(m in player.ratios for player in players)]
+    methods = [m for m in options.methods if all(player.has(m) for player in players)]
     if not methods:
         known = sorted(set.intersection(*(set(player.ratios) for player in players)))
         raise UserError(
@@ -226,7 +240,12 @@ def parser() -> Parser:
     )
     made.add_argument("model", metavar="MODEL.ts", type=Path, help="any file that nn~ plays")
     made.add_argument("--against", metavar="OTHER.ts", type=Path, help="measure this one in turns with it")
-    made.add_argument("--methods", nargs="+", default=list(METHODS), help="default: decode forward")
+    made.add_argument(
+        "--methods",
+        nargs="+",
+        default=list(METHODS),
+        help=f"default: decode forward; {CHAIN}: as two objects of a patch",
+    )
     made.add_argument(
         "--blocks", nargs="+", type=int, default=list(BLOCKS), help="samples; default: 64 to 8192"
     )

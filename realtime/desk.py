@@ -8,7 +8,7 @@ from dataclasses import replace
 from wavevae.controls import ControlState, Refused, Share
 
 from .about import About
-from .address import Address, Arguments
+from .address import Address, Arguments, prepare
 from .latent_map import LatentMap
 from .presets import Presets
 from .table import build
@@ -66,7 +66,7 @@ class Desk:
         }
         controls = tuple(
             axis.standard(natural[axis.name]) if axis.name in natural and not before.idle else value
-            for axis, value in zip(about.axes[: about.n_controls], about.typical, strict=False)
+            for axis, value in zip(about.axes[: about.n_controls], about.initial().latents, strict=False)
         )
         return (*controls, *latents[about.n_controls :])
 
@@ -80,9 +80,12 @@ class Desk:
         if row is None or row.act is None:
             last = self.about.latent_dim - 1
             raise Refused(f"no such address here (latents are 0 to {last}); see `wavevae serve --help`")
-        self.state = row.act(self.state, arguments)
+        prepared = prepare(row, arguments)
+        if prepared is None:
+            return
+        self.state = row.act(self.state, prepared)
         if path in self.table:
-            self._lines.append((path, arguments))
+            self._lines.append((path, prepared))
 
     def flush(self) -> None:
         """After a group of messages that belong together."""

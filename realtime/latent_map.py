@@ -1,7 +1,8 @@
-"""The map of `/wavevae/xy`: the first two axes of some training latents, from 0 to 1.
+"""The map of `/wavevae/xy`: the first two learned axes of some training latents, from 0 to 1.
 
-The axes are principal ones, so this is the plane in which the training sounds differ most. A point of the map is
-a whole latent: its first two axes are the place itself, the others a mean of the nearest training latents', the
+A codec's axes are principal ones, so this is the plane in which the training sounds differ most. An instrument's are
+brightness and noisiness: its pitch, loudness and periodicity come before them and are left alone. A point of the map
+sets every learned axis: the first two are the place itself, the others a mean of the nearest training latents', the
 nearer the heavier (inverse distances; Shepard 1968).
 """
 
@@ -20,13 +21,19 @@ CLOSEST = 1e-4
 
 
 class LatentMap:
-    """Of one model."""
+    """The map of one model."""
 
     def __init__(self, about: About) -> None:
-        self.points: NDArray[np.float64] = np.array(about.points, np.float64).reshape(-1, about.latent_dim)
+        self._first = about.n_controls
+        """The first learned axis."""
+        axes = about.axes[self._first : self._first + 2]
+        points = np.array(about.points, np.float64).reshape(-1, about.latent_dim)
+        self.points: NDArray[np.float64] = points[:, self._first :]
+        """Learned latents of the training data: (points, learned axes)."""
         self.labels = about.point_labels
-        self._plane = min(2, about.latent_dim)
-        low, high = ([getattr(axis, end) for axis in about.axes[:2]] for end in ("low", "high"))
+        self.names = tuple(axis.name for axis in axes)
+        """Of its axes: two, or as many as there are."""
+        low, high = ([getattr(axis, end) for axis in axes] for end in ("low", "high"))
         plane = Plane.of(self.points) if len(self.points) else Plane.between(np.array(low), np.array(high))
         self._low, self._high = plane
         self.places: NDArray[np.float64] = plane.places(self.points)
@@ -37,13 +44,14 @@ class LatentMap:
         return np.stack([self._low, self._high], 1).tolist()
 
     def at(self, x: float, y: float, present: tuple[float, ...]) -> tuple[float, ...]:
-        """The latent at a place; without points the further axes stay as they are at `present`."""
-        place = np.array((x, y))[: self._plane]
-        latent = np.array(present)
+        """The latent at a place. Control axes stay as they are at `present`; without points the further axes do too."""
+        width = len(self.names)
+        place = np.array((x, y))[:width]
+        learned = np.array(present[self._first :])
         if len(self.points):
-            distances = ((self.places[:, : self._plane] - place) ** 2).sum(1)
+            distances = ((self.places[:, :width] - place) ** 2).sum(1)
             nearest = np.argsort(distances, kind="stable")[:NEIGHBOURS]
             weights = 1 / (distances[nearest] + CLOSEST)
-            latent = weights @ self.points[nearest] / weights.sum()
-        latent[: self._plane] = self._low + place * (self._high - self._low)
-        return tuple(np.clip(latent, -10, 10).tolist())
+            learned = weights @ self.points[nearest] / weights.sum()
+        learned[:width] = self._low + place * (self._high - self._low)
+        return (*present[: self._first], *np.clip(learned, -10, 10).tolist())

@@ -16,7 +16,7 @@ from wavevae.errors import Failure, UserError
 
 from .midi_map import USUAL_MAP, Row, read_map, write_learnt
 from .midi_ports import Backend, Listener, System, find_inputs, fitting
-from .midi_translate import Translator
+from .midi_translate import Sent, Translator
 from .osc import encode
 from .processes import StopSignals
 from .terminal import say
@@ -35,10 +35,15 @@ a map is a YAML list, one row a control:
   - {aftertouch: all, address: /wavevae/temperature, curve: 3}
   - {note: 36, address: /wavevae/preset/recall, arguments: [dark, 2.0]}
   - {note: all, address: /wavevae/note}
+  - {polytouch: all, address: /wavevae/note/pressure}
 sources: cc, cc14, note, bend, aftertouch, polytouch, program; curves: linear, slow, fast, s, or an exponent;
 `channel` 1 to 16 (any), `arguments` are sent as they are when a button goes down.
-Without a map: notes play and the pitch wheel bends them by 2 semitones, the modulation wheel is the temperature,
-CC 7 the gain, CC 70 to 77 the first eight latents.
+What is below /wavevae/note/ is sent with the key's number; a key with a row of its own does not play.
+Without a map, for an instrument: notes and sustain pedal play, the pitch wheel bends them by 2 semitones, pressure
+(channel, key, or breath, CC 2) is pressure, the modulation wheel is the life of a held tone, CC 5 the glide, CC 7 the
+gain, CC 65 one voice (mono), CC 72, 73 and 75 release, attack and decay, CC 74 brightness (latent 3), CC 71 noisiness
+(latent 4), CC 70 and 76 to 79 the latents after these.
+`wavevae serve --midi` knows its model: there CC 70 to 77 of a codec are its first eight latents, CC 1 its temperature.
 """
 
 
@@ -91,13 +96,20 @@ class Bridge:
 
     def _ask(self) -> None:
         if self._to_learn and self._translator.learning is None:
-            self._translator.learning = self._to_learn.pop(0)
+            self._translator.learn(self._to_learn.pop(0))
             say(f"move what is to turn {self._translator.learning}")
+
+    def let_go(self) -> None:
+        """No key stays down when the controller or this process goes."""
+        self._send_all(self._translator.let_go())
+
+    def _send_all(self, sent: list[Sent]) -> None:
+        for address, arguments in sent:
+            self._send(encode(address, *arguments))
 
     def deliver(self, message: Any) -> None:
         """In the MIDI system's thread."""
-        for address, arguments in self._translator.feed(message):
-            self._send(encode(address, *arguments))
+        self._send_all(self._translator.feed(message))
         if self._translator.rows is not self._rows:
             before, self._rows = self._rows, self._translator.rows
             say(f"bound: {self._rows[-1].plain()}")
@@ -134,12 +146,13 @@ def bridge(arguments: argparse.Namespace, backend: Backend, stop: StopSignals) -
             list(arguments.learn or ()),
             lambda before, rows: write_learnt(arguments.map, before, rows),
         )
-        listener = Listener(wanted, work.deliver, say, backend)
+        listener = Listener(wanted, work.deliver, say, backend, work.let_go)
         say(f"{listener.start()} -> OSC {arguments.osc}; Ctrl-C ends it")
         end = time.monotonic() + (arguments.seconds or float("inf"))
         while not stop.asked and time.monotonic() < end:
             time.sleep(LOOK_EVERY_S)
         listener.stop()
+        work.let_go()
 
 
 def _quietly(udp: socket.socket, data: bytes, target: tuple[str, int]) -> None:

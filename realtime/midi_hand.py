@@ -11,9 +11,9 @@ from typing import Any
 from wavevae.controls import ControlState, Refused
 
 from .address import ROOT, Address, Arguments, text
-from .midi_map import USUAL_MAP, Row, read_map, write_learnt
+from .midi_map import Row, read_map, usual_map, write_learnt
 from .midi_ports import Listener, System
-from .midi_translate import Translator
+from .midi_translate import Sent, Translator
 from .osc import OscFace
 
 LEARN = f"{ROOT}/midi/learn"
@@ -32,9 +32,10 @@ class MidiHand:
     ) -> None:
         """`later` writes files in a thread."""
         self._face, self._port, self._file, self._say, self._later = face, port, map_file, say, later
-        rows = read_map(map_file) if map_file.is_file() else USUAL_MAP
-        self.translator = Translator(rows)
-        self._rows = rows
+        self._usual = not map_file.is_file()
+        """Nobody has chosen the rows: they follow the model."""
+        self._rows = self._usual_rows() if self._usual else read_map(map_file)
+        self.translator = Translator(self._rows)
         self._listener: Listener | None = None
         self._refused: set[str] = set()
         doc = "the next control moved is bound to this address, or sends what follows it; nothing: not after all"
@@ -46,7 +47,10 @@ class MidiHand:
         def deliver(message: Any) -> None:
             loop.call_soon_threadsafe(self.hear, message)
 
-        self._listener = Listener(self._port, deliver, self._say, System())
+        def lost() -> None:
+            loop.call_soon_threadsafe(self.let_go)
+
+        self._listener = Listener(self._port, deliver, self._say, System(), lost)
         return f"  MIDI     {self._listener.start()}; map {self._file.name}"
 
     @property
@@ -56,15 +60,28 @@ class MidiHand:
 
     def hear(self, message: Any) -> None:
         """In the control process' loop."""
-        for address, arguments in self.translator.feed(message):
+        if self._usual and self._usual_rows() != self._rows:  # another model plays
+            self._rows = self.translator.rows = self._usual_rows()
+        self._act(self.translator.feed(message))
+        if self.translator.rows is not self._rows:
+            before, self._rows, self._usual = self._rows, self.translator.rows, False
+            self._say(f"MIDI: bound {self._rows[-1].plain()}")
+            self._later(partial(write_learnt, self._file, before, self._rows), str(self._file))
+
+    def let_go(self) -> None:
+        """The controller is gone, its keys with it."""
+        self._act(self.translator.let_go())
+
+    def _act(self, sent: list[Sent]) -> None:
+        for address, arguments in sent:
             why = self._face.act(address, arguments)
             if why and address not in self._refused:
                 self._refused.add(address)  # once: a fader would say it a hundred times
                 self._say(f"MIDI: {why}")
-        if self.translator.rows is not self._rows:
-            before, self._rows = self._rows, self.translator.rows
-            self._say(f"MIDI: bound {self._rows[-1].plain()}")
-            self._later(partial(write_learnt, self._file, before, self._rows), str(self._file))
+
+    def _usual_rows(self) -> tuple[Row, ...]:
+        about = self._face.desk.about
+        return usual_map(about.latent_dim, about.n_controls)
 
     def bindings(self) -> dict[str, str]:
         """What turns each address, in short."""
@@ -77,8 +94,7 @@ class MidiHand:
         if address is not None and row is None:
             raise Refused(f"no such address here to bind: {address[:80]}")
         sends = tuple(a for a in arguments[1:] if isinstance(a, (int, float, str)))
-        self.translator.learning_arguments = sends if sends or (row is not None and not row.tags) else None
-        self.translator.learning = address
+        self.translator.learn(address, sends if sends or (row is not None and not row.tags) else None)
         return state
 
     def stop(self) -> None:

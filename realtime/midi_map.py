@@ -4,6 +4,9 @@
 - {cc14: 1, channel: 2, address: /wavevae/gain, range: [-60, 0], curve: fast}
 - {note: 36, address: /wavevae/preset/recall, arguments: [dark, 2.0]}
 - {note: all, address: /wavevae/note}
+- {polytouch: all, address: /wavevae/note/pressure}
+
+A row of a certain key takes it from the row of all keys. Below /wavevae/note/ the number of the key is sent first.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ from typing import Any
 import yaml
 
 from wavevae.audio import printable
-from wavevae.controls import ATTACK, BEND, BIAS, GAIN, LATENT, RELEASE, SCALE, SMOOTHING, SPREAD, TEMPERATURE
 from wavevae.errors import UserError, nearest
 from wavevae.files import locked, write_whole
 
@@ -34,10 +36,30 @@ CURVES: dict[str, Callable[[float], float]] = {
     "s": lambda x: x * x * (3 - 2 * x),
 }
 """From the control's 0..1 to the range's 0..1; a number is an exponent."""
-USUAL_RANGES = {c.name: (c.low, c.high) for c in (GAIN, SMOOTHING, TEMPERATURE, SPREAD, ATTACK, RELEASE)}
-USUAL_RANGES |= {"latent": (-3.0, 3.0), "scale": (0.0, 2.0), "bias": (-3.0, 3.0), "gain": (-60.0, 0.0)}
-USUAL_RANGES[BEND.name] = (-2.0, 2.0)
-WIDEST = {LATENT.name: LATENT, SCALE.name: SCALE, BIAS.name: BIAS}
+TIMES, TIME_MS = ("smoothing", "glide", "attack", "decay", "release"), (0.0, 2000.0)
+USUAL_RANGES: dict[str, tuple[float, float]] = {
+    "latent": (-3.0, 3.0),
+    "scale": (0.0, 2.0),
+    "bias": (-3.0, 3.0),
+    "gain": (-60.0, 0.0),
+    "spread": (0.0, 2.0),
+    "bend": (-2.0, 2.0),
+    "note/bend": (-2.0, 2.0),
+    "pitch": (36.0, 84.0),
+    "loudness": (-60.0, 0.0),
+    "life": (0.0, 2.0),
+    "transpose": (-24.0, 24.0),
+    **dict.fromkeys(TIMES, TIME_MS),
+}
+"""Of what is bound without a range; from 0 to 1 for what is not here."""
+USUAL_CURVES = dict.fromkeys(TIMES, "slow")
+BUTTONS = frozenset(("panic", "reset", "drone", "prior/reset"))
+"""Addresses that are pressed: bound without a value."""
+SWITCHES = frozenset(("freeze", "pedal", "mono", "transpose_auto"))
+"""Addresses that are on in the upper half of a control."""
+OF_ONE_NOTE = "/wavevae/note/"
+KEYED_SOURCES = ("polytouch", "note")
+"""Those that say which key."""
 
 Argument = float | int | str
 
@@ -64,6 +86,8 @@ class Row:
 
     def value(self, share: float) -> float:
         """What a control at 0..1 sends."""
+        if name_of(self.address) in SWITCHES:
+            return int(share >= PRESSED)
         bent = share**self.curve if isinstance(self.curve, float) else CURVES[self.curve](share)
         return self.low + bent * (self.high - self.low)
 
@@ -82,20 +106,64 @@ class Row:
         return row
 
 
+PRESSED = 0.5
+"""Of a control that stands for a button."""
+
+
+def name_of(address: str) -> str:
+    """'gain' of /wavevae/gain."""
+    return address.removeprefix("/wavevae/")
+
+
 def usual_range(address: str) -> tuple[float, float]:
     """A range that makes sense for an address; 0 to 1 for what is not known."""
-    parts = address.removeprefix("/wavevae/").split("/")
-    return USUAL_RANGES.get(parts[0], (0.0, 1.0))
+    name = name_of(address)
+    return USUAL_RANGES.get(name, USUAL_RANGES.get(name.split("/")[0], (0.0, 1.0)))
 
 
-USUAL_MAP = (
+def usual_curve(address: str) -> str:
+    return USUAL_CURVES.get(name_of(address), "linear")
+
+
+def usual_row(source: str, number: int | None, name: str) -> Row:
+    """From any channel, with the usual range and curve."""
+    address = f"/wavevae/{name}"
+    return Row(source, number, address, None, *usual_range(address), usual_curve(address))
+
+
+PLAYED = (
     Row("note", None, "/wavevae/note"),
-    Row("bend", None, "/wavevae/bend", None, *usual_range("/wavevae/bend")),
-    Row("cc", 1, "/wavevae/temperature"),
+    usual_row("bend", None, "bend"),
     Row("cc", 7, "/wavevae/gain", None, *usual_range("/wavevae/gain"), "fast"),
-    *(Row("cc", 70 + i, f"/wavevae/latent/{i}", None, -3.0, 3.0) for i in range(8)),
 )
-"""Without a map: notes and their bend, the wheel, the volume, and eight knobs as many controllers send them."""
+EXPRESSION = (
+    usual_row("aftertouch", None, "pressure"),
+    usual_row("polytouch", None, "note/pressure"),
+    usual_row("cc", 1, "life"),
+    usual_row("cc", 2, "pressure"),
+    usual_row("cc", 5, "glide"),
+    usual_row("cc", 65, "mono"),
+    usual_row("cc", 72, "release"),
+    usual_row("cc", 73, "attack"),
+    usual_row("cc", 75, "decay"),
+)
+"""As General MIDI 2 has the numbers: modulation, breath, portamento time and switch, release, attack, decay."""
+TIMBRE_CONTROLLERS = (74, 71, 70, 76, 77, 78, 79)
+"""Brightness, harmonic content and the other sound controllers: the learned latents of an instrument, in order."""
+CODEC_CONTROLLERS = range(70, 78)
+
+
+def usual_map(latent_dim: int, n_controls: int) -> tuple[Row, ...]:
+    """Without a map: of a model whose first `n_controls` latents are an instrument's (0: a codec)."""
+    if n_controls == 0:
+        knobs = [usual_row("cc", n, f"latent/{n - 70}") for n in CODEC_CONTROLLERS[:latent_dim]]
+        return (*PLAYED, usual_row("cc", 1, "temperature"), *knobs)
+    learned = zip(TIMBRE_CONTROLLERS, range(n_controls, latent_dim), strict=False)
+    return (*PLAYED, *EXPRESSION, *(usual_row("cc", n, f"latent/{i}") for n, i in learned))
+
+
+USUAL_MAP = usual_map(11, 3)
+"""Of an instrument with a pitch: what is sent where nothing is known of the model."""
 
 
 def read_map(path: Path) -> tuple[Row, ...]:
@@ -145,6 +213,8 @@ def parse_row(row: object) -> Row:
         raise Wrong(f"address is {address!r}; use one such as /wavevae/latent/0")
     source = sources[0]
     low, high = _range(row.get("range"), address)
+    if address.startswith(OF_ONE_NOTE) and source not in KEYED_SOURCES and "arguments" not in row:
+        raise Wrong(f"{address} is of one note, and {source} does not say which; use polytouch")
     return Row(
         source,
         _number(source, row[source]),

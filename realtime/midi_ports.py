@@ -23,6 +23,7 @@ POLL_EVERY_S = 0.002
 LOOK_EVERY_S = 1.0
 PROBE_EVERY_S = 5.0
 """For a MIDI system that does not run."""
+FIRST_STATUS, FIRST_SYSTEM = 0x80, 0xF0
 QUEUE = 8192
 """Messages that may wait between two polls."""
 
@@ -52,13 +53,23 @@ class RtPort:
         import rtmidi
 
         self._parse = mido.Message.from_bytes
+        self._status = 0
         self._rt = rtmidi.MidiIn(api, "wavevae", queue_size_limit=QUEUE)
         self._rt.open_port(self._rt.get_ports().index(name), "in")
 
     def pending(self) -> Iterator[Any]:
         while (found := self._rt.get_message()) is not None:
+            data = self._with_status(found[0])
             with contextlib.suppress(ValueError):  # no message that MIDI knows
-                yield self._parse(found[0])
+                yield self._parse(data)
+
+    def _with_status(self, data: list[int]) -> list[int]:
+        """Running status: the status byte of the message before is left out."""
+        if data and data[0] < FIRST_STATUS:
+            return [self._status, *data]
+        if data and data[0] < FIRST_SYSTEM:
+            self._status = data[0]
+        return data
 
     def close(self) -> None:
         self._rt.close_port()
@@ -135,13 +146,20 @@ def fitting(names: list[str], wanted: str) -> str | None:
 class Listener:
     """Opens an input when it is there, again when it comes back; never raises for a port.
 
-    `deliver` gets the messages, in order, in this listener's thread; `say` what there is to tell.
+    `deliver` gets the messages, in order, in this listener's thread, where `lost` is called when the port is gone;
+    `say` gets what there is to tell.
     """
 
     def __init__(
-        self, wanted: str, deliver: Callable[[Any], None], say: Callable[[str], None], backend: Backend
+        self,
+        wanted: str,
+        deliver: Callable[[Any], None],
+        say: Callable[[str], None],
+        backend: Backend,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._wanted, self._deliver, self._say, self._backend = wanted, deliver, say, backend
+        self._lost = lost
         self.name = ""
         """The port that is open."""
         self._port: Port | None = None
@@ -161,6 +179,7 @@ class Listener:
         if self.name and self.name not in names:
             self._say(f"MIDI port {self.name} is gone; it is taken again when it is back")
             self._close()
+            self._lost()
             self._told = True
         if not self.name and (found := fitting(names, self._wanted)) is not None:
             self._open(found)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from .midi_map import Argument, Row, usual_range
+from .midi_map import BUTTONS, OF_ONE_NOTE, PRESSED, Argument, Row, name_of, usual_curve, usual_range
 
 Sent = tuple[str, tuple[Argument, ...]]
 """An address and its arguments."""
-SUSTAIN, NOTES_OFF, SOUND_OFF = 64, 123, 120
+SUSTAIN, SOUND_OFF, RESET_CONTROLLERS = 64, 120, 121
+ALL_NOTES_OFF = frozenset((SOUND_OFF, 123, 124, 125, 126, 127))
+"""Also the changes of mode: MIDI 1.0 has them end every note."""
 LOWEST_LSB, HIGHEST_LSB = 32, 63
 CC14_STEPS = 16383
 BEND_UP, BEND_DOWN = 8191, 8192
 """Steps to the ends; at rest it is exactly in the middle."""
-PRESSED = 0.5
-BUTTONS, NUMBERED = ("cc", "note", "program"), ("cc", "note", "polytouch", "program")
-NOTES = "/wavevae/note"
+PRESSABLE, NUMBERED = ("cc", "note", "program"), ("cc", "note", "polytouch", "program")
+NOTES, FREEZE = "/wavevae/note", "/wavevae/freeze"
 
 
 class Translator:
@@ -37,6 +39,17 @@ class Translator:
         """Keys that the pedal holds."""
         self._pedal: set[int] = set()
         self._learnt: tuple[int, int] | None = None
+
+    def learn(self, address: str | None, arguments: tuple[Argument, ...] | None = None) -> None:
+        """Bind what is moved next to an address, or to sending arguments there; None: not after all."""
+        pressed = address is not None and name_of(address) in BUTTONS
+        self.learning = address
+        self.learning_arguments = () if pressed and arguments is None else arguments
+
+    def let_go(self) -> list[Sent]:
+        """Lift every key and pedal: the controller is gone."""
+        self._pedal.clear()
+        return [sent for channel in list(self._held) for sent in self._end(channel, self._held[channel])]
 
     def feed(self, message: Any) -> list[Sent]:
         """What a `mido.Message` means."""
@@ -77,16 +90,23 @@ class Translator:
             yield "note", message.note, message.velocity / 127 if kind == "note_on" else 0.0
 
     def _send(self, source: str, number: int, share: float, message: Any) -> Iterator[Sent]:
-        rows = [r for r in self.rows if _fits(r, source, number, message.channel)]
+        channel = message.channel
+        rows = [r for r in self.rows if _fits(r, source, number, channel)]
+        if source == "note" and not (share == 0 and number in self._held.get(channel, ())):
+            rows = [
+                r for r in rows if r.number is not None
+            ] or rows  # its own row takes a key from the keyboard
         for row in rows:
             if row.arguments is not None:
                 yield from self._press(row, share, source == "program")
             elif source == "note" and row.number is None:
-                yield from self._play(row.address, message.channel, number, share)
+                yield from self._play(row.address, channel, number, share)
+            elif row.address.startswith(OF_ONE_NOTE):
+                yield row.address, (number, row.value(share))
             else:
                 yield row.address, (row.value(share),)
         if source == "cc" and not rows:
-            yield from self._pedals(message.channel, number, share)
+            yield from self._pedals(channel, number, share)
 
     def _press(self, row: Row, share: float, always: bool) -> Iterator[Sent]:
         """Once each time it goes down."""
@@ -109,21 +129,32 @@ class Translator:
 
     def _pedals(self, channel: int, number: int, share: float) -> Iterator[Sent]:
         """Sustain, and the panic buttons of keyboards."""
-        if number == SUSTAIN:
-            if share >= PRESSED:
-                self._pedal.add(channel)
-                return
+        if number == SUSTAIN and share >= PRESSED:
+            self._pedal.add(channel)
+        elif number in (SUSTAIN, RESET_CONTROLLERS):
             self._pedal.discard(channel)
-            ended = self._let_go.pop(channel, set())
-        elif number in (NOTES_OFF, SOUND_OFF):
-            ended = self._held.get(channel, set()) | self._let_go.pop(channel, set())
-        else:
-            return
-        for row in self.rows:
-            if row.source == "note" and row.number is None and row.arguments is None:
-                for pitch in sorted(ended):
-                    yield row.address, (pitch, 0.0)
+            yield from self._end(channel, self._let_go.get(channel, set()))
+        elif number in ALL_NOTES_OFF:
+            yield from self._end(channel, self._held.get(channel, set()))
+        if number == RESET_CONTROLLERS:
+            yield from self._rest(channel)
+
+    def _end(self, channel: int, pitches: set[int]) -> Iterator[Sent]:
+        """These keys go up."""
+        ended = sorted(pitches)
         self._held.get(channel, set()).difference_update(ended)
+        self._let_go.get(channel, set()).difference_update(ended)
+        for row in self.rows:
+            if row.arguments is None and _fits(row, "note", -1, channel):
+                for pitch in ended:
+                    yield row.address, (pitch, 0.0)
+
+    def _rest(self, channel: int) -> Iterator[Sent]:
+        """The wheel in its middle, no pressure."""
+        for source, share in (("bend", PRESSED), ("aftertouch", 0.0)):
+            for row in self.rows:
+                if row.arguments is None and _fits(row, source, 0, channel):
+                    yield row.address, (row.value(share),)
 
     def _learn(self, message: Any) -> None:
         """Bind a moved control, a wheel or a struck key; for a press, only what can be pressed."""
@@ -131,7 +162,7 @@ class Translator:
         for source, number, share in self._readings(message):
             if source == "cc14" or (source == "note" and share == 0):
                 continue
-            if (source == "program") > presses or (presses and (source not in BUTTONS or share < PRESSED)):
+            if (source == "program") > presses or (presses and (source not in PRESSABLE or share < PRESSED)):
                 continue
             address, self.learning = self.learning, None
             assert address is not None
@@ -143,8 +174,10 @@ class Translator:
         arguments, self.learning_arguments = self.learning_arguments, None
         if source == "note" and address == NOTES:
             number = None  # the whole keyboard
+        if source == "note" and address == FREEZE and arguments is None:
+            arguments = ()  # a key comes up again at once: each press turns it round
         low, high = usual_range(address)
-        row = Row(source, number, address, message.channel + 1, low, high, arguments=arguments)
+        row = Row(source, number, address, message.channel + 1, low, high, usual_curve(address), arguments)
         self.rows = (*(r for r in self.rows if not _same(r, row)), row)
 
     def _widen(self, message: Any) -> None:
@@ -155,7 +188,7 @@ class Translator:
         channel, number = learnt
         if (message.channel, message.control) == (channel, number + 32):
             old = self.rows[-1]
-            wide = Row("cc14", number, old.address, old.channel, old.low, old.high)
+            wide = replace(old, source="cc14")
             self.rows = (*self.rows[:-1], wide)
 
 

@@ -1,7 +1,8 @@
 """OSC over UDP: datagrams in, replies out.
 
 A message either is exactly right and changes the desk, or it changes nothing, is counted, and its sender is
-told why on /wavevae/error. Bundles with a time tag are applied at their time.
+told why on /wavevae/error. A datagram with more than there is room for is refused whole. Bundles with a time tag are
+applied at their time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from wavevae.controls import ControlState, Refused
 
 from .address import ROOT, Address, Arguments, Value, count, text
 from .desk import Desk
-from .osc_wire import Budget, Exhausted, Message, parse, split
+from .osc_wire import MOST_QUERIES, Dated, Message, parse, unpack
 
 ERROR = f"{ROOT}/error"
 STATE = f"{ROOT}/state"
@@ -69,6 +70,8 @@ class OscFace:
         self._errors = 0
         self._asked: dict[str, Value] | None = None
         """Values looked up for this datagram."""
+        self._queries = 0
+        """Answered in this datagram."""
         self._pending: list[tuple[float, int, Message, Sender]] = []
         self._order = 0
         desk.extra.update(
@@ -85,23 +88,35 @@ class OscFace:
 
     def handle(self, datagram: bytes, sender: Sender) -> list[Reply]:
         """Everything a datagram asks for. Never raises for what is in it. Returns what to send back."""
-        self.sender, self._replies, self._errors, self._asked = sender, [], 0, None
-        budget = Budget()
+        self._begin(sender)
         try:
-            for due, data in split(datagram, self._clock()):
-                self._handle_message(data, due, budget)
+            messages = unpack(datagram, self._clock(), self.desk.about.latent_dim)
+            self._make_room(messages)
         except Refused as reason:
             self._refuse(str(reason))
+            return self._replies
+        for due, data in messages:
+            self._handle_message(data, due)
         self.desk.flush()
         return self._replies
+
+    def _begin(self, sender: Sender) -> None:
+        """A new datagram."""
+        self.sender, self._replies, self._errors, self._asked, self._queries = sender, [], 0, None, 0
+
+    def _make_room(self, messages: list[Dated]) -> None:
+        """Raises: Refused where not all that are dated can wait."""
+        waiting = len(self._pending) + sum(message.due is not None for message in messages)
+        if waiting > MOST_PENDING and waiting > len(self._pending):
+            raise Refused(f"{waiting} messages would wait for their time; {MOST_PENDING} can")
 
     def run_due(self) -> list[Reply]:
         """What has come to its time."""
         replies: list[Reply] = []
         now = self._clock()
         while self._pending and self._pending[0][0] <= now:
-            _, _, message, self.sender = heapq.heappop(self._pending)
-            self._replies, self._errors, self._asked = [], 0, None
+            _, _, message, sender = heapq.heappop(self._pending)
+            self._begin(sender)
             self._try(message)
             replies += self._replies
         self.desk.flush()
@@ -114,7 +129,7 @@ class OscFace:
 
     def act(self, path: str, arguments: Arguments) -> str:
         """A message from nobody on the network (MIDI, the page). Returns why it was refused, or nothing."""
-        self.sender = ()
+        self._begin(())
         why = self._apply(path, arguments)
         self.desk.flush()
         return f"{path[:100]}: {why}" if why else ""
@@ -148,31 +163,23 @@ class OscFace:
             **self._look_up(),
         }
 
-    def _handle_message(self, data: bytes, due: float | None, budget: Budget) -> None:
+    def _handle_message(self, data: bytes, due: float | None) -> None:
         try:
-            message = parse(data, budget)
-        except Exhausted:
-            raise
+            message = parse(data)
         except Refused as reason:
             self._refuse(f"a message: {reason}")
-            budget.refused()
             return
         if due is None:
-            if not self._try(message):
-                budget.refused()
-        elif len(self._pending) >= MOST_PENDING:
-            self._refuse(f"{message.address}: {MOST_PENDING} messages wait for their time already")
-        else:
-            self._order += 1
-            heapq.heappush(self._pending, (due, self._order, message, self.sender))
+            self._try(message)
+            return
+        self._order += 1
+        heapq.heappush(self._pending, (due, self._order, message, self.sender))
 
-    def _try(self, message: Message) -> bool:
-        """Whether it was accepted."""
+    def _try(self, message: Message) -> None:
         why = self._apply(message.address, message.arguments)
         # Errors are never answered: two programs that did would do so for ever.
         if why and not message.address.startswith((ERROR, STATE)):
             self._answer(f"{message.address[:100]}: {why}")
-        return not why
 
     def _refuse(self, reason: str) -> None:
         self.rejected += 1
@@ -203,6 +210,9 @@ class OscFace:
     def _query(self, state: ControlState, arguments: Arguments) -> ControlState:
         """By the name of a state value, or by an address below /wavevae."""
         count(arguments, 1)
+        self._queries += 1
+        if self._queries > MOST_QUERIES:
+            raise Refused(f"more than {MOST_QUERIES} queries in one datagram; send several")
         name = text(arguments[0], "name").removeprefix(ROOT + "/")
         row = self.desk.table.get(f"{ROOT}/{name}")
         values = self._asked = self._asked or self.values()

@@ -1,8 +1,8 @@
 """OSC datagrams, strictly: what comes out of here is exactly what was sent, or nothing.
 
-python-osc parses; but it reads a truncated number as 0.0, recurses into bundles without end and expands
-wildcards in addresses with a regular expression that a packet of 36 bytes can keep busy for 15 s. So the frame
-is checked here first, byte by byte. (OSC 1.0: strings end in zeros up to a multiple of 4 bytes.)
+Read here and not by python-osc, which takes a truncated number for 0.0, recurses into bundles without end and
+expands wildcards in addresses with a regular expression that a packet of 36 bytes can keep busy for 15 s. (OSC 1.0:
+strings end in zeros up to a multiple of 4 bytes. OSC 1.1: T, F, N and I have no bytes.)
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
-
-from pythonosc.osc_message import OscMessage
 
 from wavevae.controls import Refused
 
@@ -22,10 +20,18 @@ NTP_EPOCH_S = 2_208_988_800
 """1900 to 1970."""
 FARTHEST_AHEAD_S = 10.0
 """A bundle dated later is refused: it would wait in memory."""
-LARGEST_DATAGRAM = 8192
-MOST_MESSAGES, MOST_REFUSALS, MOST_ARGUMENTS = 16, 8, 512
-"""In one datagram: so that none takes longer than a millisecond, on a busy machine either."""
-SIZES = {"i": 4, "f": 4, "h": 8, "d": 8, "T": 0, "F": 0}
+LARGEST_DATAGRAM = 16384
+MOST_MESSAGES, MOST_QUERIES, MOST_ARGUMENTS = 16, 16, 512
+"""In one datagram, beside one message an axis: so that none takes much longer than a millisecond."""
+AXES = (b"/wavevae/latent/", b"/wavevae/scale/", b"/wavevae/bias/")
+NUMBERS = {
+    "i": struct.Struct(">i"),
+    "f": struct.Struct(">f"),
+    "h": struct.Struct(">q"),
+    "d": struct.Struct(">d"),
+}
+WITHOUT_BYTES: dict[str, bool | None] = {"T": True, "F": False, "N": None, "I": None}
+"""True, false, nothing, and an impulse, which says no more than nothing does."""
 WILDCARDS = frozenset("*?[]{}")
 
 
@@ -36,33 +42,37 @@ class Message(NamedTuple):
     arguments: tuple[object, ...]
 
 
-class Exhausted(Refused):
-    """What follows in the datagram is not looked at."""
+class Dated(NamedTuple):
+    """A message as it lies in the datagram, and the moment (Unix s) it is for; None: at once."""
+
+    due: float | None
+    data: bytes
 
 
-class Budget:
-    """What a datagram may still hold."""
+def unpack(datagram: bytes, now: float, axes: int) -> list[Dated]:
+    """All messages of a datagram to a model of so many axes; all of them or none.
 
-    def __init__(self) -> None:
-        self._messages, self._refusals, self._arguments = MOST_MESSAGES, MOST_REFUSALS, MOST_ARGUMENTS
+    Raises: Refused for a datagram of too many messages or arguments, or one that `split` refuses.
+    """
+    found: list[Dated] = []
+    of_axes = arguments = 0
+    for due, data in split(datagram, now):
+        found.append(Dated(due, data))
+        arguments += _count_tags(data)
+        of_axes += data.startswith(AXES)
+        if of_axes > axes + MOST_MESSAGES or len(found) - of_axes > MOST_MESSAGES:
+            raise Refused(
+                f"more than {MOST_MESSAGES} messages in one datagram, besides one an axis; none taken, send several"
+            )
+        if arguments > MOST_ARGUMENTS:
+            raise Refused(f"more than {MOST_ARGUMENTS} arguments in one datagram, none taken; send several")
+    return found
 
-    def take_message(self) -> None:
-        """Raises: Exhausted."""
-        if self._refusals <= 0:
-            raise Exhausted(f"{MOST_REFUSALS} messages refused in one datagram; the rest is left out")
-        self._messages -= 1
-        if self._messages < 0:
-            raise Exhausted(f"more than {MOST_MESSAGES} messages in one datagram; send several")
 
-    def refused(self) -> None:
-        """One of its messages was."""
-        self._refusals -= 1
-
-    def take_arguments(self, count: int) -> None:
-        """Raises: Exhausted."""
-        self._arguments -= count
-        if self._arguments < 0:
-            raise Exhausted(f"more than {MOST_ARGUMENTS} arguments in one datagram; send several")
+def _count_tags(data: bytes) -> int:
+    """How many arguments a message has at most."""
+    comma = data.find(b",")
+    return max(0, data.find(b"\0", comma) - comma - 1) if comma >= 0 else 0
 
 
 def split(
@@ -106,48 +116,48 @@ def _date(tag: int, now: float) -> float | None:
     return moment
 
 
-def parse(data: bytes, budget: Budget | None = None) -> Message:
+def parse(data: bytes) -> Message:
     """One message. Raises: Refused for anything that is not exactly one, and for wildcards in its address."""
-    _check_frame(data, budget or Budget())
-    try:
-        message = OscMessage(data)
-    except Exception:  # whatever the parser stumbles over is no message
-        raise Refused("not an OSC message") from None
-    address = message.address
+    if not data.startswith(b"/") or len(data) % 4:
+        raise Refused("not an OSC message")
+    address, place = _string(data, 0)
     if WILDCARDS & set(address):
         raise Refused("an address with wildcards; write every address out")
-    return Message(address, tuple(message.params))
+    if place == len(data):
+        return Message(address, ())  # older senders leave empty type tags out
+    tags, place = _string(data, place)
+    if not tags.startswith(","):
+        raise Refused("not an OSC message")
+    arguments: list[object] = []
+    for tag in tags[1:]:
+        value, place = _argument(tag, data, place)
+        arguments.append(value)
+    if place != len(data):
+        raise Refused("a message cut short or with bytes left over")
+    return Message(address, tuple(arguments))
 
 
-def _string_end(data: bytes, start: int) -> int:
-    """Where the padded string that begins at `start` ends."""
+def _argument(tag: str, data: bytes, place: int) -> tuple[object, int]:
+    """The argument at a place, and where it ends."""
+    if tag in NUMBERS:
+        number = NUMBERS[tag]
+        if place + number.size > len(data):
+            raise Refused("a message cut short or with bytes left over")
+        return number.unpack_from(data, place)[0], place + number.size
+    if tag == "s":
+        return _string(data, place)
+    if tag in WITHOUT_BYTES:
+        return WITHOUT_BYTES[tag], place
+    raise Refused(f"an argument of type '{tag[:1]}'; send floats, ints or strings")
+
+
+def _string(data: bytes, start: int) -> tuple[str, int]:
+    """The padded string that begins at `start`, and where it ends."""
     zero = data.find(b"\0", start)
     end = start + (zero - start) // 4 * 4 + 4
     if zero < 0 or end > len(data) or any(data[zero:end]):
         raise Refused("not an OSC message")
-    return end
-
-
-def _check_frame(data: bytes, budget: Budget) -> None:
-    """The bytes are an address, type tags and exactly the arguments these promise."""
-    budget.take_message()
-    if not data.startswith(b"/") or len(data) % 4:
-        raise Refused("not an OSC message")
-    place = _string_end(data, 0)
-    if place == len(data):
-        return  # older senders leave empty type tags out
-    tags_end = _string_end(data, place)
-    tags = data[place:tags_end].rstrip(b"\0").decode("latin-1")
-    if not tags.startswith(","):
-        raise Refused("not an OSC message")
-    budget.take_arguments(len(tags))
-    place = tags_end
-    for tag in tags[1:]:
-        if tag == "s":
-            place = _string_end(data, place)
-        elif tag in SIZES:
-            place += SIZES[tag]
-        else:
-            raise Refused(f"an argument of type '{tag}'; send floats, ints or strings")
-    if place != len(data):
-        raise Refused("a message cut short or with bytes left over")
+    try:
+        return data[start:zero].decode("utf-8"), end
+    except UnicodeDecodeError:
+        raise Refused("not an OSC message") from None

@@ -9,6 +9,8 @@ from typing import Any
 from .address import Address, Range, Value
 
 READ, WRITE = 1, 2
+PRESS = "I"
+"""The type of an address that is pressed: OSC's impulse, of which clients make a button."""
 EXTENSIONS = {"ACCESS": True, "VALUE": True, "RANGE": True, "DESCRIPTION": True, "TAGS": False, "UNIT": True}
 
 
@@ -30,8 +32,8 @@ def node_of(row: Address) -> dict[str, Any]:
         "DESCRIPTION": row.doc,
         "ACCESS": (READ if row.value else 0) | (WRITE if row.act else 0),
     }
-    if row.tags:
-        node["TYPE"] = row.tags
+    if row.tags or row.act:
+        node["TYPE"] = row.tags or PRESS
     if row.ranges:
         node["RANGE"] = [range_of(r) for r in row.ranges]
     if row.unit:

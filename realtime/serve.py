@@ -132,12 +132,37 @@ def _describe(
         f"  compute  real-time factor {speed:.1f}: a block takes {ready.block_ms:.2f} ms, "
         f"at most {ready.worst_block_ms:.2f}; headroom {100 * headroom:.0f} %{_burden(about)}",
         f"  priority {ready.priority}",
-        f"  OSC      {arguments.osc_host}:{setup.osc_port}, /wavevae/latent/0 to /{about.latent_dim - 1}, "
+        *_keys(about),
+        f"  OSC      {arguments.osc_host}:{setup.osc_port}, {'/wavevae/note, ' if about.plays_notes else ''}"
+        f"/wavevae/latent/0 to /{about.latent_dim - 1}, "
         "/wavevae/gain, /wavevae/panic ... (`wavevae serve --help`)",
     ]
     if ready.enough is not None:
         lines.append(_warning(ready, block, rate))
     return lines
+
+
+def _keys(about: About) -> list[str]:
+    """What keys do with an instrument, and why nothing sounds yet."""
+    if not about.is_instrument:
+        return []
+    waits = (
+        "the input sounds; keys give it their pitches"
+        if about.hears
+        else "silent until a key or a control moves"
+    )
+    axis = about.axes[0]
+    low, high = (round(axis.natural(end)) for end in (axis.low, axis.high))
+    what = f"its sounds lie from MIDI {low} to {high}" if about.plays_pitch else NO_PITCH_KEYS
+    lines = [f"  keys     {about.voices} notes at a time, {what}; {waits}"]
+    if not about.restarts:
+        lines.append(
+            "  note     a file of an older wavevae: notes begin with a trace of earlier ones; export it again"
+        )
+    return lines
+
+
+NO_PITCH_KEYS = "played by brightness: it has no pitch"
 
 
 def _burden(about: About) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.controls import CONTROLS, MODES
+from wavevae.controls import MODES, NATURAL
 
-from .address import Value
+from .about import Axis
+from .address import Address, Range, Value
 from .desk import Desk
 from .midi_hand import MidiHand
 from .shared import TAPE_SAMPLES, Count, Shared
@@ -19,7 +20,39 @@ WINDOW = 2048
 """Samples of the spectrum."""
 BANDS, LOWEST_HZ, FLOOR_DB = 96, 40.0, -96.0
 SCOPE_POINTS = 256
-HEARD_DIGITS = 3
+DIGITS = 3
+PER_AXIS = ("latent", "scale", "bias")
+
+
+def axis_of(axis: Axis) -> dict[str, Any]:
+    """As the page takes it: `low` and `high` in standard deviations, `mean` and `std` in natural units. `limits` of an
+    axis in natural units: what it may be at all."""
+    known = NATURAL.get(axis.name)
+    limits = [known.low, known.high] if known else None
+    return {
+        **{name: getattr(axis, name) for name in ("name", "low", "high", "mean", "std", "unit")},
+        "limits": limits,
+    }
+
+
+def control_of(row: Address) -> dict[str, Any]:
+    """The range, the unit and the meaning of an address of one number."""
+    limits = row.ranges[0] if row.ranges else Range()
+    whole = row.tags == "i"
+    return {"low": limits.low, "high": limits.high, "unit": row.unit, "doc": row.doc, "whole": whole}
+
+
+def number_of(row: Address) -> Any:
+    """The present value of an address of one number."""
+    value = row.value() if row.value else None
+    return rounded(value[0] if isinstance(value, list) else value)
+
+
+def rounded(value: Value | None) -> Any:
+    """For JSON: short numbers."""
+    if isinstance(value, list):
+        return [rounded(v) for v in value]
+    return round(float(value), DIGITS) if isinstance(value, (int, float)) else value
 
 
 class View:
@@ -32,29 +65,30 @@ class View:
         self._window = np.hanning(WINDOW).astype(np.float32)
 
     def head(self) -> dict[str, Any]:
-        """What changes seldom: the model, its axes, classes and map, presets, what MIDI turns."""
+        """What changes seldom: the model, its axes, classes and map, the controls with their ranges, presets, what
+        MIDI turns."""
         about, desk = self._desk.about, self._desk
         labels = sorted(set(desk.map.labels))
         return {
             "about": {
                 "name": about.name,
                 "sample_rate": about.sample_rate,
-                "frame_rate": about.sample_rate / about.hop_length,
-                "axes": [[a.name, a.low, a.high] for a in about.axes],
+                "axes": [axis_of(a) for a in about.axes],
+                "n_controls": about.n_controls,
                 "classes": list(about.classes) if about.has_class else [],
-                "has_pitch": about.has_pitch,
-                "can_mix": about.can_mix,
+                "plays_notes": about.plays_notes,
+                "plays_pitch": about.plays_pitch or about.has_pitch,
+                "hears": about.hears,
                 "has_input_class": about.hears and about.has_input_class,
                 "has_input_pitch": about.hears and about.has_input_pitch,
-                "voices": about.voices,
                 "modes": [m for m in MODES if self._plays(m)],
-                "attributes": [[a.name, list(a.kinds)] for a in about.attributes],
                 "bounds": desk.map.bounds(),
-                "map": np.round(desk.map.places, 3).tolist(),
+                "map": np.round(desk.map.places, DIGITS).tolist(),
+                "map_axes": list(desk.map.names),
                 "map_labels": [labels.index(name) for name in desk.map.labels],
                 "map_names": labels,
             },
-            "ranges": {c.name: [c.low, c.high, c.unit] for c in CONTROLS},
+            "controls": {row.name: control_of(row) for row in self._numbers()},
             "presets": list(desk.presets.named),
             "midi": self._midi is not None,
             "bindings": self._midi.bindings() if self._midi else {},
@@ -64,33 +98,29 @@ class View:
         about = self._desk.about
         return {"transform": about.hears, "sample": about.can_sample}.get(mode, True)
 
+    def _numbers(self) -> list[Address]:
+        """Addresses of one number that can be set and asked for; those of the axes go as lists."""
+        rows = self._desk.table.values()
+        return [r for r in rows if r.tags in ("f", "i") and r.value and r.name.split("/")[0] not in PER_AXIS]
+
     def frame(self) -> dict[str, Any]:
         """What moves."""
         state, known = self._desk.state, self._look_up()
         recent = self._recent()
-        heard = known["latents"]
-        assert isinstance(heard, list)
         return {
-            "targets": [round(v, HEARD_DIGITS) for v in state.latents],
-            "heard": [round(float(v), HEARD_DIGITS) for v in heard],
-            "scale": list(state.scale),
-            "bias": list(state.bias),
-            "gain": state.gain_db,
-            "smoothing": state.smoothing_ms,
-            "temperature": state.temperature,
-            "spread": state.spread,
-            "attack": state.attack_ms,
-            "release": state.release_ms,
+            "values": {row.name: number_of(row) for row in self._numbers()},
+            "targets": rounded(list(state.latents)),
+            "bias": rounded(list(state.bias)),
+            "heard": rounded(known["latents"]),
             "mode": MODES[state.mode],
-            "mix": [[label, round(weight, HEARD_DIGITS)] for label, weight in state.mix],
-            "bend": state.bend,
+            "mix": [[label, round(weight, DIGITS)] for label, weight in state.mix],
             "input_class": state.input_label,
             "input_pitch": state.input_pitch,
-            "frozen": state.frozen,
             "muted": state.muted,
-            "held": [n.pitch for n in state.notes if n.held],
-            "attributes": list(state.attributes),
-            "level": known["level"],
+            "idle": state.idle,
+            "keyed": state.keyed,
+            "held": [n.pitch for n in sorted(state.notes, key=lambda n: n.serial) if n.held],
+            "level": rounded(known["level"]),
             "real_time_factor": known["real_time_factor"],
             "underflows": known["underflows"],
             "limited": known["limited"],

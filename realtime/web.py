@@ -14,23 +14,26 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from .address import Arguments
+from .address import ROOT, Arguments
 from .control_setup import WebSetup
 from .osc import OscFace
 from .oscquery import find, host_info, tree
 from .ports import LOOPBACK, own_address
 from .view import View
 
-PAGE = {"main.js": "text/javascript", "widgets.js": "text/javascript", "style.css": "text/css"}
+CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css"}
+"""Of the page's parts; its folder holds no others."""
 LARGEST_MESSAGE = 16384
 MOST_VISITORS = 16
 SEND_AT_MOST_S = 2.0
 CLOSE_AT_MOST_S = 0.5
 COOKIE = "wavevae"
+NOTE = f"{ROOT}/note"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -38,6 +41,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+FOLDER = files("wavevae.realtime") / "page"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -46,6 +50,8 @@ class Visitor:
 
     def __init__(self, socket: web.WebSocketResponse, head: str) -> None:
         self._socket, self._news = socket, asyncio.Event()
+        self.held: set[object] = set()
+        """Pitches of the keys that are down on this page."""
         self._errors: list[str] = []
         self._head: str | None = head
         self._frame: str | None = None
@@ -172,9 +178,10 @@ class Web:
 
     async def _file(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        if name not in PAGE:
+        kind = CONTENT_TYPES.get(Path(name).suffix)
+        if kind is None or name not in {part.name for part in FOLDER.iterdir()}:
             raise web.HTTPNotFound(headers=HEADERS)
-        return web.Response(text=_read(name), content_type=PAGE[name], charset="utf-8")
+        return web.Response(text=_read(name), content_type=kind, charset="utf-8")
 
     async def _answer(self, request: web.Request) -> web.Response:
         """The page for people, OSCQuery for programs."""
@@ -206,15 +213,21 @@ class Web:
         try:
             async for message in stream:
                 if message.type == WSMsgType.TEXT:
-                    why = self._take(message.data)
+                    why = self._take(message.data, visitor)
                     if why:
                         visitor.complain(why)
         finally:
             self._visitors.discard(visitor)
+            self._release(visitor)
             shower.cancel()
         return stream
 
-    def _take(self, text: str) -> str:
+    def _release(self, visitor: Visitor) -> None:
+        """No key stays down on a page that is gone: closed, or on a phone that sleeps."""
+        for pitch in visitor.held:
+            self._face.act(NOTE, (pitch, 0))
+
+    def _take(self, text: str, visitor: Visitor) -> str:
         """{"send": [address, [arguments]]}. Returns what is wrong with it, or nothing."""
         try:
             address, arguments = json.loads(text)["send"]
@@ -223,7 +236,12 @@ class Web:
         except (ValueError, TypeError, KeyError, RecursionError):
             self._face.rejected += 1
             return 'not a message; send {"send": [address, [arguments]]}'
-        return self._face.act(address, _hashable(arguments))
+        values = _hashable(arguments)
+        why = self._face.act(address, values)
+        if address == NOTE and not why:
+            pitch, velocity = values
+            (visitor.held.add if velocity else visitor.held.discard)(pitch)
+        return why
 
 
 def _hashable(arguments: list[Any]) -> Arguments:
@@ -238,4 +256,4 @@ def _hang_up(task: asyncio.Task, stream: web.WebSocketResponse) -> None:
 
 
 def _read(name: str) -> str:
-    return (files("wavevae.realtime") / "page" / name).read_text(encoding="utf-8")
+    return (FOLDER / name).read_text(encoding="utf-8")

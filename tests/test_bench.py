@@ -130,6 +130,18 @@ def test_a_file_of_ours_says_its_rate_and_another_is_told_it(
         bench.main([str(effect)])
 
 
+def test_two_objects_of_a_patch_are_one_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The value of a hop is held on the wire, and the last of the hop goes into decode."""
+    path = foreign(tmp_path / "toy.ts", NnTilde())
+    assert bench.main([str(path), "--methods", bench.CHAIN, "--sr", "16000", *QUICK]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == 2 * [bench.CHAIN]
+    player = bench.load(path, 16000)
+    x = torch.randn(1, 1, 4 * HOP)
+    chained = player._chained(x)
+    player.module.reset()
+    torch.testing.assert_close(chained, player.module.decode(player.module.encode(x)))
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -29,6 +29,13 @@ def test_a_healthy_run_says_nothing() -> None:
     assert findings({}, 1.0, CONFIG) == {}
 
 
+def test_an_hvae_whose_kl_explodes_is_told_what_an_hvae_can_do() -> None:
+    config = override(CONFIG, {"bottleneck": "hvae"})
+    said = findings(WELL | {"val_kl_nats": 73160.0}, 0.05, config)["explosion"]
+    assert "the slow level expects other fast latents than come" in said
+    assert "--bottleneck vae" in said
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "says"),
     [
@@ -39,6 +46,7 @@ def test_a_healthy_run_says_nothing() -> None:
             "the slow level tells 1.9 nats a frame, no more than its free bits (2)",
         ),
         ({"val_kl_nats": 2000.0}, "explosion", "the KL is 2000 nats a frame, 31 a dimension"),
+        ({"val_narrow_prior": 0.4}, "narrow", "40% of what the slow level expects is as narrow as it may be"),
         ({"codebook_usage": 0.3}, "codes", "30% of 512 codes are used"),
         (
             {"val_distance_mistold_class": 2.01},

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, override
 from wavevae.errors import UserError
-from wavevae.nn.bottleneck import Latents
+from wavevae.nn.bottleneck import Bottleneck, Gaussian, Latents
 from wavevae.nn.hierarchy import (
     FAINT,
     LOUDNESS_SCALE,
+    PRIOR_LOG_VARIANCE_RANGE,
     Hierarchical,
     Normals,
     divergence,
@@ -235,3 +236,41 @@ def test_a_slow_level_that_leaves_nothing_or_is_nothing_is_refused(top_dim: int)
     values = {"bottleneck": "hvae", "latent_dim": 6, "top_dim": top_dim}
     with pytest.raises(UserError, match=r"top_dim is .*; use 1 up to latent_dim - 1 \(5\)"):
         override(RunConfig(), values)
+
+
+def test_a_prior_that_is_far_too_narrow_costs_within_bounds_and_can_still_learn_to_widen() -> None:
+    """One standard deviation of the corpus beside a prior that claims to be sure to 1e-13."""
+    bottleneck = hvae()
+    with torch.no_grad():
+        for part in (bottleneck.expected.inlet, bottleneck.expected.outlet):
+            part.conv.weight.zero_()
+            assert part.conv.bias is not None
+            part.conv.bias.zero_()
+        assert bottleneck.expected.outlet.conv.bias is not None
+        bottleneck.expected.outlet.conv.bias[4:] = -60.0
+    h = torch.cat([torch.ones(1, 4, 8), torch.full((1, 4, 8), -11.5)], 1)
+    with torch.no_grad():
+        latents = bottleneck(h)
+    bound = 0.5 * math.exp(-PRIOR_LOG_VARIANCE_RANGE[0]) + 0.5 * 11.5
+    assert float(latents.losses["kl"].max()) < bound
+    assert float(latents.metrics["narrow_prior"]) == 1.0
+    with torch.no_grad():
+        bottleneck.expected.outlet.conv.bias[4:] = PRIOR_LOG_VARIANCE_RANGE[0] - 2
+    bottleneck(h).losses["kl"].sum().backward()
+    gradient = bottleneck.expected.outlet.conv.bias.grad
+    assert gradient is not None
+    assert (gradient[4:] < 0).all()  # wider is cheaper, and it can be felt
+
+
+@pytest.mark.parametrize("kind", [Hierarchical(6, 2, 4), Gaussian(4)])
+def test_an_axis_that_the_corpus_does_not_move_costs_within_bounds_when_another_sound_does(
+    kind: Bottleneck,
+) -> None:
+    kind.eval()
+    kind.begin(torch.nn.Conv1d(3, kind.in_channels, 1), torch.tensor([1.0, 0.3, 0.0, 1e-9]))
+    h = torch.full((1, kind.in_channels, 8), -9.0)
+    h[:, : kind.in_channels // 2] = 0.0
+    before = kind(h).losses["kl"]
+    h[:, 2:4] = 0.01  # 40 dB below the loudest axis, ten times the narrowest prior
+    narrowest = math.exp(PRIOR_LOG_VARIANCE_RANGE[0]) if isinstance(kind, Hierarchical) else 1.0
+    assert float((kind(h).losses["kl"] - before).max()) < 0.5 * 10**2 / narrowest * 1.1

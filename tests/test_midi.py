@@ -12,6 +12,7 @@ from typing import Any
 
 import mido
 import pytest
+from osc_desk import labelled, toy_about
 from pythonosc.osc_message import OscMessage
 from wavevae.realtime import midi
 from wavevae.realtime.desk import Desk
@@ -104,12 +105,12 @@ def test_keys_play_and_the_pedal_holds_them(mapped: Translator) -> None:
 
 
 def test_the_next_control_moved_is_bound_and_takes_the_place_of_another(mapped: Translator) -> None:
-    mapped.learning = "/wavevae/gain"
+    mapped.learn("/wavevae/gain")
     sent(mapped, cc(74, 64, channel=3))
     assert mapped.learning is None
     bound = [r for r in mapped.rows if r.address == "/wavevae/gain"]
     assert [(r.source, r.number, r.channel, r.low, r.high) for r in bound] == [("cc", 74, 4, -60.0, 0.0)]
-    mapped.learning = "/wavevae/latent/3"
+    mapped.learn("/wavevae/latent/3")
     sent(mapped, cc(2, 64), cc(34, 1))  # its low half follows at once: 14 bits
     assert (mapped.rows[-1].source, mapped.rows[-1].number) == ("cc14", 2)
     ((_, (value,)),) = sent(mapped, cc(34, 127))
@@ -146,6 +147,7 @@ WRONG = {
     "line 1: a map is a list": "cc: 1",
     "line 2: not YAML": "- {cc: 1,\n  ]",
     "line 1: arguments is 'x'": "- {cc: 1, address: /a, arguments: x}",
+    "line 1: /wavevae/note/bend is of one note": "- {bend: all, address: /wavevae/note/bend}",
     "could not determine a constructor": "- !!python/object:os.system {}",
 }
 
@@ -262,8 +264,6 @@ def test_ports_are_listed_for_people_and_programs(
 
 
 def test_at_the_desk_knobs_turn_and_are_learnt_over_osc(tmp_path: Path) -> None:
-    from osc_desk import toy_about
-
     face = OscFace(Desk(toy_about()))
     said: list[str] = []
     hand = MidiHand(face, "x", tmp_path / "toy.midi.yaml", said.append, lambda work, what: work())
@@ -282,8 +282,6 @@ def test_at_the_desk_knobs_turn_and_are_learnt_over_osc(tmp_path: Path) -> None:
 
 
 def test_a_button_is_learnt_with_what_it_sends(tmp_path: Path) -> None:
-    from osc_desk import labelled
-
     face = labelled(voices=2).face
     hand = MidiHand(face, "x", tmp_path / "toy.midi.yaml", print, lambda work, what: work())
     hand.hear(message("pitchwheel", pitch=-4096))

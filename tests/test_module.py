@@ -138,7 +138,7 @@ def test_a_broken_batch_is_skipped_and_counted(tmp_path: Path) -> None:
             seen.append(torch.nn.utils.parameters_to_vector(watched.model.parameters()).detach().clone())
 
     fit(module, tmp_path, broken={1}, callbacks=[Watch()])
-    assert (module.step, module.skipped, module.skipped_in_a_row) == (3, 1, 0)
+    assert (module.step, module.skipped, module.guard.in_a_row) == (3, 1, 0)
     assert torch.equal(seen[0], seen[1])
     assert not torch.equal(seen[1], seen[2])
     assert torch.isfinite(seen[2]).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from dataclasses import replace
 
 import pytest
@@ -55,6 +56,72 @@ def test_a_bundle_is_one_change(desk: Table) -> None:
     assert desk.state.latents == (0.0, 1.0, 2.0, 3.0)
     desk.send_raw(bundle(encode("/wavevae/gain", 3.0), tag=ntp(desk.now - 5)))  # a little late
     assert desk.state.gain_db == 3.0
+
+
+def test_a_bundle_has_room_for_every_axis_of_the_model() -> None:
+    axes = tuple(Axis(f"axis {i}", -2.0, 2.0, 0.01) for i in range(256))  # as many as there can be
+    desk = Table(axes=axes)
+    every = [encode(f"/wavevae/latent/{i}", i / 100) for i in range(256)]
+    desk.send_raw(bundle(*every, encode("/wavevae/gain", -3.0)))
+    assert desk.state.latents == pytest.approx([i / 100 for i in range(256)])
+    assert desk.state.gain_db == -3.0
+    assert (len(desk.published), desk.face.rejected) == (1, 0)
+
+
+def number(tag: str, value: float) -> tuple[str, bytes]:
+    kind = {"i": ">i", "f": ">f", "h": ">q", "d": ">d"}[tag]
+    return f",{tag}", struct.pack(kind, value)
+
+
+PRESSES = [(",", b""), (",T", b""), (",I", b""), (",N", b""), number("f", 1.0), number("i", 1)]
+PRESSES += [number("i", 127), number("f", 0.3), number("d", 1.0), number("h", -1)]
+RELEASES = [(",F", b""), number("f", 0.0), number("i", 0), number("h", 0), number("d", -0.0)]
+
+
+@pytest.mark.parametrize("address", ["/wavevae/panic", "/wavevae/reset", "/wavevae/drone"])
+def test_a_button_is_pressed_by_whatever_clients_send_for_a_press(address: str) -> None:
+    for tags, payload in PRESSES:
+        desk = Table()
+        before = replace(desk.state, keyed=True)
+        desk.desk.resume(before)
+        assert desk.send_raw(raw(address, tags, payload)) == []
+        assert desk.state != before, tags
+    for tags, payload in RELEASES:
+        desk = Table()
+        before = desk.state
+        assert desk.send_raw(raw(address, tags, payload)) == []
+        assert (desk.state, desk.published, desk.face.accepted) == (before, [], 1)
+
+
+def test_a_toggle_takes_numbers_truths_and_presses(desk: Table) -> None:
+    freeze = "/wavevae/freeze"
+    on = [(",T", b""), number("i", 127), number("f", 1.0), number("i", 2)]
+    off = [(",F", b""), number("i", 0), number("f", 0.0)]
+    for start, kinds in ((False, on), (True, off)):
+        for tags, payload in kinds:
+            desk.desk.resume(replace(desk.state, frozen=start))
+            desk.send_raw(raw(freeze, tags, payload))
+            assert desk.state.frozen is not start, tags
+    for tags in (",", ",I", ",N"):
+        frozen = desk.state.frozen
+        desk.send_raw(raw(freeze, tags, b""))
+        assert desk.state.frozen is not frozen
+    assert desk.face.rejected == 0
+
+
+def test_whole_floats_are_ints_where_an_int_is_meant() -> None:
+    desk = labelled(voices=4)
+    desk.send("/wavevae/subscribe", 9555.0)
+    assert desk.face.subscribers == [("127.0.0.1", 9555)]
+    desk.send_raw(raw("/wavevae/note", ",dd", struct.pack(">dd", 60.0, 1.0)))
+    desk.send("/wavevae/note", 62.0, 1)
+    assert [n.pitch for n in desk.state.notes] == [60, 62]
+    desk.send("/wavevae/class", 1.0)
+    assert desk.state.mix == (Share(1, 1.0),)
+    assert desk.face.rejected == 0
+    desk.send("/wavevae/subscribe", 9555.5)
+    desk.send("/wavevae/note", 60.5, 1.0)
+    assert desk.face.rejected == 2
 
 
 def test_only_the_wrong_part_of_a_bundle_is_refused(desk: Table) -> None:
@@ -111,9 +178,12 @@ def test_what_is_wrong_in_a_dated_bundle_is_answered_at_its_time(desk: Table) ->
 
 
 def test_only_so_many_messages_wait(desk: Table) -> None:
-    for n in range(MOST_PENDING // MOST_MESSAGES + 1):
+    for n in range(MOST_PENDING // MOST_MESSAGES - 1):
         desk.send_raw(bundle(*[encode(LATENT, 0.5)] * MOST_MESSAGES, tag=ntp(desk.now + 1 + n / 1000)))
-    assert desk.face.rejected == MOST_MESSAGES
+    desk.send_raw(bundle(*[encode(LATENT, 0.5)] * (MOST_MESSAGES + 1), tag=ntp(desk.now + 2)))  # one too many
+    assert desk.face.rejected == 1
+    desk.send_raw(bundle(*[encode(LATENT, 0.5)] * MOST_MESSAGES, tag=ntp(desk.now + 2)))
+    assert desk.face.rejected == 1
     desk.now += 10
     desk.face.run_due()
     assert desk.face.accepted == MOST_PENDING
@@ -356,6 +426,7 @@ def test_oscquery_describes_every_address_so_that_faders_can_be_built() -> None:
         "FULL_PATH": "/wavevae/gain", "ACCESS": 3, "DESCRIPTION": GAIN.doc, "TYPE": "f",
         "RANGE": [{"MIN": -120, "MAX": 24}], "UNIT": ["dB"], "VALUE": [0.0],
     }  # fmt: skip
+    assert {find(root, f"/wavevae/{name}")["TYPE"] for name in ("panic", "reset", "drone")} == {"I"}
     kind = find(root, "/wavevae/class")
     assert kind is not None
     assert kind["RANGE"] == [{"VALS": ["none", "flute", "bell"]}]

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import pytest
 from osc_desk import LATENT, LATENTS, Table, bundle, labelled, ntp, raw
+from wavevae.realtime.about import Axis
 from wavevae.realtime.osc import ERROR, encode
-from wavevae.realtime.osc_wire import MOST_MESSAGES, MOST_REFUSALS
+from wavevae.realtime.osc_wire import MOST_MESSAGES
 
 
 @pytest.fixture
@@ -34,8 +35,13 @@ WRONG: dict[str, bytes] = {
     "none": encode(LATENT),
     "two": encode(LATENT, 1.0, 2.0),
     "too few": encode("/wavevae/latents", 1.0, 2.0, 3.0),
-    "argument to panic": encode("/wavevae/panic", 1),
-    "freeze 2": encode("/wavevae/freeze", 2),
+    "text to panic": encode("/wavevae/panic", "now"),
+    "two to panic": encode("/wavevae/panic", 1, 1),
+    "nan to panic": encode("/wavevae/panic", math.nan),
+    "text to freeze": encode("/wavevae/freeze", "on"),
+    "nan to freeze": encode("/wavevae/freeze", math.nan),
+    "nil": raw(LATENT, ",N", b""),
+    "true for a port": raw("/wavevae/subscribe", ",T", b""),
     "nan": encode(LATENT, math.nan),
     "inf": encode(LATENT, -math.inf),
     "nan double": raw(LATENT, ",d", struct.pack(">d", math.nan)),
@@ -75,7 +81,7 @@ WRONG: dict[str, bytes] = {
     "preset without a name": encode("/wavevae/preset/store", ""),
     "off the map": encode("/wavevae/xy", 0.5, 1.5),
     "no attribute": encode("/wavevae/attribute/x", 1.0),
-    "subscribe float": encode("/wavevae/subscribe", 7000.0),
+    "subscribe float": encode("/wavevae/subscribe", 7000.5),
 }
 
 
@@ -157,17 +163,28 @@ def test_flipped_bits_leave_a_state_that_can_be_played(desk: Table) -> None:
     assert desk.face.rejected > 1000
 
 
-def test_a_bundle_without_end_costs_no_more_than_a_few_messages(desk: Table) -> None:
-    replies = desk.send_raw(bundle(*[encode(LATENT, 99.0)] * 150))
-    assert desk.face.rejected == MOST_REFUSALS + 1
+def test_a_bundle_that_holds_too_much_is_refused_whole(desk: Table) -> None:
+    room = MOST_MESSAGES + LATENTS
+    desk.send_raw(bundle(*[encode(LATENT, 1.0)] * (room + 1)))
+    assert not desk.published
+    assert (desk.face.accepted, desk.face.rejected) == (0, 1)
+    replies = desk.send_raw(bundle(*[encode(LATENT, 99.0)] * room))
+    assert desk.face.rejected == 1 + room
     assert len(replies) <= 4
-    desk.send_raw(bundle(*[encode(LATENT, 1.0)] * 150))
-    assert desk.face.accepted == MOST_MESSAGES
+    desk.send_raw(bundle(*[encode(LATENT, 1.0)] * room))
+    assert desk.face.accepted == room
+    desk.send_raw(bundle(*[encode("/wavevae/gain", 1.0)] * (MOST_MESSAGES + 1)))
+    assert desk.state.gain_db == 0.0
+    desk.send_raw(
+        bundle(*[encode("/wavevae/latents", *[1.0] * LATENTS)] * 3 + [raw("/x", "," + "T" * 510, b"")])
+    )
+    assert (desk.face.accepted, desk.face.rejected) == (room, 3 + room)
 
 
 def test_every_kind_of_hostile_datagram_takes_less_than_many_good_ones() -> None:
     """Counted in calls, not in time: what one datagram may ask for is bounded."""
-    desk = labelled(classes=tuple(f"instrument of some name {n}" for n in range(500)))
+    axes = tuple(Axis(f"axis {i}", -2.0, 2.0, 0.01) for i in range(64))
+    desk = labelled(classes=tuple(f"instrument of some name {n}" for n in range(500)), axes=axes)
     calls = 0
 
     def trace(frame: object, event: str, argument: object) -> None:
@@ -186,6 +203,7 @@ def test_every_kind_of_hostile_datagram_takes_less_than_many_good_ones() -> None
         raw("/wavevae/preset/" + "*" * 60, ",", b""),
         bundle(*[encode("/wavevae/class", "instrument of another name 99")] * 32),
         encode("/wavevae/class", *["instrument of some name 499", 0.1] * 120),
+        bundle(*[encode("/wavevae/class", *["instrument of some name 499", 0.1] * 3)] * 70),
         bundle(*[encode("/wavevae/query", "class")] * 32),
     ]
     for data in hostile:

@@ -396,3 +396,35 @@ def test_temperature_leaves_pitch_and_loudness(path: Path) -> None:
     spread = np.std(np.array(seen), 0)
     assert spread[:3] == pytest.approx([0, 0, 0], abs=1e-5)
     assert spread[3:].min() > 1
+
+
+# -- a live input -----------------------------------------------------------------------------------------------
+
+
+def test_a_live_input_is_heard_without_keys_and_silence_stays_silence(path: Path) -> None:
+    stage = Stage(path, hears=True)
+    stage.send("mode", "transform")
+    tone = toy_playable.tone(RATE, 2 * RATE, 57.0, -20.0)[0, 0].numpy()
+    stage.play(1.0, tone)
+    sound = stage.play(0.8, tone[RATE:])
+    assert pitch(sound) == pytest.approx(57, abs=0.1)
+    assert level_db(sound) == pytest.approx(-20, abs=1)
+    quiet = 1e-5 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
+    for nothing in (quiet, np.zeros_like(quiet)):
+        stage.play(0.5, nothing)
+        assert level_db(stage.play(1.0, nothing[RATE // 2 :])) < -80
+
+
+def test_keys_give_a_live_input_their_pitches_and_it_gives_them_its_loudness(path: Path) -> None:
+    stage = Stage(path, hears=True)
+    stage.send("mode", "transform")
+    tone = toy_playable.tone(RATE, 2 * RATE, 50.0, -20.0)[0, 0].numpy()
+    stage.play(0.3, tone)
+    stage.send("note", 64, 1.0)
+    stage.send("note", 76, 1.0)
+    stage.play(0.5, tone[RATE // 2 :])
+    sound = stage.play(0.8, tone[RATE:])
+    assert pitches(sound) == {64, 76}
+    assert level_db(sound) == pytest.approx(-17, abs=1)  # two tones, each as loud as the input
+    stage.play(0.3, np.zeros(RATE, np.float32))
+    assert level_db(stage.play(0.5, np.zeros(RATE, np.float32))) < -80

@@ -25,7 +25,7 @@ def store() -> Store:
     samples = rng.integers(-32768, 32768, 60_000).astype(np.int16)
     items, start = [], 100
     for number, length in enumerate((5000, 300, 8000, 799, 800, 801, 12_000, 2000)):
-        labels = {"class": "ab"[number % 2]}
+        labels = {"class": "ab"[number % 2]} | ({"pitch": 50 + 3 * number} if number != 4 else {})
         items.append(Item(Path(f"{number}.wav"), start, length, labels, str(number)))
         start += length + 111
     return Store(samples // 2, items, 8000, "toy", [])
@@ -45,8 +45,12 @@ def data(**changes: object) -> AudioDataModule:
         {"phase": 0.5, "polarity": 0.5, "gain_db": 6.0},
         {"tied_gain_db": 9.0},
         {"condition": "class", "tied_gain_db": 9.0, "phase": 1.0, "label_dropout": 0.3},
+        {"condition": "pitch", "tied_semitones": 4.0, "polarity": 0.5},
+        {"condition": "class+pitch", "tied_semitones": 9.0, "gain_db": 6.0, "tied_gain_db": 3.0},
+        {"condition": "pitch", "tied_semitones": 4.0, "phase": 0.5, "label_dropout": 0.3, "gain_db": 6.0},
+        {"condition": "pitch", "tied_semitones": 0.0},
     ],
-    ids=["plain", "polarity", "gain", "phase", "tied", "labelled"],
+    ids=["plain", "polarity", "gain", "phase", "tied", "labelled", "pitched", "both", "all", "untied"],
 )
 def test_a_batch_cut_on_the_device_is_that_of_the_cpu(changes: dict[str, object]) -> None:
     batches = data(**changes).batches()
@@ -70,10 +74,9 @@ def test_only_the_sounds_that_are_learned_are_moved() -> None:
 
 
 def test_what_needs_a_resampler_stays_on_the_cpu() -> None:
-    assert can_be_resident(RunConfig(), has_pitches=False)
-    assert not can_be_resident(RunConfig(), has_pitches=True)  # tied_semitones
-    assert can_be_resident(override(RunConfig(), {"tied_semitones": 0.0}), has_pitches=True)
-    assert not can_be_resident(override(RunConfig(), {"pitch_semitones": 1.0}), has_pitches=False)
+    assert can_be_resident(RunConfig())
+    assert data(condition="pitch").movable  # tied_semitones too
+    assert not can_be_resident(override(RunConfig(), {"pitch_semitones": 1.0}))
     assert not fits(1, torch.device("cpu"))
     with pytest.raises(UserError, match="resident is always, but pitch_semitones"):
         data(resident="always", pitch_semitones=1.0)

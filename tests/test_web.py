@@ -5,29 +5,32 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import os
+import re
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import numpy as np
 import pytest
-from live import live
+import toy_playable
+from live import Live, live
 from osc_desk import toy_about
 from toy_bundle import write_conditional
+from wavevae.export import model_file, verify
+from wavevae.realtime.about import Axis
 from wavevae.realtime.children import context
 from wavevae.realtime.control_setup import WebSetup
 from wavevae.realtime.desk import Desk
+from wavevae.realtime.latent_map import LatentMap
 from wavevae.realtime.osc import OscFace
 from wavevae.realtime.ports import open_tcp
 from wavevae.realtime.shared import Count, Shared
 from wavevae.realtime.view import BANDS, SCOPE_POINTS, WINDOW, View
-from wavevae.realtime.web import LARGEST_MESSAGE, Web
+from wavevae.realtime.web import FOLDER, LARGEST_MESSAGE, Web
 
 KNOWN = {
     "level": -20.0, "latents": [0.5] * 4, "real_time_factor": 9.0, "underflows": 0, "limited": 0,
@@ -38,9 +41,10 @@ KNOWN = {
 class House:
     """A server on a free port, with a desk behind it and a client before it."""
 
-    def __init__(self, token: str = "") -> None:
+    def __init__(self, token: str = "", **about: object) -> None:
         self.shared = Shared(context())
-        self.face = OscFace(Desk(toy_about(points=((0.0, 0.0, 0.0, 0.0), (1.0, 1.0, 0.0, 0.0)))), dict)
+        points = ((0.0, 0.0, 0.0, 0.0), (1.0, 1.0, 0.0, 0.0))
+        self.face = OscFace(Desk(toy_about(**{"points": points, **about})), dict)
         socket = open_tcp("127.0.0.1", 0)
         self.port = socket.getsockname()[1]
         self.view = View(self.face.desk, self.shared, lambda: dict(KNOWN), None)
@@ -62,9 +66,9 @@ class House:
         return self.client.ws_connect(f"http://{self.own}/ws", headers=headers)
 
 
-def visit(test: Callable[[House], Awaitable[None]], token: str = "") -> None:
+def visit(test: Callable[[House], Awaitable[None]], token: str = "", **about: object) -> None:
     async def run() -> None:
-        house = House(token)
+        house = House(token, **about)
         await house.web.start()
         try:
             async with aiohttp.ClientSession() as house.client:
@@ -80,9 +84,10 @@ def test_people_get_the_page_and_programs_get_oscquery() -> None:
         status, page, headers = await house.get("/", Accept="text/html,*/*")
         assert (status, "<canvas" in page) == (200, True)
         assert "default-src 'none'" in headers["Content-Security-Policy"]
-        for name in ("main.js", "widgets.js", "style.css"):
-            assert f"/page/{name}" in page or name == "widgets.js"
-            assert (await house.get(f"/page/{name}"))[0] == 200
+        for name in ("main.js", "style.css"):
+            assert f"/page/{name}" in page
+        await every_part_is_served(house)
+        assert (await house.get("/page/index.html"))[0] == 404  # it is at / with its headers
         assert (await house.get("/page/../control.py"))[0] in (403, 404)
         assert (await house.get("/page/..%2Fcontrol.py"))[0] in (403, 404)
         tree = await house.json("/")
@@ -93,6 +98,18 @@ def test_people_get_the_page_and_programs_get_oscquery() -> None:
         assert (await house.get("/wavevae/nothing"))[0] == 404
 
     visit(test)
+
+
+async def every_part_is_served(house: House) -> None:
+    """The modules that main.js imports, those that they import ..."""
+    wanted, seen = ["main.js", "style.css"], set()
+    while wanted:
+        name = wanted.pop()
+        status, text, headers = await house.get(f"/page/{name}")
+        assert (status, headers["Content-Type"].split("/")[0]) == (200, "text"), name
+        seen.add(name)
+        wanted += [part for part in re.findall(r'from "\./([\w.]+)"', text) if part not in seen]
+    assert seen == {part.name for part in FOLDER.iterdir()} - {"index.html"}
 
 
 def test_other_names_other_pages_and_other_sockets_are_refused() -> None:
@@ -136,7 +153,9 @@ def test_with_a_token_only_its_link_opens_and_then_its_cookie() -> None:
 def test_what_a_page_sends_goes_through_the_table() -> None:
     async def test(house: House) -> None:
         async with house.talk(Origin=f"http://{house.own}") as talk:
-            assert (await talk.receive_json())["about"]["axes"][0] == ["axis 0", -2.0, 2.0]
+            head = await talk.receive_json()
+            assert head["about"]["axes"][0].items() >= {"name": "axis 0", "low": -2.0, "high": 2.0}.items()
+            assert head["controls"]["gain"].items() >= {"low": -120, "high": 24, "unit": "dB"}.items()
             await talk.send_json({"send": ["/wavevae/latent/1", [1.5]]})
             await talk.send_json({"send": ["/wavevae/freeze", []]})
             wrong: list[Any] = [
@@ -163,6 +182,7 @@ def test_what_a_page_sends_goes_through_the_table() -> None:
             while "targets" not in (frame := await talk.receive_json()):
                 pass
             assert frame["targets"] == [0.0, 1.5, 0.0, 0.0]
+            assert (frame["values"]["gain"], frame["values"]["freeze"]) == (0.0, 1)
             assert (len(frame["scope"]), len(frame["spectrum"])) == (SCOPE_POINTS, BANDS)
             await talk.send_str("x" * (LARGEST_MESSAGE + 1))
             assert (await talk.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
@@ -189,6 +209,45 @@ def test_every_visitor_sees_what_another_does_and_a_new_model() -> None:
     visit(test)
 
 
+def test_keys_do_not_stay_down_on_a_page_that_is_gone() -> None:
+    async def test(house: House) -> None:
+        own = f"http://{house.own}"
+        async with house.talk(Origin=own) as gone, house.talk(Origin=own) as stays:
+            for talk, pitches in ((gone, (60, 64, 67)), (stays, (72,))):
+                for pitch in pitches:
+                    await talk.send_json({"send": ["/wavevae/note", [pitch, 0.5]]})
+            await gone.send_json({"send": ["/wavevae/note", [64, 0]]})
+            while house.face.accepted < 5:
+                await asyncio.sleep(0.001)
+            assert held(house) == {60, 67, 72}
+            await gone.close()
+            while len(held(house)) > 1:
+                await asyncio.sleep(0.001)
+            assert held(house) == {72}
+
+    def held(house: House) -> set[int]:
+        return {note.pitch for note in house.face.desk.state.notes if note.held}
+
+    visit(test, has_pitch=True, voices=4)
+
+
+def test_the_map_of_an_instrument_is_that_of_its_learned_latents() -> None:
+    """Pitch, loudness and periodicity come before them, and stay where they are."""
+    names = ("pitch", "loudness", "periodicity", "brightness", "noisiness", "timbre 1")
+    axes = tuple(Axis(name, -2.0, 2.0, 0.1) for name in names)
+    points = ((5.0, 5.0, 5.0, -1.0, -2.0, 0.5), (-5.0, -5.0, -5.0, 3.0, 2.0, -0.5))
+    plane = LatentMap(toy_about(axes=axes, points=points, n_controls=3))
+    assert plane.names == ("brightness", "noisiness")
+    assert plane.bounds() == [[-1.0, 3.0], [-2.0, 2.0]]
+    assert plane.places.tolist() == [[0.0, 0.0], [1.0, 1.0]]
+    latent = plane.at(0.5, 0.25, (0.1, 0.2, 0.3, 9.0, 9.0, 9.0))
+    assert latent[:5] == pytest.approx((0.1, 0.2, 0.3, 1.0, -1.0))
+    assert 0 < latent[5] < 0.5  # nearer the first point
+    assert plane.at(1.0, 1.0, latent)[5] == pytest.approx(-0.5, abs=0.01)
+    bare = LatentMap(toy_about(axes=axes[:1], n_controls=1))  # nothing learned: nothing moves
+    assert bare.at(0.2, 0.9, (0.7,)) == (0.7,)
+
+
 def test_the_spectrum_shows_a_tone_at_its_pitch_and_level() -> None:
     shared = Shared(context())
     desk = Desk(toy_about())
@@ -206,25 +265,66 @@ def test_the_spectrum_shows_a_tone_at_its_pitch_and_level() -> None:
     assert abs(scope[0]) < 20  # it begins at a rising zero crossing
 
 
+needs_browser = pytest.mark.skipif(
+    shutil.which("chromium") is None or importlib.util.find_spec("playwright") is None,
+    reason="no chromium or no playwright here",
+)
+NAMED = ["pitch", "loudness", "periodicity", "brightness", "noisiness", "life", "gain"]
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
-@pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright here")
+@needs_browser
 def test_the_page_is_used_in_a_browser(tmp_path: Path) -> None:
-    write_conditional(tmp_path / "c.ts", latent_dim=8)
+    write_conditional(tmp_path / "c.ts", latent_dim=12)
     midi = ("--midi", "no such controller") if importlib.util.find_spec("rtmidi") else ()
     with live(tmp_path / "c.ts", "--device", "none", "--http-port", 0, "--voices", 2, *midi) as player:
-        url = next(line for line in player.said.splitlines() if "  page" in line).split()[1]
-        command = [sys.executable, str(Path(__file__).parent / "browser_page.py"), url, str(tmp_path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr
-        answer = json.loads(done.stdout)
-        assert answer["problems"] == []
-        for size in ("phone", "laptop"):
-            assert answer[size]["slider"] == "0.2"
-            assert (answer[size]["shares"], answer[size]["bent"]) == ([0, 33, 67, 0], True)
-            assert not answer[size]["wider_than_screen"]
-            assert answer[size]["learnt"] == bool(midi)
-            assert not answer[size]["asks_for_input"]  # there is none
-            assert (tmp_path / f"{size}.png").stat().st_size > 20_000
-        os.killpg(player.process.pid, signal.SIGINT)
-        assert player.process.wait() == 0
+        for found in in_a_browser(player, tmp_path, "codec"):
+            assert found["slider"] == "0.2"
+            assert (found["shares"], found["bent"]) == ([0, 33, 67, 0], True)
+            assert found["rest"] == "4 more axes"
+            assert found["learnt"] == bool(midi)
+            assert not found["asks_for_input"]  # there is none
+
+
+@pytest.mark.slow
+@needs_browser
+def test_an_instrument_is_played_in_a_browser(tmp_path: Path) -> None:
+    model = toy_playable.make()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            model_file, "references", lambda m, a: [{"attributes": {}, **verify.reference(m, a, 24)}]
+        )
+        model_file.export_checkpoint(toy_playable.checkpoint(model), tmp_path / "i.ts")
+    with live(tmp_path / "i.ts", "--device", "none", "--http-port", 0) as player:
+        first = True
+        for found in in_a_browser(player, tmp_path, "instrument"):
+            assert found["first"] == f"silent until a key is struck{' or a control moved' * first}"
+            first = False
+            assert found["named"] == NAMED
+            assert len(set(found["chord"])) == 3
+            assert len(set(found["slid"])) == len(found["slid"]) > 1
+            assert set(found["slid"]) != set(found["chord"])
+            assert (0.75 in found["pressed"]) == found["touch"]
+            assert found["octave"] == ["C4", "C5"]
+            assert (found["brightness"], found["loudness"]) == ("0.20", "−24.0")
+            assert found["pitch"] == "61.00\nC♯4"
+            assert found["after_the_map"] == [found["pitch"], found["loudness"]]
+        assert player.query("pitch") == pytest.approx([61])
+        assert player.query("loudness") == pytest.approx([-24])
+
+
+def in_a_browser(player: Live, folder: Path, kind: str) -> Iterator[dict[str, Any]]:
+    """What the page showed at each size, after what must be true of every page; then the server ends."""
+    url = next(line for line in player.said.splitlines() if "  page" in line).split()[1]
+    command = [sys.executable, str(Path(__file__).parent / "browser_page.py"), url, str(folder), kind]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer.pop("problems") == []
+    for size, found in answer.items():
+        assert not found["wider_than_screen"], size
+        assert found["keyboard_visible"], size
+        assert found["key_width"] >= 39, size
+        assert found["room_for_controls"] > 0.45, size
+        assert (folder / f"{size}.png").stat().st_size > 20_000
+        yield found

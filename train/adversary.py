@@ -11,13 +11,21 @@ from wavevae.adversarial_config import AdversarialConfig
 from wavevae.config import RunConfig
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.sync import sum_over_ranks
-from wavevae.objectives.adversarial import adversarial, discriminator_hinge, feature_matching, mean_score
+from wavevae.objectives.adversarial import (
+    CHANCE,
+    adversarial,
+    discriminator_hinge,
+    feature_matching,
+    mean_score,
+)
 from wavevae.objectives.balancer import gradients, join
 from wavevae.objectives.discriminator import MultiScaleDiscriminator
 from wavevae.objectives.schedules import rise
 from wavevae.units import seconds_to_samples
 
-from .ranks import all_agree, world_size
+from .guard import StepGuard
+from .optimizer import may_be_fused, resume
+from .ranks import world_size
 
 QUIET = 1e-3
 """RMS (-60 dBFS) at and below which sounds are not made louder for the discriminator's ear."""
@@ -52,34 +60,39 @@ class Adversary:
             self.config.discriminator_n_ffts, self.config.discriminator_channels
         )
         self.optimizer = self._new_optimizer()
-        self.loss: float | None = None
-        """Running mean of the hinge loss; none before its first step."""
+        self.guard = StepGuard()
+        self.loss: Tensor | None = None
+        """Running mean of the hinge loss, on the device; none before its first step."""
         self.steps = 0
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         rate = self.config.discriminator_rate
-        return torch.optim.AdamW(self.discriminator.parameters(), rate, BETAS, weight_decay=0.0)
+        fused = may_be_fused(self.discriminator, "")
+        return torch.optim.AdamW(
+            self.discriminator.parameters(), rate, BETAS, weight_decay=0.0, fused=fused or None
+        )
 
     def to(self, device: torch.device) -> None:
         """Where the model is."""
         state = self.optimizer.state_dict()
         self.discriminator.to(device)
         self.optimizer = self._new_optimizer()
-        self.optimizer.load_state_dict(state)  # moves its moments along
+        resume(self.optimizer, state)  # moves its moments along
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values: all that a resumed run needs."""
         return {
             "discriminator": self.discriminator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "loss": self.loss,
+            "loss": None if self.loss is None else float(self.loss),
             "steps": self.steps,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.discriminator.load_state_dict(state["discriminator"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.loss, self.steps = state["loss"], state["steps"]
+        resume(self.optimizer, state["optimizer"])
+        self.loss = None if state["loss"] is None else torch.tensor(float(state["loss"]))
+        self.steps = state["steps"]
 
     # -- when ----------------------------------------------------------------------------------------------
 
@@ -89,8 +102,9 @@ class Adversary:
 
     def record(self, share: float) -> dict[str, float]:
         """The running hinge loss, while it learns and once that says something."""
-        judged = self.loss is not None and self.steps >= FEWEST and self.present(share)
-        return {"discriminator": self.loss} if judged else {}  # type: ignore[dict-item]
+        if self.loss is None or self.steps < FEWEST or not self.present(share):
+            return {}
+        return {"discriminator": float(self.loss)}
 
     def freezes(self, share: float) -> bool:
         """Whether encoder and latents stay as they are."""
@@ -153,12 +167,12 @@ class Adversary:
             parameter.grad = gradient
         self._average_gradients()
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.run.train.gradient_clip)
-        if not all_agree(bool(torch.isfinite(norm + loss)), loss.device):
-            return
+        self.guard.check(torch.isfinite(norm + loss), self.optimizer, parameters)
         self.optimizer.step()
         self.steps += 1
-        now = float(loss.detach())
-        self.loss = now if self.loss is None else MEMORY * self.loss + (1 - MEMORY) * now
+        now = loss.detach().float().nan_to_num(CHANCE)
+        before = now if self.loss is None else self.loss.to(now.device, non_blocking=True)
+        self.loss = torch.lerp(now, before, MEMORY + (1 - MEMORY) * self.guard.bad)
 
     def _average_gradients(self) -> None:
         """Over processes, in one message."""

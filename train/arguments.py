@@ -8,6 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from wavevae.accelerator import add_accelerator_option
 from wavevae.cli import Parser, parse_sample_rate
 from wavevae.config import RunConfig, full_key, override, parse_settings, parse_yaml
 from wavevae.errors import UserError, nearest
@@ -56,6 +57,8 @@ RESUMABLE = (
     "resume",
     "max_time",
     "max_steps",
+    "accelerator",
+    "deterministic",
     "devices",
     "num_nodes",
     "strategy",
@@ -111,11 +114,18 @@ def parser() -> Parser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting; may be repeated"
     )
     machine = p.add_argument_group("machine (handed to Lightning's Trainer)")
+    add_accelerator_option(machine)
     machine.add_argument("--devices", metavar="N", help="how many, or which: 2, auto, 0,1 (default: 1)")
     machine.add_argument("--num-nodes", type=int, metavar="N", help="machines (default: 1)")
     machine.add_argument("--strategy", metavar="NAME", help="auto, ddp, ... (default: auto)")
     machine.add_argument(
-        "--precision", metavar="P", help="32-true, bf16-mixed, ... (default: bf16-mixed on a GPU)"
+        "--precision", metavar="P", help="32-true, bf16-mixed, ... (default: bf16-mixed on a GPU that has it)"
+    )
+    machine.add_argument(
+        "--deterministic",
+        action="store_true",
+        default=None,
+        help="the same bits again on the same GPU, also when resumed; slower",
     )
     machine.add_argument(
         "--rank-timeout",

@@ -116,9 +116,15 @@ class Batches:
     def _example(self, index: int, position: int) -> Example:
         """One chunk."""
         drawn = self.draws(index, position)
+        begun: list[
+            tuple[int, int]
+        ] = []  # item and start, decided by the first read: the encoder hears the same place
 
         def read(before: int, samples: int) -> np.ndarray:
-            return self.chunks.stretch(index, drawn.jitter, before, samples)
+            if not begun:
+                begun.append(self.chunks.place(index, drawn.jitter, samples)[:2])
+            item, start = begun[0]
+            return self.chunks.span(item, start - before, before + samples)
 
         length = self.chunks.chunk_samples
         if self.labeller is None:
@@ -227,8 +233,8 @@ class AudioDataModule(pl.LightningDataModule):
         self.stream: BatchStream | None = None
         if config.data.resident == "always" and not self.movable:
             raise UserError(
-                "resident is always, but pitch_semitones and tied_semitones are done on the CPU; set them to 0, or "
-                "--set resident=auto"
+                "resident is always, but pitch_semitones is done on the CPU, and so is all that an instrument is "
+                "given; set it to 0, or --set resident=auto"
             )
         length = max(1, seconds_to_samples(config.data.chunk_seconds, store.sample_rate))
         self.augmenter = Augmenter(config.data, store.sample_rate)
@@ -272,8 +278,7 @@ class AudioDataModule(pl.LightningDataModule):
     @property
     def movable(self) -> bool:
         """Whether the device can do all that is done to a chunk."""
-        pitched = self.labels is not None and "pitch" in self.labels.condition
-        return not self.config.model.is_instrument and can_be_resident(self.config, pitched)
+        return not self.config.model.is_instrument and can_be_resident(self.config)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """A recipe becomes sound where it is."""

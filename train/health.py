@@ -20,6 +20,8 @@ MANY_NATS = 15.0
 """A dimension and frame: three million values told apart, more than 16 bits of sound have."""
 FEW_CODES = 0.5
 """Share of the codes that must be used."""
+NARROW_SHARE = 0.1
+"""Of an hvae's expectations, how many may be as narrow as they can be."""
 SMALLEST_GAIN = 0.01
 """How much further off a sound must be under another's label."""
 NEVER_WRONG, AT_A_LOSS = 0.1, 0.95
@@ -32,7 +34,7 @@ def findings(values: Mapping[str, float], share: float, config: RunConfig) -> di
     """Kind of trouble -> sentence, from the means of a validation (val_*) at a share of the budget."""
     found = {}
     if share >= SETTLED:
-        for check in (collapsed, silent_top, unheard_codes, ignored_labels, one_sided):
+        for check in (collapsed, silent_top, narrow_prior, unheard_codes, ignored_labels, one_sided):
             found.update(check(values, config))
     return found | exploded(values, config)
 
@@ -68,9 +70,28 @@ def exploded(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
     if nats is None or nats <= MANY_NATS * dims:
         return {}
     objective = config.objective
+    if config.model.bottleneck == "hvae":
+        return {
+            "explosion": f"the KL is {nats:.0f} nats a frame, {nats / dims:.0f} a dimension: the slow level expects "
+            f"other fast latents than come; try --set kl={4 * objective.kl:g}, --set top_every="
+            f"{max(1, config.model.top_every // 2)} or --bottleneck vae"
+        }
     return {
         "explosion": f"the KL is {nats:.0f} nats a frame, {nats / dims:.0f} a dimension: latents run away from their "
         f"prior; try --set kl={4 * objective.kl:g}, --set kl_baseline=0.1 or a smaller --set learning_rate"
+    }
+
+
+def narrow_prior(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
+    """An hvae whose slow level is surer than its bound lets it be: where it is wrong the KL is as large as it gets."""
+    share = values.get("val_narrow_prior")
+    if share is None or share <= NARROW_SHARE:
+        return {}
+    objective = config.objective
+    return {
+        "narrow": f"{share:.0%} of what the slow level expects is as narrow as it may be (26 dB below the corpus): "
+        f"sounds that are not as expected cost a KL that says little; try --set kl_top={objective.kl_top / 4:g} or "
+        "more various sounds (--set gain_db=6)"
     }
 
 

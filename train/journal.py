@@ -111,7 +111,7 @@ class Journal(pl.Callback):
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.sums: dict[str, torch.Tensor] = {}
-        self.count = 0
+        self.count = torch.zeros(())
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero:
@@ -121,16 +121,18 @@ class Journal(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         if not trainer.is_global_zero:
             return
-        if module.skipped_in_a_row == 0:
-            for name, value in module.terms.items():
-                self.sums[name] = self.sums.get(name, torch.zeros_like(value, dtype=torch.float32)) + value
-            self.count += 1
+        kept = 1.0 - module.guard.bad
+        for name, value in module.terms.items():
+            sound = torch.where(kept > 0, value.float(), 0.0)  # what is not finite is no part of a mean
+            self.sums[name] = self.sums.get(name, torch.zeros_like(sound)) + sound
+        self.count = self.count + kept
         if module.step % EVERY == 0 or trainer.should_stop:
             self._training_row(module)
 
     def _training_row(self, module: TrainingModule) -> None:
-        means = {name: float(value) / max(1, self.count) for name, value in self.sums.items()}
-        self.sums, self.count = {}, 0
+        count = float(self.count)
+        means = {name: float(value) / count for name, value in self.sums.items() if count}
+        self.sums, self.count = {}, torch.zeros(())
         self._write(
             module,
             {

@@ -117,7 +117,7 @@ class Checkpoints(pl.Callback):
 
         In a row of skipped steps nothing is written: last.ckpt stays from before the trouble.
         """
-        if trainer.is_global_zero and module.skipped_in_a_row == 0:
+        if trainer.is_global_zero and module.guard.in_a_row == 0:
             began = time.monotonic()
             moment = self.moment(module, count)
             for path in [self.folder.best, self.folder.last] if best else [self.folder.last]:

@@ -11,6 +11,7 @@ from wavevae import corpus
 from wavevae.corpus import Chunks, Item, Store
 from wavevae.corpus.labels import NO_LABEL, Label, Labels
 from wavevae.corpus.pitch_track import PitchTrack, pitch_track
+from wavevae.corpus.pitches import with_pitches
 from wavevae.errors import UserError
 from wavevae.synthesis import demo_corpus
 from wavevae.units import db_to_amplitude, format_seconds, seconds_to_samples
@@ -131,6 +132,11 @@ def gather(plan: Plan) -> Material:
     progress = None if is_first() else corpus.silent
     inputs = list(plan.inputs) or [demo(rate)]
     store = corpus.build_store(inputs, rate, config.data.loudness, progress=progress)
+    if config.model.has_pitch:
+        tracked = (config.model.hop_length,) if config.model.is_instrument else ()
+        store, remarks = with_pitches(store, progress, *tracked)
+        for remark in remarks:
+            say(remark)
     start = plan.resumed.step if plan.resumed else 0
     data = AudioDataModule(store, config, start_step=start)
     if not data.train_items:

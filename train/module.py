@@ -18,12 +18,15 @@ from .adversary import Adversary, anchor, still
 from .averaging import AveragedModel
 from .batch import Batch, conditions, plain
 from .budget import Budget
+from .guard import StepGuard
 from .optimizer import make_optimizer, may_be_fused, resume
-from .ranks import all_agree, clock_of_first_wish_of_any, rate_factor, world_size
+from .ranks import clock_of_first_wish_of_any, rate_factor, world_size
 from .validation import Validation
 
 PATIENCE = 20
 """Steps in a row that may be skipped for a loss or gradient that is not finite."""
+ASK_EVERY = 10
+"""Steps between two questions to a device that would have to finish its work to answer."""
 
 
 class Diverged(RuntimeError):
@@ -57,8 +60,7 @@ class TrainingModule(pl.LightningModule):
         self.share = 0.0
         self.elapsed_s = 0.0  # of the budget, at the last step
         self.audio_s = 0.0
-        self.skipped = 0
-        self.skipped_in_a_row = 0
+        self.guard = StepGuard()
         self.stop_asked = False  # by a signal, on this process
         self.stopping = False  # agreed on by all
         self.scheduled: dict[str, float] = {}  # what held in the last step
@@ -66,6 +68,11 @@ class TrainingModule(pl.LightningModule):
         self.validation: dict[str, float] = {}
         self._validation = Validation(self.objectives, config.model)
         self._resumed: Checkpoint | None = None
+
+    @property
+    def skipped(self) -> int:
+        """Steps that were not finite so far; asks the device."""
+        return self.guard.skipped
 
     def built(self) -> Autoencoder:
         """The model, weights at random."""
@@ -82,7 +89,7 @@ class TrainingModule(pl.LightningModule):
         self.model.load_state_dict(checkpoint.live)
         self.averaged.model.load_state_dict(checkpoint.state)
         self.step, self.audio_s = checkpoint.step, checkpoint.audio_s
-        self.skipped = int(checkpoint.origin.get("skipped_steps", 0))
+        self.guard.resume(int(checkpoint.origin.get("skipped_steps", 0)))
         if self.adversary is not None and checkpoint.adversary:
             self.adversary.load_state_dict(checkpoint.adversary)
         self._resumed = checkpoint
@@ -176,7 +183,9 @@ class TrainingModule(pl.LightningModule):
             group["lr"] = self.scheduled["learning_rate"] * group["share"]
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self.step += 1
-        if self.skipped_in_a_row == 0:
+        if (
+            self.device.type != "cpu" or self.guard.in_a_row == 0
+        ):  # elsewhere: towards weights that have not moved
             self.averaged.update(self.model, self.step)
         self._agree()
 
@@ -187,18 +196,18 @@ class TrainingModule(pl.LightningModule):
                 parameter.grad = None
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.gradient_clip)
         self.terms["grad_norm"] = norm
-        if all_agree(bool(torch.isfinite(norm + self.terms["total"])), self.device):
-            self.skipped_in_a_row = 0
-            return
-        for parameter in self.model.parameters():
-            parameter.grad = None
-        self.skipped += 1
-        self.skipped_in_a_row += 1
-        if self.skipped_in_a_row >= PATIENCE:
+        finite = torch.isfinite(norm + self.terms["total"])
+        self.guard.check(finite, optimizer, self.model.parameters())
+        if self.asks_device and self.guard.in_a_row >= PATIENCE:
             raise Diverged(
                 f"the loss was not finite for {PATIENCE} steps in a row, up to step {self.step}; "
                 f"try --set learning_rate={self.config.train.learning_rate / 4:g} or --precision 32-true"
             )
+
+    @property
+    def asks_device(self) -> bool:
+        """Whether a number on the device may be asked for in this step: on a CPU always, else now and then."""
+        return self.device.type == "cpu" or self.step % ASK_EVERY == 0
 
     def _agree(self) -> None:
         """The first process' clock counts for all, and anyone's wish to stop."""

@@ -30,12 +30,3 @@ def clock_of_first_wish_of_any(share: float, stop: bool, device: torch.device) -
     dist.all_reduce(told, op=dist.ReduceOp.MAX)
     found = told.tolist()
     return found[0], found[1] > 0
-
-
-def all_agree(ok: bool, device: torch.device) -> bool:
-    """Whether it is so on every process."""
-    if world_size() == 1:
-        return ok
-    vote = torch.tensor(float(ok), device=device)
-    dist.all_reduce(vote, op=dist.ReduceOp.MIN)
-    return bool(vote.item())

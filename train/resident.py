@@ -4,12 +4,13 @@
     Recipe: where each chunk begins,  -->  int16 sounds --cut--> float --all-pass--> --flip, gain--> (B, 1, T)
     what is drawn for it, its labels
 
-The same seed gives the same batch as `Batches` on the CPU, up to rounding. What needs a resampler of its own for each
-chunk (pitch_semitones, tied_semitones of pitched sounds) is not done here: such a run keeps to the CPU.
+The same seed gives the same batch as `Batches` on the CPU, up to rounding. What needs a resampler (pitch_semitones) is
+not done here: such a run keeps to the CPU.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,10 +19,11 @@ import torch
 from torch import Tensor
 
 from wavevae.augment import PHASE_MEMORY, PHASE_SECTIONS, AllPass
+from wavevae.coherent import grain_hop, midi_to_hz
 from wavevae.config import RunConfig
 from wavevae.corpus import Chunks
 from wavevae.corpus.worker import FULL_SCALE
-from wavevae.units import db_to_amplitude
+from wavevae.units import db_to_amplitude, semitones_to_ratio
 
 from .batch import Batch
 from .labelled import Told
@@ -42,16 +44,19 @@ class Recipe(NamedTuple):
     """(B,) float32, negative to turn the chunk upside down."""
     heard_gain: Tensor | None
     """(B,) float32 of the encoder's version; none where it is the same."""
+    shift: Tensor | None
+    """(B, 3) float64 of the encoder's version, see `shifts`; none where nothing is shifted."""
     sections: Tensor | None
     """(B, most sections, 2) float32 radius and angle of all-pass filters, angle NaN for none; none of all none."""
     class_number: Tensor | None
     """(B,) int64, and the rest of a labelled batch; none without labels."""
     pitch: Tensor
+    heard_pitch: Tensor
 
 
-def can_be_resident(config: RunConfig, has_pitches: bool) -> bool:
+def can_be_resident(config: RunConfig) -> bool:
     """Whether everything that this run does to a chunk can be done on the device."""
-    return not config.data.pitch_semitones and not (has_pitches and config.data.tied_semitones)
+    return not config.data.pitch_semitones
 
 
 def fits(samples: int, device: torch.device) -> bool:
@@ -80,13 +85,18 @@ class Recipes:
             rows.append(np.array([start, low, high]) + self.offsets[item])
         gains = [db_to_amplitude(d.augment.db) * (-1 if d.augment.flip else 1) for d in drawn]
         labelled = batches.labeller is not None
+        pitch = torch.tensor([t.label.pitch for t in told], dtype=torch.float32)
+        shift = shifts(told, batches.augmenter.sample_rate)
+        moved = torch.tensor([t.shift for t in told], dtype=torch.float32) if shift is not None else 0.0
         return Recipe(
             torch.from_numpy(np.stack(rows)),
             torch.tensor(gains, dtype=torch.float32),
             heard_gains(told),
+            shift,
             sections([d.augment.sections for d in drawn]),
             torch.tensor([t.label.class_number for t in told]) if labelled else None,
-            torch.tensor([t.label.pitch for t in told], dtype=torch.float32),
+            pitch,
+            pitch + moved,
         )
 
 
@@ -95,6 +105,20 @@ def heard_gains(told: list[Told]) -> Tensor | None:
     if not any(t.db for t in told):
         return None
     return torch.tensor([db_to_amplitude(t.db) for t in told], dtype=torch.float32)
+
+
+def shifts(told: list[Told], sample_rate: int) -> Tensor | None:
+    """(B, 3) of the encoder's version: how much faster it is read, the sound's period and the distance of grains, in
+    samples (`wavevae.coherent`); 1 in place of the first where the pitch stays."""
+    if not any(t.shift and not math.isnan(t.label.pitch) for t in told):
+        return None
+    table = torch.ones(len(told), 3, dtype=torch.float64)
+    for row, t in enumerate(told):
+        if t.shift and not math.isnan(t.label.pitch):
+            period = sample_rate / midi_to_hz(t.label.pitch)
+            ratio = semitones_to_ratio(t.shift)
+            table[row] = torch.tensor([ratio, period, grain_hop(period, sample_rate)], dtype=torch.float64)
+    return table
 
 
 def sections(drawn: Sequence[Sequence[AllPass]]) -> Tensor | None:
@@ -120,22 +144,61 @@ class ResidentSounds:
     def cut(self, recipe: Recipe) -> Tensor | Batch:
         """float32 (B, 1, T), with labels where there are any."""
         before = 0 if recipe.sections is None else PHASE_MEMORY
-        audio = self.stretch(recipe.place, before)
-        if recipe.sections is not None:
-            audio = allpass_phase(audio, recipe.sections)[:, before:]
-        audio = limited(audio, recipe.gain)[:, None]
+        plain = self.stretch(recipe.place, before)
+        audio = changed(plain, recipe, before)
         if recipe.class_number is None:
-            return audio
-        heard = audio if recipe.heard_gain is None else limited(audio[:, 0], recipe.heard_gain)[:, None]
-        return Batch(audio, heard, recipe.class_number, recipe.pitch, recipe.pitch)
+            return audio[:, None]
+        heard = audio
+        if recipe.shift is not None:
+            moves = recipe.shift[:, :1] != 1.0
+            heard = torch.where(moves, changed(self.shifted(recipe, before), recipe, before), audio)
+        if recipe.heard_gain is not None:
+            heard = limited(heard, recipe.heard_gain)
+        return Batch(audio[:, None], heard[:, None], recipe.class_number, recipe.pitch, recipe.heard_pitch)
 
     def stretch(self, place: Tensor, before: int) -> Tensor:
         """(B, before + T) float32; zeros beyond the ends of a sound."""
+        return self.read(place, torch.arange(-before, self.chunk_samples, device=place.device)[None])
+
+    def read(self, place: Tensor, at: Tensor) -> Tensor:
+        """Samples `at` (B, T), counted from a chunk's start; zeros beyond the ends of a sound."""
         start, low, high = place[:, :1], place[:, 1:2], place[:, 2:]
-        index = start + torch.arange(-before, self.chunk_samples, device=place.device)
+        index = start + at
         inside = (index >= low) & (index < high)
         found = self.samples[index.clamp(0, len(self.samples) - 1)]
         return found.float().mul(1 / FULL_SCALE).masked_fill(~inside, 0.0)
+
+    def shifted(self, recipe: Recipe, before: int) -> Tensor:
+        """(B, before + T) as `wavevae.coherent.shift_in_time`: each sample lies in two grains, one fading into the
+        other, and both are read where the grain that they belong to reads."""
+        assert recipe.shift is not None
+        ratio, period, hop = recipe.shift[:, :1], recipe.shift[:, 1:2], recipe.shift[:, 2:]
+        t = torch.arange(-before, self.chunk_samples, device=ratio.device, dtype=torch.float64)[None]
+        first = torch.floor(t / hop)
+        share = (t / hop - first).float()
+        parts = []
+        for grain in (first, first + 1.0):
+            moved = torch.round((ratio - 1.0) * (grain * hop) / period)
+            parts.append(self.cubic(recipe.place, ratio * t - moved * period))
+        return (1.0 - share) * parts[0] + share * parts[1]
+
+    def cubic(self, place: Tensor, at: Tensor) -> Tensor:
+        """At fractional places (B, T) float64 (Catmull-Rom)."""
+        whole = torch.floor(at)
+        part = (at - whole).float()
+        a, b, c, d = (self.read(place, whole.long() + k) for k in (-1, 0, 1, 2))
+        return b + 0.5 * part * (c - a + part * (2 * a - 5 * b + 4 * c - d + part * (3 * (b - c) + d - a)))
+
+
+def changed(audio: Tensor, recipe: Recipe, before: int) -> Tensor:
+    """(B, before + T) -> (B, T) with the phase, the polarity and the gain of the recipe (`Augmenter.apply`)."""
+    if recipe.sections is not None:
+        audio = allpass_phase(audio, recipe.sections)
+    audio = audio[:, before:]
+    if recipe.sections is None:
+        as_is = (recipe.gain.abs() == 1.0)[:, None]  # what nothing makes larger is not limited
+        return torch.where(as_is, audio * recipe.gain[:, None], limited(audio, recipe.gain))
+    return limited(audio, recipe.gain)
 
 
 def limited(audio: Tensor, gain: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import pytorch_lightning as pl
 import torch
 
-from wavevae.errors import Failure
+from wavevae.errors import Failure, UserError
 
 from . import quiet
 from .beginning import begin
@@ -38,7 +38,7 @@ from .trainer import count, make_trainer, processes
 def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Sequence[pl.Callback] = ()) -> int:
     """Read the sounds, fit, tell; `watchers` see each moment last. Returns the exit status. Raises: UserError."""
     quiet.hush()
-    threads = quiet.settle_torch(1 if launched() else count(processes(args)[0]))
+    threads = quiet.settle_torch(1 if launched() else count(processes(args)[0], args.accelerator))
     trainer = make_trainer(args, plan)
     for remark in plan.remarks:
         say(f"resuming {plan.folder.path}: {remark}")
@@ -67,6 +67,10 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Seque
     except Failure as error:  # a full disk
         raise Failure(f"{error}; then {plan.folder.resume_command}") from error
     except RuntimeError as error:
+        if "deterministic" in str(error) and args.deterministic:
+            raise UserError(
+                f"--deterministic: {' '.join(str(error).split())[:160]}; leave it out, or --accelerator cpu"
+            ) from error
         if trainer.world_size == 1:
             raise
         return left_alone(plan, trainer.global_rank, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from wavevae.accelerator import choose_device, default_precision, refuse_float64
 from wavevae.errors import UserError
 
 from .budget import parse_time
@@ -29,11 +31,6 @@ class KeepCount(pl.Callback):
         trainer.fit_loop.epoch_loop.batch_progress.total.ready = module.step
 
 
-def default_precision() -> str:
-    """bf16 where a GPU computes in it, else fp32. Spectra, KL and averages are fp32 in either case."""
-    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
-
-
 def processes(args: argparse.Namespace) -> tuple[Any, int]:
     """Devices and nodes: as typed, else as torchrun or SLURM started them, else one."""
     started = launched()
@@ -42,12 +39,14 @@ def processes(args: argparse.Namespace) -> tuple[Any, int]:
     return devices, nodes
 
 
-def count(devices: Any) -> int:
+def count(devices: Any, accelerator: str | None = None) -> int:
     """Processes on this machine."""
     if isinstance(devices, list):
         return len(devices)
-    everything = devices in ("auto", -1)
-    return max(1, torch.cuda.device_count()) if everything else int(devices)
+    if devices not in ("auto", -1):
+        return int(devices)
+    on_gpu = choose_device(accelerator).type == "cuda"
+    return torch.cuda.device_count() if on_gpu else 1
 
 
 def strategy(args: argparse.Namespace, many: bool) -> Any:
@@ -62,13 +61,17 @@ def strategy(args: argparse.Namespace, many: bool) -> Any:
 def make_trainer(args: argparse.Namespace, plan: Plan) -> pl.Trainer:
     """Without a run's callbacks yet. Raises: UserError for what this machine or Lightning has not."""
     devices, nodes = processes(args)
+    device = choose_device(args.accelerator)
+    refuse_float64(device, plan.config.model)
+    if args.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA is first used
     try:
         return pl.Trainer(
-            accelerator="auto",
-            devices=devices,
+            accelerator=device.type,
+            devices=count(devices, args.accelerator) if devices in ("auto", -1) else devices,
             num_nodes=nodes,
-            strategy=strategy(args, nodes * count(devices) > 1),
-            precision=args.precision or default_precision(),  # type: ignore[arg-type]
+            strategy=strategy(args, nodes * count(devices, args.accelerator) > 1),
+            precision=args.precision or default_precision(device),  # type: ignore[arg-type]
             plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
             max_epochs=-1,  # the budget ends it
             val_check_interval=plan.config.train.validate_every,
@@ -81,14 +84,15 @@ def make_trainer(args: argparse.Namespace, plan: Plan) -> pl.Trainer:
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            benchmark=torch.cuda.is_available(),  # chunks are all of one length
+            deterministic=args.deterministic or None,
+            benchmark=device.type == "cuda" and not args.deterministic,  # chunks are all of one length
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         if isinstance(error, UserError):
             raise
         given = " ".join(
             f"--{name.replace('_', '-')} {getattr(args, name)}"
-            for name in ("devices", "num_nodes", "strategy", "precision")
+            for name in ("accelerator", "devices", "num_nodes", "strategy", "precision")
             if getattr(args, name) is not None
         )
         raise UserError(f"{given or 'this machine'}: {' '.join(str(error).split())}") from error

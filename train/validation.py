@@ -90,10 +90,11 @@ class Validation:
 
 
 def histogram(codes: Tensor, size: int) -> Tensor:
-    """(B, n, F) -> (n, size) how often each code is used, float64."""
+    """(B, n, F) -> (n, size) how often each code is used, float64 where the device has it."""
     flat = codes.transpose(0, 1).flatten(1)
     rows = [torch.bincount(row, minlength=size) for row in flat]
-    return torch.stack(rows).double()
+    hits = torch.stack(rows)
+    return hits.float() if hits.device.type == "mps" else hits.double()
 
 
 def codebook_figures(counts: Tensor) -> dict[str, Tensor]:

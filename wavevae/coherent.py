@@ -26,6 +26,11 @@ def midi_to_hz(pitch: float) -> float:
     return float(440.0 * 2.0 ** ((pitch - 69.0) / 12.0))
 
 
+def grain_hop(period: float, sample_rate: int) -> int:
+    """Samples from one grain to the next."""
+    return math.ceil(max(2 * period, GRAIN_S * sample_rate))
+
+
 def cubic(source: np.ndarray, at: np.ndarray) -> np.ndarray:
     """source at fractional places (Catmull-Rom), each with a sample before and two after."""
     whole = np.floor(at).astype(np.int64)
@@ -39,7 +44,7 @@ def shift_in_time(
 ) -> np.ndarray:
     """float32 (before + samples,), `semitones` higher; phases are those of the chunk's start, sample `before`."""
     ratio, period = semitones_to_ratio(semitones), sample_rate / midi_to_hz(pitch)
-    hop = math.ceil(max(2 * period, GRAIN_S * sample_rate))
+    hop = grain_hop(period, sample_rate)
     reach = math.ceil(hop * ratio + period) + 4  # a grain reads so far from its centre
     source = read(before + hop + reach, samples + hop + reach)
     origin = before + hop + reach  # the chunk's start in source

@@ -1,81 +1,170 @@
-// The control page: everything goes through one WebSocket as OSC addresses, everything shown comes back from there.
-import { COLOURS, Slider, drawMap, drawScope, drawSpectrum, element } from "./widgets.js";
+// The control page: everything goes out as OSC addresses, everything shown comes back from the instrument.
+
+import { connect, send } from "./connection.js";
+import { corpusPitches, describe, mixSliders, natural, wheel } from "./controls.js";
+import { MARGIN, colour, drawMap, drawScope, drawSpectrum } from "./drawing.js";
+import { Keyboard } from "./keyboard.js";
+import { buildTicks, showHeard, showNow, showStatus } from "./now.js";
+import { clamp, noteName } from "./units.js";
+import { Slider, Switch, check, element, radios } from "./widgets.js";
 
 const $ = (id) => document.getElementById(id);
-const BLACK = new Set([1, 3, 6, 8, 10]);
-const COMPUTER_KEYS = "awsedftgyhujk";
-const LOWEST_KEY = 48;
-const KEYS = 25;
 
-let socket = null;
-let about = null;
 let head = null;
-let sliders = [];
-let waiting = null;
+let about = null;
+/** The model that the page was built for. */
+let built = "";
+/** What came last, and what was shown last. */
 let frame = null;
-let peak = -60;
+let last = null;
+/** What shows a value: sliders and switches. */
+let shown = [];
+const keyboard = new Keyboard($("keys"), send, (base) => { $("octave").textContent = noteName(base); });
 
-function send(address, ...values) {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ send: [`/wavevae/${address}`, values] }));
+// cards, in as many columns as there is room for
+
+const WIDE = matchMedia("(min-width: 75rem)");
+const MIDDLE = matchMedia("(min-width: 46rem)");
+
+let arranged = "";
+
+function arrange() {
+  const three = about?.n_controls ? [["drive", "look"], ["map", "labels"], ["input", "timbre", "keep"]]
+    : [["drive"], ["input", "map"], ["labels", "keep", "look"]];
+  const columns = WIDE.matches ? three
+    : MIDDLE.matches ? [["drive", "timbre", "keep"], ["input", "map", "labels", "look"]]
+      : [["drive", "input", "map", "timbre", "labels", "keep", "look"]];
+  if (arranged === String(columns)) return; // what has the focus keeps it
+  arranged = String(columns);
+  const made = columns.map((names) => element("div", { className: "column" }, ...names.map($)));
+  document.querySelectorAll(".column").forEach((old) => old.remove());
+  document.querySelector("main").prepend(...made);
 }
 
-function connect() {
-  socket = new WebSocket(`ws://${location.host}/ws`);
-  socket.onmessage = ({ data }) => {
-    const news = JSON.parse(data);
-    if (news.error) complain(news.error);
-    else if (news.about) build(news);
-    else frame = news;
-  };
-  socket.onclose = () => {
-    status("not connected; trying again", true);
-    setTimeout(connect, 1000);
-  };
-}
+// building, whenever the model changes
 
-function status(text, bad = false) {
-  $("status").textContent = text;
-  $("status").classList.toggle("bad", bad);
-}
-
-let quiet = 0;
-function complain(text) {
-  $("message").textContent = text;
-  $("message").hidden = false;
-  clearTimeout(quiet);
-  quiet = setTimeout(() => { $("message").hidden = true; }, 6000);
-}
-
-// building, whenever the model or its presets change
-
-function build(news) {
+/** A preset or a binding more leaves the sliders alone: one may be in a hand. */
+function update(news) {
+  const model = JSON.stringify([news.about, news.controls, news.midi]);
   head = news;
   about = news.about;
+  if (model !== built) build();
+  built = model;
+  buildPresets();
+  for (const one of shown) one.binding.textContent = head.bindings[`/wavevae/${one.path}`] ?? "";
+}
+
+function build() {
   document.title = `${about.name} · wavevae`;
   $("model").textContent = about.name;
-  sliders = [];
-  buildModes();
-  buildAxes();
-  buildLevels();
-  buildPlaying();
-  buildPresets();
-  $("learn").hidden = !head.midi;
-  for (const slider of sliders) slider.binding.textContent = head.bindings[`/wavevae/${slider.path}`] ?? "";
-  $("legend").replaceChildren(...about.map_names.map((name, i) => {
-    const dot = element("i");
-    dot.style.background = COLOURS[i % COLOURS.length];
-    return element("span", {}, dot, name);
+  shown = [];
+  arrange();
+  radios($("modes"), about.modes, (button, name) => clickable(button, "mode", name));
+  $("modes").hidden = about.modes.length < 2;
+  buildControls(describe(head));
+  buildInput();
+  buildClasses();
+  buildMap();
+  buildDock();
+}
+
+function buildControls({ named, axes, rest, fitting, groups }) {
+  const isCodec = about.n_controls === 0;
+  const first = isCodec ? [...axes, ...named] : named;
+  $("controls-title").textContent = isCodec ? "axes" : "controls";
+  fill($("controls"), first);
+  fill($("axes"), isCodec ? [] : axes);
+  $("timbre").hidden = isCodec || !axes.length;
+  fill($("rest").querySelector(".rows"), rest);
+  $("rest-title").textContent = `${rest.length} more axes`;
+  $("rest").hidden = !rest.length;
+  fill($("fitting"), about.hears ? fitting : []);
+  const parts = groups.map(([title, sliders]) => {
+    const rows = element("div", { className: "rows" });
+    fill(rows, sliders);
+    return element("section", {}, element("h3", { textContent: title }), rows);
+  });
+  $("more").querySelector(".groups").replaceChildren(...parts, ...(head.midi ? [learnButton()] : []));
+}
+
+function fill(container, descriptions) {
+  container.replaceChildren(...descriptions.map((description) => {
+    const made = new (description.switches ? Switch : Slider)({ ...description, send: (value) => act(description, value) });
+    Object.assign(made, { axis: description.axis, natural: description.natural });
+    shown.push(made);
+    return learnable(made.row, description.path);
   }));
 }
 
-function slider(options) {
-  const made = new Slider({ ...options, send: (value) => send(options.path, value) });
-  learnable(made.row, options.path);
-  sliders.push(made);
-  return made;
+/** While a live input drives, a learned axis is added to what it says. */
+const adds = ({ path }) => last?.mode === "transform" && path.startsWith("latent/");
+
+function act(description, value) {
+  send(adds(description) ? `bias/${description.axis}` : description.path, value);
 }
 
-/** While learning, a click binds what is moved next: to the address, or to sending these values to it. */
+function buildInput() {
+  $("input").hidden = !about.hears;
+  $("heard").hidden = about.n_controls < 3;
+  const choice = $("heard-class").lastElementChild;
+  const pitch = $("heard-pitch").lastElementChild;
+  $("heard-class").hidden = !about.has_input_class;
+  $("heard-pitch").hidden = !about.has_input_pitch;
+  $("heard-as").hidden = !about.has_input_class && !about.has_input_pitch;
+  // -2 is "the same as what sounds", -1 "none"
+  choice.replaceChildren(...["same class", "unknown class", ...about.classes].map((name, i) => element("option",
+    { textContent: name, value: i - 2 })));
+  choice.onchange = () => send("input_class", Number(choice.value));
+  pitch.onchange = () => send("input_pitch", Number.isNaN(pitch.valueAsNumber) ? -2 : pitch.valueAsNumber);
+}
+
+function buildClasses() {
+  $("labels").hidden = !about.classes.length;
+  radios($("classes"), ["none", ...about.classes], (button, name) => clickable(button, "class", name));
+  const mixes = about.classes.length > 1 && "mix/0" in head.controls;
+  $("mix").hidden = !mixes;
+  fill($("mix").lastElementChild, mixes ? mixSliders(about) : []);
+}
+
+function buildMap() {
+  const [across, up] = about.map_axes;
+  $("xy").setAttribute("aria-label", `map of the training sounds, ${across}${up ? ` and ${up}` : ""}: arrow keys or drag`);
+  const groups = about.map_names.map((name, i) => {
+    const dot = element("i");
+    dot.style.background = colour(i);
+    return element("span", {}, dot, name);
+  });
+  const left = about.n_controls === 3 ? " Pitch and loudness stay." : about.n_controls ? " Loudness stays." : "";
+  $("legend").replaceChildren(element("span", { id: "ring", textContent: `Ring: where you are.${left}` }),
+    element("span", { textContent: "Dot: what sounds. Points: training sounds." }), ...groups);
+}
+
+function buildDock() {
+  $("dock").hidden = !about.plays_notes;
+  $("octave").textContent = noteName(keyboard.base);
+  for (const name of ["pedal", "mono"]) $(name).hidden = !(name in head.controls);
+  const corpus = corpusPitches(about);
+  const [low, high] = corpus?.map((end) => noteName(Math.round(end))) ?? [];
+  $("hint").textContent = !about.plays_pitch ? "no pitch: low keys dark, high keys bright"
+    : corpus ? `blue: pitches of the training data, ${low} to ${high}` : "";
+  $("hint").classList.toggle("important", !about.plays_pitch);
+  fill($("wheel"), wheel(head));
+  keyboard.open(about.plays_notes, corpus);
+}
+
+function buildPresets() {
+  const seconds = () => $("morph").valueAsNumber || 0;
+  const chips = head.presets.map((name) => {
+    const recall = learnable(element("button", { textContent: name }), "preset/recall", name, seconds());
+    recall.addEventListener("click", () => send("preset/recall", name, seconds()));
+    return element("span", { className: "chip" }, recall, element("button", { textContent: "×",
+      title: `forget ${name}`, "aria-label": `forget ${name}`, onclick: () => send("preset/delete", name) }));
+  });
+  $("presets").replaceChildren(...chips);
+}
+
+// learning: a click binds what is moved next to an address, or to sending these values to it
+
 function learnable(part, path, ...values) {
   part.classList.add("learnable");
   part.addEventListener("click", (event) => {
@@ -87,155 +176,79 @@ function learnable(part, path, ...values) {
   return part;
 }
 
-function radios(container, names, path) {
-  const buttons = names.map((name) => {
-    const button = learnable(element("button", { textContent: name, role: "radio", "aria-checked": "false" }), path, name);
-    button.addEventListener("click", () => send(path, name));
-    return button;
-  });
-  container.replaceChildren(...buttons);
-  container.onkeydown = (event) => {
-    const move = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (!move) return;
-    event.preventDefault();
-    const next = buttons[(buttons.indexOf(event.target) + move + buttons.length) % buttons.length];
-    next.focus();
-    next.click();
-  };
+function clickable(button, path, ...values) {
+  learnable(button, path, ...values);
+  button.addEventListener("click", () => send(path, ...values));
+  return button;
 }
 
-function check(container, name) {
-  for (const button of container.children) button.setAttribute("aria-checked", String(button.textContent === name));
+function learnButton() {
+  const button = element("button", { id: "learn", textContent: "learn MIDI", title: "bind a knob, pad or key of a controller" });
+  button.onclick = () => learn(true);
+  return element("section", {}, element("h3", { textContent: "MIDI" }), button);
 }
 
-const modes = () => $("modes").firstElementChild;
-
-function buildModes() {
-  $("modes").hidden = about.modes.length < 2;
-  radios(modes(), about.modes, "mode");
+function learn(on) {
+  document.body.classList.toggle("learning", on);
+  $("learning").hidden = !on;
+  if (!on) send("midi/learn");
 }
 
-function buildAxes() {
-  const rows = about.axes.map(([name, low, high], i) => {
-    const wide = Math.max(3, Math.ceil(Math.max(Math.abs(low), Math.abs(high)) * 1.5));
-    return slider({ label: name, low: -wide, high: wide, step: 0.01, span: [low, high], path: `latent/${i}` }).row;
-  });
-  $("axes").replaceChildren(...rows);
-}
-
-function buildLevels() {
-  const usual = { gain: [-60, 24, 0.1], smoothing: [0, 2000, 1], temperature: [0, 2, 0.01], spread: [0, 2, 0.01] };
-  const names = Object.keys(usual).filter((name) => name !== "spread" || about.modes.includes("sample"));
-  const rows = names.map((name) => {
-    const [low, high, step] = usual[name];
-    const unit = head.ranges[name][2];
-    return slider({ label: unit.length < 4 && unit ? `${name} ${unit}` : name, low, high, step, unit, path: name }).row;
-  });
-  for (const [name, kinds] of about.attributes) {
-    if (kinds.length !== 1) continue;
-    const [low, high, step] = kinds[0] === 0 ? [0, 1, 1] : kinds[0] === 1 ? [0, 127, 1] : [-5, 5, 0.01];
-    rows.push(slider({ label: name, low, high, step, path: `attribute/${name}` }).row);
-  }
-  $("levels").replaceChildren(...rows);
-}
-
-function buildPlaying() {
-  $("playing").hidden = !about.classes.length && !about.has_pitch;
-  $("classes").hidden = !about.classes.length;
-  radios($("classes"), ["none", ...about.classes], "class");
-  $("mix").hidden = !about.can_mix || about.classes.length < 2;
-  $("mix").lastElementChild.replaceChildren(...($("mix").hidden ? [] : about.classes).map((name, i) => slider({
-    label: name, low: 0, high: 1, step: 0.01, path: `mix/${i}`,
-  }).row));
-  buildHeardAs();
-  $("keys").hidden = $("envelope").hidden = !about.has_pitch;
-  if (!about.has_pitch) return;
-  const keys = Array.from({ length: KEYS }, (_, i) => {
-    const pitch = LOWEST_KEY + i;
-    const key = element("button", { className: BLACK.has(pitch % 12) ? "black" : "", "aria-label": `note ${pitch}` });
-    key.dataset.pitch = pitch;
-    const down = (velocity) => send("note", pitch, velocity);
-    key.onpointerdown = (event) => {
-      key.setPointerCapture(event.pointerId);
-      down(0.2 + 0.8 * Math.min(1, event.offsetY / key.clientHeight));
-    };
-    key.onpointerup = key.onpointercancel = () => down(0);
-    key.onkeydown = (event) => { if ([" ", "Enter"].includes(event.key) && !event.repeat) down(0.8); };
-    key.onkeyup = (event) => { if ([" ", "Enter"].includes(event.key)) down(0); };
-    return key;
-  });
-  $("keys").replaceChildren(...keys);
-  const bend = slider({ label: "bend", low: -2, high: 2, step: 0.01, path: "bend", unit: "semitones", springs: true });
-  $("envelope").replaceChildren(bend.row, ...["attack", "release"].map((name) => slider({
-    label: `${name} ms`, low: 0, high: 2000, step: 1, path: name,
-  }).row), element("button", { textContent: "drone", title: "sound without keys", onclick: () => send("drone") }));
-}
-
-/** What the encoder is told of a live input: -2 is "the same as what sounds", -1 "none". */
-function buildHeardAs() {
-  const choice = $("heard-class").lastElementChild;
-  const pitch = $("heard-pitch").lastElementChild;
-  $("heard-class").hidden = !about.has_input_class;
-  $("heard-pitch").hidden = !about.has_input_pitch;
-  $("heard-as").hidden = !about.has_input_class && !about.has_input_pitch;
-  choice.replaceChildren(...["same class", "unknown class", ...about.classes].map((name, i) => element("option",
-    { textContent: name, value: i - 2 })));
-  choice.onchange = () => send("input_class", Number(choice.value));
-  pitch.onchange = () => send("input_pitch", Number.isNaN(pitch.valueAsNumber) ? -2 : pitch.valueAsNumber);
-}
-
-function buildPresets() {
-  const glide = () => $("glide").valueAsNumber || 0;
-  const chips = head.presets.map((name) => {
-    const recall = learnable(element("button", { textContent: name }), "preset/recall", name, glide());
-    recall.addEventListener("click", () => send("preset/recall", name, glide()));
-    return element("span", { className: "chip" }, recall, element("button", { textContent: "×",
-      title: `forget ${name}`, "aria-label": `forget ${name}`, onclick: () => send("preset/delete", name) }));
-  });
-  $("presets").replaceChildren(...chips);
+function showLearning(now) {
+  const path = now.learning.replace("/wavevae/", "");
+  $("learning").firstElementChild.textContent = path
+    ? `Move the knob, pad or key that is to turn ${path}.`
+    : "Click what a controller is to turn.";
+  for (const one of shown) one.row.classList.toggle("waiting", now.learning === `/wavevae/${one.path}`);
 }
 
 // showing, once a screen
-
-function onMap(values) {
-  const place = about.bounds.map(([low, high], i) => (values[i] - low) / (high - low));
-  return [place[0] ?? 0.5, place[1] ?? 0.5].map((x) => Math.min(1, Math.max(0, x)));
-}
 
 function show() {
   requestAnimationFrame(show);
   if (!frame || !about) return;
   const now = frame;
+  last = now;
   frame = null;
-  for (const one of sliders) {
-    const [kind, index] = one.path.split("/");
-    if (kind === "latent") one.show(now.targets[index], now.heard[index]);
-    else if (kind === "attribute") one.show(attribute(now, index));
-    else if (kind === "mix") one.show(weight(now, Number(index)));
-    else one.show(now[kind]);
-    one.row.classList.toggle("waiting", now.learning === `/wavevae/${one.path}`);
-  }
-  waiting = now.learning;
-  check(modes(), now.mode);
+  for (const one of shown) showValue(one, now);
+  check($("modes"), now.mode);
+  $("ring").hidden = now.mode === "transform";
+  $("driven").hidden = now.mode !== "transform";
   showClasses(now);
-  $("freeze").setAttribute("aria-pressed", String(now.frozen));
-  for (const key of $("keys").children) key.classList.toggle("down", now.held.includes(Number(key.dataset.pitch)));
-  showMeter(now);
+  for (const name of ["freeze", "pedal", "mono"]) $(name).setAttribute("aria-pressed", String(Boolean(now.values[name])));
+  showGlide(now);
+  keyboard.show(now.held);
+  showNow(now, about);
+  if (about.hears) showHeard(now, about);
   drawSpectrum($("spectrum"), now.spectrum);
   drawScope($("scope"), now.scope);
-  if (now.heard.length) drawMap($("xy"), about, onMap(now.targets), onMap(now.heard));
-  showStatus(now);
+  if (now.heard.length) drawMap($("xy"), about, now.mode === "transform" ? null : onMap(now.targets), onMap(now.heard));
+  showStatus(now, head);
+  showLearning(now);
 }
 
-const weight = (now, label) => now.mix.find(([other]) => other === label)?.[1] ?? 0;
+function showValue(one, now) {
+  const axis = about.axes[one.axis];
+  const target = adds(one) ? now.bias : now.targets;
+  const value = one.path.startsWith("latent/") ? target[one.axis] : now.values[one.path];
+  one.row.classList.toggle("idle", now.mode === "transform" && Boolean(one.natural));
+  const heard = axis && now.heard[one.axis];
+  one.show(value, one.natural && heard !== undefined ? natural(axis, heard) : heard);
+}
+
+function onMap(values) {
+  const place = about.bounds.map(([low, high], i) => (values[about.n_controls + i] - low) / (high - low));
+  return [place[0] ?? 0.5, place[1] ?? 0.5].map((x) => clamp(x, 0, 1));
+}
 
 /** One class is chosen; of a mix every class shows its share. */
 function showClasses(now) {
+  const weight = (label) => now.mix.find(([other]) => other === label)?.[1] ?? 0;
   const whole = now.mix.length === 1 && now.mix[0][1] === 1;
   check($("classes"), now.mix.length ? (whole ? about.classes[now.mix[0][0]] : null) : "none");
   const sum = Math.max(1, now.mix.reduce((total, [, part]) => total + part, 0));
   [...$("classes").children].forEach((chip, i) => {
-    chip.style.setProperty("--share", `${(100 * weight(now, i - 1)) / sum}%`);
+    chip.style.setProperty("--share", `${(100 * weight(i - 1)) / sum}%`);
   });
   const choice = $("heard-class").lastElementChild;
   if (document.activeElement !== choice) choice.value = now.input_class;
@@ -244,31 +257,11 @@ function showClasses(now) {
   pitch.placeholder = now.input_pitch === -1 ? "none" : "same";
 }
 
-function attribute(now, name) {
-  let place = 0;
-  for (const [other, kinds] of about.attributes) {
-    if (other === name) return now.attributes[place];
-    place += kinds.length;
-  }
-  return undefined;
-}
-
-function showMeter(now) {
-  const share = (db) => 100 * Math.min(1, Math.max(0, 1 + db / 60));
-  peak = Math.max(now.level, peak - 0.5);
-  const [bar, mark] = $("meter").children;
-  bar.style.clipPath = `inset(0 ${100 - share(now.level)}% 0 0)`;
-  mark.style.left = `calc(${share(peak)}% - 1px)`;
-  $("meter").setAttribute("aria-valuenow", Math.max(-60, now.level).toFixed(0));
-}
-
-function showStatus(now) {
-  const parts = [`${now.real_time_factor.toFixed(1)}× real time`, `${now.underflows} underflows`];
-  if (now.limited) parts.push("limited");
-  if (now.muted) parts.push("silent since panic: reset or gain brings it back");
-  if (head.midi) parts.push(now.port ? `MIDI ${now.port}` : "MIDI port not there");
-  if (waiting) parts.push(`move what is to turn ${waiting.replace("/wavevae/", "")}`);
-  status(parts.join(" · "), now.underflows > 0 || now.muted);
+function showGlide(now) {
+  const [slider, output] = [$("glide").querySelector("input"), $("glide").querySelector("output")];
+  $("glide").hidden = !now.values.mono || now.values.glide === undefined;
+  if (document.activeElement !== slider) slider.value = now.values.glide ?? 0;
+  output.textContent = `${slider.value} ms`;
 }
 
 // hands
@@ -276,63 +269,76 @@ function showStatus(now) {
 function setUpMap() {
   const pad = $("xy");
   let held = false;
-  const go = (event) => {
-    const box = pad.getBoundingClientRect();
-    const clip = (x) => Math.min(1, Math.max(0, x));
-    send("xy", clip((event.clientX - box.left - 8) / (box.width - 16)),
-      clip(1 - (event.clientY - box.top - 8) / (box.height - 16)));
-  };
-  pad.onpointerdown = (event) => { held = true; pad.setPointerCapture(event.pointerId); go(event); };
-  pad.onpointermove = (event) => { if (held) go(event); };
-  pad.onpointerup = pad.onpointercancel = () => { held = false; };
   let place = [0.5, 0.5];
+  const go = (x, y) => {
+    place = [clamp(x, 0, 1), clamp(y, 0, 1)];
+    send("xy", ...place);
+  };
+  const follow = (event) => {
+    const box = pad.getBoundingClientRect();
+    go((event.clientX - box.left - MARGIN) / (box.width - 2 * MARGIN),
+      1 - (event.clientY - box.top - MARGIN) / (box.height - 2 * MARGIN));
+  };
+  pad.onpointerdown = (event) => { held = true; pad.setPointerCapture(event.pointerId); follow(event); };
+  pad.onpointermove = (event) => { if (held) follow(event); };
+  pad.onpointerup = pad.onpointercancel = () => { held = false; };
   pad.onkeydown = (event) => {
     const move = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
     if (!move) return;
     event.preventDefault();
     const step = event.shiftKey ? 0.1 : 0.02;
-    place = place.map((x, i) => Math.min(1, Math.max(0, x + step * move[i])));
-    send("xy", ...place);
+    go(place[0] + step * move[0], place[1] + step * move[1]);
   };
 }
 
-function setUpKeys() {
-  const pitchOf = (event) => {
-    const typing = event.target.matches("input:not([type=range])");
-    const place = typing || event.ctrlKey || event.metaKey || event.altKey ? -1 : COMPUTER_KEYS.indexOf(event.key);
-    return place < 0 || !about?.has_pitch ? null : LOWEST_KEY + 12 + place;
-  };
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") send("panic");
-    const pitch = pitchOf(event);
-    if (pitch !== null && !event.repeat) send("note", pitch, 0.8);
-    else if (event.key === "f" && event.target.matches("body, button, canvas") && !event.repeat) send("freeze");
-  });
-  document.addEventListener("keyup", (event) => {
-    const pitch = pitchOf(event);
-    if (pitch !== null) send("note", pitch, 0);
-  });
+function setUpDock() {
+  $("octave-down").onclick = () => keyboard.shift(-12);
+  $("octave-up").onclick = () => keyboard.shift(12);
+  for (const name of ["pedal", "mono"]) {
+    learnable($(name), name).addEventListener("click", () => send(name, $(name).getAttribute("aria-pressed") === "true" ? 0 : 1));
+  }
+  clickable($("drone"), "drone");
+  $("glide").querySelector("input").oninput = ({ target }) => send("glide", target.valueAsNumber);
+}
+
+let quiet = 0;
+function complain(text) {
+  $("message").textContent = text;
+  $("message").hidden = false;
+  clearTimeout(quiet);
+  quiet = setTimeout(() => { $("message").hidden = true; }, 6000);
 }
 
 function setUp() {
   $("panic").onclick = () => send("panic");
-  for (const name of ["reset", "freeze"]) {
-    learnable($(name), name).addEventListener("click", () => send(name));
-  }
-  $("learn").onclick = () => {
-    const on = document.body.classList.toggle("learning");
-    $("learn").setAttribute("aria-pressed", String(on));
-    if (!on) send("midi/learn");
-  };
+  for (const name of ["reset", "freeze"]) clickable($(name), name);
+  $("learning").lastElementChild.onclick = () => learn(false);
   $("store").onsubmit = (event) => {
     event.preventDefault();
     const name = $("preset-name").value.trim();
     if (name) send("preset/store", name);
     $("preset-name").value = "";
   };
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") send("panic");
+    const free = event.target.matches("body, button, canvas") && !event.repeat && !about?.plays_notes;
+    if (event.key === "f" && free) send("freeze");
+  });
+  buildTicks();
+  arrange();
+  for (const width of [WIDE, MIDDLE]) width.addEventListener("change", arrange);
   setUpMap();
-  setUpKeys();
-  connect();
+  setUpDock();
+  connect({
+    onHead: update,
+    onFrame: (news) => { frame = news; },
+    onError: complain,
+    onLost: () => {
+      keyboard.releaseAll();
+      $("status").textContent = "not connected; trying again";
+      $("status").classList.add("bad");
+    },
+  });
   requestAnimationFrame(show);
 }
 

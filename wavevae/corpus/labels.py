@@ -1,4 +1,4 @@
-"""Labels of files: which class, which pitch; from the folder's name or NSynth's fields."""
+"""Labels of files: which class, which pitch; from the folder's name, NSynth's fields, or (pitch) the file's name."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class Labels:
         if "pitch" in self.condition:
             pitches = [label.pitch for label in labels if not math.isnan(label.pitch)]
             span = f"{min(pitches):g} to {max(pitches):g}" if pitches else "none"
-            lines.append(f"pitches {span}{missing(len(labels) - len(pitches), 'pitch')}")
+            told = from_where(items)
+            lines.append(f"pitches {span}{told}{missing(len(labels) - len(pitches), 'pitch')}")
         return lines
 
     def _describe_classes(self, numbers: Sequence[int]) -> list[str]:
@@ -77,6 +78,14 @@ class Labels:
             "without_class": counts[-1] if "class" in self.condition else 0,
             "without_pitch": len(labels) - len(pitches) if "pitch" in self.condition else 0,
         }
+
+
+def from_where(items: Sequence[Item]) -> str:
+    """' (12 from file names, 3 by the pitch tracker)', or nothing where a label file says all."""
+    counts = Counter(item.labels.get("pitch_from") for item in items)
+    said = {"name": "from file names", "tracker": "by the pitch tracker"}
+    parts = [f"{counts[kind]} {words}" for kind, words in said.items() if counts[kind]]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def missing(count: int, kind: str) -> str:
@@ -116,8 +125,8 @@ def find_labels(items: Iterable[Item], model: ModelConfig, field: str = "") -> L
         )
     if model.has_pitch and all(math.isnan(pitch_of(item)) for item in items):
         raise UserError(
-            f"--condition {model.condition}: no file has a pitch; give a set in NSynth's layout (examples.json with "
-            "pitch), or leave pitch out"
+            f"--condition {model.condition}: no file has a pitch: none in its name (A3-p.flac, sax_c4_f.wav), in an "
+            "examples.json of NSynth's layout, or held for the length of the file; name them so, or leave pitch out"
         )
     return Labels(model.condition, field, classes)
 

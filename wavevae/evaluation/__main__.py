@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavevae.accelerator import add_accelerator_option
 from wavevae.cli import Parser
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def parser() -> Parser:
     found.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where the report goes")
     _which_sounds(found)
     _what_more(found)
+    add_accelerator_option(found)
     found.add_argument("--json", action="store_true", help="print report.json to standard output")
     return found
 
@@ -48,6 +50,9 @@ def _which_sounds(found: Parser) -> None:
     which.add_argument("--split", choices=("train", "valid", "test"), help="one split of an NSynth set")
     found.add_argument(
         "--checkpoint", default="best", metavar="best|last|PATH", help="of a run (default: best)"
+    )
+    found.add_argument(
+        "--sr", type=int, metavar="HZ", help="rate of a MODEL.ts of another program that does not say it"
     )
     found.add_argument(
         "--max-seconds", type=float, metavar="S", help="judge about so much sound, drawn at random"

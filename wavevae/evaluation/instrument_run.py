@@ -43,13 +43,14 @@ class InstrumentRun(Run):
         for piece, seen, start in self._segments(blocks, labels):
             z = seen.z[..., start // model.hop_length :]
             sound, state = model.decoder(z, condition, model.life, state)
-            yield piece._replace(estimate=sound[0, 0, : len(piece.reference)])
+            yield piece._replace(estimate=sound[0, 0, : len(piece.reference)].cpu())
 
     def listener(self, condition: Condition | None) -> Callable[[Tensor, int], Tensor]:
         model = self.instrument
         if model.encoder.tracker is None:
             return super().listener(condition)
-        tracker, kept = StreamingPitchTracker(model.encoder.tracker), torch.zeros(1, 2, 0)
+        tracker = StreamingPitchTracker(model.encoder.tracker).to(self.device)
+        kept = torch.zeros(1, 2, 0, device=self.device)
 
         def listen(sound: Tensor, new: int) -> Tensor:
             nonlocal kept
@@ -64,8 +65,8 @@ class InstrumentRun(Run):
     def moved(self, sound: Tensor, labels: Labels, target: Labels) -> Tensor:
         """(T,) encoded under its own labels, played under others: a pitch label is the pitch that is played."""
         model = self.instrument
-        z = model.encode(model.ahead(sound[None, None]), condition=self.condition(labels))
+        z = model.encode(model.ahead(sound.to(self.device)[None, None]), condition=self.condition(labels))
         pitch = pitch_of(target)
         if pitch is not None and model.config.has_pitch and model.config.has_oscillator_pitch:
             z[:, 0] = pitch
-        return model.in_place(z, len(sound), self.condition(target))[0, 0]
+        return model.in_place(z, len(sound), self.condition(target))[0, 0].cpu()

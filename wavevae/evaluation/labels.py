@@ -19,9 +19,15 @@ def class_of(labels: Mapping[str, Any], field: str = "") -> str | None:
     return None
 
 
-def pitch_of(labels: Mapping[str, Any]) -> int | None:
-    """The MIDI note number; none where there is no sane one."""
+def exact_pitch_of(labels: Mapping[str, Any]) -> float | None:
+    """The MIDI pitch as the file has it, which is what a model is told; none where there is no sane one."""
     value = labels.get("pitch")
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 127:
         return None
-    return round(value)
+    return float(value)
+
+
+def pitch_of(labels: Mapping[str, Any]) -> int | None:
+    """The nearest MIDI note number, to sort files by; none where there is no sane pitch."""
+    pitch = exact_pitch_of(labels)
+    return None if pitch is None else round(pitch)

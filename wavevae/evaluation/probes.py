@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from wavevae.evaluation import bootstrap, chunks, linear, metrics, swaps
 from wavevae.evaluation.gathered import Gathered
 from wavevae.evaluation.labels import class_of, pitch_of
 from wavevae.evaluation.selection import Selection, Source, absolute, inputs_of, look
-from wavevae.evaluation.sounds import sound
+from wavevae.evaluation.sounds import sound, with_pitches
 from wavevae.evaluation.subject import Labels, Run, Subject
 
 FOLDS = 5
@@ -76,6 +76,9 @@ def others(subject: Subject, selection: Selection, wanted: Wanted, most: int) ->
             part = source.seconds > LONGEST_S
             seconds = min(source.seconds, LONGEST_S)
             sources.append(Source(source.path, str(entry.path), seconds, cut=part, labels=entry.labels))
+    if "pitch" in subject.facts.condition and sources:
+        told, _ = with_pitches(replace(selection, sources=tuple(sources)), subject.facts.sample_rate)
+        sources = list(told.sources)
     return sources
 
 

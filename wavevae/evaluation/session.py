@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from wavevae.accelerator import choose_device
 from wavevae.corpus import ConsoleProgress
 from wavevae.evaluation import anchors, codec, glossary, probes, report, samples, summary
 from wavevae.evaluation.embeddings import Embedding, load_embedding
 from wavevae.evaluation.generated import Generated, generate
 from wavevae.evaluation.judge import Verdict, judge
+from wavevae.evaluation.labels import class_of, exact_pitch_of
 from wavevae.evaluation.listen import Excerpt
 from wavevae.evaluation.playing import Clouds, Playing
 from wavevae.evaluation.playing import measure as measure_playing
 from wavevae.evaluation.samples import Sample
 from wavevae.evaluation.selection import Selection, Source, everything
+from wavevae.evaluation.sounds import with_pitches
 from wavevae.evaluation.subject import Subject, load_subject
 
 NO_CODEC = (
@@ -41,6 +45,31 @@ def without_best(subject: Subject, wanted: str) -> list[str]:
     return [f"{facts.path} has no best.ckpt, as it was never validated: last.ckpt was judged"]
 
 
+def told_selection(subject: Subject, selection: Selection) -> tuple[Selection, list[str]]:
+    """The files with every label that the model is told, and a remark on those that lack one."""
+    facts, remarks = subject.facts, list[str]()
+    said = [str(facts.details["delay"])] if "delay" in facts.details else []
+    if "pitch" in facts.condition:
+        selection, remarks = with_pitches(selection, facts.sample_rate)
+        remarks += unlabelled(selection, "pitch", [exact_pitch_of(s.labels) for s in selection.sources])
+    if "class" in facts.condition:
+        names = [class_of(s.labels, facts.class_field) for s in selection.sources]
+        known = [name if name in facts.classes else None for name in names]
+        remarks += unlabelled(selection, f"class that it knows ({', '.join(facts.classes)})", known)
+    return selection, said + remarks
+
+
+def unlabelled(selection: Selection, kind: str, labels: Sequence[object]) -> list[str]:
+    """A remark on files that a conditional model is told nothing of."""
+    bare = [s.name for s, label in zip(selection.sources, labels, strict=True) if label is None]
+    if not bare:
+        return []
+    count = f"{len(bare)} of {len(labels)} files have no {kind}"
+    return [
+        f"the model is told labels, but {count}: they are judged without, which may be far worse; the first: {bare[0]}"
+    ]
+
+
 @dataclass
 class Session:
     """What all models of one command share."""
@@ -51,16 +80,20 @@ class Session:
     say: Callable[[str], None]
     foreign: tuple[Source, ...] = ()
     """Sounds unlike the corpus, of --transfer."""
+    device: torch.device | None = None
+    """Where runs compute."""
 
     @classmethod
     def open(cls, args: argparse.Namespace, selection: Selection, say: Callable[[str], None]) -> Session:
         """Raises: UserError for weights of an embedding that are not there, or --transfer without sounds."""
+        device = choose_device(args.accelerator)
         foreign = everything(args.transfer, None).sources if args.transfer else ()
-        return cls(args, selection, load_embedding(args.embedding), say, foreign)
+        return cls(args, selection, load_embedding(args.embedding), say, foreign, device)
 
     def evaluate(self, path: Path, place: Path) -> dict[str, Any]:
         """Judge one model, write its report, tell the figures. Raises: UserError."""
-        subject = load_subject(path, self.args.checkpoint)
+        subject = load_subject(path, self.args.checkpoint, self.args.sr, self.device)
+        self.selection, untold = told_selection(subject, self.selection)
         chosen = self.selection
         self.say(f"evaluating {path} on {len(chosen.sources)} files, {chosen.seconds:.0f} s ({chosen.how})")
         verdict = judge(subject, chosen, self.args.pairs, self.embedding)
@@ -68,6 +101,7 @@ class Session:
         generated = self.generated(subject)
         figures, intervals = summary.summarise(verdict.measure, generated)
         more, remarks = self.more(subject, verdict, figures)
+        remarks += untold
         bounds = self.bound(subject, more)
         samples = self.samples(subject, remarks)
         playing = self.playing(subject, verdict, generated)

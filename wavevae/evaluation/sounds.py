@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from wavevae.audio import stream_mono
-from wavevae.evaluation.selection import Source
+from wavevae.corpus.pitches import LISTENED_S, find_pitches, heard_pitch, labels_with_pitch
+from wavevae.errors import UserError
+from wavevae.evaluation.selection import Selection, Source
 from wavevae.units import seconds_to_samples
 
 
@@ -42,3 +45,25 @@ def reblocked(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
             held = held[size:]
     if len(held):
         yield held
+
+
+def with_pitches(selection: Selection, sample_rate: int) -> tuple[Selection, list[str]]:
+    """Files with the pitch that training would label them with (`wavevae.corpus.pitches`), and words for the user."""
+    bare = [number for number, source in enumerate(selection.sources) if "pitch" not in source.labels]
+
+    def listen(number: int) -> float | None:
+        source = selection.sources[bare[number]]
+        try:
+            return heard_pitch(
+                next(sound(source, sample_rate, round(LISTENED_S * sample_rate)), np.zeros(0, np.float32)),
+                sample_rate,
+            )
+        except UserError:  # a damaged file is told of when it is judged
+            return None
+
+    found = find_pitches([selection.sources[number].path.stem for number in bare], listen)
+    sources = list(selection.sources)
+    for number, value, origin in zip(bare, found.values, found.sources, strict=True):
+        labels = labels_with_pitch(dict(sources[number].labels), value, origin)
+        sources[number] = replace(sources[number], labels=labels)
+    return replace(selection, sources=tuple(sources)), found.remarks

@@ -14,11 +14,11 @@ from torch import Tensor
 from wavevae.audio import followed
 from wavevae.errors import UserError
 from wavevae.evaluation import between
-from wavevae.evaluation.labels import class_of, pitch_of
+from wavevae.evaluation.labels import class_of, exact_pitch_of
 from wavevae.latents import LatentStatistics, sample_density
 
 if TYPE_CHECKING:
-    from wavevae.bundle import Bundle
+    from wavevae.evaluation.model_file import Model
     from wavevae.nn.conditioning import Condition
     from wavevae.nn.model import Autoencoder
 
@@ -106,6 +106,12 @@ class Subject(Protocol):
         none where it has no prior."""
 
 
+def device_of(model: Any) -> torch.device:
+    """Where the weights of a network lie; the CPU for one without any."""
+    first = next(iter(model.parameters()), None)
+    return torch.device("cpu") if first is None else first.device
+
+
 class Run:
     """A trained autoencoder from its checkpoint, averaged weights, posterior mean, nothing random.
 
@@ -121,6 +127,11 @@ class Run:
         self.block_samples = turn * max(1, 600_000 // turn)
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes; what goes in and comes out is on the CPU."""
+        return device_of(self.model)
+
+    @property
     def turn_samples(self) -> int:
         """A long sound may be cut at multiples of this: those of the noise table."""
         from wavevae.nn.noise import TABLE_FRAMES
@@ -134,7 +145,9 @@ class Run:
             return None
         name = class_of(labels, facts.class_field)
         known = config.has_class and name in config.classes
-        return self.model.condition(name if known else None, pitch_of(labels) if config.has_pitch else None)
+        pitch = exact_pitch_of(labels) if config.has_pitch else None
+        found = self.model.condition(name if known else None, pitch)
+        return None if found is None else found.to(self.device)
 
     def reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
         def late(blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
@@ -147,7 +160,7 @@ class Run:
         for piece, seen, start in self._segments(blocks, labels):
             whole = len(piece.reference) + start
             decoded = self.model.decode(seen.z, whole, self.condition(labels))[0, 0]
-            yield piece._replace(estimate=decoded[start:])
+            yield piece._replace(estimate=decoded[start:].cpu())
 
     @torch.inference_mode()
     def encode(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
@@ -168,25 +181,25 @@ class Run:
         for block in blocks:
             new = torch.from_numpy(np.ascontiguousarray(block))
             sound = torch.cat([past, new])
-            seen = between.look(self.model.bottleneck, listen(sound, len(new)))
-            frames = [None if part is None else part[..., len(past) // hop :] for part in seen[1:]]
+            seen = between.look(self.model.bottleneck, listen(sound.to(self.device), len(new)))
+            frames = [None if part is None else part[..., len(past) // hop :].cpu() for part in seen[1:]]
             yield Piece(new, new, *frames), seen, len(past)
             past = sound[-self.context :] if len(sound) >= self.context else sound
 
     @torch.inference_mode()
     def moved(self, sound: Tensor, labels: Labels, target: Labels) -> Tensor:
         """(T,) encoded under its own labels, decoded under others: (T,)."""
-        hidden = self.model.features(self.model.ahead(sound[None, None]), self.condition(labels))
-        z = self.model.bottleneck.mean(hidden)
-        return self.model.in_place(z, len(sound), self.condition(target))[0, 0]
+        ahead = self.model.ahead(sound.to(self.device)[None, None])
+        z = self.model.bottleneck.mean(self.model.features(ahead, self.condition(labels)))
+        return self.model.in_place(z, len(sound), self.condition(target))[0, 0].cpu()
 
     @torch.inference_mode()
     def with_slow_level_of(self, sound: Tensor, other: Tensor) -> Tensor:
         """(T,) with what another sound (T,) has on the slow level of a hierarchical bottleneck: (T,)."""
         model, none = self.model, self.condition(NONE)
-        hidden = [model.features(model.ahead(s[None, None]), none) for s in (sound, other)]
-        z = between.with_other_top(model.bottleneck, *hidden)
-        return model.in_place(z, len(sound), none)[0, 0]
+        both = [model.ahead(s.to(self.device)[None, None]) for s in (sound, other)]
+        z = between.with_other_top(model.bottleneck, *(model.features(s, none) for s in both))
+        return model.in_place(z, len(sound), none)[0, 0].cpu()
 
     @torch.inference_mode()
     def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
@@ -195,55 +208,16 @@ class Run:
         rng = np.random.default_rng(seed)
         axes = np.stack([sample_density(self.statistics.density, frames, rng) for _ in range(count)])
         matrix, offset = self.statistics.from_axes()
-        z = torch.from_numpy(axes @ matrix.T + offset).float().transpose(1, 2)  # (count, latent_dim, frames)
+        z = torch.from_numpy(axes @ matrix.T + offset).float().transpose(1, 2)
+        z = z.to(self.device)  # (count, latent_dim, frames)
         told = [self.condition(labels[i % len(labels)]) if labels else None for i in range(count)]
-        sounds = [self.model.decode(z[i : i + 1], condition=told[i])[0, 0] for i in range(count)]
+        sounds = [self.model.decode(z[i : i + 1], condition=told[i])[0, 0].cpu() for i in range(count)]
         return torch.stack(sounds)
 
 
-class Model:
-    """A MODEL.ts, streamed as a host would: its state carries over from block to block."""
-
-    def __init__(self, bundle: Bundle, facts: Facts) -> None:
-        self.bundle, self.facts = bundle, facts
-        self.block_samples = facts.hop_length * max(1, 65_536 // facts.hop_length)
-
-    def reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
-        late = self.bundle.info.algorithmic_latency_samples
-        return in_place(self._reconstruct, blocks, late, self.facts.hop_length)
-
-    @torch.inference_mode()
-    def _reconstruct(self, blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
-        module = self.bundle.module
-        module.reset()
-        for block in blocks:
-            new = torch.from_numpy(np.ascontiguousarray(block))
-            padded = torch.nn.functional.pad(new, (0, -len(new) % self.facts.hop_length))
-            latents = module.encode(padded[None, None])  # encode, then decode, is forward
-            yield Piece(new, module.decode(latents)[0, 0, : len(new)], latents[0])
-
-    @torch.inference_mode()
-    def encode(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
-        self.bundle.module.reset()
-        for block in blocks:
-            new = torch.from_numpy(np.ascontiguousarray(block))
-            padded = torch.nn.functional.pad(new, (0, -len(new) % self.facts.hop_length))
-            yield Piece(new, new, self.bundle.module.encode(padded[None, None])[0])
-
-    @torch.inference_mode()
-    def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
-        if not self.bundle.info.density:
-            return None
-        rng, sounds = np.random.default_rng(seed), []
-        for _ in range(count):
-            axes = sample_density(self.bundle.info.density, frames, rng)
-            self.bundle.module.reset()
-            sounds.append(self.bundle.module.decode(torch.from_numpy(axes.T.copy())[None])[0, 0])
-        return torch.stack(sounds)
-
-
-def load_run(path: Path, which: str) -> Run:
-    """A run folder or .ckpt. Raises: UserError where it is none."""
+def load_run(path: Path, which: str, device: torch.device | None = None) -> Run:
+    """A run folder or .ckpt, to compute on `device` (none: the CPU). Raises: UserError where it is none."""
+    from wavevae.accelerator import refuse_float64
     from wavevae.checkpoint import build_any, find_checkpoint, read_checkpoint
 
     found = find_checkpoint(path, which)
@@ -255,7 +229,9 @@ def load_run(path: Path, which: str) -> Run:
         "trained_with": checkpoint.wavevae_version,
         "commit": checkpoint.origin.get("commit"),
     }
-    model = build_any(checkpoint)
+    if device is not None:
+        refuse_float64(device, checkpoint.config.model)
+    model = build_any(checkpoint).to(device or "cpu")
     details["parameters"] = sum(p.numel() for p in model.parameters())
     shape = model.config
     facts = Facts(
@@ -283,21 +259,15 @@ def load_run(path: Path, which: str) -> Run:
     return Run(model, facts, statistics)  # type: ignore[arg-type]
 
 
-def load_file(path: Path) -> Model:
-    """A MODEL.ts. Raises: UserError where it is none of ours."""
-    from wavevae.bundle import read_bundle
+def load_subject(
+    path: Path, which: str = "best", sample_rate: int | None = None, device: torch.device | None = None
+) -> Run | Model:
+    """RUN, a .ckpt, or MODEL.ts; `sample_rate` of a file that does not say its own. A file computes on the CPU, where
+    it is played, a run on `device`. Raises: UserError."""
+    from wavevae.evaluation.model_file import load_file
 
-    bundle = read_bundle(path)
-    info = bundle.info
-    details = {"streaming_error": info.streaming_error, **info.origin}
-    facts = Facts(
-        "model", path, info.sample_rate, info.hop_length, info.latent_dim, info.bottleneck, details=details
-    )
-    return Model(bundle, facts)
-
-
-def load_subject(path: Path, which: str = "best") -> Run | Model:
-    """RUN, a .ckpt, or MODEL.ts. Raises: UserError."""
     if not path.exists():
         raise UserError(f"no run or model at {path}; give a run folder, a .ckpt or a MODEL.ts")
-    return load_run(path, which) if path.is_dir() or path.suffix == ".ckpt" else load_file(path)
+    if path.is_dir() or path.suffix == ".ckpt":
+        return load_run(path, which, device)
+    return load_file(path, sample_rate)

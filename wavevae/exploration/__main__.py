@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from wavevae.accelerator import add_accelerator_option
 from wavevae.cli import Parser
 
 DESCRIPTION = """\
@@ -41,6 +42,7 @@ def parser() -> Parser:
     found.add_argument(
         "--no-umap", action="store_true", help="leave the UMAP picture out, which takes longest"
     )
+    add_accelerator_option(found)
     found.add_argument("--json", action="store_true", help="print explore.json to standard output")
     return found
 
@@ -62,7 +64,9 @@ def main(argv: list[str]) -> int:
     """Exit status 0. Raises: UserError for unusable input."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     args = parse(argv)
+    from wavevae.accelerator import choose_device
     from wavevae.evaluation import plots, selection
+    from wavevae.evaluation.sounds import with_pitches
 
     from . import place
     from .instrument import load_instrument
@@ -70,8 +74,12 @@ def main(argv: list[str]) -> int:
 
     place.check(args.out)
     plots.new_figure(1, 1)  # a missing matplotlib is told now, not after the work
-    instrument = load_instrument(args.run, args.checkpoint)
+    instrument = load_instrument(args.run, args.checkpoint, choose_device(args.accelerator))
     chosen = selection.limited(selection.everything(args.data, args.split), args.max_seconds or None)
+    if "pitch" in instrument.facts.condition:
+        chosen, remarks = with_pitches(chosen, instrument.sample_rate)
+        for remark in remarks:
+            say(remark)
     say(f"exploring {args.run} with {len(chosen.sources)} files, {chosen.seconds:.0f} s ({chosen.how})")
     field = args.class_field or instrument.facts.class_field
     result = explore(instrument, chosen, args.out, field, not args.no_umap, say)

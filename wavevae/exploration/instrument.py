@@ -46,14 +46,14 @@ class Instrument:
     @torch.inference_mode()
     def look(self, sound: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray | None]:
         """(samples,) -> means (frames, latent_dim), and log-variances in the same units where there is a Gaussian."""
-        x = torch.from_numpy(np.ascontiguousarray(sound, np.float32))[None, None]
+        x = torch.from_numpy(np.ascontiguousarray(sound, np.float32))[None, None].to(self.run.device)
         hidden = self.model.features(x, self.run.condition(labels))
-        means = self.model.bottleneck.mean(hidden)[0].T.numpy()
+        means = self.model.bottleneck.mean(hidden)[0].T.cpu().numpy()
         bottleneck, controls = self.model.bottleneck.learned_part(), self.model.bottleneck.controls
         if not isinstance(bottleneck, Gaussian):
             return means, None
         relative = bottleneck.split(hidden[:, controls:])[1][0]
-        return means, (relative + 2 * torch.log(bottleneck.prior_std)).T.numpy()
+        return means, (relative + 2 * torch.log(bottleneck.prior_std)).T.cpu().numpy()
 
     def encode(self, sound: np.ndarray, labels: Labels) -> np.ndarray:
         """(samples,) -> (frames, latent_dim)"""
@@ -68,7 +68,7 @@ class Instrument:
         known = [part for part in parts if part is not None]
         if len(known) < len(parts):
             return None
-        shares = torch.tensor(list(weights), dtype=torch.float32)
+        shares = torch.tensor(list(weights), dtype=torch.float32, device=self.run.device)
         classes = torch.einsum("k,kbc->bc", shares, torch.stack([part.classes for part in known]))
         pitch = shares @ torch.stack([part.pitch for part in known])
         return known[0]._replace(classes=classes, pitch=pitch)
@@ -82,7 +82,8 @@ class Instrument:
         length, late = len(z) * self.hop_length, self.model.algorithmic_latency
         held = np.pad(z, ((0, samples_to_frames(late, self.hop_length)), (0, 0)), mode="edge")
         latents = torch.from_numpy(np.ascontiguousarray(held.T, np.float32))[None]
-        sound: np.ndarray = self.model.in_place(latents, length, condition)[0, 0].numpy()
+        made = self.model.in_place(latents.to(self.run.device), length, condition)
+        sound: np.ndarray = made[0, 0].cpu().numpy()
         return sound
 
     def axes(self, z: np.ndarray) -> np.ndarray:
@@ -94,9 +95,12 @@ class Instrument:
         return axes @ self.from_axes.T + self.mean
 
 
-def load_instrument(path: Path, which: str) -> Instrument:
-    """Raises: UserError for what is no run, or a run whose checkpoint knows nothing of its latents."""
-    subject = load_subject(path, which)
+def load_instrument(path: Path, which: str, device: torch.device | None = None) -> Instrument:
+    """To compute on `device` (none: the CPU).
+
+    Raises: UserError for what is no run, or a run whose checkpoint knows nothing of its latents.
+    """
+    subject = load_subject(path, which, device=device)
     if not isinstance(subject, Run):
         raise UserError(
             f"{path} is an exported file; explore needs the run folder or checkpoint that it came from"

@@ -15,8 +15,14 @@ LOG_VARIANCE_RANGE = (-12.0, 4.0)
 """Keeps exp() and the KL finite whatever the encoder says."""
 LOG_VARIANCE_START = -9.0
 """Of a posterior that a linear start begins with, relative to the prior: draws 39 dB below their mean."""
-SMALLEST_STD = 1e-6
-"""Of the prior: an axis that the corpus does not move."""
+SMALLEST_STD, SMALLEST_SHARE = 1e-6, 1e-3
+"""Of the prior, and relative to its largest: an axis that the corpus hardly moves may be moved by other sounds, and the
+KL counts that in standard deviations, squared."""
+
+
+def floored(std: Tensor) -> Tensor:
+    """Standard deviations (n,) of a prior, none so small that a sound unlike the corpus costs without bound."""
+    return std.clamp_min(max(SMALLEST_STD, SMALLEST_SHARE * float(std.max())))
 
 
 class Latents(NamedTuple):
@@ -125,7 +131,7 @@ class Gaussian(Bottleneck):
 
     def begin(self, outlet: nn.Conv1d, std: Tensor) -> None:
         dim = len(self.prior_std)
-        self.prior_std[: len(std)] = std[:, None].clamp_min(SMALLEST_STD)
+        self.prior_std[: len(std)] = floored(std)[:, None]
         with torch.no_grad():
             assert outlet.bias is not None
             outlet.bias[dim:] = LOG_VARIANCE_START

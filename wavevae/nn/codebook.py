@@ -164,8 +164,10 @@ class Codebook(nn.Module):
 
 
 def unfitted(x: Tensor, codes: Tensor) -> Tensor:
-    """(N,) 1 for rows of x (N, D) that no code stands at yet, float64; 0 for what is not finite."""
-    return (distances(x, codes).amin(dim=1) > FITS).double()
+    """(N,) 1 for rows of x (N, D) that no code stands at yet, 0 for what is not finite; in float64 where
+    the device has it."""
+    found = distances(x, codes).amin(dim=1) > FITS
+    return found.float() if x.device.type == "mps" else found.double()
 
 
 def entropy_of(shares: Tensor) -> Tensor:

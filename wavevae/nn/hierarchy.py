@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from wavevae.nn.blocks import SLOPE, ResidualUnit, activation
 from wavevae.nn.bottleneck import (
     LOG_VARIANCE_RANGE,
-    SMALLEST_STD,
     Bottleneck,
     Latents,
+    floored,
 )
 from wavevae.nn.conv import CausalConv1d, Downsample, init_conv, pad_to_multiple, shrink
 from wavevae.nn.sync import mean_over_ranks
@@ -37,6 +37,11 @@ MEAN_LOG_SQUARE = 1.27
 """How far the mean of log x^2 lies below log E x^2 of a Gaussian, nats."""
 FAST_LOG_VARIANCE_START = -11.5
 """As LOG_VARIANCE_START, where the prior may be 40 dB narrower: or it would pull quiet frames to its mean."""
+PRIOR_LOG_VARIANCE_RANGE = (-6.0, 4.0)
+"""Of the fast latents' prior: 26 dB narrower than the corpus at most. The KL weighs an error of the prior's mean by its
+precision: without this bound one chunk that is not as expected costs a million nats."""
+AT_BOUND = 0.5
+"""Nats of log-variance from the lower end within which a prior counts as held by it."""
 FIRST_LOG_VARIANCE = -2.0
 """Of the slow posterior at the start: it carries something before the decoder has learned not to listen."""
 
@@ -65,6 +70,11 @@ def divergence(posterior: Normals, prior: Normals) -> Tensor:
     log_ratio = posterior.log_variance.float() - prior.log_variance.float()
     apart = (posterior.mean.float() - prior.mean.float()).square() * torch.exp(-prior.log_variance.float())
     return 0.5 * (apart + log_ratio.exp() - 1 - log_ratio)
+
+
+def bounded_prior(log_variance: Tensor, low: float, high: float) -> Tensor:
+    """Within PRIOR_LOG_VARIANCE_RANGE, smoothly at the lower end: what is too narrow can still learn to widen."""
+    return (low + F.softplus(log_variance - low)).clamp_max(high)
 
 
 def with_loudness(h: Tensor, faint: float = FAINT, scale: float = LOUDNESS_SCALE) -> Tensor:
@@ -99,7 +109,7 @@ class Expected(nn.Module):
 
     def forward(self, top: Tensor) -> Normals:
         mean, log_variance = self.outlet(activation(self.inlet(top))).float().chunk(2, dim=1)
-        return Normals(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
+        return Normals(mean, bounded_prior(log_variance, *PRIOR_LOG_VARIANCE_RANGE))
 
 
 class Hierarchical(Bottleneck):
@@ -131,7 +141,8 @@ class Hierarchical(Bottleneck):
 
     def levels(self, h: Tensor, noise: bool) -> tuple[Tensor, ...]:
         """(B, in_channels, F) -> z (B, latent_dim, F), KL of the fast level (B, bottom_dim, F), of the slow level
-        (B, top_dim, groups) in nats a group, and both means, in units of the prior. In fp32 whatever the precision of
+        (B, top_dim, groups) in nats a group, both means, in units of the prior, and the log-variance that the slow
+        level expects of the fast one (B, bottom_dim, F). In fp32 whatever the precision of
         the networks: precisions span six decades."""
         mean, log_variance = h.float().chunk(2, dim=1)
         heard = Normals(mean / self.prior_std, log_variance.clamp(*LOG_VARIANCE_RANGE))
@@ -143,7 +154,7 @@ class Hierarchical(Bottleneck):
         bottom = self.prior_std * self._draw(fast, noise)
         standard = Normals(torch.zeros_like(slow.mean), torch.zeros_like(slow.mean))
         kl, kl_top = divergence(fast, prior), divergence(slow, standard)
-        return torch.cat([bottom, top], 1), kl, kl_top, fast.mean, slow.mean
+        return torch.cat([bottom, top], 1), kl, kl_top, fast.mean, slow.mean, prior.log_variance
 
     def _draw(self, of: Normals, noise: bool) -> Tensor:
         if not noise:
@@ -154,12 +165,13 @@ class Hierarchical(Bottleneck):
         return of.mean + torch.exp(0.5 * of.log_variance) * drawn
 
     def forward(self, h: Tensor) -> Latents:
-        z, kl, kl_top, mean, top_mean = self.levels(h, noise=True)
+        z, kl, kl_top, mean, top_mean, expected = self.levels(h, noise=True)
         fast, slow = mean_over_ranks(kl.mean(dim=(0, 2))), mean_over_ranks(kl_top.mean(dim=(0, 2)))
         losses = {"kl": fast, "kl_top": slow / self.every}
         metrics = {
             "kl_nats": losses["kl"].sum() + losses["kl_top"].sum(),
             "kl_nats_top": losses["kl_top"].sum(),
+            "narrow_prior": (expected < PRIOR_LOG_VARIANCE_RANGE[0] + AT_BOUND).float().mean(),
             "active_dims": (mean.float().var(dim=(0, 2)) > 0.01).sum(),
             "active_dims_top": (top_mean.float().var(dim=(0, 2)) > 0.01).sum(),
         }
@@ -191,7 +203,7 @@ class Hierarchical(Bottleneck):
         return (groups + 1) * self.every + slow.gather.past
 
     def begin(self, outlet: nn.Conv1d, std: Tensor) -> None:
-        self.prior_std[: len(std)] = std[:, None].clamp_min(SMALLEST_STD)
+        self.prior_std[: len(std)] = floored(std)[:, None]
         with torch.no_grad():
             assert outlet.bias is not None
             outlet.bias[self.bottom_dim :] = FAST_LOG_VARIANCE_START

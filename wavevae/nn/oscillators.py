@@ -20,6 +20,15 @@ TABLE_LENGTH = 2048
 TABLE_SEED = 3
 
 
+def running_sum(x: Tensor) -> Tensor:
+    """(B, F) float64 -> sums up to and with each frame. On a GPU `cumsum` may differ in its last bit from run to run,
+    which a deterministic run must not."""
+    if not torch.jit.is_scripting():  # noqa: SIM102  (a script skips what is behind this, and nothing longer)
+        if torch.are_deterministic_algorithms_enabled():
+            return x @ torch.ones(x.size(1), x.size(1), dtype=x.dtype, device=x.device).triu()
+    return torch.cumsum(x, 1)
+
+
 class Wavetable(nn.Module):
     """A harmonic tone: magnitudes of partials become one period a frame, which is read at the running phase.
 
@@ -63,7 +72,7 @@ class Wavetable(nn.Module):
         )  # (B, F + 1, length)
         earlier = torch.cat([before.unsqueeze(1), frequency[:, : frames - 1]], 1)
         hop = float(self.hop_length)
-        gained = torch.cumsum(earlier * (0.5 * (hop - 1.0)) + frequency * (0.5 * (hop + 1.0)), 1)
+        gained = running_sum(earlier * (0.5 * (hop - 1.0)) + frequency * (0.5 * (hop + 1.0)))
         starts = torch.cat([phase.unsqueeze(1), phase.unsqueeze(1) + gained], 1)
         turns = starts[:, :frames].unsqueeze(2) + earlier.unsqueeze(2) * self.straight
         turns = turns + frequency.unsqueeze(2) * self.bent  # (B, F, hop)

@@ -41,7 +41,10 @@ class STFTDistance(auraloss.freq.STFTLoss):
 
     def stft(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T) -> magnitudes (B, bins, frames), twice: nothing here asks for the second."""
-        spectrum = torch.stft(x, self.fft_size, self.hop_size, window=self.window, return_complex=True)
+        padded = mirrored(x, self.fft_size // 2)
+        spectrum = torch.stft(
+            padded, self.fft_size, self.hop_size, window=self.window, center=False, return_complex=True
+        )
         power = spectrum.real.square() + spectrum.imag.square()
         magnitude = power.clamp_min(self.eps).sqrt()
         return magnitude, magnitude
@@ -89,10 +92,18 @@ class SharedSpectra(nn.Module):
         return torch.stack(spectral).mean(), torch.stack(mel).mean()
 
 
+def mirrored(x: Tensor, count: int) -> Tensor:
+    """(B, T) with its ends mirrored, as torch.stft pads; unlike there the gradient on a GPU is the same each time."""
+    if x.shape[1] <= count:
+        raise ValueError(f"{x.shape[1]} samples cannot be mirrored over {count}")
+    return torch.cat([x[:, 1 : count + 1].flip(1), x, x[:, -count - 1 : -1].flip(1)], 1)
+
+
 def power_spectrum(x: Tensor, window: Tensor) -> Tensor:
     """(B, T) -> (B, bins, frames), hops of a quarter of the window."""
     n_fft = len(window)
-    spectrum = torch.stft(x, n_fft, n_fft // 4, window=window.to(x.device), return_complex=True)
+    window, padded = window.to(x.device), mirrored(x, n_fft // 2)
+    spectrum = torch.stft(padded, n_fft, n_fft // 4, window=window, center=False, return_complex=True)
     return spectrum.real.square() + spectrum.imag.square()
 
 

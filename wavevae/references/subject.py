@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from wavevae.evaluation import between
-from wavevae.evaluation.subject import NONE, Facts, Labels, Piece, Run
+from wavevae.evaluation.subject import NONE, Facts, Labels, Piece, Run, device_of
 from wavevae.latents import LatentStatistics, sample_density
 from wavevae.nn.conditioning import Condition
 from wavevae.references.long import block_samples, faded
@@ -44,8 +44,8 @@ class ReferenceRun(Run):
 
         def through(sound: Tensor) -> Piece:
             seen = self.seen(sound, heard)
-            made = self.reference.decode(seen.z, len(sound), told)[0, 0]
-            return Piece(sound, made, seen.latents, seen.kl)
+            made = self.reference.decode(seen.z, len(sound), told)[0, 0].cpu()
+            return Piece(sound, made, *(None if part is None else part.cpu() for part in seen[1:3]))
 
         yield from faded(blocks, self.facts.hop_length, through)
 
@@ -55,13 +55,14 @@ class ReferenceRun(Run):
 
         def through(sound: Tensor) -> Piece:
             seen = self.seen(sound, condition)
-            return Piece(sound, sound, seen.latents, seen.kl)
+            return Piece(sound, sound, *(None if part is None else part.cpu() for part in seen[1:3]))
 
         yield from faded(blocks, self.facts.hop_length, through)
 
     def seen(self, sound: Tensor, condition: Condition | None) -> between.Seen:
         """What lies between encoder and decoder of (T,)."""
-        return between.look(self.reference.bottleneck, self.reference.features(sound[None, None], condition))
+        batch = sound.to(self.device)[None, None]
+        return between.look(self.reference.bottleneck, self.reference.features(batch, condition))
 
     @torch.inference_mode()
     def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
@@ -84,7 +85,7 @@ class ReferenceRun(Run):
         for start in range(0, samples, window):
             axes = sample_density(self.statistics.density, 1, rng)[0]
             z = torch.from_numpy(matrix @ axes + offset).float()[None, :, None]  # (1, latent_dim, 1)
-            yield self.reference.decode(z, window, told)[0, 0, : samples - start]
+            yield self.reference.decode(z.to(self.device), window, told)[0, 0, : samples - start].cpu()
 
 
 class UpperBound:
@@ -96,7 +97,8 @@ class UpperBound:
     @torch.inference_mode()
     def reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
         def through(sound: Tensor) -> Piece:
-            return Piece(sound, self.reference.upper_bound(sound[None, None])[0, 0])
+            batch = sound.to(device_of(self.reference))[None, None]
+            return Piece(sound, self.reference.upper_bound(batch)[0, 0].cpu())
 
         yield from faded(blocks, self.facts.hop_length, through)
 

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavevae.evaluation.subject import NONE, Labels, Model, Run, Subject
+from wavevae.evaluation.model_file import FilePlayback, Model
+from wavevae.evaluation.subject import NONE, Labels, Run, Subject, device_of
 from wavevae.transfer import CorpusProfile, fit_latents, transposition
 
 TOLD_AXES = ("pitch", "loudness", "periodicity")
@@ -71,18 +72,19 @@ class ModulePlayer:
         self.model, self.condition = face, condition
         self.sample_rate, self.hop_length = int(face.sample_rate), int(face.hop_length)
         self.latency_samples = int(getattr(face, "algorithmic_latency", 0))
+        self.device = device_of(face)
         names = getattr(face, "axis_names", None)
         self.axis_names = tuple(names) if names else generic_names(face.latent_dim)
 
     def told(self, labels: Labels) -> Mapping[str, Any]:
         """Keyword arguments of a conditional model."""
         condition = self.condition(labels) if self.condition is not None else None
-        return {} if condition is None else {"condition": condition}
+        return {} if condition is None else {"condition": condition.to(self.device)}
 
     @torch.inference_mode()
     def encode(self, sound: Tensor, labels: Labels = NONE) -> Tensor:
-        latents: Tensor = self.model.encode(sound[None, None], **self.told(labels))
-        return latents[0].float()
+        latents: Tensor = self.model.encode(sound.to(self.device)[None, None], **self.told(labels))
+        return latents[0].float().cpu()
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, labels: Labels = NONE) -> Tensor:
@@ -90,8 +92,8 @@ class ModulePlayer:
 
     def decoded(self, latents: Tensor, samples: int, labels: Labels = NONE) -> Tensor:
         """(samples,); a spectrogram model's frames may be fewer than the hops of what they describe."""
-        sound: Tensor = self.model.decode(latents[None], samples, **self.told(labels))
-        return sound[0, 0, :samples].float()
+        sound: Tensor = self.model.decode(latents.to(self.device)[None], samples, **self.told(labels))
+        return sound[0, 0, :samples].float().cpu()
 
     @property
     def can_fit(self) -> bool:
@@ -113,9 +115,10 @@ class FilePlayer:
 
     def __init__(self, model: Model) -> None:
         info = model.bundle.info
+        self.playback = FilePlayback(model.bundle, model.facts.class_field)
         self.module: Any = model.bundle.module
         self.sample_rate, self.hop_length = info.sample_rate, info.hop_length
-        self.latency_samples = info.algorithmic_latency_samples
+        self.latency_samples = model.late
         self.axis_names = tuple(axis.name for axis in info.axes)
         self.profile = CorpusProfile.from_dict(info.profile) if info.profile else None
 
@@ -125,15 +128,13 @@ class FilePlayer:
 
     @torch.inference_mode()
     def encode(self, sound: Tensor, labels: Labels = NONE) -> Tensor:
-        self.module.reset()
-        latents: Tensor = self.module.encode(self.in_hops(sound))
-        return latents[0]
+        self.playback.begin(labels)
+        return self.playback.encode(self.in_hops(sound))[0]
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, labels: Labels = NONE) -> Tensor:
-        self.module.reset()
-        sound: Tensor = self.module.decode(latents[None].contiguous())
-        return sound[0, 0]
+        self.playback.begin(labels)
+        return self.playback.decode(latents[None].contiguous())[0, 0]
 
     @property
     def can_fit(self) -> bool:
@@ -159,8 +160,10 @@ class FilePlayer:
             before = {name: getattr(self.module, f"get_{name}")()[0] for name in ("transpose", "fit")}
             self.module.set_transpose(float(transpose))
             self.module.set_fit(1.0)
-        self.module.reset()
-        made: Tensor = self.module.forward(self.in_hops(F.pad(sound, (0, self.latency_samples))))
+        self.playback.begin()
+        made = self.playback.decode(
+            self.playback.encode(self.in_hops(F.pad(sound, (0, self.latency_samples))))
+        )
         for name, value in before.items():
             getattr(self.module, f"set_{name}")(value)
         return made[0, 0, self.latency_samples :][: len(sound)]
