@@ -7,6 +7,7 @@ REFERENCE.pt holds a list; each has `attributes` to set, `audio` (B, 1, T) and w
 are weighed, `sure_latents` (B, 1, F) and `sure_sound` (B, 1, T), 0 where a difference does not count, `hop_length`.
 """
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -80,7 +81,13 @@ def measure(module: torch.jit.ScriptModule, reference: dict[str, Any]) -> dict[s
 def main(model: str, reference_file: str) -> None:
     torch.set_num_threads(1)
     references = torch.load(reference_file, weights_only=True)
-    module = torch.jit.load(model).eval()
+    try:
+        model.encode("utf-8")
+    except UnicodeEncodeError:  # torch opens files by names in UTF-8 only
+        with open(model, "rb") as file:
+            module = torch.jit.load(io.BytesIO(file.read())).eval()
+    else:
+        module = torch.jit.load(model).eval()
     assert "wavevae" not in sys.modules
     contract(module, references[0]["latents"].shape[1], int(references[0]["hop_length"]))
     errors: dict[str, dict[str, float]] = {}
