@@ -8,6 +8,7 @@ are weighed, `sure_latents` (B, 1, F) and `sure_sound` (B, 1, T), 0 where a diff
 of a quantizer `codes` (B, N, F) and `codes_scale` (N,), by which they are weighed.
 """
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -87,7 +88,13 @@ def measure(module: torch.jit.ScriptModule, reference: dict[str, Any]) -> dict[s
 def main(model: str, reference_file: str) -> None:
     torch.set_num_threads(1)
     references = torch.load(reference_file, weights_only=True)
-    module = torch.jit.load(model).eval()
+    try:
+        model.encode("utf-8")
+    except UnicodeEncodeError:  # torch opens files by names in UTF-8 only
+        with open(model, "rb") as file:
+            module = torch.jit.load(io.BytesIO(file.read())).eval()
+    else:
+        module = torch.jit.load(model).eval()
     assert "wavevae" not in sys.modules
     codes = references[0]["codes"].shape[1] if "codes" in references[0] else 0
     contract(module, references[0]["latents"].shape[1], int(references[0]["hop_length"]), codes)

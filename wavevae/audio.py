@@ -87,7 +87,7 @@ class _Sequential(soundfile.SoundFile):
             self.source.close()
 
 
-def _native(path: Path) -> str | bytes:
+def native_name(path: Path) -> str | bytes:
     """The name as the system has it: one that is no UTF-8 can only be passed as bytes."""
     return str(path) if os.name == "nt" else os.fsencode(path)
 
@@ -134,7 +134,7 @@ def _open(path: Path) -> _Sequential:
     if kind or suffix in UNREADABLE_SUFFIXES:
         raise UserError(f"{name}: {kind or UNREADABLE_SUFFIXES[suffix]} {CONVERT}")
     try:
-        return _Sequential(RepairedFile(path, wrong.patches) if wrong else _native(path))
+        return _Sequential(RepairedFile(path, wrong.patches) if wrong else native_name(path))
     except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError, ValueError) as error:
         raise UserError(f"{name}: not a sound file that can be read ({_why(error)})") from None
 
@@ -331,7 +331,7 @@ class Writer:
             sweep_parts(self.path)
             self._part.touch()
             return soundfile.SoundFile(
-                _native(self._part), "w", self.sample_rate, 1, self._subtype, format=self._container
+                native_name(self._part), "w", self.sample_rate, 1, self._subtype, format=self._container
             )
         except (OSError, soundfile.LibsndfileError) as error:
             with contextlib.suppress(OSError):
@@ -372,7 +372,7 @@ class Writer:
             self._file.close()
             if self.samples:
                 with soundfile.SoundFile(
-                    _native(self._part)
+                    native_name(self._part)
                 ) as file:  # what is buffered may have found no room
                     file.seek(self.samples - 1)
                     whole = len(file.read(1)) == 1

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from wavevae.audio import native_name
 from wavevae.evaluation import glossary
 
 
@@ -69,7 +70,7 @@ def asset(name: str) -> str:
 
 def sound_uri(path: Path) -> str:
     """A WAV as FLAC inside the page: half the size, the same to 16 bits."""
-    samples, rate = soundfile.read(path, dtype="float32")
+    samples, rate = soundfile.read(native_name(path), dtype="float32")
     packed = io.BytesIO()
     soundfile.write(packed, np.clip(samples, -1, 1), rate, format="FLAC", subtype="PCM_16")
     return "data:audio/flac;base64," + base64.b64encode(packed.getvalue()).decode()
@@ -210,4 +211,4 @@ def document(title: str, content: str) -> str:
 def write(path: Path, report: Mapping[str, Any], material: Material) -> None:
     """report.html"""
     title = f"wavevae: {Path(report['subject']).name}"
-    path.write_text(document(title, body(report, material)), encoding="utf-8")
+    path.write_bytes(document(title, body(report, material)).encode("utf-8", "backslashreplace"))

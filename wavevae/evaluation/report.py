@@ -141,7 +141,7 @@ def write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
 def _write_chunks(path: Path, measure: Measure) -> None:
     """One row a chunk that was heard; a figure that does not apply is left empty."""
     names = list(measure.rows[0].figures)
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file)
         table.writerow(["file", "start_s", "level_dbfs", *names])
         for row in measure.rows:

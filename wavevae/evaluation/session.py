@@ -141,7 +141,7 @@ class Session:
         """None with --no-playing."""
         if self.args.no_playing:
             return None
-        self.say("playing: held tones, controls, transfer")
+        self.say("playing: held tones, controls, transfer (--no-playing leaves them out)")
         drawn = None if generated is None else generated.embeddings
         clouds = Clouds(verdict.measure.files, np.array(verdict.measure.real), drawn)
         return measure_playing(subject, self.selection.sources, clouds, self.foreign)
@@ -157,6 +157,10 @@ class Session:
         elif self.args.anchors:
             found |= self.anchors(verdict, figures)
         if self.args.probe_files:
+            self.say(
+                f"probes: encoding up to {self.args.probe_files} labelled files that are not judged "
+                "(--probe-files 0 leaves them out)"
+            )
             wanted = probes.Wanted(self.args.data, self.args.probe_files, self.args.class_field)
             more, said = probes.run(subject, self.selection, verdict.gathered, wanted)
             found |= more
