@@ -14,6 +14,9 @@ from wavevae.checkpoint import read_checkpoint
 from wavevae.corpus import build_store, silent
 from wavevae.corpus.pitches import pitch_of_name, with_pitches
 from wavevae.errors import UserError
+from wavevae.evaluation.selection import everything
+from wavevae.evaluation.sounds import with_pitches as selected_with_pitches
+from wavevae.evaluation.subject import load_subject
 from wavevae.units import semitones_to_ratio
 
 RATE = 8000
@@ -145,3 +148,18 @@ def test_sounds_without_any_pitch_are_refused_with_what_would_do(
         place = folder(tmp_path / "rain", {"one": noise[0], "two": noise[1]})
         with pytest.raises(UserError, match=r"no file has a pitch: none in its name \(A3-p.flac"):
             train([str(place), *TINY, "--condition", "pitch", "--max-steps", "2", "--out", "run"])
+
+
+def test_what_training_found_of_names_holds_for_a_single_file_that_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file cannot tell that the whole set counts octaves in another way; the checkpoint does."""
+    with workplace(tmp_path, monkeypatch):
+        names = {"C4": 60, "E4": 64, "G4": 67, "A4": 69}
+        place = folder(tmp_path / "notes", {name: tone(midi + 12) for name, midi in names.items()})
+        options = ("--condition", "pitch", "--max-steps", "2", "--set", "validation_share=0", "--out", "run")
+        assert train([str(place), *TINY, "--set", "partials=8", *options]) == 0
+        facts = load_subject(Path("run")).facts
+    assert facts.name_shift == 12
+    told, _ = selected_with_pitches(everything([place / "E4.wav"], None), RATE, facts.name_shift)
+    assert told.sources[0].labels["pitch"] == 76

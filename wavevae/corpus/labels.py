@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from wavevae.config import ModelConfig
+from wavevae.corpus.pitches import name_shift
 from wavevae.corpus.store import Item
 from wavevae.errors import UserError, nearest
 
@@ -77,6 +78,7 @@ class Labels:
             "pitch_range": [min(pitches), max(pitches)] if pitches else [],
             "without_class": counts[-1] if "class" in self.condition else 0,
             "without_pitch": len(labels) - len(pitches) if "pitch" in self.condition else 0,
+            "name_shift": name_shift([item.labels for item in items], [item.path.stem for item in items]),
         }
 
 

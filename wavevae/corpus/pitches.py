@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -98,16 +98,21 @@ class Pitches:
     """NAME or TRACKER, '' where there is none."""
     remarks: list[str]
     """What the user should know of them."""
+    shift: float | None = None
+    """Semitones by which the sounds are higher than their names say; none where no name was believed."""
 
 
 NAME, TRACKER = "name", "tracker"
 
 
-def find_pitches(names: Sequence[str], listen: Callable[[int], float | None]) -> Pitches:
-    """Pitches of files by their names; `listen(i)` is what the tracker hears in file i."""
+def find_pitches(
+    names: Sequence[str], listen: Callable[[int], float | None], known_shift: float | None = None
+) -> Pitches:
+    """Pitches of files by their names; `listen(i)` is what the tracker hears in file i. `known_shift`: by how many
+    semitones the sounds of training were higher than their names, where that was found then."""
     named = [pitch_of_name(name) for name in names]
     told = [i for i, pitch in enumerate(named) if pitch is not None]
-    shift, remarks = _checked(named, told, listen)
+    shift, remarks = (known_shift, []) if known_shift is not None else _checked(named, told, listen)
     values: list[float | None] = []
     sources = []
     for i, pitch in enumerate(named):
@@ -118,7 +123,7 @@ def find_pitches(names: Sequence[str], listen: Callable[[int], float | None]) ->
         else:
             values.append(listen(i))
             sources.append("" if values[-1] is None else TRACKER)
-    return Pitches(values, sources, remarks)
+    return Pitches(values, sources, remarks, shift if NAME in sources else None)
 
 
 def _checked(
@@ -154,6 +159,15 @@ def _checked(
 def labels_with_pitch(labels: dict[str, Any], value: float | None, source: str) -> dict[str, Any]:
     """A file's labels, and where its pitch is from."""
     return labels if value is None else {**labels, "pitch": value, "pitch_from": source}
+
+
+def name_shift(labels: Sequence[Mapping[str, Any]], names: Sequence[str]) -> float | None:
+    """By how many semitones files labelled by `with_pitches` sound higher than their names; none without names."""
+    for known, name in zip(labels, names, strict=True):
+        written = pitch_of_name(name)
+        if known.get("pitch_from") == NAME and written is not None:
+            return float(known["pitch"]) - written
+    return None
 
 
 def with_pitches(

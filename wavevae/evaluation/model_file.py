@@ -12,7 +12,7 @@ from torch import Tensor
 
 from wavevae.bundle import Bundle, read_bundle
 from wavevae.evaluation.labels import class_of, exact_pitch_of
-from wavevae.evaluation.subject import NONE, Facts, Labels, Piece, in_place
+from wavevae.evaluation.subject import NONE, Facts, Labels, Piece, in_place, learned_shift
 from wavevae.latents import sample_density
 
 NO_LABEL, NO_PITCH, AS_PLAYED = -1, -1.0, -2
@@ -152,6 +152,7 @@ def load_file(path: Path, sample_rate: int | None = None) -> Model:
         condition="+".join(told) or "none",
         classes=tuple(info.labels.get("class", ())),
         class_field=str(learned.get("field", "")) if isinstance(learned, dict) else "",
+        name_shift=learned_shift(info.origin),
         details={"streaming_error": info.streaming_error, **info.origin},
     )
     model = Model(bundle, facts)

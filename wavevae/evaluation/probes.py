@@ -77,7 +77,9 @@ def others(subject: Subject, selection: Selection, wanted: Wanted, most: int) ->
             seconds = min(source.seconds, LONGEST_S)
             sources.append(Source(source.path, str(entry.path), seconds, cut=part, labels=entry.labels))
     if "pitch" in subject.facts.condition and sources:
-        told, _ = with_pitches(replace(selection, sources=tuple(sources)), subject.facts.sample_rate)
+        told, _ = with_pitches(
+            replace(selection, sources=tuple(sources)), subject.facts.sample_rate, subject.facts.name_shift
+        )
         sources = list(told.sources)
     return sources
 

@@ -50,7 +50,7 @@ def told_selection(subject: Subject, selection: Selection) -> tuple[Selection, l
     facts, remarks = subject.facts, list[str]()
     said = [str(facts.details["delay"])] if "delay" in facts.details else []
     if "pitch" in facts.condition:
-        selection, remarks = with_pitches(selection, facts.sample_rate)
+        selection, remarks = with_pitches(selection, facts.sample_rate, facts.name_shift)
         remarks += unlabelled(selection, "pitch", [exact_pitch_of(s.labels) for s in selection.sources])
     if "class" in facts.condition:
         names = [class_of(s.labels, facts.class_field) for s in selection.sources]

@@ -47,8 +47,11 @@ def reblocked(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
         yield held
 
 
-def with_pitches(selection: Selection, sample_rate: int) -> tuple[Selection, list[str]]:
-    """Files with the pitch that training would label them with (`wavevae.corpus.pitches`), and words for the user."""
+def with_pitches(
+    selection: Selection, sample_rate: int, known_shift: float | None = None
+) -> tuple[Selection, list[str]]:
+    """Files with the pitch that training would label them with (`wavevae.corpus.pitches`), and words for the user.
+    `known_shift`: what training found of names and sounds, which a few files would not tell."""
     bare = [number for number, source in enumerate(selection.sources) if "pitch" not in source.labels]
 
     def listen(number: int) -> float | None:
@@ -61,7 +64,8 @@ def with_pitches(selection: Selection, sample_rate: int) -> tuple[Selection, lis
         except UserError:  # a damaged file is told of when it is judged
             return None
 
-    found = find_pitches([selection.sources[number].path.stem for number in bare], listen)
+    names = [selection.sources[number].path.stem for number in bare]
+    found = find_pitches(names, listen, known_shift)
     sources = list(selection.sources)
     for number, value, origin in zip(bare, found.values, found.sources, strict=True):
         labels = labels_with_pitch(dict(sources[number].labels), value, origin)

@@ -81,6 +81,8 @@ class Facts:
     classes: tuple[str, ...] = ()
     class_field: str = ""
     """The label that was its class in training; none: the folder, or NSynth's family."""
+    name_shift: float | None = None
+    """Semitones by which the sounds of training were higher than their names; none where that is not known."""
     frame_hop: int = 0
     """Of a spectrogram model's frames, samples: where it may click; 0 where hop_length is that."""
     details: dict[str, Any] = field(default_factory=dict)
@@ -215,6 +217,13 @@ class Run:
         return torch.stack(sounds)
 
 
+def learned_shift(origin: Mapping[str, Any]) -> float | None:
+    """`Facts.name_shift` from where a model comes from."""
+    labels = origin.get("labels")
+    found = labels.get("name_shift") if isinstance(labels, Mapping) else None
+    return float(found) if isinstance(found, (int, float)) else None
+
+
 def load_run(path: Path, which: str, device: torch.device | None = None) -> Run:
     """A run folder or .ckpt, to compute on `device` (none: the CPU). Raises: UserError where it is none."""
     from wavevae.accelerator import refuse_float64
@@ -245,6 +254,7 @@ def load_run(path: Path, which: str, device: torch.device | None = None) -> Run:
         condition=shape.condition,
         classes=shape.classes,
         class_field=checkpoint.config.data.class_field,
+        name_shift=learned_shift(checkpoint.origin),
         details=details,
     )
     statistics = LatentStatistics.from_dict(checkpoint.latents) if checkpoint.latents else None

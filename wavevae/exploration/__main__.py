@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
     instrument = load_instrument(args.run, args.checkpoint, choose_device(args.accelerator))
     chosen = selection.limited(selection.everything(args.data, args.split), args.max_seconds or None)
     if "pitch" in instrument.facts.condition:
-        chosen, remarks = with_pitches(chosen, instrument.sample_rate)
+        chosen, remarks = with_pitches(chosen, instrument.sample_rate, instrument.facts.name_shift)
         for remark in remarks:
             say(remark)
     say(f"exploring {args.run} with {len(chosen.sources)} files, {chosen.seconds:.0f} s ({chosen.how})")
