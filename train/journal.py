@@ -97,7 +97,9 @@ class Board:
 
     def _give_up(self, error: Exception) -> None:
         self.writer = None
-        say(f"no curves for TensorBoard ({getattr(error, 'strerror', None) or error}); metrics.csv has them all")
+        say(
+            f"no curves for TensorBoard ({getattr(error, 'strerror', None) or error}); metrics.csv has them all"
+        )
 
     def close(self) -> None:
         if self.writer is not None:

@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from wavevae import standard_streams
 from wavevae.errors import Failure, UserError, nearest
+from wavevae.names import existing
 
 GROUP = "wavevae.commands"
 HIGHEST_RATE_HZ = 768_000
@@ -100,8 +101,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def expanded(path: str | Path) -> Path:
-    """A path whose `~` or `~user` is the home folder; one that is no user's stays."""
-    return Path(os.path.expanduser(path))
+    """A path whose `~` or `~user` is the home folder (one that is no user's stays), in the Unicode form in which it
+    is there."""
+    return existing(Path(os.path.expanduser(path)))
 
 
 def parse_sample_rate(text: str) -> int:

@@ -225,8 +225,26 @@ def _numbered(names: list[str]) -> str:
 
 
 SHORT = (
-    *("model_file", "run", "checkpoint", "spectrogram_model", "sample_rate", "hop_length", "hop_ms", "latent_dim"),
-    *("bottleneck", "algorithmic_latency_ms", "latency", "corpus", "labels", "attributes", "steps", "trained_s"),
+    *(
+        "model_file",
+        "run",
+        "checkpoint",
+        "spectrogram_model",
+        "sample_rate",
+        "hop_length",
+        "hop_ms",
+        "latent_dim",
+    ),
+    *(
+        "bottleneck",
+        "algorithmic_latency_ms",
+        "latency",
+        "corpus",
+        "labels",
+        "attributes",
+        "steps",
+        "trained_s",
+    ),
     *("smallest_buffer_samples", "delay_in_nn~_by_buffer_ms", "latents"),
 )
 """What a player must know: shown unless --all asks for the rest."""
