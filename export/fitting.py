@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
 from wavevae.corpus_profile import PITCH_BODY, PITCH_RANGE, QUANTILES, SILENCE_DB, CorpusProfile
 from wavevae.nn.instrument import LOWEST_LOUDNESS
-from wavevae.transfer import MARGIN_SEMITONES, MOST_WIDENING, OCTAVE_WORTH, SLOPES
+from wavevae.transfer import (
+    CROSSING_SEMITONES,
+    CROSSING_WITHIN_TONE,
+    MARGIN_SEMITONES,
+    MOST_WIDENING,
+    OCTAVE_WORTH,
+    SLOPES,
+    TONE_JUMP,
+)
 
 from .synthesis import keep
 
@@ -24,6 +32,8 @@ LEARN_FRAMES = 8
 """After so many the map is made anew."""
 HYSTERESIS_SEMITONES = 2.0
 """By which other octaves must be better before they are chosen."""
+PERIODIC = 0.5
+"""From this periodicity on a loud frame belongs to a tone."""
 PRIOR_S = 1.0
 """So long a sound of the corpus counts as heard before the first frame."""
 
@@ -46,6 +56,10 @@ class StreamingFit(nn.Module):
     n_loud: Tensor
     n_voiced: Tensor
     shift: Tensor
+    wanted_shift: Tensor
+    fold: Tensor
+    rested: Tensor
+    before: Tensor
     limit: Tensor
     x: Tensor
     y: Tensor
@@ -75,6 +89,8 @@ class StreamingFit(nn.Module):
         self.voiced, self.hysteresis, self.widest = VOICED_PERIODICITY, HYSTERESIS_SEMITONES, MOST_WIDENING
         self.slopes, self.floor = SLOPES, LOWEST_LOUDNESS
         self.worth, self.margin = OCTAVE_WORTH, MARGIN_SEMITONES
+        self.crossing, self.crossing_within, self.jump = CROSSING_SEMITONES, CROSSING_WITHIN_TONE, TONE_JUMP
+        self.periodic = PERIODIC
         self.loudness_from, self.pitch_from = LOUDNESS_BINS[0], PITCH_BINS[0]
         shares = (np.arange(QUANTILES) + 0.5) / QUANTILES
         pitch = profile.pitch if self.pitched else (0.0, 60.0, 120.0)
@@ -102,6 +118,10 @@ class StreamingFit(nn.Module):
             "n_loud",
             "n_voiced",
             "shift",
+            "wanted_shift",
+            "fold",
+            "rested",
+            "before",
             "limit",
             "x",
             "y",
@@ -116,7 +136,9 @@ class StreamingFit(nn.Module):
         self.variance = self.corpus_std.square().repeat(voices, 1)
         self.n_audible = torch.full([voices], self.prior)
         self.n_loud, self.n_voiced = self.n_audible.clone(), self.n_audible.clone()
-        self.shift = torch.zeros(voices)
+        self.shift, self.wanted_shift = torch.zeros(voices), torch.zeros(voices)
+        self.fold, self.before = torch.zeros(voices), torch.zeros(voices)
+        self.rested = self.fold == 0.0
         self.number = 0
 
     def forward(self, z: Tensor, transposing: bool, fit: float) -> Tensor:
@@ -131,7 +153,7 @@ class StreamingFit(nn.Module):
             if fit > 0.0:
                 moved = one + fit * (self._moved(one) - one)
             if transposing and self.pitched:
-                moved = torch.cat([self._folded(moved[:, :1] + self.shift[:, None]), moved[:, 1:]], 1)
+                moved = torch.cat([self._transposed(one), moved[:, 1:]], 1)
             frames.append(moved)
         return torch.stack(frames, 2)
 
@@ -167,7 +189,7 @@ class StreamingFit(nn.Module):
         middle = x.size(1) // 2
         self.x, self.y = x.contiguous(), way - way[:, middle : middle + 1] + self.wanted[middle]
         if self.pitched:
-            self.shift = self._transposition()
+            self.wanted_shift = self._transposition()
 
     def _counted(self, bins: Tensor, place: Tensor, weight: Tensor) -> Tensor:
         at = place.floor().clamp(0.0, bins.size(1) - 1.0).long()[:, None]
@@ -208,17 +230,32 @@ class StreamingFit(nn.Module):
         heard = self._quantiles(self.pitch, self.points, self.pitch_from)  # (B, 2)
         low, high = heard[:, :1], heard[:, 1:]
         costs = self._beyond(low + self.octaves, high + self.octaves) + self.worth / 12.0 * self.octaves.abs()
-        shift = self.shift[:, None]
+        shift = self.wanted_shift[:, None]
         now = self._beyond(low + shift, high + shift) + self.worth / 12.0 * shift.abs()
         least, index = torch.min(costs, 1)
-        return torch.where(now[:, 0] > least + self.hysteresis, self.octaves[index], self.shift)
+        return torch.where(now[:, 0] > least + self.hysteresis, self.octaves[index], self.wanted_shift)
 
     def _beyond(self, low: Tensor, high: Tensor) -> Tensor:
         """Semitones that a range goes beyond the corpus'."""
         return (self.reach[0] - low).clamp_min(0.0) + (high - self.reach[1]).clamp_min(0.0)
 
-    def _folded(self, pitch: Tensor) -> Tensor:
-        """(B, 1) moved, as `folded` does, by the fewest octaves that bring it into the corpus' range."""
-        there = pitch + self.octaves
-        beyond = (self._beyond(there, there) - self.margin).clamp_min(0.0)
-        return pitch + self.octaves[torch.argmin(beyond + 1e-3 * self.octaves.abs(), 1)][:, None]
+    def _transposed(self, z: Tensor) -> Tensor:
+        """The pitch (B, 1) by whole octaves into the corpus' range. They change between tones; within one only a
+        pitch that is CROSSING_WITHIN_TONE better elsewhere makes them."""
+        pitch = z[:, :1]
+        rests = (z[:, self.at] < self.limit[:, 0]) | (z[:, self.at + 1] < self.periodic)
+        begins = self.rested | rests | ((pitch[:, 0] - self.before).abs() > self.jump)
+        self.rested, self.before = rests, pitch[:, 0]
+        self.shift = torch.where(begins, self.wanted_shift, self.shift)
+        shifted = pitch + self.shift[:, None]
+        costs = self._strain(shifted, self.octaves)  # (B, octaves)
+        least, index = torch.min(costs, 1)
+        worse = self._strain(shifted, self.fold[:, None])[:, 0] - least
+        leave = (worse > self.crossing_within) | (begins & (worse > self.crossing))
+        self.fold = torch.where(leave, self.octaves[index], self.fold)
+        return shifted + self.fold[:, None]
+
+    def _strain(self, pitch: Tensor, semitones: Tensor) -> Tensor:
+        """Semitones beyond the corpus' range after a move, and what the move itself costs."""
+        there = pitch + semitones
+        return self._beyond(there, there) + self.margin / 12.0 * semitones.abs()

@@ -27,11 +27,12 @@ from wavevae.nn.pitch import StreamingLoudness, StreamingPitchTracker, finite
 
 from .axes import AxisMap, corpus_profile
 from .bottlenecks import twin_of_bottleneck
+from .codes import InstrumentCodes, with_codes
 from .fitting import StreamingFit
 from .layers import StreamingSequence, activation, from_rows, to_rows, twin_of
 from .streaming import refuse_unknown_parts
 from .synthesis import StreamingLife, StreamingSynthesis, keep
-from .told import ClassAttributes, ClassWeights
+from .told import CODED, ClassAttributes, ClassWeights
 from .torchscript import FLOAT, INT, HostModule, outlet_to_axes, pointwise
 
 UNITS = {"pitch": "MIDI", "loudness": "dB", "periodicity": "0..1"}
@@ -217,10 +218,14 @@ class InstrumentModule(ClassWeights, HostModule):
     factor: Tensor
     offset: Tensor
     learned: Tensor
+    heard: Tensor
 
     def __init__(self, model: Instrument, axes: AxisMap) -> None:
         super().__init__(model, axes)
         config = model.config
+        self.register_buffer(
+            "heard", torch.zeros(1, len(config.controls))
+        )  # the last frame's, before it is moved
         self.controls, self.pitched = len(config.controls), config.has_oscillator_pitch
         learned = axes.learned(self.controls)
         offline = model.bottleneck.learned
@@ -264,6 +269,8 @@ class InstrumentModule(ClassWeights, HostModule):
 
     def listen(self, x: Tensor) -> Tensor:
         controls, h = self.encoder(x[:, 0])
+        if controls.size(2) > 0:
+            self.heard = controls[:, :, controls.size(2) - 1].clone()
         if self.bottleneck is not None and self.to_axes is not None:
             h = self.to_axes(self.bottleneck(h))
         z = torch.cat([controls, from_rows(h, x.size(0)).transpose(1, 2)], 1)
@@ -281,6 +288,7 @@ class InstrumentModule(ClassWeights, HostModule):
         return self.decoder(torch.addcmul(self.offset, z, self.factor), self.life)
 
     def start_encoder(self, voices: int) -> None:
+        self.heard = self.heard.new_zeros([voices, self.heard.size(1)])
         self.encoder.start(voices)
         if self.bottleneck is not None:
             self.bottleneck.start(voices)
@@ -356,4 +364,6 @@ def label(name: str) -> str:
 def instrument_module(model: Instrument, axes: AxisMap) -> InstrumentModule:
     """The kind of module that an instrument needs."""
     kind = ClassedInstrumentModule if model.config.has_class else InstrumentModule
+    if model.config.bottleneck in CODED:
+        kind = with_codes(InstrumentCodes, kind)  # type: ignore[assignment]
     return kind(model, axes)

@@ -62,6 +62,9 @@ class About:
     hop_length: int
     axes: tuple[Axis, ...]
     algorithmic_latency_samples: int = 0
+    """From a latent to its sound."""
+    input_latency_samples: int = 0
+    """From a live input to its sound: what the model itself takes."""
     classes: tuple[str, ...] = ()
     """Labels, in the order of their numbers."""
     has_class: bool = False
@@ -124,7 +127,6 @@ class About:
 def describe(bundle: Bundle, voices: int | None = None, hears: bool = False) -> About:
     """What a loaded file says of itself; `voices` None: as many as are usual for its kind."""
     info, names = bundle.info, _attribute_names(bundle.module)
-    played = info.is_instrument and not hears  # what an instrument hears is late, what it is told is not
     density = info.density
     return About(
         path=str(bundle.path),
@@ -132,7 +134,8 @@ def describe(bundle: Bundle, voices: int | None = None, hears: bool = False) -> 
         sample_rate=info.sample_rate,
         hop_length=info.hop_length,
         axes=tuple(_in_deviations(axis) for axis in info.axes),
-        algorithmic_latency_samples=0 if played else info.algorithmic_latency_samples,
+        algorithmic_latency_samples=0 if info.is_instrument else info.algorithmic_latency_samples,
+        input_latency_samples=info.algorithmic_latency_samples,
         classes=tuple(info.labels.get("class", ())),
         has_class="class" in names,
         has_pitch="pitch" in names,

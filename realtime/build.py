@@ -69,6 +69,11 @@ class Instrument:
         mode = TRANSFORM if self.about.hears else GENERATE
         return replace(self.controls, notes=notes, keyed=bool(notes), mode=mode)
 
+    def confidence(self, controls: ControlState) -> float:
+        """Of the pitch of the live input, 0..1; 0 while nothing is heard."""
+        hearing = self.about.hears and self.about.plays_pitch and controls.mode == TRANSFORM
+        return self._cores[0].confidence() if hearing else 0.0
+
     def warm_up(self, block_size: int) -> None:
         """Every call that blocks of this size will make; to be followed by `begin`."""
         self.engine.warm_up(block_size, self.controls)

@@ -58,6 +58,12 @@ def control(setup: ControlSetup, shared: Shared, pipe: Connection) -> None:
     asyncio.run(controller.run())
 
 
+def _natural(about: About, latents: list[float]) -> dict[str, Value]:
+    """Pitch (MIDI), loudness (dB) and periodicity of what sounds, as far as it has them."""
+    controls = about.axes[: about.n_controls]
+    return {axis.name: axis.natural(value) for axis, value in zip(controls, latents, strict=False)}
+
+
 def _is_file(path: Path) -> bool:
     """Whatever the name is."""
     try:
@@ -89,6 +95,8 @@ class Controller:
             self._recorder = self._make_recorder(begin.resumed)
         if begin.about.hears and not begin.resumed:
             self.face.act(f"{ROOT}/mode", (MODES[TRANSFORM],))
+        for path, arguments in begin.first:
+            self.face.act(path, arguments)
 
     # the loop
 
@@ -185,6 +193,8 @@ class Controller:
             "real_time_factor": fields.get("real_time_factor", 0.0),
             "worst_block_ms": fields.get("worst_block_ms", 0.0),
             "latents": latents,
+            **_natural(about, latents),
+            **({"confidence": fields.get("confidence", 0.0)} if about.hears and about.plays_pitch else {}),
             "underflows": self.shared.lost,
             "limited": int(self._deck.counts[DeckCount.LIMITED]),
             "presets": list(self.desk.presets.named),

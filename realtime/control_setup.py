@@ -49,6 +49,8 @@ class Begin:
     about: About
     deck: int
     resumed: bool
+    first: tuple[tuple[str, tuple[object, ...]], ...] = ()
+    """Messages that count as sent before the first sound."""
 
 
 @dataclass(frozen=True)

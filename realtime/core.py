@@ -79,6 +79,10 @@ class Core:
             heard = torch.tensor(audio)[None, None].expand(1, self._inputs, -1)
             return self.units.standard(np.ascontiguousarray(self.module.encode(heard)[0].numpy().T))
 
+    def confidence(self) -> float:
+        """How periodic the input heard last was, 0..1, before it was fitted; 0 where the file does not keep it."""
+        return float(self.module.heard[0, -1]) if hasattr(self.module, "heard") else 0.0
+
     def reset(self) -> None:
         """Forget the past."""
         with torch.inference_mode():

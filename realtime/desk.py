@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from wavevae.controls import ControlState, Refused, Share
+from wavevae.controls import OF_FILE, ControlState, Refused, Share
 from wavevae.names import matching
 
 from .about import About
@@ -51,6 +51,7 @@ class Desk:
         notes = before.notes[: about.voices] if about.plays_notes else ()
         self.state = replace(
             fitted,
+            attributes=self._same_attributes(about),
             latents=self._carried(about, fitted.latents),
             mix=mix if about.can_mix else mix[:1],
             notes=notes,
@@ -59,6 +60,16 @@ class Desk:
         )
         self.presets = presets or self.presets
         self._take(about)
+
+    def _same_attributes(self, about: About) -> tuple[float, ...]:
+        """The file's own; what every instrument has (life, transpose, fit) keeps its value from one to the next."""
+        old, before, place = self.about, self.state.attributes, 0
+        kept: dict[str, tuple[float, ...]] = {}
+        for attribute in old.attributes:
+            if attribute.name in OF_FILE:
+                kept[attribute.name] = before[place : place + len(attribute.kinds)]
+            place += len(attribute.kinds)
+        return tuple(v for a in about.attributes for v in kept.get(a.name, a.values))
 
     def _carried(self, about: About, latents: tuple[float, ...]) -> tuple[float, ...]:
         """The present controls of an instrument (pitch, loudness ...) in another's standard deviations."""

@@ -12,6 +12,8 @@ from wavevae.controls import HIGHEST_PITCH, NO_LABEL, NO_PITCH
 from wavevae.errors import UserError, nearest
 from wavevae.names import class_number
 
+from .terminal import say
+
 if TYPE_CHECKING:
     from .about import About
     from .core import Core
@@ -117,6 +119,14 @@ def tell(core: Core, about: About, arguments: argparse.Namespace) -> None:
             raise refusal(name, text, about, name.removeprefix("input_"))
         value = _class(text, name, about) if name.endswith("class") else _pitch(text, name)
         core.set(name, value)
+
+
+def remind(about: About, arguments: argparse.Namespace) -> None:
+    """A word where a conditional model hears a sound and is told nothing of it: it may say very little then."""
+    kinds = [kind for kind in ("class", "pitch") if getattr(about, f"has_{kind}")]
+    if kinds and not given(arguments):
+        options = " or ".join(f"--{kind}" for kind in kinds)
+        say(f"{about.name} was trained with labels and is told none: it may be faint or dull; see {options}")
 
 
 def _class(text: str, name: str, about: About) -> int:

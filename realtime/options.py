@@ -7,19 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wavevae.cli import Parser, parse_sample_rate
-from wavevae.controls import CONTROLS, MOST_VOICES, SMOOTHING
+from wavevae.controls import CONTROLS, FIT, MOST_VOICES, SMOOTHING, TRANSPOSE, Control
 
 from .devices import NO_DEVICE
 from .shared import DEEPEST_RING, LARGEST_BLOCK
 from .timing import FADE_MS
 
+AUTO = "auto"
 DEFAULT_INPUT = ""
 """`--input` without a name."""
 
 EXAMPLE = f"""\
   wavevae serve mine.ts                        # then open the page it names, or send OSC to 127.0.0.1:9000
   oscsend 127.0.0.1 9000 /wavevae/note if 60 0.8
-  wavevae serve mine.ts --input --midi Launch  # live sound in, a controller by its name
+  wavevae serve mine.ts --input --transpose auto --fit 1    # sing into it
+  wavevae serve mine.ts --midi Launch          # a controller by its name
 
 OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothing and is answered on
 /wavevae/error):
@@ -99,6 +101,18 @@ def _add_sound(parser: Parser) -> None:
         help="transform a live input; begins in mode transform",
     )
     add(
+        "--transpose",
+        type=_transposition,
+        metavar="auto|N",
+        help="with --input: by octaves into the range of the corpus, or by so many semitones",
+    )
+    add(
+        "--fit",
+        type=_share,
+        metavar="F",
+        help="with --input: how far loudness and timbre are fitted to the corpus, 0 to 1 [0]",
+    )
+    add(
         "--block-size",
         type=whole(16, LARGEST_BLOCK),
         metavar="N",
@@ -175,6 +189,28 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
     convert.__name__ = "whole number"
     return convert
+
+
+def _transposition(text: str) -> float | str:
+    """AUTO or semitones."""
+    return text if text == AUTO else _within(TRANSPOSE, text, f"{AUTO}, or ")
+
+
+def _share(text: str) -> float:
+    return _within(FIT, text)
+
+
+def _within(control: Control, text: str, words: str = "") -> float:
+    """A number that a control takes."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not control.low <= value <= control.high:
+        raise argparse.ArgumentTypeError(
+            f"{control.name} is {text}; use {words}{control.low:g} to {control.high:g} {control.unit}".rstrip()
+        )
+    return value
 
 
 def _port_or_none(text: str) -> int:

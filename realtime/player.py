@@ -233,7 +233,10 @@ class Player:
         self.mean_s += FORGET * (spent - self.mean_s)
         self.worst_s = max(self.worst_s, spent)
         level = amplitude_to_db(math.sqrt(float(np.mean(block**2))), FLOOR_DB)
-        self.deck.meter.write(level, self.block_s / self.mean_s, self.worst_s * 1000, engine.sounding)
+        confidence = self.instrument.confidence(self.controls)
+        self.deck.meter.write(
+            level, self.block_s / self.mean_s, self.worst_s * 1000, engine.sounding, confidence
+        )
         counts[DeckCount.SILENT] = engine.silent
         counts[DeckCount.LIMITED] = engine.limited
         counts[DeckCount.BROKEN] = engine.broken

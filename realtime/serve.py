@@ -12,9 +12,10 @@ from importlib.metadata import version
 from wavevae.errors import Failure, UserError
 
 from .about import About
+from .address import ROOT
 from .control_setup import ControlSetup, MidiSetup, WebSetup
 from .devices import NO_DEVICE
-from .options import build_parser
+from .options import AUTO, build_parser
 from .player import Load, Ready
 from .ports import LOOPBACK, in_url, open_tcp, open_udp
 from .processes import StopSignals
@@ -22,7 +23,7 @@ from .recorder import RecordSetup
 from .session import LOOK_EVERY_S, Interrupted, Session, Summary
 from .sound import Found, Open, Opened, Wish
 from .terminal import say
-from .timing import count_delay, good_depth
+from .timing import count_delay, describe_input_delay, good_depth
 
 HTTP_PORT = 9001
 SMALLEST_IN_CALLBACK = 512
@@ -43,6 +44,9 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(
             "--input with --device none: without a device there is no input; leave one of them out"
         )
+    for name in ("transpose", "fit"):
+        if getattr(arguments, name) is not None and arguments.input is None:
+            raise UserError(f"--{name} is of a live input; add --input, or leave --{name} out")
     if arguments.http_host not in LOOPBACK and not arguments.allow_remote:
         raise UserError(
             f"--http-host {arguments.http_host} lets other machines in; add --allow-remote if that is meant"
@@ -114,6 +118,28 @@ def _prepare(arguments: argparse.Namespace, session: Session) -> tuple[Found, Re
     return found, ready, session.open(Open(rate))
 
 
+def first_messages(arguments: argparse.Namespace, about: About) -> tuple[tuple[str, tuple[object, ...]], ...]:
+    """What --transpose and --fit set. Raises: UserError where the file has nothing of the kind."""
+    wanted: dict[str, object] = {}
+    if arguments.transpose is not None:
+        auto = arguments.transpose == AUTO
+        wanted["transpose_auto" if auto else "transpose"] = 1 if auto else arguments.transpose
+    if arguments.fit is not None:
+        wanted["fit"] = arguments.fit
+    known = {attribute.name for attribute in about.attributes} if about.is_instrument else set()
+    for name in wanted:
+        if name not in known:
+            option = "--fit" if name == "fit" else f"--transpose {arguments.transpose}"
+            raise UserError(f"{option}: {about.name} has no such attribute, {_why_not(about)}; leave it out")
+    return tuple((f"{ROOT}/{name}", (value,)) for name, value in wanted.items())
+
+
+def _why_not(about: About) -> str:
+    if not about.is_instrument:
+        return "it is a codec and gives its input back as it is"
+    return "it knows nothing of its corpus" if about.plays_pitch else "it has no pitch"
+
+
 def _describe(
     arguments: argparse.Namespace,
     session: Session,
@@ -139,6 +165,10 @@ def _describe(
         f"/wavevae/latent/0 to /{about.latent_dim - 1}, "
         "/wavevae/gain, /wavevae/panic ... (`wavevae serve --help`)",
     ]
+    if about.hears:
+        depth = 1 if arguments.in_callback else depth
+        said = describe_input_delay(about, block, depth, opened.input_latency_s, opened.latency_s)
+        lines.insert(3, f"  input    {said}{_moved(arguments)}")
     if ready.enough is not None:
         lines.append(_warning(ready, block, rate))
     return lines
@@ -165,6 +195,14 @@ def _keys(about: About) -> list[str]:
 
 
 NO_PITCH_KEYS = "played by brightness: it has no pitch"
+
+
+def _moved(arguments: argparse.Namespace) -> str:
+    """What is done to it."""
+    moves = [
+        f"{name} {value}" for name in ("transpose", "fit") if (value := getattr(arguments, name)) is not None
+    ]
+    return f"; {', '.join(moves)}" if moves else ""
 
 
 def _burden(about: About) -> str:
@@ -203,7 +241,7 @@ def _serve(arguments: argparse.Namespace, stop: StopSignals) -> Summary:
         session = open_things.enter_context(Session(wish, stop, arguments.in_callback))
         session.prepare_control(setup)
         found, ready, opened = _prepare(arguments, session)
-        listening = session.listen(ready.about)
+        listening = session.listen(ready.about, first_messages(arguments, ready.about))
         session.start()
         say("\n".join([*_describe(arguments, session, setup, found, ready, opened), *listening.lines]))
         say("playing; Ctrl-C ends it")

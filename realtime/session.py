@@ -123,11 +123,14 @@ class Session:
         self._setup = setup
         self._control = Child(self._spawn, "control", control, setup, self.shared)
 
-    def listen(self, about: About) -> Listening:
-        """From now on messages are heard. Raises: UserError for a map or a file it cannot use."""
+    def listen(self, about: About, first: tuple[tuple[str, tuple[object, ...]], ...] = ()) -> Listening:
+        """From now on messages are heard, those of `first` as if they came before.
+
+        Raises: UserError for a map or a file it cannot use.
+        """
         self._about = about
         assert self._control is not None
-        self._control.tell(Begin(about, int(self.shared.counts[Count.WANTED]), resumed=False))
+        self._control.tell(Begin(about, int(self.shared.counts[Count.WANTED]), False, first))
         return self._until(self._control_answer)
 
     def _control_answer(self) -> Listening | None:

@@ -175,7 +175,7 @@ class Ring:
 class Meter:
     """What the engine says of itself after every block."""
 
-    FIELDS = ("level_db", "real_time_factor", "worst_block_ms")
+    FIELDS = ("level_db", "real_time_factor", "worst_block_ms", "confidence")
 
     def __init__(self, context: SpawnContext) -> None:
         self._snapshot = Snapshot(context)
@@ -186,8 +186,9 @@ class Meter:
         real_time_factor: float,
         worst_block_ms: float,
         latents: NDArray[np.float32] | None,
+        confidence: float = 0.0,
     ) -> None:
-        scalars = (level_db, real_time_factor, worst_block_ms)
+        scalars = (level_db, real_time_factor, worst_block_ms, confidence)
         self._snapshot.write(np.array((*scalars, *(() if latents is None else latents)), np.float64))
 
     def read(self) -> tuple[dict[str, float], list[float]]:

@@ -79,6 +79,7 @@ class Opened:
 
     latency_s: float
     engine: Ready | None = None
+    input_latency_s: float = 0.0
 
 
 def sound(wish: Wish, shared: Shared, pipe: Connection) -> None:
@@ -120,7 +121,7 @@ def perform(found: Found, order: Open, shared: Shared, pipe: Connection) -> None
         stream = ClockStream(rate, block, callback)
     else:
         stream = CardStream(found.device, found.listens, rate, block, callback)
-    pipe.send(Opened(stream.latency_s, engine))
+    pipe.send(Opened(stream.latency_s, engine, stream.input_latency_s))
     pipe.recv()
     shared.touch()
     ask_for_real_time()  # the callback waits for this thread whenever it holds the interpreter's lock

@@ -22,6 +22,8 @@ class Stream(Protocol):
 
     latency_s: float
     """From the callback to the loudspeaker."""
+    input_latency_s: float
+    """From the microphone to the callback."""
 
     def start(self) -> None: ...
 
@@ -60,6 +62,7 @@ class CardStream:
             raise UserError(_refusal(device, listens, sample_rate, error)) from None
         latency = self._stream.latency
         self.latency_s = float(latency if listens is None else latency[1])
+        self.input_latency_s = 0.0 if listens is None else float(latency[0])
 
     def start(self) -> None:
         self._stream.start()
@@ -91,7 +94,7 @@ def _refusal(device: Device, listens: Device | None, sample_rate: int, error: Ex
 class ClockStream:
     """Calls as steadily as a sound card would, and throws the sound away."""
 
-    latency_s = 0.0
+    latency_s = input_latency_s = 0.0
 
     def __init__(self, sample_rate: int, block_size: int, callback: Callback) -> None:
         self._period_s, self._callback, self._frames = block_size / sample_rate, callback, block_size

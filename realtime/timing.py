@@ -57,6 +57,22 @@ def count_delay(about: About, block_size: int, ring_depth: int, device_s: float)
     )
 
 
+def describe_input_delay(
+    about: About, block_size: int, ring_depth: int, input_s: float, output_s: float
+) -> str:
+    """From a live input to its sound: what is computed here, and what the device states of itself."""
+    per_sample = 1000 / about.sample_rate
+    parts = (
+        ring_depth * block_size * per_sample,
+        largest_remainder(about.hop_length, block_size) * per_sample,
+        about.input_latency_samples * per_sample,
+    )
+    return (
+        f"heard to sound {sum(parts):.1f} ms = {parts[0]:.1f} ring + {parts[1]:.1f} rest of a hop + "
+        f"{parts[2]:.1f} model, and the device's {1000 * input_s:.1f} in and {1000 * output_s:.1f} out"
+    )
+
+
 SMALLEST_RING, SMALLEST_RING_MS = 2, 25.0
 
 

@@ -445,6 +445,34 @@ def test_a_low_and_quiet_input_comes_to_the_corpus_in_time(corpus: Instrument) -
     assert (fitted[3:, late] - offline[3:, late]).abs().mean() < 0.3
 
 
+GLIDES = {
+    "through all octaves": (lambda s: 40 + 46 * s, 3),
+    "through them in a second, eight times": (lambda s: 50 + 30 * (8 * s % 1), 24),
+    "vibrato at the low end": (lambda s: 57 + 0.7 * torch.sin(2 * math.pi * 40 * s), 0),
+    "vibrato at the high end": (lambda s: 74 + 0.7 * torch.sin(2 * math.pi * 40 * s), 0),
+    "to and fro over the low end": (lambda s: 57 + 3 * torch.sin(2 * math.pi * 2 * s), 0),
+    "to and fro over the high end": (lambda s: 74 + 3 * torch.sin(2 * math.pi * 2 * s), 0),
+}
+"""Pitch over the share of 8 s; and in how many places it may go to another octave at most."""
+
+
+@pytest.mark.parametrize("name", GLIDES)
+def test_a_glide_does_not_jump_to_and_fro_between_octaves(corpus: Instrument, name: str) -> None:
+    pitch_of, most = GLIDES[name]
+    module, _ = module_of(corpus)
+    module.set_transpose_auto(1)
+    module.set_fit(1.0)
+    samples = 8 * RATE // HOP * HOP
+    midi = pitch_of(torch.arange(samples, dtype=torch.float64) / samples)
+    phase = torch.cumsum(440 * 2 ** ((midi - 69) / 12) / RATE, 0)
+    x = sum(torch.sin(2 * math.pi * k * phase) / k for k in range(1, 6)) * 0.05
+    with torch.inference_mode():
+        z = module.encode(x.float()[None, None])[0, 0, 8:]
+    wanted = midi[5 * HOP :: HOP][: len(z)]
+    octave = ((z[: len(wanted)] - wanted) / 12).round()
+    assert int((octave.diff() != 0).sum()) <= most
+
+
 def test_a_sound_of_the_corpus_is_left_alone(corpus: Instrument) -> None:
     module, _ = module_of(corpus)
     x = melody(60.0, -12.0, 24)

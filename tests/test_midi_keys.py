@@ -183,7 +183,7 @@ def test_the_usual_map_of_the_desk_is_that_of_the_model_that_plays(tmp_path: Pat
     hand.hear(cc(70, 127))
     assert desk.state.latents[0] == 3.0
     axes = tuple(Axis(name, -2.0, 2.0, 0.1) for name in ("pitch", "loudness", "periodicity", "brightness"))
-    desk.desk.change(replace(desk.desk.about, axes=axes, n_controls=3))
+    desk.desk.change(replace(desk.desk.about, axes=axes, n_controls=3, typical=(0.0,) * 4))
     hand.hear(cc(74, 127))
     assert desk.state.latents[3] == 3.0
     assert not desk.face.act(LEARN, ("/wavevae/gain",))

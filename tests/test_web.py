@@ -361,28 +361,47 @@ def test_the_page_is_used_in_a_browser(tmp_path: Path) -> None:
 @pytest.mark.slow
 @needs_browser
 def test_an_instrument_is_played_in_a_browser(tmp_path: Path) -> None:
-    model = toy_playable.make()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            model_file, "references", lambda m, a: [{"attributes": {}, **verify.reference(m, a, 24)}]
-        )
-        model_file.export_checkpoint(toy_playable.checkpoint(model), tmp_path / "i.ts")
-    with live(tmp_path / "i.ts", "--device", "none", "--http-port", 0) as player:
+    path = instrument_file(tmp_path, "vae")
+    with live(path, "--device", "none", "--http-port", 0) as player:
         first = True
         for found in in_a_browser(player, tmp_path, "instrument"):
-            assert found["first"] == f"silent until a key is struck{' or a control moved' * first}"
+            assert found["first"] == f"silent: strike a key{' or move a control' * first}"
             first = False
             assert found["named"] == NAMED
             assert len(set(found["chord"])) == 3
             assert len(set(found["slid"])) == len(found["slid"]) > 1
             assert set(found["slid"]) != set(found["chord"])
             assert (0.75 in found["pressed"]) == found["touch"]
-            assert found["octave"] == ["C4", "C5"]
+            assert found["octave"][1] - found["octave"][0] == 12
+            assert found["lowest_moved"] in (0, 12)  # where all keys fit, the computer's keys alone move
+            assert found["lowest_moved"] == 12 or not found["touch"]
             assert (found["brightness"], found["loudness"]) == ("0.20", "−24.0")
             assert found["pitch"] == "61.00\nC♯4"
             assert found["after_the_map"] == [found["pitch"], found["loudness"]]
         assert player.query("pitch") == pytest.approx([61])
         assert player.query("loudness") == pytest.approx([-24])
+
+
+@pytest.mark.slow
+@needs_browser
+def test_an_instrument_without_a_pitch_says_what_its_keys_do(tmp_path: Path) -> None:
+    path = instrument_file(tmp_path, "dense")
+    with live(path, "--device", "none", "--http-port", 0) as player:
+        for found in in_a_browser(player, tmp_path, "unpitched"):
+            assert "no pitch" in found["hint"]
+            assert found["named"] == [name for name in NAMED if name not in ("pitch", "periodicity")]
+            assert len(found["chord"]) == 3
+
+
+def instrument_file(folder: Path, kind: str) -> Path:
+    """A small instrument with random weights, exported."""
+    path = folder / "instrument.ts"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            model_file, "references", lambda m, a: [{"attributes": {}, **verify.reference(m, a, 24)}]
+        )
+        model_file.export_checkpoint(toy_playable.checkpoint(toy_playable.make(kind)), path)
+    return path
 
 
 def in_a_browser(player: Live, folder: Path, kind: str) -> Iterator[dict[str, Any]]:

@@ -184,7 +184,7 @@ def find_checkpoint(run_or_path: str | Path, which: str = "best") -> Path:
     if (path / "config.yaml").is_file():
         raise UserError(
             f"{path} has no checkpoint yet: the first is written before the first training step, once the sounds are "
-            f"read and the start is judged; wait, or start it again: `{shown('train', '--resume', '--out', path)}`"
+            f"read and the start is judged; wait for it, or start again: `{shown('train', '--resume', '--out', path)}`"
         )
     raise UserError(
         f"no {which}.ckpt in {path / FOLDER}; is {path} the run folder that `wavevae train` wrote?"

@@ -19,8 +19,8 @@ number of such frames so far, N the frames of a memory of 10 s, say:
     v <- v + a ((z - m)^2 - v)    s = sqrt(v)
     q <- (1 - a) q + a e(p)       histogram of pitch in semitones, loud voiced frames, for its quantiles
 
-`folded` needs no past. Started at the corpus' own figures, as if some N / 4 frames had been heard, a stream begins
-with no change at all.
+`folded` needs the frame before; the transposition changes between tones only. Started at the corpus' own figures, as if
+some N / 4 frames had been heard, a stream begins with no change at all.
 """
 
 from __future__ import annotations
@@ -56,7 +56,13 @@ OCTAVE_WORTH = 0.5
 FOREIGN_DB = 3.0
 """Beyond the corpus' loudness, at which an input counts as foreign."""
 MARGIN_SEMITONES = 3.0
-"""Frames within so much of the corpus' range are not folded: a corpus has some of its own there."""
+"""What a move by an octave costs: frames within so much of the corpus' range are not folded, for a corpus has some of
+its own there."""
+CROSSING_SEMITONES, CROSSING_WITHIN_TONE = 1.5, 6.0
+"""By which other octaves must be better before a new tone leaves those of the one before, and before a tone that glides
+does: a vibrato, or a glide that turns back, does not jump."""
+TONE_JUMP = 0.7
+"""Semitones from one frame to the next (60 a second) that begin a new tone."""
 
 
 class LoudnessMap:
@@ -107,12 +113,19 @@ def whole_octaves(body: Sequence[float], corpus: Sequence[float]) -> float:
 
 def folded(pitch: Array, corpus: Sequence[float]) -> Array:
     """Pitches (frames,) of which those beyond the corpus' range and MARGIN_SEMITONES are moved by the fewest octaves
-    that bring them into it, or nearest to it."""
-    low, high = corpus[0] - MARGIN_SEMITONES, corpus[-1] + MARGIN_SEMITONES
+    that bring them into it, or nearest to it. They change with a new tone; within one only by CROSSING_WITHIN_TONE."""
     octaves = np.array(sorted(range(-12, 13), key=abs))
     there = pitch[:, None] + 12.0 * octaves
-    beyond = np.maximum(low - there, 0.0) + np.maximum(there - high, 0.0)
-    return pitch + 12.0 * octaves[beyond.argmin(1)]  # of equals the first: the fewest octaves
+    beyond = np.maximum(corpus[0] - there, 0.0) + np.maximum(there - corpus[-1], 0.0)
+    costs = beyond + MARGIN_SEMITONES * np.abs(octaves)
+    least, best = costs.min(1), costs.argmin(1)  # of equals the first: the fewest octaves
+    begins = np.abs(np.diff(pitch, prepend=np.inf)) > TONE_JUMP
+    allowed = least + np.where(begins, CROSSING_SEMITONES, CROSSING_WITHIN_TONE)
+    chosen, now = np.zeros(len(pitch), int), 0
+    for n in range(len(pitch)):
+        now = int(best[n]) if costs[n, now] > allowed[n] else now
+        chosen[n] = now
+    return pitch + 12.0 * octaves[chosen]
 
 
 def _without_strays(z: Array, corpus: Sequence[float]) -> Array:

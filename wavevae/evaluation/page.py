@@ -23,7 +23,7 @@ from wavevae.evaluation import glossary
 
 @dataclass(frozen=True)
 class Moment:
-    """A pair to hear and see."""
+    """Sounds to hear and see: a pair, or one alone."""
 
     title: str
     sounds: Mapping[str, Path]
@@ -46,7 +46,7 @@ class Material:
 
     folder: Path
     moments: Sequence[Moment]
-    generated: Sequence[Path]
+    generated: Sequence[Moment]
     latents: Mapping[str, Path]
     """{caption: picture}"""
     played: Sequence[Played] = ()
@@ -189,8 +189,7 @@ def body(report: Mapping[str, Any], material: Material) -> str:
         parts.append("<h2>Hear and see</h2>" + "".join(map(_moment, material.moments)))
     parts.append(playing_section(report, material.played))
     if material.generated:
-        players = "".join(_player(path, f"draw {path.stem}") for path in material.generated)
-        parts.append(f"<h2>What it says by itself</h2><div class='players'>{players}</div>")
+        parts.append("<h2>What it says by itself</h2>" + "".join(map(_moment, material.generated)))
     if material.latents:
         pictures = "".join(_picture(path, caption) for caption, path in material.latents.items())
         parts.append(f"<h2>Latents</h2>{pictures}")

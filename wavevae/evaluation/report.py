@@ -177,15 +177,17 @@ def _write_excerpts(
     return moments
 
 
-def _write_generated(folder: Path, generated: Generated | None, sample_rate: int) -> list[Path]:
-    """generated/N.wav: some draws from the prior."""
+def _write_generated(folder: Path, generated: Generated | None, sample_rate: int) -> list[page.Moment]:
+    """generated/N.wav and generated/N.png: some draws from the prior."""
     if generated is None:
         return []
-    kept = generated.sounds[:GENERATED_KEPT]
-    paths = [folder / "generated" / f"{number}.wav" for number in range(1, len(kept) + 1)]
-    for path, sound in zip(paths, kept, strict=True):
+    moments = []
+    for number, sound in enumerate(generated.sounds[:GENERATED_KEPT], 1):
+        title, path = f"draw {number}", folder / "generated" / f"{number}.wav"
         audio.write(path, sound, sample_rate)
-    return paths
+        plots.spectrogram_stack({title: sound}, sample_rate, path.with_suffix(".png"))
+        moments.append(page.Moment(title, {title: path}, path.with_suffix(".png")))
+    return moments
 
 
 def _write_playing(folder: Path, playing: Playing | None, sample_rate: int) -> list[page.Played]:
