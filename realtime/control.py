@@ -253,7 +253,13 @@ class Controller:
         def save(name: str, preset: Preset | None) -> None:
             self.later(partial(write_preset, path, name, preset), str(path))
 
-        presets.save, presets.reload = save, file.reload
+        def reload() -> dict[str, Preset]:
+            found = file.reload()
+            if found and self._recorder is not None:
+                self._recorder.add_presets(found)
+            return found
+
+        presets.save, presets.reload = save, reload
         return presets
 
     def later(self, work: Callable[[], None], what: str) -> None:
