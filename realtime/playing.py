@@ -158,7 +158,7 @@ def _notes(player: Player) -> Iterator[Address]:
             ranges_of(control),
             control.unit,
         )
-    yield Address(f"{ROOT}/drone", "", "forget the notes: sound by itself", _drone)
+    yield Address(f"{ROOT}/drone", "", "forget the notes: sound by itself, or no longer", _drone)
     if not about.is_instrument:
         return
     for control in (BEND, PRESSURE, SLIDE):
@@ -237,8 +237,10 @@ def _switch(about: About, name: str, state: ControlState, arguments: Arguments) 
 
 
 def _drone(state: ControlState, arguments: Arguments) -> ControlState:
+    """Pressed again, it is silent until a key."""
     count(arguments, 0)
-    return replace(state, keyed=False, idle=False, notes=())
+    sounds = not (state.keyed or state.idle)
+    return replace(state, keyed=sounds, idle=False, notes=())
 
 
 # what the encoder is told of a live input

@@ -244,7 +244,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     """From the source to the file, block by block."""
     import torch
 
-    from wavevae.audio import Writer
+    from wavevae.audio import MADE, Writer
 
     from .about import describe
     from .codes import CodesCore
@@ -266,7 +266,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     engine.reset(controls)
     progress = Progress("rendered", take.samples, info.sample_rate)
     with contextlib.ExitStack() as files:
-        out = files.enter_context(Writer(arguments.out, info.sample_rate, samples=take.samples))
+        out = files.enter_context(Writer(arguments.out, info.sample_rate, samples=take.samples, comment=MADE))
         if arguments.save_latents:
             kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
             engine.source = Recorded(take.source, lambda frames: kept.write(core.units.of_file(frames)))

@@ -166,8 +166,7 @@ def _describe(
         "/wavevae/gain, /wavevae/panic ... (`wavevae serve --help`)",
     ]
     if about.hears:
-        depth = 1 if arguments.in_callback else depth
-        said = describe_input_delay(about, block, depth, opened.input_latency_s, opened.latency_s)
+        said = describe_input_delay(about, block, 0 if arguments.in_callback else depth, opened)
         lines.insert(3, f"  input    {said}{_moved(arguments)}")
     if ready.enough is not None:
         lines.append(_warning(ready, block, rate))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,20 @@ def test_a_broken_config_is_one_line(tmp_path: Path) -> None:
         (run / "config.yaml").write_text(text)
         with pytest.raises(UserError, match=r"config\.yaml"):
             info.main([str(run)])
+
+
+def test_what_is_said_for_people_has_no_programs_brackets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = replace(
+        toy_model.SHAPES["plain"], condition="class+pitch", classes=("a", "b"), partials=4, bottleneck="rvq"
+    )
+    checkpoint = toy_model.checkpoint(shape)
+    learned = {"field": "class", "classes": {"a": 3, "b": 4}, "pitch_range": [50.0, 62.0], "without_pitch": 2}
+    checkpoint.origin["labels"] = learned
+    write_checkpoint(tmp_path / "checkpoints" / "best.ckpt", checkpoint)
+    assert info.main([str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert not set("{}[]") & set(text)
+    assert "classes a 3; b 4" in text
+    assert "pitch range 50, 62" in text

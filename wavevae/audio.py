@@ -33,9 +33,12 @@ WRITE_FORMATS = {".wav": "WAV", ".flac": "FLAC"}
 SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3}
 WRITE_PROBE_BYTES = 4096
 WAV_LIMIT_BYTES = 2**32 - 4096
-CANCELLED_DB = -6.0
-"""Power of the mean of all channels against that of channels that have nothing in common, below which they are taken
-to cancel each other."""
+CANCELLED_DB, CANCELLED_SHARE = -6.0, 0.1
+"""Power of the mean of all channels against that of channels that have nothing in common, below which a read (0.4 s) is
+taken to cancel; and the share of a file's power that may be lost so."""
+MADE = "made by wavevae"
+"""The comment in a sound that a model made: no folder of sounds to learn from means it."""
+MADE_WITHIN_BYTES = 1024
 
 
 class AudioInfo(NamedTuple):
@@ -161,23 +164,28 @@ def probe(path: str | Path) -> AudioInfo:
 def find_mix(path: Path) -> Mix:
     """The mean of all channels; where they cancel each other (stereo with right = -left), the one with most energy.
 
-    Channels with nothing in common have a mean of 1/N of their mean power: what is 6 dB below that was lost in mixing.
-    Reads a file of several channels through. Raises: UserError.
+    Channels with nothing in common have a mean of 1/N of their mean power: what is 6 dB below that was lost in mixing,
+    and so is the sound where that holds for a part of it only. Reads a file of several channels through.
+    Raises: UserError.
     """
     with _open(path) as file:
         channels = _info(file, path).channels
         if channels == 1:
             return Mix()
-        powers, mixed = np.zeros(channels), 0.0
+        powers, lost, mixed = np.zeros(channels), np.zeros(channels), 0.0
+        limit = db_to_amplitude(CANCELLED_DB) ** 2 / channels**2
         with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):  # damaged: `_decode` says where
             while len(block := file.read(READ_FRAMES, dtype="float32", always_2d=True)):
-                powers += np.square(block, dtype=np.float64).sum(axis=0)
-                mixed += float(np.square(block.mean(axis=1, dtype=np.float64)).sum())
-    apart = float(powers.sum()) / channels**2
-    if not mixed < db_to_amplitude(CANCELLED_DB) ** 2 * apart:  # also where there are NaNs
+                power = np.square(block, dtype=np.float64).sum(axis=0)
+                mean = float(np.square(block.mean(axis=1, dtype=np.float64)).sum())
+                powers += power
+                if mean < limit * float(power.sum()):
+                    lost += power
+                    mixed += mean
+    if not lost.sum() > CANCELLED_SHARE * powers.sum():  # also where there are NaNs
         return Mix()
-    loudest = int(np.argmax(powers > 0.99 * powers.max()))  # the first of equals
-    return Mix(loudest, amplitude_to_db(math.sqrt(mixed / powers.max())))
+    loudest = int(np.argmax(lost > 0.99 * lost.max()))  # the first of equals
+    return Mix(loudest, amplitude_to_db(math.sqrt(mixed / lost.max())))
 
 
 def _decode(path: Path, mix: Mix) -> Iterator[np.ndarray]:
@@ -272,6 +280,12 @@ def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
     return np.concatenate(list(decode(Path(path), sample_rate)))
 
 
+def is_made(path: Path) -> bool:
+    """Whether a file says that a model made it. Raises: OSError."""
+    with open(path, "rb") as file:
+        return MADE.encode() in file.read(MADE_WITHIN_BYTES)
+
+
 class Writer:
     """A mono WAV or FLAC file that grows block by block; its name appears only when it is whole.
 
@@ -285,9 +299,14 @@ class Writer:
     """
 
     def __init__(
-        self, path: str | Path, sample_rate: int, subtype: str | None = None, samples: int | None = None
+        self,
+        path: str | Path,
+        sample_rate: int,
+        subtype: str | None = None,
+        samples: int | None = None,
+        comment: str = "",
     ) -> None:
-        """`samples`: how many it will be, where that is known."""
+        """`samples`: how many it will be, where that is known. `comment`: kept in the file; MADE: by a model."""
         self.path, self.sample_rate = Path(path), int(sample_rate)
         self.clipped = self.samples = 0
         container = WRITE_FORMATS.get(self.path.suffix.lower())
@@ -303,6 +322,8 @@ class Writer:
         self._container = container
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._file = self._create()
+        if comment:
+            self._file.comment = comment
 
     def _create(self) -> soundfile.SoundFile:
         try:

@@ -215,8 +215,19 @@ def _show(name: str, value: Any) -> str:
     if name.endswith("_s") and isinstance(value, float):
         return format_seconds(value)
     unit = next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text + unit
+    return _words(value) + unit
+
+
+def _words(value: Any) -> str:
+    """A plain value without a program's brackets: 'class, files 12', '50 to 62', '4 x 512'."""
+    if isinstance(value, Mapping):
+        parts = [f"{str(key).replace('_', ' ')} {_words(item)}" for key, item in value.items()]
+        return "; ".join(parts) or "none"
+    if isinstance(value, (list, tuple)):
+        if len(value) > 1 and all(item == value[0] for item in value):
+            return f"{len(value)} x {_words(value[0])}"
+        return ", ".join(map(_words, value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _numbered(names: list[str]) -> str:
@@ -278,7 +289,7 @@ def to_text(values: Mapping[str, Any]) -> str:
         for suffix in (" samples", " ms", " mb", " s"):
             label = label.removesuffix(suffix)
         if name == "labels":
-            value = {kind: _numbered(names) for kind, names in value.items()}
+            value = {kind: names if kind == "pitch" else _numbered(names) for kind, names in value.items()}
         if isinstance(value, Mapping):
             lines.append(f"{label}:")
             unit = "_ms" if name.endswith("_ms") else ""
@@ -312,7 +323,8 @@ def _heading(names: list[str]) -> str:
     within = "1 % to 99 % of the training data lie within"
     if "loudness" in names:
         return f"latents ({within}; those without a unit are learned and vary about 0):"
-    return f"latents (standard deviations of the training data, 0 = mean; {within.replace('training data', 'it')}):"
+    within = within.replace("the training data", "them")
+    return f"latents (standard deviations of the training data, 0 = mean; {within}):"
 
 
 def main(argv: list[str]) -> int:

@@ -64,7 +64,11 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, Space]:
             found.error(f"--data: nothing at {path}")
     if args.data:
         space = replace(space, data=tuple(str(path.absolute()) for path in args.data))
-    if args.trials is None and space.size is None:
+    if args.show and not args.storage.exists():
+        found.error(
+            f"--show: nothing at --storage {args.storage}; give the one that the sweep was started with"
+        )
+    if args.trials is None and space.size is None and not args.show:
         found.error(f"--trials is missing: a {space.sampler} search has no end of its own")
     if args.trials is not None and args.trials < 1:
         found.error(f"--trials {args.trials}: give 1 or more")
