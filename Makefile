@@ -32,10 +32,12 @@ test: setup system
 test-all: setup system
 	$(BIN)/python -m pytest
 
-# The exported file in the libtorch that nn~ ships: 2.5.1 (nn~ 1.6) and 2.0.1 (nn~ 1.5.6).
+# The exported file in the libtorch that nn~ ships, 2.5.1 (nn~ 1.6) and 2.0.1 (nn~ 1.5.6); the examples in Pd and SuperCollider.
 test-hosts: setup
+	@sh tests/system_packages.sh puredata-core supercollider-server supercollider-language
 	@sh tests/host_venvs.sh $(BIN)/python 2.5.1 2.0.1
 	$(BIN)/python -m pytest -m slow tests/test_hosts.py
+	$(BIN)/python -m pytest tests/test_examples_in_hosts.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -27,6 +27,14 @@ class StreamingQuantizer(StreamingLayer):
     def forward(self, h: Tensor) -> Tensor:
         return self.quantizer.mean(h.t().unsqueeze(0))[0].t()
 
+    def codes(self, h: Tensor) -> Tensor:
+        """(T * B, latent_dim) -> (T * B, codebooks), whole numbers."""
+        return self.quantizer.encode(h.t().unsqueeze(0))[1][0].t()
+
+    def from_codes(self, codes: Tensor) -> Tensor:
+        """The reverse: what `forward` gives for these codes."""
+        return self.quantizer.decode_codes(codes.t().unsqueeze(0).to(torch.int64))[0].t()
+
     def start(self, voices: int) -> None:
         pass
 

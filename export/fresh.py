@@ -4,9 +4,11 @@
 
 REFERENCE.pt holds a list; each has `attributes` to set, `audio` (B, 1, T) and what the offline model makes of it:
 `latents` (B, D, F), `resynthesis` (B, 1, T), `sound` (B, 1, T, decoded from `latents`), `scale` (D,) by which latents
-are weighed, `sure_latents` (B, 1, F) and `sure_sound` (B, 1, T), 0 where a difference does not count, `hop_length`.
+are weighed, `sure_latents` (B, 1, F) and `sure_sound` (B, 1, T), 0 where a difference does not count, `hop_length`;
+of a quantizer `codes` (B, N, F) and `codes_scale` (N,), by which they are weighed.
 """
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -36,13 +38,15 @@ def stream(method: Callable[[Tensor], Tensor], x: Tensor, calls: list[int], step
     return torch.cat([method(part) for part in x.split([n * step for n in calls], dim=-1)], dim=-1)
 
 
-def contract(module: torch.jit.ScriptModule, latent_dim: int, hop_length: int) -> None:
-    """What hosts rely on. Raises: AssertionError."""
+def contract(module: torch.jit.ScriptModule, latent_dim: int, hop_length: int, codes: int = 0) -> None:
+    """What hosts rely on; `codes`: channels of a quantizer's methods. Raises: AssertionError."""
     wanted = {
         "encode": [1, 1, latent_dim, hop_length],
         "decode": [latent_dim, hop_length, 1, 1],
         "forward": [1, 1, 1, 1],
     }
+    if codes:
+        wanted |= {"encode_codes": [1, 1, codes, hop_length], "decode_codes": [codes, hop_length, 1, 1]}
     assert list(module.get_methods()) == list(wanted), module.get_methods()
     for name, params in wanted.items():
         found = getattr(module, f"{name}_params")
@@ -74,15 +78,26 @@ def measure(module: torch.jit.ScriptModule, reference: dict[str, Any]) -> dict[s
         compare("encode", block, audio, hop, latents, scale * reference["sure_latents"])
         compare("decode", block, latents, 1, reference["sound"], torch.ones(()))
         compare("forward", block, audio, hop, reference["resynthesis"], reference["sure_sound"])
+        if "codes" in reference:
+            codes, weight = reference["codes"], reference["codes_scale"][:, None] * reference["sure_latents"]
+            compare("encode_codes", block, audio, hop, codes, weight)
+            compare("decode_codes", block, codes, 1, reference["sound"], torch.ones(()))
     return errors
 
 
 def main(model: str, reference_file: str) -> None:
     torch.set_num_threads(1)
     references = torch.load(reference_file, weights_only=True)
-    module = torch.jit.load(model).eval()
+    try:
+        model.encode("utf-8")
+    except UnicodeEncodeError:  # torch opens files by names in UTF-8 only
+        with open(model, "rb") as file:
+            module = torch.jit.load(io.BytesIO(file.read())).eval()
+    else:
+        module = torch.jit.load(model).eval()
     assert "wavevae" not in sys.modules
-    contract(module, references[0]["latents"].shape[1], int(references[0]["hop_length"]))
+    codes = references[0]["codes"].shape[1] if "codes" in references[0] else 0
+    contract(module, references[0]["latents"].shape[1], int(references[0]["hop_length"]), codes)
     errors: dict[str, dict[str, float]] = {}
     with torch.inference_mode():
         for reference in references:

@@ -27,11 +27,12 @@ from wavevae.nn.pitch import StreamingLoudness, StreamingPitchTracker, finite
 
 from .axes import AxisMap, corpus_profile
 from .bottlenecks import twin_of_bottleneck
+from .codes import InstrumentCodes, with_codes
 from .fitting import StreamingFit
 from .layers import StreamingSequence, activation, from_rows, to_rows, twin_of
 from .streaming import refuse_unknown_parts
 from .synthesis import StreamingLife, StreamingSynthesis, keep
-from .told import ClassAttributes, ClassWeights
+from .told import CODED, ClassAttributes, ClassWeights
 from .torchscript import FLOAT, INT, HostModule, outlet_to_axes, pointwise
 
 UNITS = {"pitch": "MIDI", "loudness": "dB", "periodicity": "0..1"}
@@ -363,4 +364,6 @@ def label(name: str) -> str:
 def instrument_module(model: Instrument, axes: AxisMap) -> InstrumentModule:
     """The kind of module that an instrument needs."""
     kind = ClassedInstrumentModule if model.config.has_class else InstrumentModule
+    if model.config.bottleneck in CODED:
+        kind = with_codes(InstrumentCodes, kind)  # type: ignore[assignment]
     return kind(model, axes)

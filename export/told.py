@@ -19,11 +19,14 @@ from wavevae.nn.conditioning import PITCHES
 from wavevae.nn.model import Autoencoder
 
 from .axes import AxisMap
+from .codes import CodecCodes, with_codes
 from .layers import twin_of
 from .streaming import Twins
 from .torchscript import FLOAT, INT, CodecModule
 
 NONE, SAME = -1, -2
+CODED = ("vq", "rvq")
+"""Bottlenecks with codes."""
 
 
 class ClassWeights(nn.Module):
@@ -165,4 +168,5 @@ class ToldBoth(ToldClass, ToldPitch):
 def codec_module(config: ModelConfig) -> type[CodecModule]:
     """The kind of module that a model needs."""
     kinds = {"none": CodecModule, "class": ToldClass, "pitch": ToldPitch, "class+pitch": ToldBoth}
-    return kinds[config.condition]
+    kind = kinds[config.condition]
+    return with_codes(CodecCodes, kind) if config.bottleneck in CODED else kind  # type: ignore[return-value]

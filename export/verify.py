@@ -90,7 +90,8 @@ def reference(
             model.decode(model.encode(audio, condition=condition), None, condition) if whole else sound
         )
         sure = sure_frames(model, audio, condition)
-    return {
+        codes = codes_of(model, audio, condition)
+    return codes | {
         "audio": audio,
         "latents": latents,
         "sound": sound,
@@ -99,6 +100,22 @@ def reference(
         "sure_sound": heard_alike(model, sure).repeat_interleave(model.hop_length, 2),
         "scale": scale_of(model, axes),
         "hop_length": torch.tensor(model.hop_length),
+    }
+
+
+def codes_of(
+    model: Autoencoder | Instrument, audio: Tensor, condition: Condition | None
+) -> dict[str, Tensor]:
+    """`codes` (B, N, F) of a quantizer, an instrument's controls before them, and `codes_scale` (N,); else nothing."""
+    bottleneck, controls = model.bottleneck.learned_part(), model.bottleneck.controls
+    if not isinstance(bottleneck, ResidualVQ):
+        return {}
+    h = model.features(audio, condition)
+    codes = bottleneck.encode(h[:, controls:])[1]
+    sizes = torch.tensor([size for _, size in control_scales(model.config)]) if controls else torch.ones(0)
+    return {
+        "codes": torch.cat([h[:, :controls], codes.float()], 1),
+        "codes_scale": torch.cat([1 / sizes, torch.ones(codes.shape[1])]),
     }
 
 

@@ -89,6 +89,8 @@ class About:
     """Of an instrument: a sound in the middle of its corpus, (latent_dim,) in standard deviations."""
     loudest_db: float = 0.0
     """Of an instrument: what its corpus hardly exceeds."""
+    restarts: bool = True
+    """A voice can begin anew; files of before could not."""
     voices: int = 1
     hears: bool = False
     """There is a live input."""
@@ -149,6 +151,7 @@ def describe(bundle: Bundle, voices: int | None = None, hears: bool = False) -> 
         n_controls=sum(axis.name in NATURAL for axis in info.axes) if info.is_instrument else 0,
         typical=_typical(info) if info.is_instrument else (),
         loudest_db=_loudness(info).high if info.is_instrument else 0.0,
+        restarts=hasattr(bundle.module, "restart"),
         voices=voices or (USUAL_VOICES if info.is_instrument else 1),
         hears=hears,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wavevae.cli import Parser, parse_sample_rate
 
-from .labels import add_label_options, tell
+from .labels import add_label_options, remind, tell
 
 
 def main(argv: list[str]) -> int:
@@ -17,7 +17,8 @@ def main(argv: list[str]) -> int:
         "the training data; an instrument's pitch in MIDI, loudness in dB, periodicity from 0 to 1. "
         "Frame k comes from the samples up to (k + 1) x hop_length, as in streaming.",
         "  wavevae encode mine.ts voice.wav -o voice.npy\n"
-        "  wavevae render mine.ts --latents voice.npy -o voice-as-mine.wav",
+        "  wavevae render mine.ts --latents voice.npy -o voice-as-mine.wav\n"
+        "  wavevae encode tokens.ts voice.wav --codes -o codes.npy      then render --codes plays them",
     )
     parser.add_argument(
         "model", metavar="MODEL.ts", type=Path, help="of `wavevae export`, or any file that nn~ plays"
@@ -26,6 +27,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("-o", "--out", metavar="Z.npy", type=Path, required=True, help="where to write")
     parser.add_argument(
         "--sr", type=parse_sample_rate, metavar="HZ", help="rate of a file that does not say its own"
+    )
+    parser.add_argument(
+        "--codes",
+        action="store_true",
+        help="codes of a vq or rvq model instead: frames x codebooks, whole numbers; an instrument's controls first",
     )
     add_label_options(parser)
     arguments = parser.parse_args(argv)
@@ -38,15 +44,23 @@ def main(argv: list[str]) -> int:
 
     bundle = load_offline(arguments.model, arguments.sr)
     core = Core(bundle)
-    tell(core, describe(bundle), arguments)
+    kind = "<f4"
+    if arguments.codes:
+        from .codes import CodesCore
+
+        core = coded = CodesCore(bundle)
+        kind = coded.kind
+    about = describe(bundle)
+    tell(core, about, arguments)
+    remind(about, arguments)
     total = length_at(arguments.input, bundle.info.sample_rate)
     progress = Progress("encoded", total, bundle.info.sample_rate)
-    with LatentWriter(arguments.out, bundle.info.latent_dim) as out:
+    with LatentWriter(arguments.out, core.latent_dim, kind) as out:
         for samples, frames in encode_file(core, arguments.input):
             out.write(core.units.of_file(frames))
             progress.add(samples)
     progress.end(
-        f"wrote {arguments.out}: {out.frames} frames x {bundle.info.latent_dim} at "
+        f"wrote {arguments.out}: {out.frames} frames x {core.latent_dim} at "
         f"{bundle.info.frame_rate:.2f} frames/s; {progress.speed:.0f}x real time"
     )
     return 0

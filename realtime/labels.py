@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from wavevae.controls import HIGHEST_PITCH, NO_LABEL, NO_PITCH
 from wavevae.errors import UserError, nearest
+from wavevae.names import class_number
+
+from .terminal import say
 
 if TYPE_CHECKING:
     from .about import About
@@ -118,14 +121,21 @@ def tell(core: Core, about: About, arguments: argparse.Namespace) -> None:
         core.set(name, value)
 
 
+def remind(about: About, arguments: argparse.Namespace) -> None:
+    """A word where a conditional model hears a sound and is told nothing of it: it may say very little then."""
+    kinds = [kind for kind in ("class", "pitch") if getattr(about, f"has_{kind}")]
+    if kinds and not given(arguments):
+        options = " or ".join(f"--{kind}" for kind in kinds)
+        say(f"{about.name} was trained with labels and is told none: it may be faint or dull; see {options}")
+
+
 def _class(text: str, name: str, about: About) -> int:
     """Its number: by name, else as a number."""
-    if text in about.classes:
-        return about.classes.index(text)
+    number = class_number(text, about.classes)
+    if number is not None:
+        return number
     if text == NONE:
         return NO_LABEL
-    if text.isdecimal() and int(text) < len(about.classes):
-        return int(text)
     raise UserError(f"{option(name)} {text}: no such class; {nearest(text, about.classes)}")
 
 

@@ -84,15 +84,15 @@ def read_frames(latents: NDArray, start: int, count: int) -> Frames:
 
 
 class LatentWriter:
-    """An .npy (frames, latent_dim) float32 that grows; its name appears only when it is whole.
+    """An .npy (frames, latent_dim) that grows, float32 or another `kind`; its name appears only when it is whole.
 
     Raises: UserError for another extension or a place that cannot be written.
     """
 
-    def __init__(self, path: Path, latent_dim: int) -> None:
+    def __init__(self, path: Path, latent_dim: int, kind: str = "<f4") -> None:
         if path.suffix.lower() != ".npy":
             raise UserError(f"{printable(path)}: latents are written as .npy; name one")
-        self.path, self.frames, self._dim = path, 0, latent_dim
+        self.path, self.frames, self._dim, self._kind = path, 0, latent_dim, kind
         self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,14 +104,14 @@ class LatentWriter:
     def write(self, frames: Frames) -> None:
         """Append (n, latent_dim)."""
         with write_errors(self.path):
-            self._file.write(np.ascontiguousarray(frames, "<f4").tobytes())
+            self._file.write(np.ascontiguousarray(frames, self._kind).tobytes())
         self.frames += len(frames)
 
     def _write_header(self) -> None:
         """numpy leaves room in it for the first axis to grow: it is written again at the end."""
         self._file.seek(0)
         np.lib.format.write_array_header_1_0(
-            self._file, {"descr": "<f4", "fortran_order": False, "shape": (self.frames, self._dim)}
+            self._file, {"descr": self._kind, "fortran_order": False, "shape": (self.frames, self._dim)}
         )
 
     def __enter__(self) -> LatentWriter:

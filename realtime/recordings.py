@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavevae.audio import printable, probe
+from wavevae.audio import native_name, printable, probe
 from wavevae.errors import UserError
 from wavevae.files import DISK_ERRORS, cannot_write, is_dead
 from wavevae.units import format_seconds
@@ -132,7 +132,7 @@ class FlacFile:
     def __init__(self, path: Path, sample_rate: int) -> None:
         self.path, self.sample_rate, self.samples = path, sample_rate, 0
         path.open("xb").close()
-        self._file = soundfile.SoundFile(os.fsencode(path), "w", sample_rate, 1, "PCM_24", format="FLAC")
+        self._file = soundfile.SoundFile(native_name(path), "w", sample_rate, 1, "PCM_24", format="FLAC")
         self.is_rf64 = False
 
     def write(self, sound: NDArray[np.float32]) -> None:

@@ -15,7 +15,7 @@ from wavevae.references.render import is_run
 from wavevae.references.render import main as render_run
 from wavevae.units import amplitude_to_db, format_seconds
 
-from .labels import ENDS, INPUT, add_end_options, add_label_options, given, read_ends, tell
+from .labels import ENDS, INPUT, add_end_options, add_label_options, given, read_ends, remind, tell
 
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .takes import Fitting, Take
 
-SOURCES = ("input", "latents", "interpolate", "sample", "score")
+SOURCES = ("input", "latents", "codes", "interpolate", "sample", "score")
 
 DEFAULT_FIT = "auto"
 """Measured with a saxophone learned in ten minutes: a voice is taken for the saxophone in 86 % of half seconds at fit 0
@@ -66,6 +66,7 @@ def build_parser() -> Parser:
         "--input", type=Path, metavar="IN.wav", help="a sound: resynthesis, timbre transfer; as long as it is"
     )
     add("--latents", type=Path, metavar="Z.npy|Z.csv", help="frames x latent_dim, as `encode` writes them")
+    add("--codes", type=Path, metavar="C.npy", help="frames x codebooks, as `encode --codes` writes them")
     add("--interpolate", type=Path, nargs=2, metavar=("A.wav", "B.wav"), help="from one sound to another")
     add(
         "--sample", action="store_true", help="drawn from the density of the training latents; with --seconds"
@@ -135,11 +136,14 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--{only[0].replace('_', '-')} goes with --score")
     if arguments.score and arguments.temperature is not None:
         raise UserError("--temperature: a score sets its own; send /wavevae/temperature")
+    if arguments.codes and (arguments.temperature is not None or arguments.save_latents):
+        option = "--temperature" if arguments.temperature is not None else "--save-latents"
+        raise UserError(f"{option}: codes are played as they are; leave it out, or use --latents")
     _check_labels(arguments)
     _check_fitting(arguments)
     if arguments.voices is not None and not 1 <= arguments.voices <= MOST_VOICES:
         raise UserError(f"--voices {arguments.voices}; use 1 to {MOST_VOICES}")
-    inputs = (arguments.input, arguments.latents, arguments.score, arguments.score_input)
+    inputs = (arguments.input, arguments.latents, arguments.codes, arguments.score, arguments.score_input)
     read = [*inputs, *(arguments.interpolate or ())]
     for out in (arguments.out, arguments.save_latents):
         for path in read:
@@ -203,12 +207,15 @@ def choose_fitting(arguments: argparse.Namespace, bundle: Bundle) -> Fitting | N
 def choose_take(arguments: argparse.Namespace, core: Core, bundle: Bundle, about: About) -> Take:
     """The one source asked for. Raises: UserError where it cannot be had."""
     from . import takes
+    from .codes import CodesCore, from_codes
 
     fitting = choose_fitting(arguments, bundle)
     if arguments.input:
         return takes.transfer(core, bundle, arguments.input, arguments.seed, fitting)
     if arguments.latents:
         return takes.from_list(bundle, arguments.latents, arguments.seed)
+    if isinstance(core, CodesCore):
+        return from_codes(core, arguments.codes)
     if arguments.interpolate:
         ends = read_ends(about, arguments)
         return takes.morph(core, bundle, arguments.interpolate, arguments.seed, ends, fitting)
@@ -237,9 +244,10 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     """From the source to the file, block by block."""
     import torch
 
-    from wavevae.audio import Writer
+    from wavevae.audio import MADE, Writer
 
     from .about import describe
+    from .codes import CodesCore
     from .core import Core
     from .engine import Engine
     from .latent_files import LatentWriter
@@ -248,15 +256,17 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     from .voices import Solo
 
     torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
-    info, core = bundle.info, Core(bundle)
+    info, core = bundle.info, CodesCore(bundle) if arguments.codes else Core(bundle)
     about = describe(bundle)
     tell(core, about, arguments)
+    if arguments.input or (arguments.interpolate and not given(arguments, ENDS)):
+        remind(about, arguments)
     take = choose_take(arguments, core, bundle, about)
     engine = Engine(Solo(core), info.sample_rate, info.hop_length, take.source, fade_in=False)
     engine.reset(controls)
     progress = Progress("rendered", take.samples, info.sample_rate)
     with contextlib.ExitStack() as files:
-        out = files.enter_context(Writer(arguments.out, info.sample_rate, samples=take.samples))
+        out = files.enter_context(Writer(arguments.out, info.sample_rate, samples=take.samples, comment=MADE))
         if arguments.save_latents:
             kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
             engine.source = Recorded(take.source, lambda frames: kept.write(core.units.of_file(frames)))

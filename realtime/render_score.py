@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.audio import Writer, stream_mono
+from wavevae.audio import MADE, Writer, stream_mono
 from wavevae.errors import UserError
 from wavevae.units import db_to_amplitude, seconds_to_samples
 
@@ -36,7 +36,7 @@ def render_score(arguments: argparse.Namespace, gain_db: float) -> int:
     progress = Progress("rendered", seconds_to_samples(score.seconds, about.sample_rate), about.sample_rate)
     gain = np.float32(db_to_amplitude(gain_db))
     with contextlib.ExitStack() as files:
-        out = files.enter_context(Writer(arguments.out, about.sample_rate))
+        out = files.enter_context(Writer(arguments.out, about.sample_rate, comment=MADE))
         if arguments.save_latents:
             kept = files.enter_context(LatentWriter(arguments.save_latents, about.latent_dim))
             instrument.engine.source = Recorded(instrument.engine.source, kept.write)

@@ -17,7 +17,7 @@ from .control_setup import ControlSetup, MidiSetup, WebSetup
 from .devices import NO_DEVICE
 from .options import AUTO, build_parser
 from .player import Load, Ready
-from .ports import LOOPBACK, open_tcp, open_udp
+from .ports import LOOPBACK, in_url, open_tcp, open_udp
 from .processes import StopSignals
 from .recorder import RecordSetup
 from .session import LOOK_EVERY_S, Interrupted, Session, Summary
@@ -71,7 +71,9 @@ def _open_web(arguments: argparse.Namespace, sockets: contextlib.ExitStack) -> W
             raise UserError("the control page needs aiohttp; `pip install 'wavevae[live]'`")
         say(NO_PAGE)
         return None
-    host = "0.0.0.0" if arguments.allow_remote and arguments.http_host in LOOPBACK else arguments.http_host
+    host = arguments.http_host
+    if arguments.allow_remote and host in LOOPBACK:
+        host = "::" if ":" in host else "0.0.0.0"
     port = HTTP_PORT if arguments.http_port is None else arguments.http_port
     tcp = sockets.enter_context(contextlib.closing(open_tcp(host, port)))
     token = secrets.token_urlsafe(16) if arguments.allow_remote else ""
@@ -158,7 +160,9 @@ def _describe(
         f"  compute  real-time factor {speed:.1f}: a block takes {ready.block_ms:.2f} ms, "
         f"at most {ready.worst_block_ms:.2f}; headroom {100 * headroom:.0f} %{_burden(about)}",
         f"  priority {ready.priority}",
-        f"  OSC      {arguments.osc_host}:{setup.osc_port}, /wavevae/latent/0 to /{about.latent_dim - 1}, "
+        *_keys(about),
+        f"  OSC      {in_url(arguments.osc_host)}:{setup.osc_port}, {'/wavevae/note, ' if about.plays_notes else ''}"
+        f"/wavevae/latent/0 to /{about.latent_dim - 1}, "
         "/wavevae/gain, /wavevae/panic ... (`wavevae serve --help`)",
     ]
     if about.hears:
@@ -167,6 +171,29 @@ def _describe(
     if ready.enough is not None:
         lines.append(_warning(ready, block, rate))
     return lines
+
+
+def _keys(about: About) -> list[str]:
+    """What keys do with an instrument, and why nothing sounds yet."""
+    if not about.is_instrument:
+        return []
+    waits = (
+        "the input sounds; keys give it their pitches"
+        if about.hears
+        else "silent until a key or a control moves"
+    )
+    axis = about.axes[0]
+    low, high = (round(axis.natural(end)) for end in (axis.low, axis.high))
+    what = f"its sounds lie from MIDI {low} to {high}" if about.plays_pitch else NO_PITCH_KEYS
+    lines = [f"  keys     {about.voices} notes at a time, {what}; {waits}"]
+    if not about.restarts:
+        lines.append(
+            "  note     a file of an older wavevae: notes begin with a trace of earlier ones; export it again"
+        )
+    return lines
+
+
+NO_PITCH_KEYS = "played by brightness: it has no pitch"
 
 
 def _moved(arguments: argparse.Namespace) -> str:

@@ -159,21 +159,24 @@ def morph(
             if end.pitch is not None:
                 frames[:, 0] = end.pitch
     source = Shaken(listed(core, partial(mixed, a, b)), seed, info.frame_rate)
-    if ends == (End(), End()):
-        return Take(source, cut(samples, info.hop_length), samples)
-    return Take(source, told_on_the_way(core, bundle, ends, samples), samples)
+    late = 0 if info.is_instrument else info.algorithmic_latency_samples
+    told = ends != (End(), End())
+    whole = samples + late
+    blocks = told_on_the_way(core, bundle, ends, whole) if told else cut(whole, info.hop_length)
+    return Take(source, blocks, samples, late)
 
 
 def end_frames(core: Core, bundle: Bundle, sound: Path, end: End, fitting: Fitting | None) -> Frames:
-    """Latents of one end (F, latent_dim), encoded under its own labels; an instrument's begin where the sound does."""
+    """Latents of one end (F, latent_dim), encoded under its own labels; an instrument's begin where the sound does, a
+    codec's go on until all of the sound has come out."""
     info = bundle.info
     if end.label is not None:
         core.set("class", end.label)
     if end.pitch is not None and not info.is_instrument:
         core.set("pitch", end.pitch)
-    if not info.is_instrument:
-        return encode_whole(core, sound)
     late = info.algorithmic_latency_samples
+    if not info.is_instrument:
+        return encode_whole(core, sound, late)
     frames = encode_whole(core, sound, late)[late // info.hop_length :]
     if fitting is None:
         return frames

@@ -1,6 +1,6 @@
 """Drives the control page in headless Chromium: everything on it is used once, and pictures are taken.
 
-    python tests/browser_page.py URL FOLDER codec|instrument
+    python tests/browser_page.py URL FOLDER codec|instrument|unpitched
 
 Prints one JSON object: what the page showed. Needs Debian's chromium and the `playwright` package.
 """
@@ -194,8 +194,9 @@ class Touch:
         expect(self.page.locator(KEY_DOWN)).to_have_count(len(self.points))
 
     def press(self, force: float) -> None:
-        """The last finger presses harder."""
+        """The last finger presses harder, which moves it a little."""
         self.points[-1]["force"] = force
+        self.points[-1]["y"] -= 18
         self._dispatch("touchMove")
 
     def slide(self, white: int) -> None:
@@ -262,6 +263,10 @@ def held(page: Page) -> list[int]:
     return [int(key.get_attribute("data-pitch") or -1) for key in page.locator(KEY_DOWN).all()]
 
 
+def lowest_key(page: Page) -> int:
+    return int(page.locator("#keys button").first.get_attribute("data-pitch") or -1)
+
+
 def pedal(page: Page, keys: Touch | Mouse) -> None:
     """Held: keys sound on after they are let go, while other things are touched."""
     page.locator("#pedal").click()
@@ -274,6 +279,8 @@ def pedal(page: Page, keys: Touch | Mouse) -> None:
 
 def turn(page: Page, found: dict[str, Any]) -> None:
     """A knob under the held chord; then the pedal is let go."""
+    row(page, "brightness").locator("label").dblclick()
+    expect(number(page, "brightness")).to_have_text("0.00")
     row(page, "brightness").locator("input").focus()
     for _ in range(20):
         page.keyboard.press("ArrowRight")
@@ -285,11 +292,16 @@ def turn(page: Page, found: dict[str, Any]) -> None:
 
 def octaves(page: Page, found: dict[str, Any]) -> None:
     """The shift moves the keys by twelve semitones."""
-    first = page.locator("#octave").inner_text()
+    name, lowest = page.locator("#octave").inner_text(), lowest_key(page)
     page.locator("#octave-up").click()
-    found["octave"] = [first, page.locator("#octave").inner_text()]
+    found["octave"] = [12 * int(text[1:]) for text in (name, page.locator("#octave").inner_text())]
+    found["lowest_moved"] = lowest_key(page) - lowest
     page.locator("#octave-down").click()
-    expect(page.locator("#octave")).to_have_text(first)
+    expect(page.locator("#octave")).to_have_text(name)
+    page.locator("#mono").click()
+    expect(page.locator("#glide")).to_be_visible()
+    page.locator("#mono").click()
+    expect(page.locator("#glide")).to_be_hidden()
 
 
 def map_keeps_the_controls(page: Page, found: dict[str, Any]) -> None:
@@ -306,9 +318,18 @@ def map_keeps_the_controls(page: Page, found: dict[str, Any]) -> None:
     found["after_the_map"] = [number(page, name).inner_text() for name in ("pitch", "loudness")]
 
 
+def use_unpitched(page: Page, touch: bool) -> dict[str, Any]:
+    """Keys play here too, and it is said what they do."""
+    found: dict[str, Any] = {"hint": page.locator("#hint").inner_text()}
+    found["named"] = page.locator("#controls .row label span").all_inner_texts()
+    (Touch(page) if touch else Mouse(page)).chord(found)
+    return found
+
+
 USES: dict[str, Callable[[Page, bool], dict[str, Any]]] = {
     "codec": use_codec,
     "instrument": use_instrument,
+    "unpitched": use_unpitched,
 }
 
 

@@ -11,6 +11,7 @@ import soundfile
 
 from wavevae import audio
 from wavevae.errors import UserError
+from wavevae.headers import repair
 
 
 def sine(seconds: float, sample_rate: int, hz: float = 441.0, amplitude: float = 0.5) -> np.ndarray:
@@ -313,3 +314,39 @@ def test_names_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a folder"):
         audio.Writer(tmp_path / "folder.wav", 22050)
     assert not (tmp_path / "a.mp3").exists()
+
+
+@pytest.mark.parametrize("claimed", [1000, 22050])
+def test_a_flac_whose_header_claims_too_few_is_read_to_its_last_frame(tmp_path: Path, claimed: int) -> None:
+    sound = noise(44100)
+    soundfile.write(tmp_path / "a.flac", sound, 22050, subtype="PCM_16")
+    whole = audio.read_mono(tmp_path / "a.flac", 22050)
+    claim(tmp_path / "a.flac", claimed)
+    assert audio.probe(tmp_path / "a.flac").frames == 44100
+    np.testing.assert_array_equal(audio.read_mono(tmp_path / "a.flac", 22050), whole)
+
+
+@pytest.mark.parametrize("claimed", [4, 4 + 2 * 5000, -1])
+def test_a_caf_of_a_recorder_that_crashed_is_read_to_its_end(tmp_path: Path, claimed: int) -> None:
+    """4 is no sound; -1 is "all that follows", as recorders write it before they know."""
+    soundfile.write(tmp_path / "a.caf", noise(44100), 22050, format="CAF", subtype="PCM_16")
+    whole = audio.read_mono(tmp_path / "a.caf", 22050)
+    data = bytearray((tmp_path / "a.caf").read_bytes())
+    place = data.index(b"data") + 4
+    data[place : place + 8] = claimed.to_bytes(8, "big", signed=True)
+    (tmp_path / "a.caf").write_bytes(data)
+    np.testing.assert_array_equal(audio.read_mono(tmp_path / "a.caf", 22050), whole)
+
+
+def test_headers_that_are_right_are_left_alone(tmp_path: Path) -> None:
+    for name in ("a.caf", "a.flac", "a.wav", "a.aiff", "a.au"):
+        for samples in (50, 5000, 44100):
+            soundfile.write(tmp_path / name, noise(samples), 22050, subtype="PCM_16")
+            assert repair(tmp_path / name) is None, (name, samples)
+
+
+def test_stereo_that_cancels_in_a_part_only_is_heard_there_too(tmp_path: Path) -> None:
+    left = noise(44100)
+    right = np.concatenate([left[:22050], -left[22050:]])
+    soundfile.write(tmp_path / "half.wav", np.stack([left, right], 1), 22050, subtype="FLOAT")
+    np.testing.assert_array_equal(audio.read_mono(tmp_path / "half.wav", 22050), left)

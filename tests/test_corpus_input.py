@@ -15,7 +15,9 @@ from sound_folder import RATE, bad_folder, noise, reasons, sounds
 from test_audio import claim
 
 from wavevae import corpus
+from wavevae.audio import MADE, Writer
 from wavevae.corpus import store as store_module
+from wavevae.corpus.files import OWN
 from wavevae.errors import UserError
 
 
@@ -233,3 +235,37 @@ def test_ctrl_c_keeps_what_is_decoded(tmp_path: Path, build, decoded: list[str])
     decoded.clear()
     assert len(build(tmp_path / "in").items) == 60
     assert 0 < len(decoded) < 60
+
+
+def test_a_constant_is_silence_at_any_rate_and_a_tone_upon_it_is_not(tmp_path: Path, build) -> None:
+    t = np.arange(30_000)
+    for rate in (22050, 44100):
+        soundfile.write(tmp_path / f"constant-{rate}.wav", 0.25 + 0 * t, rate)
+        soundfile.write(tmp_path / f"tone-{rate}.wav", 0.25 + 0.1 * np.sin(0.1 * t), rate)
+    reasons = {Path(row.path).stem: (row.status, row.reason) for row in build(tmp_path).report}
+    for rate in (22050, 44100):
+        assert reasons[f"constant-{rate}"] == ("skipped", "silent: a constant of 0.25")
+        assert reasons[f"tone-{rate}"][0] == "used"
+
+
+def test_what_a_model_made_is_left_out_of_a_folder_and_taken_by_name(tmp_path: Path, build) -> None:
+    sound = (0.1 * np.random.default_rng(0).standard_normal(20_000)).astype(np.float32)
+    soundfile.write(tmp_path / "played.wav", sound[::-1], 22050)
+    for name in ("made.wav", "made.flac"):
+        with Writer(tmp_path / name, 22050, comment=MADE) as out:
+            out.write(sound if name == "made.wav" else sound[:15_000])
+    store = build(tmp_path)
+    assert [item.path.name for item in store.items] == ["played.wav"]
+    assert sum(row.reason.startswith(OWN) for row in store.report) == 2
+    assert len(build(tmp_path / "made.wav").items) == 1
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_is_a_run(tmp_path: Path, build) -> None:
+    sound = 0.1 * np.random.default_rng(0).standard_normal((2, 20_000))
+    (tmp_path / "young" / "validation").mkdir(parents=True)
+    (tmp_path / "young" / "config.yaml").write_text(
+        "# Everything resolved. Give this file to `wavevae train --config` to repeat the run.\nmodel: {}\n"
+    )
+    soundfile.write(tmp_path / "young" / "validation" / "000-percent-1.wav", sound[0], 22050)
+    soundfile.write(tmp_path / "mine.wav", sound[1], 22050)
+    assert [item.path.name for item in build(tmp_path).items] == ["mine.wav"]

@@ -17,15 +17,11 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-import toy_playable
 from nn_host import Host
+from test_examples import EXAMPLES, LATENTS, write_instrument
 from torch import Tensor
-from wavevae.export.axes import axes_of
-from wavevae.export.instrument import instrument_module
-from wavevae.export.torchscript import script
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-RATE, LATENTS, BUFFER = 22050, 11, 1024
+RATE, BUFFER = 22050, 1024
 in_pd = pytest.mark.skipif(shutil.which("pd") is None, reason="Pd is not installed (Debian's puredata-core)")
 in_sclang = pytest.mark.skipif(
     shutil.which("sclang") is None, reason="SuperCollider is not installed (Debian's supercollider-language)"
@@ -34,14 +30,7 @@ in_sclang = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An instrument with every attribute that there is."""
-    model = toy_playable.make_of(toy_playable.config("class", latent_dim=LATENTS - 3))
-    model.profile = toy_playable.profile(model)
-    path = tmp_path_factory.mktemp("model") / "mine.ts"
-    torch.jit.save(
-        script(instrument_module(model, axes_of(model, toy_playable.statistics(model)))), str(path)
-    )
-    return path
+    return write_instrument(tmp_path_factory.mktemp("model") / "mine.ts")
 
 
 @dataclass(frozen=True, eq=False)

@@ -272,6 +272,7 @@ def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
     [
         (["{tmp}/nothing"], "no run or checkpoint at"),
         (["{tmp}/empty"], r"no best\.ckpt in"),
+        (["{tmp}/young"], r"young has no checkpoint yet: .*wavevae train --resume --out \S*young"),
         (["{tmp}/broken.ckpt"], "not a wavevae checkpoint"),
         (["{run}", "--checkpoint", "{tmp}/none.ckpt"], "no run or checkpoint at"),
         (["{run}", "-o", "{tmp}/model.pt"], r"end in \.ts"),
@@ -286,6 +287,8 @@ def test_wrong_use_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "young").mkdir()
+    (tmp_path / "young" / "config.yaml").touch()
     (tmp_path / "folder.ts").mkdir()
     (tmp_path / "broken.ckpt").write_bytes(b"\x00" * 100)
     before = sorted(p.name for p in tmp_path.iterdir())

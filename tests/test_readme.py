@@ -55,3 +55,14 @@ def test_pictures_and_folders_named_are_there() -> None:
         assert (ROOT / picture).is_file(), picture
     for folder in re.findall(r"^([a-z]+)/ ", README, flags=re.MULTILINE):
         assert (ROOT / folder).is_dir(), folder
+
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_no_page_has_a_placeholder_or_a_conflict_left_in(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(
+        r"@@|\bTODO\b|\bFIXME\b|\bXXX\b|^(<{7}|>{7}|={7})( |$)|\{\{|%\([a-z]+\)s", text, re.MULTILINE
+    )

@@ -13,6 +13,7 @@ from live import Live, live
 from toy_bundle import SAMPLE_RATE, write_toy
 from wavevae.realtime import recordings, render
 from wavevae.realtime.recordings import ScoreFile, WavFile, open_recordings
+from wavevae.realtime.score import read_score
 
 from wavevae import audio
 from wavevae.errors import UserError
@@ -205,3 +206,19 @@ def test_a_full_disk_ends_the_recording_and_not_the_sound(model: Path, tmp_path:
     assert player.said.count("no longer recording") == 1
     assert 20_000 < soundfile.info(sound).frames < 34_000
     assert [p.name for p in tmp_path.iterdir()] == ["take.wav"]
+
+
+def test_presets_that_come_later_are_those_of_the_rendering(tmp_path: Path) -> None:
+    """Another program stored them meanwhile: the recorder writes its first line again."""
+    head = {"block_size": 512, "seed": 0, "voices": 1, "hears": False}
+    lines = [
+        {"session": {**head, "presets": {"a": {}}}},
+        {"time": 1.0, "address": "/wavevae/preset/recall", "args": ["a"]},
+        {"session": {**head, "presets": {"a": {}, "b": {}}}},
+        {"time": 2.0, "address": "/wavevae/preset/recall", "args": ["b"]},
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    score = read_score(path)
+    assert set(score.presets) == {"a", "b"}
+    assert len(score.events) == 2

@@ -141,6 +141,36 @@ def test_a_run_killed_before_its_first_step_goes_on(tmp_path: Path, sounds: Path
     assert read_checkpoint(best).best_score == pytest.approx(min(distances(run).values()), rel=1e-5)
 
 
+EARLY = """
+import os, signal, sys
+from wavevae.train import __main__, module
+
+inner = module.TrainingModule.{moment}
+
+def begun(self, *args, **kwargs):
+    if not hasattr(self, "asked"):
+        self.asked = True
+        os.kill(os.getpid(), signal.SIGINT)
+    return inner(self, *args, **kwargs)
+
+module.TrainingModule.{moment} = begun
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("moment", ["on_train_start", "validation_step", "training_step"])
+def test_ctrl_c_before_the_first_step_is_done_saves_a_run_that_can_be_exported(
+    tmp_path: Path, sounds: Path, moment: str
+) -> None:
+    run = tmp_path / "run"
+    words = [str(sounds), *TINY, "--max-steps", "5000", "--out", str(run)]
+    command = [sys.executable, "-c", EARLY.format(moment=moment), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 130
+    assert f"saved; resume with: wavevae train --resume --out {run}" in done.stderr
+    assert export([str(run), "-o", str(tmp_path / "early.ts")]) == 0
+
+
 def start_of(tmp_path: Path, sounds: Path) -> Path:
     """last.ckpt of a run as it is before its first step."""
     run = tmp_path / "ruined"

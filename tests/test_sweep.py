@@ -359,6 +359,26 @@ def test_runs_are_trained_gone_on_with_and_told(
     assert "tiny: 2 done" in capsys.readouterr().out
 
 
+def test_a_search_without_an_end_is_shown_without_naming_one(
+    sounds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = (
+        TINY_SPACE.partition("space:")[0] + "space: {learning_rate: {low: 1.0e-4, high: 1.0e-3, log: true}}\n"
+    )
+    Path("bayes.yaml").write_text(
+        space.replace("sampler: grid", "sampler: tpe").replace("group: schedule\n", "")
+    )
+    words = ["bayes.yaml", "--data", str(sounds), "--storage", "t.journal"]
+    with pytest.raises(UserError, match="--trials is missing"):
+        main(words)
+    with pytest.raises(UserError, match=r"--show: nothing at --storage t\.journal"):
+        main([*words, "--show"])
+    assert main([*words, "--trials", "1"]) == 0
+    capsys.readouterr()
+    assert main([*words, "--show"]) == 0
+    assert "1 done" in capsys.readouterr().out
+
+
 def test_a_grid_has_no_more_points_than_it_has(capsys: pytest.CaptureFixture[str]) -> None:
     import argparse
 

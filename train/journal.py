@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -16,6 +17,7 @@ from wavevae.errors import Failure
 from wavevae.files import write_errors, write_whole
 
 from .module import TrainingModule
+from .progress import say
 from .run_folder import RunFolder
 
 EVERY = 10
@@ -73,6 +75,38 @@ class MetricsFile:
         write_whole(self.path, ",".join(self.columns) + "\n" + self._lines(self.rows))
 
 
+class Board:
+    """The same for TensorBoard. Where its writer fails (a full disk, a name that is no UTF-8) the run goes on without:
+    metrics.csv has every figure."""
+
+    def __init__(self, folder: Path, purge_step: int | None) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer: Any = None
+        try:
+            self.writer = SummaryWriter(str(folder), purge_step=purge_step)
+        except (OSError, ValueError) as error:
+            self._give_up(error)
+
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        try:
+            for name, value in values.items() if self.writer is not None else ():
+                self.writer.add_scalar(board_name(name), value, step)
+        except (OSError, ValueError) as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self.writer = None
+        say(
+            f"no curves for TensorBoard ({getattr(error, 'strerror', None) or error}); metrics.csv has them all"
+        )
+
+    def close(self) -> None:
+        if self.writer is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self.writer.close()
+
+
 class Journal(pl.Callback):
     """Writes what the module measured: training rows are means over `EVERY` steps, validation rows are val_*."""
 
@@ -83,11 +117,8 @@ class Journal(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero:
-            from torch.utils.tensorboard import SummaryWriter
-
             self.file = MetricsFile(self.folder.metrics, module.step if module.resumed else NOTHING)
-            purge = module.step + 1 if module.step else None
-            self.board = SummaryWriter(str(self.folder.tensorboard), purge_step=purge)
+            self.board = Board(self.folder.tensorboard, module.step + 1 if module.step else None)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         if not trainer.is_global_zero:
@@ -126,8 +157,7 @@ class Journal(pl.Callback):
             "share": round(module.share, 5),
         }
         self.file.append({**now, "audio_s": round(module.audio_s, 1), **values})
-        for name, value in values.items():
-            self.board.add_scalar(board_name(name), value, module.step)
+        self.board.add(values, module.step)
 
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero:

@@ -98,7 +98,11 @@ class Material:
     @property
     def example_labels(self) -> list[Label]:
         """Of the examples."""
-        labels, items = self.data.labels, self._spread_items(EXAMPLES)
+        return self.labels_of(EXAMPLES)
+
+    def labels_of(self, count: int) -> list[Label]:
+        """Of `excerpts(count, ...)`."""
+        labels, items = self.data.labels, self._spread_items(count)
         return [NO_LABEL if labels is None else labels.of(item) for item in items]
 
     def _spread_items(self, count: int) -> list[Item]:
@@ -116,7 +120,7 @@ class Material:
         ]
         own = [row for row in store.report if row.reason.startswith(corpus.OWN)]
         if own:
-            parts.append(f"{len(own)} folder{'s' * (len(own) > 1)} that wavevae wrote left out")
+            parts.append(f"{len(own)} left out that wavevae wrote (run and report folders, rendered sounds)")
         if skipped:
             parts.append(f"{skipped} skipped (data_report.csv says why)")
         return "; ".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ from torch.utils.data import DataLoader
 
 from wavevae.config import TrainConfig
 from wavevae.corpus import Chunks
+from wavevae.corpus.labels import NO_LABEL, Label
 from wavevae.evaluation.playing import measure_quickly
 from wavevae.evaluation.playing.player import ModulePlayer
+from wavevae.nn.conditioning import Condition
 
 from . import advice
-from .batch import Batch, plain
+from .batch import Batch, labelled, plain
 from .budget import show_time
 from .journal import read_rows
 from .launch import is_first
@@ -84,9 +87,14 @@ def twice(train: TrainConfig) -> str:
 def playing(material: Material, module: TrainingModule) -> dict[str, Any]:
     """Held tones and transfer on a few held-out sounds, in a few seconds; empty where the model cannot be played."""
     model = copy.deepcopy(module.averaged.model).cpu()
-    conditional = module.config.model.condition != "none"
-    player = ModulePlayer(model, (lambda labels: model.condition()) if conditional else None)
-    return measure_quickly(player, [torch.from_numpy(sound) for sound in material.excerpts(PLAYED, PLAYED_S)])
+    known = [label._asdict() for label in material.labels_of(PLAYED)]
+
+    def condition(labels: Mapping[str, Any]) -> Condition | None:
+        return labelled(module.config.model, [Label(**labels) if labels else NO_LABEL], torch.device("cpu"))
+
+    player = ModulePlayer(model, condition)
+    sounds = [torch.from_numpy(sound) for sound in material.excerpts(PLAYED, PLAYED_S)]
+    return measure_quickly(player, sounds, known)
 
 
 def outlook(plan: Plan, material: Material, module: TrainingModule, learned: float | None) -> list[str]:

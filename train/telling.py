@@ -76,4 +76,11 @@ def farewell(plan: Plan, material: Material, module: TrainingModule) -> None:
     rendering = ("render", path, "--input", "IN.wav", "-o", "OUT.wav")
     exporting = ("export", path, "-o", name.with_name(f"{name}.ts"))
     say(f"  {shown(*(rendering if is_reference else exporting))}")
-    say(f"  {shown('evaluate', path, *material.inputs, '-o', name.with_name(f'{name}-report'))}")
+    report = ("-o", name.with_name(f"{name}-report"))
+    if material.held:  # what was learned says little of other sounds
+        say(f"  {shown('evaluate', path, '--held-out', *report)}")
+    else:
+        say(
+            "  nothing was held out, so this measures learned sounds; name others to know how it does on those:"
+        )
+        say(f"  {shown('evaluate', path, *material.inputs, *report)}")

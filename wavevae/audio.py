@@ -33,9 +33,12 @@ WRITE_FORMATS = {".wav": "WAV", ".flac": "FLAC"}
 SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3}
 WRITE_PROBE_BYTES = 4096
 WAV_LIMIT_BYTES = 2**32 - 4096
-CANCELLED_DB = -6.0
-"""Power of the mean of all channels against that of channels that have nothing in common, below which they are taken
-to cancel each other."""
+CANCELLED_DB, CANCELLED_SHARE = -6.0, 0.1
+"""Power of the mean of all channels against that of channels that have nothing in common, below which a read (0.4 s) is
+taken to cancel; and the share of a file's power that may be lost so."""
+MADE = "made by wavevae"
+"""The comment in a sound that a model made: no folder of sounds to learn from means it."""
+MADE_WITHIN_BYTES = 1024
 
 
 class AudioInfo(NamedTuple):
@@ -84,7 +87,7 @@ class _Sequential(soundfile.SoundFile):
             self.source.close()
 
 
-def _native(path: Path) -> str | bytes:
+def native_name(path: Path) -> str | bytes:
     """The name as the system has it: one that is no UTF-8 can only be passed as bytes."""
     return str(path) if os.name == "nt" else os.fsencode(path)
 
@@ -131,7 +134,7 @@ def _open(path: Path) -> _Sequential:
     if kind or suffix in UNREADABLE_SUFFIXES:
         raise UserError(f"{name}: {kind or UNREADABLE_SUFFIXES[suffix]} {CONVERT}")
     try:
-        return _Sequential(RepairedFile(path, wrong.patches) if wrong else _native(path))
+        return _Sequential(RepairedFile(path, wrong.patches) if wrong else native_name(path))
     except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError, ValueError) as error:
         raise UserError(f"{name}: not a sound file that can be read ({_why(error)})") from None
 
@@ -161,23 +164,28 @@ def probe(path: str | Path) -> AudioInfo:
 def find_mix(path: Path) -> Mix:
     """The mean of all channels; where they cancel each other (stereo with right = -left), the one with most energy.
 
-    Channels with nothing in common have a mean of 1/N of their mean power: what is 6 dB below that was lost in mixing.
-    Reads a file of several channels through. Raises: UserError.
+    Channels with nothing in common have a mean of 1/N of their mean power: what is 6 dB below that was lost in mixing,
+    and so is the sound where that holds for a part of it only. Reads a file of several channels through.
+    Raises: UserError.
     """
     with _open(path) as file:
         channels = _info(file, path).channels
         if channels == 1:
             return Mix()
-        powers, mixed = np.zeros(channels), 0.0
+        powers, lost, mixed = np.zeros(channels), np.zeros(channels), 0.0
+        limit = db_to_amplitude(CANCELLED_DB) ** 2 / channels**2
         with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):  # damaged: `_decode` says where
             while len(block := file.read(READ_FRAMES, dtype="float32", always_2d=True)):
-                powers += np.square(block, dtype=np.float64).sum(axis=0)
-                mixed += float(np.square(block.mean(axis=1, dtype=np.float64)).sum())
-    apart = float(powers.sum()) / channels**2
-    if not mixed < db_to_amplitude(CANCELLED_DB) ** 2 * apart:  # also where there are NaNs
+                power = np.square(block, dtype=np.float64).sum(axis=0)
+                mean = float(np.square(block.mean(axis=1, dtype=np.float64)).sum())
+                powers += power
+                if mean < limit * float(power.sum()):
+                    lost += power
+                    mixed += mean
+    if not lost.sum() > CANCELLED_SHARE * powers.sum():  # also where there are NaNs
         return Mix()
-    loudest = int(np.argmax(powers > 0.99 * powers.max()))  # the first of equals
-    return Mix(loudest, amplitude_to_db(math.sqrt(mixed / powers.max())))
+    loudest = int(np.argmax(lost > 0.99 * lost.max()))  # the first of equals
+    return Mix(loudest, amplitude_to_db(math.sqrt(mixed / lost.max())))
 
 
 def _decode(path: Path, mix: Mix) -> Iterator[np.ndarray]:
@@ -272,6 +280,12 @@ def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
     return np.concatenate(list(decode(Path(path), sample_rate)))
 
 
+def is_made(path: Path) -> bool:
+    """Whether a file says that a model made it. Raises: OSError."""
+    with open(path, "rb") as file:
+        return MADE.encode() in file.read(MADE_WITHIN_BYTES)
+
+
 class Writer:
     """A mono WAV or FLAC file that grows block by block; its name appears only when it is whole.
 
@@ -285,9 +299,14 @@ class Writer:
     """
 
     def __init__(
-        self, path: str | Path, sample_rate: int, subtype: str | None = None, samples: int | None = None
+        self,
+        path: str | Path,
+        sample_rate: int,
+        subtype: str | None = None,
+        samples: int | None = None,
+        comment: str = "",
     ) -> None:
-        """`samples`: how many it will be, where that is known."""
+        """`samples`: how many it will be, where that is known. `comment`: kept in the file; MADE: by a model."""
         self.path, self.sample_rate = Path(path), int(sample_rate)
         self.clipped = self.samples = 0
         container = WRITE_FORMATS.get(self.path.suffix.lower())
@@ -303,6 +322,8 @@ class Writer:
         self._container = container
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._file = self._create()
+        if comment:
+            self._file.comment = comment
 
     def _create(self) -> soundfile.SoundFile:
         try:
@@ -310,7 +331,7 @@ class Writer:
             sweep_parts(self.path)
             self._part.touch()
             return soundfile.SoundFile(
-                _native(self._part), "w", self.sample_rate, 1, self._subtype, format=self._container
+                native_name(self._part), "w", self.sample_rate, 1, self._subtype, format=self._container
             )
         except (OSError, soundfile.LibsndfileError) as error:
             with contextlib.suppress(OSError):
@@ -337,13 +358,7 @@ class Writer:
             raise self._failed(error) from None
 
     def _failed(self, error: Exception) -> Exception:
-        """libsndfile says no more than "System error": the system is asked what it is."""
-        try:
-            with open(self._part, "ab") as file:
-                file.write(bytes(WRITE_PROBE_BYTES))
-        except OSError as found:
-            error = found
-        return cannot_write(self.path, error, self._wanted_bytes)
+        return write_failure(self._part, error, self._wanted_bytes, self.path)
 
     def close(self) -> None:
         """End the file and put it in place. Raises: Failure where not all of it is on the disk."""
@@ -351,7 +366,7 @@ class Writer:
             self._file.close()
             if self.samples:
                 with soundfile.SoundFile(
-                    _native(self._part)
+                    native_name(self._part)
                 ) as file:  # what is buffered may have found no room
                     file.seek(self.samples - 1)
                     whole = len(file.read(1)) == 1
@@ -380,6 +395,23 @@ class Writer:
             self.close()
         else:
             self.discard()
+
+
+def write_failure(
+    part: Path, error: Exception, wanted_bytes: int | None = None, path: Path | None = None
+) -> Exception:
+    """What to raise where libsndfile could not write `part`, which stands for `path`. It is emptied.
+
+    It says no more than "System error", so the system is asked what that is.
+    """
+    try:
+        with open(part, "ab") as file:
+            file.write(bytes(WRITE_PROBE_BYTES))
+    except OSError as found:
+        error = found
+    with contextlib.suppress(OSError):
+        os.truncate(part, 0)  # what is free is said without it
+    return cannot_write(path or part, error, wanted_bytes)
 
 
 def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | None = None) -> int:

@@ -175,7 +175,7 @@ def read_bundle(path: str | Path, sample_rate: int | None = None) -> Bundle:
         )
     extra = {EXTRA_FILE: ""}
     try:
-        module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).eval()
+        module = _load_script(path, extra).eval()
     except (RuntimeError, ValueError, EOFError) as error:
         raise UserError(
             f"{path} is not a TorchScript model file; export one with `wavevae export`"
@@ -194,6 +194,16 @@ def read_bundle(path: str | Path, sample_rate: int | None = None) -> Bundle:
             f"{path} has format {info.format_version}, this wavevae reads {FORMAT_VERSION}; update wavevae"
         )
     return Bundle(module, info, path)
+
+
+def _load_script(path: Path, extra: dict[str, str]) -> torch.jit.ScriptModule:
+    """torch opens files by names in UTF-8 only; one with another name is read for it."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        content = io.BytesIO(path.read_bytes())
+        return torch.jit.load(content, map_location="cpu", _extra_files=extra)
+    return torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
 
 
 FOREIGN_RANGE = 3.0

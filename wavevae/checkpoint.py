@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.cli import expanded
+from wavevae.cli import expanded, shown
 from wavevae.config import RunConfig, from_tree, to_tree
 from wavevae.errors import UserError
 from wavevae.files import replacing
@@ -181,6 +181,11 @@ def find_checkpoint(run_or_path: str | Path, which: str = "best") -> Path:
         candidate = path / FOLDER / f"{name}.ckpt"
         if candidate.is_file():
             return candidate
+    if (path / "config.yaml").is_file():
+        raise UserError(
+            f"{path} has no checkpoint yet: the first is written before the first training step, once the sounds are "
+            f"read and the start is judged; wait for it, or start again: `{shown('train', '--resume', '--out', path)}`"
+        )
     raise UserError(
         f"no {which}.ckpt in {path / FOLDER}; is {path} the run folder that `wavevae train` wrote?"
     )

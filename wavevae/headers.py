@@ -64,7 +64,7 @@ class Repair(NamedTuple):
 
 
 def repair(path: Path) -> Repair | None:
-    """How to read all of a WAV, RF64, AIFF or AU file whose header claims too little; none where it is right.
+    """How to read all of a WAV, RF64, AIFF, AU, CAF or FLAC file whose header claims too little; else none.
 
     Raises: OSError.
     """
@@ -78,6 +78,10 @@ def repair(path: Path) -> Repair | None:
             return _chunks(file, size, "<", b"data", _wav_bytes_a_second)
         if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
             return _chunks(file, size, ">", b"SSND", _aiff_bytes_a_second)
+        if head[:4] == b"caff":
+            return _caf(file, size)
+        if head[:4] == b"fLaC":
+            return _flac(file, size)
     return None
 
 
@@ -160,6 +164,106 @@ def _patched(
         frame_bytes = max(1, channels * -(-bits // 8))
         patches.append((common[0] + 2, number(there // frame_bytes)))
     return Repair(tuple(patches), claimed, there)
+
+
+def _caf(file: Any, size: int) -> Repair | None:
+    """Apple's chunks: a name and a length of eight bytes, -1 for all that follows (which libsndfile refuses)."""
+    place, bytes_a_second = 8, 0.0
+    while place + 12 <= size:
+        file.seek(place)
+        name, claimed = struct.unpack(">4sq", file.read(12))
+        body = place + 12
+        if name == b"data":
+            there = size - body
+            short = claimed < 0 or there - claimed >= max(1.0, SMALLEST_GAIN_S * bytes_a_second)
+            if not short or (claimed > 4 and _is_caf_chunk(file, body + claimed, size)):
+                return None
+            return Repair(
+                ((place + 4, struct.pack(">q", there)),), there if claimed < 0 else claimed - 4, there - 4
+            )
+        if claimed < 0:
+            return None
+        if name == b"desc" and claimed >= 32:
+            rate, packet, frames = struct.unpack(">d8xII", file.read(24))
+            bytes_a_second = rate * packet / max(1, frames)
+        place = body + claimed
+    return None
+
+
+def _is_caf_chunk(file: Any, place: int, size: int) -> bool:
+    """Whether a chunk, or the end of the file, is there."""
+    file.seek(place)
+    head = file.read(12)
+    if len(head) < 12:
+        return True
+    name, length = struct.unpack(">4sq", head)
+    return all(0x20 <= byte < 0x7F for byte in name) and 0 <= length <= size - place - 12
+
+
+FLAC_TAIL_BYTES = 1 << 17
+"""Looked at where the header does not say how long its frames are at most; else four of these."""
+FLAC_BLOCKS = {
+    1: 192,
+    **{n: 576 << (n - 2) for n in range(2, 6)},
+    **{n: 256 << (n - 8) for n in range(8, 16)},
+}
+
+
+def _flac(file: Any, size: int) -> Repair | None:
+    """By the numbers that the last frames carry (RFC 9639, sec. 9.1); a header that claims 0 leaves its length open."""
+    file.seek(8)
+    info = file.read(18)
+    if len(info) < 18:
+        return None
+    block = struct.unpack(">H", info[2:4])[0]
+    packed = int.from_bytes(info[10:18], "big")
+    rate, claimed = packed >> 44, packed & 0xF_FFFF_FFFF
+    longest = int.from_bytes(info[7:10], "big")
+    file.seek(max(0, size - (4 * longest + 1024 if longest else FLAC_TAIL_BYTES)))
+    tail, there, before = file.read(), 0, -2
+    place = tail.find(b"\xff")
+    while place >= 0:
+        found = _flac_frame(tail[place : place + 16], block)
+        if found is not None:
+            start, samples = found
+            if start == before:  # what goes on where another frame ended is no accident of the bits
+                there = start + samples
+            before = start + samples
+        place = tail.find(b"\xff", place + 1)
+    if not claimed or there - claimed < SMALLEST_GAIN_S * rate:
+        return None
+    right = (packed >> 36 << 36 | there).to_bytes(8, "big")
+    return Repair(((18, right),), claimed, there)
+
+
+def _flac_frame(head: bytes, block: int) -> tuple[int, int] | None:
+    """First sample and number of samples of a frame whose header begins here; none where none does."""
+    if len(head) < 16 or head[0] != 0xFF or head[1] & 0xFE != 0xF8 or head[3] & 1:
+        return None
+    ones = 8 - (~head[4] & 0xFF).bit_length()  # the number is coded as UTF-8 codes characters
+    extra = 0 if ones == 0 else ones - 1
+    if ones == 1 or extra > 6:
+        return None
+    number = head[4] & (0x7F >> ones if ones else 0x7F)
+    for byte in head[5 : 5 + extra]:
+        number = number << 6 | byte & 0x3F
+    at, code, rate = 5 + extra, head[2] >> 4, head[2] & 15
+    coded = {6: 1, 7: 2}.get(code, 0)
+    samples = int.from_bytes(head[at : at + coded], "big") + 1 if coded else FLAC_BLOCKS.get(code, 0)
+    at += coded + {12: 1, 13: 2, 14: 2}.get(rate, 0)
+    if not samples or at >= len(head) or _crc8(head[:at]) != head[at]:
+        return None
+    return (number if head[1] & 1 else number * block), samples
+
+
+def _crc8(data: bytes) -> int:
+    """Polynomial x^8 + x^2 + x + 1."""
+    value = 0
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = (value << 1 ^ 0x07 if value & 0x80 else value << 1) & 0xFF
+    return value
 
 
 class RepairedFile(io.FileIO):

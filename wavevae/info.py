@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from wavevae.audio import printable
-from wavevae.cli import Parser, parse_sample_rate
+from wavevae.cli import Parser, parse_sample_rate, shown
 from wavevae.config import NOTES, flatten, to_tree
 from wavevae.errors import UserError
 from wavevae.units import format_seconds, semitones_to_ratio
@@ -215,13 +215,68 @@ def _show(name: str, value: Any) -> str:
     if name.endswith("_s") and isinstance(value, float):
         return format_seconds(value)
     unit = next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text + unit
+    return _words(value) + unit
+
+
+def _words(value: Any) -> str:
+    """A plain value without a program's brackets: 'class, files 12', '50 to 62', '4 x 512'."""
+    if isinstance(value, Mapping):
+        parts = [f"{str(key).replace('_', ' ')} {_words(item)}" for key, item in value.items()]
+        return "; ".join(parts) or "none"
+    if isinstance(value, (list, tuple)):
+        if len(value) > 1 and all(item == value[0] for item in value):
+            return f"{len(value)} x {_words(value[0])}"
+        return ", ".join(map(_words, value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _numbered(names: list[str]) -> str:
     """Each with the number that `class` takes it by."""
     return ", ".join(f"{number} {name}" for number, name in enumerate(names))
+
+
+SHORT = (
+    *(
+        "model_file",
+        "run",
+        "checkpoint",
+        "spectrogram_model",
+        "sample_rate",
+        "hop_length",
+        "hop_ms",
+        "latent_dim",
+    ),
+    *(
+        "bottleneck",
+        "algorithmic_latency_ms",
+        "latency",
+        "corpus",
+        "labels",
+        "attributes",
+        "steps",
+        "trained_s",
+    ),
+    *("smallest_buffer_samples", "delay_in_nn~_by_buffer_ms", "latents"),
+)
+"""What a player must know: shown unless --all asks for the rest."""
+SHORT_AXES = 12
+
+
+def shortened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What fits on a screen."""
+    kept = {name: values[name] for name in SHORT if name in values}
+    if kept.get("latency"):
+        kept.pop("algorithmic_latency_ms", None)  # is part of it
+    if kept.get("attributes"):
+        kept["attributes"] = ", ".join(kept["attributes"])
+    return {**kept, "latents": values["latents"][:SHORT_AXES]}
+
+
+def more(values: Mapping[str, Any], path: Path) -> str:
+    """What to type for the rest."""
+    left = len(values["latents"]) - SHORT_AXES
+    axes = f"{left} more axes, " if left > 0 else ""
+    return f"{axes}settings and origin: {shown('info', path, '--all')}"
 
 
 def to_text(values: Mapping[str, Any]) -> str:
@@ -234,7 +289,7 @@ def to_text(values: Mapping[str, Any]) -> str:
         for suffix in (" samples", " ms", " mb", " s"):
             label = label.removesuffix(suffix)
         if name == "labels":
-            value = {kind: _numbered(names) for kind, names in value.items()}
+            value = {kind: names if kind == "pitch" else _numbered(names) for kind, names in value.items()}
         if isinstance(value, Mapping):
             lines.append(f"{label}:")
             unit = "_ms" if name.endswith("_ms") else ""
@@ -268,7 +323,8 @@ def _heading(names: list[str]) -> str:
     within = "1 % to 99 % of the training data lie within"
     if "loudness" in names:
         return f"latents ({within}; those without a unit are learned and vary about 0):"
-    return f"latents (standard deviations of the training data, 0 = mean; {within.replace('training data', 'it')}):"
+    within = within.replace("the training data", "them")
+    return f"latents (standard deviations of the training data, 0 = mean; {within}):"
 
 
 def main(argv: list[str]) -> int:
@@ -276,7 +332,7 @@ def main(argv: list[str]) -> int:
     parser = Parser(
         "info",
         "Say what a run folder, a checkpoint or a MODEL.ts is: rates, latents and their ranges, delay, origin.",
-        "  wavevae info mine.ts\n  wavevae info runs/mine --json",
+        "  wavevae info mine.ts\n  wavevae info runs/mine --all\n  wavevae info runs/mine --json",
     )
     parser.add_argument("what", metavar="RUN|MODEL.ts", type=Path, help="what `train` or `export` wrote")
     parser.add_argument(
@@ -285,6 +341,7 @@ def main(argv: list[str]) -> int:
         metavar="HZ",
         help="rate of a file of another program, which does not say it",
     )
+    parser.add_argument("--all", action="store_true", help="also settings, origin, sizes, and every axis")
     parser.add_argument("--json", action="store_true", help="for programs: one object")
     arguments = parser.parse_args(argv)
     path: Path = arguments.what
@@ -292,5 +349,10 @@ def main(argv: list[str]) -> int:
         raise UserError(f"nothing at {path}; give a run folder or a MODEL.ts")
     is_run = path.is_dir() or path.suffix == ".ckpt"
     values = describe_run(path) if is_run else describe_model_file(path, arguments.sr)
-    print(json.dumps(values, indent=1) if arguments.json else to_text(values))
+    if arguments.json:
+        print(json.dumps(values, indent=1))
+    elif arguments.all:
+        print(to_text(values))
+    else:
+        print(f"{to_text(shortened(values))}\n{more(values, path)}")
     return 0

@@ -2,10 +2,12 @@
 
 import { connect, send } from "./connection.js";
 import { corpusPitches, describe, mixSliders, natural, wheel } from "./controls.js";
-import { MARGIN, colour, drawMap, drawScope, drawSpectrum } from "./drawing.js";
+import { drawScope, drawSpectrum } from "./drawing.js";
 import { Keyboard } from "./keyboard.js";
+import { clickable, learnButton, learnable, setUpLearning, showLearning } from "./learning.js";
+import { buildMap, setUpMap, showMap } from "./map.js";
 import { buildTicks, showHeard, showNow, showStatus } from "./now.js";
-import { clamp, noteName } from "./units.js";
+import { noteName } from "./units.js";
 import { Slider, Switch, check, element, radios } from "./widgets.js";
 
 const $ = (id) => document.getElementById(id);
@@ -64,7 +66,7 @@ function build() {
   buildControls(describe(head));
   buildInput();
   buildClasses();
-  buildMap();
+  buildMap(about);
   buildDock();
 }
 
@@ -126,19 +128,6 @@ function buildClasses() {
   fill($("mix").lastElementChild, mixes ? mixSliders(about) : []);
 }
 
-function buildMap() {
-  const [across, up] = about.map_axes;
-  $("xy").setAttribute("aria-label", `map of the training sounds, ${across}${up ? ` and ${up}` : ""}: arrow keys or drag`);
-  const groups = about.map_names.map((name, i) => {
-    const dot = element("i");
-    dot.style.background = colour(i);
-    return element("span", {}, dot, name);
-  });
-  const left = about.n_controls === 3 ? " Pitch and loudness stay." : about.n_controls ? " Loudness stays." : "";
-  $("legend").replaceChildren(element("span", { id: "ring", textContent: `Ring: where you are.${left}` }),
-    element("span", { textContent: "Dot: what sounds. Points: training sounds." }), ...groups);
-}
-
 function buildDock() {
   $("dock").hidden = !about.plays_notes;
   $("octave").textContent = noteName(keyboard.base);
@@ -163,45 +152,6 @@ function buildPresets() {
   $("presets").replaceChildren(...chips);
 }
 
-// learning: a click binds what is moved next to an address, or to sending these values to it
-
-function learnable(part, path, ...values) {
-  part.classList.add("learnable");
-  part.addEventListener("click", (event) => {
-    if (!document.body.classList.contains("learning")) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    send("midi/learn", `/wavevae/${path}`, ...values);
-  }, true);
-  return part;
-}
-
-function clickable(button, path, ...values) {
-  learnable(button, path, ...values);
-  button.addEventListener("click", () => send(path, ...values));
-  return button;
-}
-
-function learnButton() {
-  const button = element("button", { id: "learn", textContent: "learn MIDI", title: "bind a knob, pad or key of a controller" });
-  button.onclick = () => learn(true);
-  return element("section", {}, element("h3", { textContent: "MIDI" }), button);
-}
-
-function learn(on) {
-  document.body.classList.toggle("learning", on);
-  $("learning").hidden = !on;
-  if (!on) send("midi/learn");
-}
-
-function showLearning(now) {
-  const path = now.learning.replace("/wavevae/", "");
-  $("learning").firstElementChild.textContent = path
-    ? `Move the knob, pad or key that is to turn ${path}.`
-    : "Click what a controller is to turn.";
-  for (const one of shown) one.row.classList.toggle("waiting", now.learning === `/wavevae/${one.path}`);
-}
-
 // showing, once a screen
 
 function show() {
@@ -212,19 +162,19 @@ function show() {
   frame = null;
   for (const one of shown) showValue(one, now);
   check($("modes"), now.mode);
-  $("ring").hidden = now.mode === "transform";
   $("driven").hidden = now.mode !== "transform";
   showClasses(now);
   for (const name of ["freeze", "pedal", "mono"]) $(name).setAttribute("aria-pressed", String(Boolean(now.values[name])));
+  $("drone").setAttribute("aria-pressed", String(!now.keyed && !now.idle));
   showGlide(now);
   keyboard.show(now.held);
   showNow(now, about);
   if (about.hears) showHeard(now, about);
   drawSpectrum($("spectrum"), now.spectrum);
   drawScope($("scope"), now.scope);
-  if (now.heard.length) drawMap($("xy"), about, now.mode === "transform" ? null : onMap(now.targets), onMap(now.heard));
+  showMap(now, about);
   showStatus(now, head);
-  showLearning(now);
+  showLearning(now, shown);
 }
 
 function showValue(one, now) {
@@ -234,11 +184,6 @@ function showValue(one, now) {
   one.row.classList.toggle("idle", now.mode === "transform" && Boolean(one.natural));
   const heard = axis && now.heard[one.axis];
   one.show(value, one.natural && heard !== undefined ? natural(axis, heard) : heard);
-}
-
-function onMap(values) {
-  const place = about.bounds.map(([low, high], i) => (values[about.n_controls + i] - low) / (high - low));
-  return [place[0] ?? 0.5, place[1] ?? 0.5].map((x) => clamp(x, 0, 1));
 }
 
 /** One class is chosen; of a mix every class shows its share. */
@@ -266,31 +211,6 @@ function showGlide(now) {
 
 // hands
 
-function setUpMap() {
-  const pad = $("xy");
-  let held = false;
-  let place = [0.5, 0.5];
-  const go = (x, y) => {
-    place = [clamp(x, 0, 1), clamp(y, 0, 1)];
-    send("xy", ...place);
-  };
-  const follow = (event) => {
-    const box = pad.getBoundingClientRect();
-    go((event.clientX - box.left - MARGIN) / (box.width - 2 * MARGIN),
-      1 - (event.clientY - box.top - MARGIN) / (box.height - 2 * MARGIN));
-  };
-  pad.onpointerdown = (event) => { held = true; pad.setPointerCapture(event.pointerId); follow(event); };
-  pad.onpointermove = (event) => { if (held) follow(event); };
-  pad.onpointerup = pad.onpointercancel = () => { held = false; };
-  pad.onkeydown = (event) => {
-    const move = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
-    if (!move) return;
-    event.preventDefault();
-    const step = event.shiftKey ? 0.1 : 0.02;
-    go(place[0] + step * move[0], place[1] + step * move[1]);
-  };
-}
-
 function setUpDock() {
   $("octave-down").onclick = () => keyboard.shift(-12);
   $("octave-up").onclick = () => keyboard.shift(12);
@@ -312,7 +232,6 @@ function complain(text) {
 function setUp() {
   $("panic").onclick = () => send("panic");
   for (const name of ["reset", "freeze"]) clickable($(name), name);
-  $("learning").lastElementChild.onclick = () => learn(false);
   $("store").onsubmit = (event) => {
     event.preventDefault();
     const name = $("preset-name").value.trim();
@@ -328,6 +247,7 @@ function setUp() {
   arrange();
   for (const width of [WIDE, MIDDLE]) width.addEventListener("change", arrange);
   setUpMap();
+  setUpLearning();
   setUpDock();
   connect({
     onHead: update,

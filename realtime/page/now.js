@@ -63,16 +63,16 @@ function names(midi) {
 
 function silence(now, about) {
   if (now.muted) return "silent since panic: reset or gain brings it back";
-  if (now.keyed) return `silent until a key is struck${now.mode === "generate" ? "" : ", or drone"}`;
+  if (now.keyed) return `silent: strike a key${now.mode === "generate" ? "" : ", or press drone"}`;
   if (now.mode === "transform") return "silent: waiting for the input";
-  return now.idle ? "silent until a key is struck or a control moved" : "silent";
+  return now.idle ? "silent: strike a key or move a control" : "silent";
 }
 
 /** Pitch of the live input and how sure the tracker is of it. */
 export function showHeard(now, about) {
-  if (about.n_controls < 3 || now.heard.length < 3) return;
-  const sure = clamp(natural(about.axes[2], now.heard[2]), 0, 1);
-  const hears = now.mode === "transform" && sure > UNSURE;
+  if (about.n_controls < 3 || !now.heard.length) return;
+  const sure = clamp(now.confidence || natural(about.axes[2], now.heard[2]), 0, 1); // older files keep it in the latents only
+  const hears = now.mode === "transform" && !now.keyed && sure > UNSURE; // keys choose another pitch
   $("heard-note").textContent = hears ? noteAndCents(natural(about.axes[0], now.heard[0])) : "–";
   $("confidence").firstElementChild.style.clipPath = `inset(0 ${100 * (1 - sure)}% 0 0)`;
   $("confidence").setAttribute("aria-valuenow", sure.toFixed(2));

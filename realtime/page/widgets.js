@@ -37,7 +37,7 @@ export class Slider {
       element("small", {}, rangeText(low, high, unit), this.binding));
     const slide = element("div", { className: "slide" }, ...(span ? [this.shade(span)] : []), this.heard, this.input);
     this.row = element("div", { className: "row" }, name, slide, this.output);
-    if (home !== null) this.row.addEventListener("dblclick", () => this.set(home));
+    if (home !== null) name.addEventListener("dblclick", () => this.set(home));
     this.listen();
   }
 

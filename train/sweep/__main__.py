@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavevae.cli import Parser
+from wavevae.cli import Parser, shown
+from wavevae.errors import Failure
+from wavevae.files import DISK_ERRORS, cannot_write
 
 from .. import quiet
 from .space import Space, read_space
@@ -62,7 +64,11 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, Space]:
             found.error(f"--data: nothing at {path}")
     if args.data:
         space = replace(space, data=tuple(str(path.absolute()) for path in args.data))
-    if args.trials is None and space.size is None:
+    if args.show and not args.storage.exists():
+        found.error(
+            f"--show: nothing at --storage {args.storage}; give the one that the sweep was started with"
+        )
+    if args.trials is None and space.size is None and not args.show:
         found.error(f"--trials is missing: a {space.sampler} search has no end of its own")
     if args.trials is not None and args.trials < 1:
         found.error(f"--trials {args.trials}: give 1 or more")
@@ -93,9 +99,14 @@ def main(argv: list[str]) -> int:
 
     import_optuna()
     must_resolve(space)
-    if args.workers > 1 and not args.show:
-        return employ_crew(args, space, argv)
-    return work(args, space)
+    try:
+        if args.workers > 1 and not args.show:
+            return employ_crew(args, space, argv)
+        return work(args, space)
+    except OSError as error:  # of Optuna's journal
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise Failure(f"{cannot_write(args.storage, error)}; then {shown('sweep', *argv)}") from error
 
 
 def employ_crew(args: argparse.Namespace, space: Space, argv: list[str]) -> int:

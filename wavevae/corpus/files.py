@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wavevae.audio import printable
+from wavevae.audio import is_made, printable
 from wavevae.errors import UserError
 from wavevae.headers import CONVERT, UNREADABLE_SUFFIXES
 
@@ -21,6 +22,8 @@ SPLITS = ("train", "valid", "test")
 LABEL_FILE = "examples.json"
 OWN = "written by wavevae"
 """Begins the reason of a folder that is left out because it holds what a model made, or copies of other sounds."""
+RUN_HEAD = b"# Everything resolved. Give this file to `wavevae train"
+"""Begins a run's config.yaml (train/run_folder.py)."""
 OWN_PARTS = frozenset(
     ("validation", "pairs", "generated", "samples", "moved", "scaled", "between", "drawn", "transfer")
 )
@@ -87,11 +90,22 @@ def _has_key(path: Path, key: str) -> bool:
 
 def _own_kind(folder: Path) -> str:
     """'a run', 'a report' or 'an exploration' where wavevae wrote this folder, else ''."""
-    if os.path.isfile(folder / "config.yaml") and os.path.isdir(folder / "checkpoints"):
+    if os.path.isdir(folder / "checkpoints") and os.path.isfile(folder / "config.yaml"):
         return "a run"
+    with contextlib.suppress(OSError), open(folder / "config.yaml", "rb") as file:
+        if file.read(len(RUN_HEAD)) == RUN_HEAD:  # one that was stopped before its first checkpoint
+            return "a run"
     if _has_key(folder / "report.json", "chunks_used"):
         return "a report"
     return "an exploration" if _has_key(folder / "explore.json", "notes") else ""
+
+
+def _made_reason(path: Path) -> str:
+    """Of a sound that `render` wrote; asked for by its name it is taken."""
+    try:
+        return f"{OWN}: what a model made; name the file itself to take it" if is_made(path) else ""
+    except OSError:  # told of when it is decoded
+        return ""
 
 
 @dataclass(frozen=True)
@@ -153,11 +167,11 @@ class _Walk:
         self.entered.add((status.st_dev, status.st_ino))
         return ""
 
-    def file(self, path: Path, place: _Place, reason: str = "") -> Iterator[Found]:
+    def file(self, path: Path, place: _Place, reason: str = "", named: bool = False) -> Iterator[Found]:
         if os.path.abspath(path) in self.seen:
             return
         self.seen.add(os.path.abspath(path))
-        reason = reason or _path_reason(path) or _kind_reason(path)
+        reason = reason or _path_reason(path) or _kind_reason(path) or ("" if named else _made_reason(path))
         yield Found(path, {}, "", reason) if reason else Found(path, place.labels(path), place.split)
 
 
@@ -185,7 +199,7 @@ def find_files(inputs: Sequence[str | Path]) -> list[Found]:
         if not os.path.isdir(path):
             suffix = path.suffix.lower()
             needs = f"{UNREADABLE_SUFFIXES[suffix]} {CONVERT}" if suffix in UNREADABLE_SUFFIXES else ""
-            found += walk.file(path, _Place(), needs or _kind_reason(path))
+            found += walk.file(path, _Place(), needs or _kind_reason(path), named=True)
             continue
         place = _Place(class_name=printable(path.resolve().name) if len(inputs) > 1 else "")
         below = list(walk.folder(path, place))

@@ -29,6 +29,7 @@ PEAK_DB = -1.0
 """What `loudness: peak` scales every file to, dBFS."""
 SILENT_DB = -72.0
 """Peak below which a file is silent, dBFS: sixteen bits have three left there."""
+EDGE_SAMPLES = 512
 INLINE_SAMPLES = 1 << 17
 HEADER_TOLERANCE_S = 0.1
 SHORT_CHUNK = re.compile(r"(?:data|SSND)\s*:\s*(\d+)\s*\(should be (\d+)\)")
@@ -55,10 +56,17 @@ class _Head:
     def __init__(self, path: Path, sample_rate: int, mix: Mix) -> None:
         self.path, self.sample_rate, self.mix, self.note = path, sample_rate, mix, ""
         self.length, self.peak = 0, 0.0
+        self.low, self.high = np.inf, -np.inf
+        """Of what lies EDGE_SAMPLES from the beginning and the end: a constant rings there when it is resampled."""
 
     def blocks(self) -> Iterator[np.ndarray]:
         try:
+            held = np.zeros(0, np.float32)
             for block in decode(self.path, self.sample_rate, self.mix):
+                inner = np.concatenate([held, block[max(0, EDGE_SAMPLES - self.length) :]])
+                inner, held = np.split(inner, [max(0, len(inner) - EDGE_SAMPLES)])
+                self.low = min(self.low, float(inner.min(initial=np.inf)))
+                self.high = max(self.high, float(inner.max(initial=-np.inf)))
                 self.length += len(block)
                 self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
                 yield block
@@ -76,7 +84,7 @@ def _write(out: BinaryIO, blocks: Iterable[np.ndarray], scale: float) -> None:
 def _wrong_header(path: Path, claimed_s: float, length_s: float) -> str:
     """'' or how much the header claims that is not there, or does not claim that is."""
     wrong = repair(path)
-    if wrong is not None:
+    if wrong is not None and wrong.claimed_bytes < wrong.there_bytes:
         claimed_s = length_s * wrong.claimed_bytes / wrong.there_bytes
         return f"its header claims {claimed_s:.2f} s (a recorder that crashed?), {length_s:.2f} s are there and used"
     with soundfile.SoundFile(os.fsencode(path) if os.name != "nt" else str(path)) as file:
@@ -111,6 +119,8 @@ def decode_file(path: Path, sample_rate: int, loudness: str, out: BinaryIO) -> d
         raise UserError(
             "silent" if head.peak == 0 else f"silent: its peak is {amplitude_to_db(head.peak):.0f} dBFS"
         )
+    if head.low <= head.high and amplitude_to_db((head.high - head.low) / 2) < SILENT_DB:
+        raise UserError(f"silent: a constant of {head.high:.3g}")
     claimed_s, length_s = info.frames / info.sample_rate, head.length / sample_rate
     notes.insert(0, head.note or _wrong_header(path, claimed_s, length_s))
     return {"length": head.length, "note": "; ".join(note for note in notes if note)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavevae.accelerator import add_accelerator_option
-from wavevae.cli import Parser
+from wavevae.cli import Parser, parse_sample_rate
 
 if TYPE_CHECKING:
     from wavevae.evaluation.selection import Selection
@@ -52,7 +52,10 @@ def _which_sounds(found: Parser) -> None:
         "--checkpoint", default="best", metavar="best|last|PATH", help="of a run (default: best)"
     )
     found.add_argument(
-        "--sr", type=int, metavar="HZ", help="rate of a MODEL.ts of another program that does not say it"
+        "--sr",
+        type=parse_sample_rate,
+        metavar="HZ",
+        help="rate of a MODEL.ts of another program that does not say it",
     )
     found.add_argument(
         "--max-seconds", type=float, metavar="S", help="judge about so much sound, drawn at random"

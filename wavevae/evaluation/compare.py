@@ -107,6 +107,7 @@ def compose(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         "differences_to_first": {
             name: [None, *(difference(first, other, name) for other in evaluations[1:])] for name in figures
         },
+        "best": {name: best(evaluations, name) for name in figures},
         "subjects": [e.report.get("subject") for e in evaluations],
         "remarks": remarks(evaluations),
     }
@@ -132,12 +133,16 @@ def remarks(evaluations: Sequence[Evaluation]) -> list[str]:
     return said
 
 
-def best(values: Sequence[Any], name: str) -> int | None:
-    """Which of them is best; none where there is no better."""
-    there = [(v, i) for i, v in enumerate(values) if isinstance(v, (int, float))]
+def best(evaluations: Sequence[Evaluation], name: str) -> int | None:
+    """Which of them is better than every other beyond the luck of the files; none where no one is, or where that cannot
+    be told: a figure that seconds do not have each has no pairs."""
+    values = [(e.report.get(name), i) for i, e in enumerate(evaluations)]
+    there = [(v, i) for v, i in values if isinstance(v, (int, float))]
     if name not in ladder.DIRECTIONS or len(there) < 2:
         return None
-    return (max if ladder.DIRECTIONS[name] else min)(there)[1]
+    first = (max if ladder.DIRECTIONS[name] else min)(there)[1]
+    gaps = [difference(evaluations[first], evaluations[i], name) for _, i in there if i != first]
+    return first if all(gap is not None and gap["says"] == "worse" for gap in gaps) else None
 
 
 def cells(comparison: Mapping[str, Any], name: str) -> list[str]:
@@ -175,7 +180,7 @@ def document(comparison: Mapping[str, Any]) -> str:
     head = "".join(f'<th scope="col">{html.escape(n)}</th>' for n in ("", *comparison["names"], "better is"))
     rows = []
     for name in comparison["figures"]:
-        winner = best(comparison["figures"][name], name)
+        winner = comparison["best"][name]
         tds = "".join(
             f"<td{' class=best' if index == winner else ''}>{html.escape(cell)}</td>"
             for index, cell in enumerate(cells(comparison, name))
@@ -186,7 +191,7 @@ def document(comparison: Mapping[str, Any]) -> str:
     said = "".join(f"<p>{html.escape(remark)}</p>" for remark in comparison["remarks"])
     note = (
         "<p class='note'>better, worse: than the first column, on the same seconds, beyond the luck of the files "
-        "(95 %, in pairs)</p>"
+        "(95 %, in pairs); bold: better than every other column, likewise</p>"
     )
     content = (
         f"<h1>Comparison</h1><div class=wide><table><thead><tr>{head}</tr></thead>"

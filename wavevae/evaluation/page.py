@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from wavevae.audio import native_name
 from wavevae.evaluation import glossary
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A pair to hear and see."""
+    """Sounds to hear and see: a pair, or one alone."""
 
     title: str
     sounds: Mapping[str, Path]
@@ -45,7 +46,7 @@ class Material:
 
     folder: Path
     moments: Sequence[Moment]
-    generated: Sequence[Path]
+    generated: Sequence[Moment]
     latents: Mapping[str, Path]
     """{caption: picture}"""
     played: Sequence[Played] = ()
@@ -69,7 +70,7 @@ def asset(name: str) -> str:
 
 def sound_uri(path: Path) -> str:
     """A WAV as FLAC inside the page: half the size, the same to 16 bits."""
-    samples, rate = soundfile.read(path, dtype="float32")
+    samples, rate = soundfile.read(native_name(path), dtype="float32")
     packed = io.BytesIO()
     soundfile.write(packed, np.clip(samples, -1, 1), rate, format="FLAC", subtype="PCM_16")
     return "data:audio/flac;base64," + base64.b64encode(packed.getvalue()).decode()
@@ -188,8 +189,7 @@ def body(report: Mapping[str, Any], material: Material) -> str:
         parts.append("<h2>Hear and see</h2>" + "".join(map(_moment, material.moments)))
     parts.append(playing_section(report, material.played))
     if material.generated:
-        players = "".join(_player(path, f"draw {path.stem}") for path in material.generated)
-        parts.append(f"<h2>What it says by itself</h2><div class='players'>{players}</div>")
+        parts.append("<h2>What it says by itself</h2>" + "".join(map(_moment, material.generated)))
     if material.latents:
         pictures = "".join(_picture(path, caption) for caption, path in material.latents.items())
         parts.append(f"<h2>Latents</h2>{pictures}")
@@ -211,4 +211,4 @@ def document(title: str, content: str) -> str:
 def write(path: Path, report: Mapping[str, Any], material: Material) -> None:
     """report.html"""
     title = f"wavevae: {Path(report['subject']).name}"
-    path.write_text(document(title, body(report, material)), encoding="utf-8")
+    path.write_bytes(document(title, body(report, material)).encode("utf-8", "backslashreplace"))

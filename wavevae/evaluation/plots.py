@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 RANGE_DB = 80.0
 """What a spectrogram shows, below the reference's loudest point."""
-NOT_LOSSES = ("kl", "kl_nats", "active_dims", "level_difference_db")
+NOT_LOSSES = (
+    *("kl", "kl_nats", "active_dims", "kl_top", "kl_nats_top", "active_dims_top", "narrow_prior", "kbit_s"),
+    *("level_difference_db", "codebook_perplexity", "codebook_usage", "accuracy"),
+)
 TIMES = {"elapsed_s": 1 / 60, "time_s": 1 / 60, "wall_s": 1 / 60, "minutes": 1.0}
 KEY = "dots: validation\nthin: training"
 KL_WEIGHTS = ("weight_kl", "kl_weight", "beta")
@@ -183,6 +186,9 @@ def losses(csv_path: Path, png_path: Path) -> None:
     by step and by minutes."""
     columns = read_columns(csv_path)
     terms = [n for n in columns if f"val_{n}" in columns and n not in NOT_LOSSES]
+    none = np.full(len(columns.get("step", ())), np.nan)
+    if not terms and "total" in columns:  # not validated yet
+        terms = ["total"]
     terms += [n.removeprefix("val_") for n in columns if n == "val_distance"]
     x_axes = [("step", columns["step"])] if "step" in columns else []
     minutes = _minutes(columns)
@@ -191,16 +197,16 @@ def losses(csv_path: Path, png_path: Path) -> None:
     figure = new_figure(6.2 * max(1, len(x_axes)), 4.6)
     panels = figure.subplots(1, max(1, len(x_axes)), sharey=True, squeeze=False)[0]
     for axes, (x_label, linear) in zip(panels, x_axes, strict=False):
-        x = np.maximum(linear, np.min(linear, where=linear > 0, initial=np.inf))  # a log axis has no step 0
+        x = linear
         for index, name in enumerate(terms):
             colour = f"C{index % 10}"
-            train, validation = columns.get(name), columns[f"val_{name}"]
+            train, validation = columns.get(name), columns.get(f"val_{name}", none)
             if train is not None:
                 _curve(axes, x, np.where(train > 0, train, np.nan), color=colour, lw=0.8, alpha=0.6)
             style: dict[str, Any] = {"color": colour, "marker": "o", "ms": 3.5, "lw": 1.4}
             label = "weighted sum" if name == "distance" else name
             _curve(axes, x, np.where(validation > 0, validation, np.nan), label=label, **style)
-        _log_axes(axes, x_label)
+        _log_axes(axes, x_label, x)
     panels[0].set_ylabel("loss, unweighted")
     if terms and x_axes:
         figure.legend(
@@ -209,15 +215,22 @@ def losses(csv_path: Path, png_path: Path) -> None:
     save(figure, png_path)
 
 
-def _log_axes(axes: Axes, label: str) -> None:
-    """Logarithmic both ways, with numbers that people read (2, 0.5), not powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def _log_axes(axes: Axes, label: str, x: np.ndarray) -> None:
+    """Logarithmic both ways, with numbers that people read (2, 0.5), not powers of ten; in x linear before the smallest
+    number above 0, so that the start has its place at 0."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-    axes.set_xscale("log")
+    there = x[x > 0] if (x > 0).any() else np.ones(1)
+    first, last = float(there.min()), float(there.max())
+    decades = 10.0 ** np.arange(np.floor(np.log10(first)), np.ceil(np.log10(last)) + 1)
+    ticks = np.outer(decades, (1, 2, 5)).ravel()
+    axes.set_xscale("symlog", linthresh=first, linscale=0.3)
+    axes.set_xlim(left=0)
     axes.set_yscale("log")
     axes.set_xlabel(label)
+    axes.xaxis.set_major_locator(FixedLocator([0.0, *ticks[(ticks >= 1.5 * first) & (ticks <= last)]]))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.25, which="major")

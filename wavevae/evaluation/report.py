@@ -141,7 +141,7 @@ def write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
 def _write_chunks(path: Path, measure: Measure) -> None:
     """One row a chunk that was heard; a figure that does not apply is left empty."""
     names = list(measure.rows[0].figures)
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file)
         table.writerow(["file", "start_s", "level_dbfs", *names])
         for row in measure.rows:
@@ -177,15 +177,17 @@ def _write_excerpts(
     return moments
 
 
-def _write_generated(folder: Path, generated: Generated | None, sample_rate: int) -> list[Path]:
-    """generated/N.wav: some draws from the prior."""
+def _write_generated(folder: Path, generated: Generated | None, sample_rate: int) -> list[page.Moment]:
+    """generated/N.wav and generated/N.png: some draws from the prior."""
     if generated is None:
         return []
-    kept = generated.sounds[:GENERATED_KEPT]
-    paths = [folder / "generated" / f"{number}.wav" for number in range(1, len(kept) + 1)]
-    for path, sound in zip(paths, kept, strict=True):
+    moments = []
+    for number, sound in enumerate(generated.sounds[:GENERATED_KEPT], 1):
+        title, path = f"draw {number}", folder / "generated" / f"{number}.wav"
         audio.write(path, sound, sample_rate)
-    return paths
+        plots.spectrogram_stack({title: sound}, sample_rate, path.with_suffix(".png"))
+        moments.append(page.Moment(title, {title: path}, path.with_suffix(".png")))
+    return moments
 
 
 def _write_playing(folder: Path, playing: Playing | None, sample_rate: int) -> list[page.Played]:

@@ -193,6 +193,16 @@ def _reported(run: Path, config: RunConfig) -> dict[Path, float]:
     return kept
 
 
+def learned_files(subject: Path) -> set[Path]:
+    """Files that a run learned from, as its data_report.csv names them; none where that is not to be had."""
+    try:
+        with open(run_of(subject) / "data_report.csv", newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["status"] == "used"]
+    except (UserError, OSError, KeyError, ValueError, csv.Error):
+        return set()
+    return {absolute(Path(row["path"])) for row in rows if row["reason"].split(";")[0] != "validation"}
+
+
 def _drawn_again(config: RunConfig, inputs: Sequence[Path]) -> dict[Path, float]:
     """{file held out: the share of it, counted from its end}: the split depends on content, share and seed alone."""
     from wavevae.corpus import build_store, split

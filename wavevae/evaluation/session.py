@@ -22,7 +22,7 @@ from wavevae.evaluation.listen import Excerpt
 from wavevae.evaluation.playing import Clouds, Playing
 from wavevae.evaluation.playing import measure as measure_playing
 from wavevae.evaluation.samples import Sample
-from wavevae.evaluation.selection import Selection, Source, everything
+from wavevae.evaluation.selection import Selection, Source, absolute, everything, learned_files
 from wavevae.evaluation.sounds import with_pitches
 from wavevae.evaluation.subject import Subject, load_subject
 
@@ -57,6 +57,20 @@ def told_selection(subject: Subject, selection: Selection) -> tuple[Selection, l
         known = [name if name in facts.classes else None for name in names]
         remarks += unlabelled(selection, f"class that it knows ({', '.join(facts.classes)})", known)
     return selection, said + remarks
+
+
+def learned_remark(subject: Subject, selection: Selection) -> list[str]:
+    """A remark where a run is judged on sounds that it learned from."""
+    if subject.facts.kind != "run":
+        return []
+    learned = learned_files(subject.facts.path)
+    known = [s for s in selection.sources if absolute(s.path) in learned and not s.start_s]
+    if not known:
+        return []
+    return [
+        f"{len(known)} of {len(selection.sources)} files are among those that the run learned from: on others it will "
+        "do worse; --held-out judges what it has not learned"
+    ]
 
 
 def unlabelled(selection: Selection, kind: str, labels: Sequence[object]) -> list[str]:
@@ -101,7 +115,7 @@ class Session:
         generated = self.generated(subject)
         figures, intervals = summary.summarise(verdict.measure, generated)
         more, remarks = self.more(subject, verdict, figures)
-        remarks += untold
+        remarks += untold + learned_remark(subject, chosen)
         bounds = self.bound(subject, more)
         samples = self.samples(subject, remarks)
         playing = self.playing(subject, verdict, generated)
@@ -127,7 +141,7 @@ class Session:
         """None with --no-playing."""
         if self.args.no_playing:
             return None
-        self.say("playing: held tones, controls, transfer")
+        self.say("playing: held tones, controls, transfer (--no-playing leaves them out)")
         drawn = None if generated is None else generated.embeddings
         clouds = Clouds(verdict.measure.files, np.array(verdict.measure.real), drawn)
         return measure_playing(subject, self.selection.sources, clouds, self.foreign)
@@ -143,6 +157,10 @@ class Session:
         elif self.args.anchors:
             found |= self.anchors(verdict, figures)
         if self.args.probe_files:
+            self.say(
+                f"probes: encoding up to {self.args.probe_files} labelled files that are not judged "
+                "(--probe-files 0 leaves them out)"
+            )
             wanted = probes.Wanted(self.args.data, self.args.probe_files, self.args.class_field)
             more, said = probes.run(subject, self.selection, verdict.gathered, wanted)
             found |= more

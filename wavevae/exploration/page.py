@@ -70,4 +70,5 @@ def write(
         *(grid_html(folder, grid) for folder, grid in grids),
         f"<script>{asset('explore.js')}</script>",
     ]
-    path.write_text(document(f"wavevae explore: {title}", "\n".join(parts)), encoding="utf-8")
+    text = document(f"wavevae explore: {title}", "\n".join(parts))
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))

@@ -105,7 +105,7 @@ def sounds(args: argparse.Namespace, run: ReferenceRun) -> Iterator[np.ndarray]:
 def main(argv: list[str]) -> int:
     """Entry point, where `wavevae render` is given a run. Raises: UserError."""
     args = parse(argv)
-    from wavevae.audio import Writer
+    from wavevae.audio import MADE, Writer
     from wavevae.evaluation.subject import load_run
     from wavevae.references.subject import ReferenceRun
 
@@ -115,7 +115,7 @@ def main(argv: list[str]) -> int:
             f"{args.run} is a waveform model: `{shown('export', args.run, '-o', 'MODEL.ts')}`, then render MODEL.ts"
         )
     gain = db_to_amplitude(args.gain)
-    with Writer(args.out, run.facts.sample_rate) as out:
+    with Writer(args.out, run.facts.sample_rate, comment=MADE) as out:
         for part in sounds(args, run):
             out.write(gain * part)
     clipped = f"; {out.clipped} samples clipped, use --gain" if out.clipped else ""

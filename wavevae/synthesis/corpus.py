@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from wavevae.audio import write_failure
 from wavevae.cli import expanded
 from wavevae.errors import UserError
 from wavevae.synthesis import instruments
@@ -135,9 +136,11 @@ def _write_families(
         (part / family).mkdir()
         for piece, sound in programme(family, seconds / len(FAMILIES), seed):
             path = part / family / f"{piece.name}.flac"
-            soundfile.write(
-                path, soxr.resample(sound, RATE, sample_rate, quality="HQ"), sample_rate, subtype="PCM_16"
-            )
+            resampled = soxr.resample(sound, RATE, sample_rate, quality="HQ")
+            try:
+                soundfile.write(path, resampled, sample_rate, subtype="PCM_16")
+            except (OSError, AssertionError, soundfile.LibsndfileError) as error:
+                raise write_failure(path, error) from None
             files[f"{family}/{path.name}"] = path.stat().st_size
             done += len(sound) / RATE
             if progress is not None:

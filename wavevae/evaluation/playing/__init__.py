@@ -20,7 +20,7 @@ from wavevae.evaluation.playing.excerpts import Excerpt, read_excerpts
 from wavevae.evaluation.playing.held import LONGEST_HOP_S, Held, find_moments, held_figures, hold
 from wavevae.evaluation.playing.player import Player, make_player
 from wavevae.evaluation.selection import Source
-from wavevae.evaluation.subject import Subject
+from wavevae.evaluation.subject import NONE, Labels, Subject
 
 __all__ = ["KEYS", "Clouds", "Demonstration", "Player", "Playing", "measure", "measure_quickly"]
 
@@ -193,13 +193,16 @@ def sweep_demonstrations(
     return shown
 
 
-def measure_quickly(player: Player, sounds: Sequence[Tensor]) -> dict[str, Any]:
-    """Held tones and transfer on a few sounds (T,) in a few seconds, for the end of training; empty where the model
-    has no frame to hold or the sounds no steady moment."""
+def measure_quickly(
+    player: Player, sounds: Sequence[Tensor], labels: Sequence[Labels] = ()
+) -> dict[str, Any]:
+    """Held tones and transfer on a few sounds (T,) in a few seconds, each under its labels, for the end of training;
+    empty where the model has no frame to hold or the sounds no steady moment."""
     if player.hop_length > LONGEST_HOP_S * player.sample_rate:
         return {}
-    audible = [sound for sound in sounds if bool(metrics.audible(sound[None])[0])]
-    corpus = [Excerpt(str(i), sound) for i, sound in enumerate(audible[:QUICK_EXCERPTS])]
+    known = list(labels) or [NONE] * len(sounds)
+    audible = [s for s in zip(sounds, known, strict=True) if bool(metrics.audible(s[0][None])[0])]
+    corpus = [Excerpt(str(i), *each) for i, each in enumerate(audible[:QUICK_EXCERPTS])]
     found = [hold(player, moment) for moment in find_moments(corpus, player.sample_rate)]
     held = [h for h in found if h is not None]
     if not held:
