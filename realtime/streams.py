@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import threading
 import time
 from typing import Any, Protocol
@@ -10,12 +12,12 @@ import numpy as np
 
 from wavevae.errors import UserError
 
-from .devices import Device, import_sounddevice
+from .devices import Device, hushed, import_sounddevice
 from .shell import Callback
 
 MOST_CHANNELS = 2
-JACK = "JACK"
-ASK_AT_MOST_S = 0.5
+JACK, JACK_NO_START_SERVER = "JACK", 1
+JACK_LIBRARIES = ("libjack.so.0", "libjack.0.dylib", "libjack64.dll", "libjack.dll")
 CLOSE_AT_MOST_S = 2.0
 
 
@@ -43,26 +45,22 @@ def channels_of(device: Device) -> int:
 
 
 def find_period(device: Device) -> int:
-    """Samples that a JACK server asks for at a time; 0 for another device, or where it does not say."""
+    """Samples that a JACK server asks for at a time; 0 for another device, or where it does not say.
+
+    Asked of JACK itself: another stream of PortAudio would give the ports of ours other names.
+    """
     if JACK not in device.host_api:
         return 0
-    asked: list[int] = []
-    came = threading.Event()
-
-    def listen(out: Any, frames: int, when: Any, status: Any) -> None:
-        out[:] = 0.0
-        asked.append(frames)
-        came.set()
-
-    sounddevice = import_sounddevice()
-    try:
-        with sounddevice.OutputStream(
-            device=device.index, channels=1, samplerate=device.sample_rate, blocksize=0, callback=listen
-        ):
-            came.wait(ASK_AT_MOST_S)
-    except (sounddevice.PortAudioError, ValueError):
-        return 0  # said where it is opened to play
-    return asked[0] if asked else 0
+    for name in JACK_LIBRARIES:
+        with contextlib.suppress(OSError, AttributeError), hushed():
+            jack = ctypes.CDLL(name)
+            jack.jack_client_open.restype = ctypes.c_void_p
+            client = ctypes.c_void_p(jack.jack_client_open(b"wavevae", JACK_NO_START_SERVER, None))
+            if client:
+                size = int(jack.jack_get_buffer_size(client))
+                jack.jack_client_close(client)
+                return size
+    return 0
 
 
 class CardStream:
