@@ -110,7 +110,7 @@ class Translator:
             yield from self._pedals(channel, number, share)
 
     def _sounds(self, number: int, channel: int) -> bool:
-        """Whether a key was struck and not let go, as far as keys come through here: some keyboards press after that."""
+        """Whether a key was struck and not let go, as far as keys come here: some keyboards press after that."""
         played = any(row.arguments is None and _fits(row, "note", -1, channel) for row in self.rows)
         return not played or number in self._held.get(channel, ())
 
