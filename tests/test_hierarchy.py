@@ -263,6 +263,7 @@ def test_a_prior_that_is_far_too_narrow_costs_within_bounds_and_can_still_learn_
 
 
 @pytest.mark.parametrize("kind", [Hierarchical(6, 2, 4), Gaussian(4)])
+@torch.no_grad()
 def test_an_axis_that_the_corpus_does_not_move_costs_within_bounds_when_another_sound_does(
     kind: Bottleneck,
 ) -> None:

@@ -123,7 +123,7 @@ def test_what_is_said_for_people_has_no_programs_brackets(
     learned = {"field": "class", "classes": {"a": 3, "b": 4}, "pitch_range": [50.0, 62.0], "without_pitch": 2}
     checkpoint.origin["labels"] = learned
     write_checkpoint(tmp_path / "checkpoints" / "best.ckpt", checkpoint)
-    assert info.main([str(tmp_path)]) == 0
+    assert info.main([str(tmp_path), "--all"]) == 0
     text = capsys.readouterr().out
     assert not set("{}[]") & set(text)
     assert "classes a 3; b 4" in text

@@ -217,4 +217,4 @@ def test_probes_of_a_set_with_labels(set_of_notes: tuple[Path, Selection]) -> No
     assert found["probes"]["class"]["accuracy"] > 0.9  # loudness and brightness tell it
     assert found["probes"]["class"]["trained_on"] == "24 other files"
     assert set(found["swaps"]) == {"class", "pitch"}
-    assert found["probes"]["pitch"]["trained_on"].startswith("the judged files")  # folders name no pitches
+    assert found["probes"]["pitch"]["trained_on"] == "24 other files"  # the tracker hears their pitches

@@ -52,17 +52,16 @@ from a folder of recordings to an instrument:
 
 
 def shown(*words: str | Path) -> str:
-    """A `wavevae` command as it can be pasted into a POSIX shell.
+    """A `wavevae` command as it can be pasted into a POSIX shell."""
+    return " ".join(["wavevae", *map(shell_word, words)])
 
-    A Path that begins with a dash becomes ./-NAME, so that it is no option.
-    """
-    quoted = []
-    for word in words:
-        text = str(word)
-        if isinstance(word, Path) and text.startswith("-"):
-            text = f"./{text}"
-        quoted.append(shlex.quote(text) if text.isprintable() else _quote_bytes(text))
-    return " ".join(["wavevae", *quoted])
+
+def shell_word(word: str | Path) -> str:
+    """Quoted where a shell would read it otherwise; a Path that begins with a dash becomes ./-NAME, no option."""
+    text = str(word)
+    if isinstance(word, Path) and text.startswith("-"):
+        text = f"./{text}"
+    return shlex.quote(text) if text.isprintable() else _quote_bytes(text)
 
 
 def _quote_bytes(text: str) -> str:

@@ -119,7 +119,7 @@ def write_corpus(
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
     try:
         part.chmod(0o755)
-        files = _write_families(part, sample_rate, seconds, seed, progress)
+        files = _write_families(folder, part, sample_rate, seconds, seed, progress)
         _put_in_place(part, folder, {**recipe, "files": files})
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -127,9 +127,9 @@ def write_corpus(
 
 
 def _write_families(
-    part: Path, sample_rate: int, seconds: float, seed: int, progress: Progress | None
+    folder: Path, part: Path, sample_rate: int, seconds: float, seed: int, progress: Progress | None
 ) -> dict[str, int]:
-    """Every family's files; {relative path: bytes}."""
+    """Every family's files, in `part`, which becomes `folder`; {relative path: bytes}."""
     files: dict[str, int] = {}
     done = 0.0
     for family in FAMILIES:
@@ -140,7 +140,7 @@ def _write_families(
             try:
                 soundfile.write(path, resampled, sample_rate, subtype="PCM_16")
             except (OSError, AssertionError, soundfile.LibsndfileError) as error:
-                raise write_failure(path, error) from None
+                raise write_failure(path, error, path=folder) from None
             files[f"{family}/{path.name}"] = path.stat().st_size
             done += len(sound) / RATE
             if progress is not None:

@@ -72,9 +72,13 @@ class ModulePlayer:
         self.model, self.condition = face, condition
         self.sample_rate, self.hop_length = int(face.sample_rate), int(face.hop_length)
         self.latency_samples = int(getattr(face, "algorithmic_latency", 0))
-        self.device = device_of(face)
         names = getattr(face, "axis_names", None)
         self.axis_names = tuple(names) if names else generic_names(face.latent_dim)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes; sounds and latents go in and come out on the CPU."""
+        return device_of(self.model)
 
     def told(self, labels: Labels) -> Mapping[str, Any]:
         """Keyword arguments of a conditional model."""
