@@ -2,7 +2,7 @@
 
     SR=22050 PERIOD=512 tests/with_jack.sh python benchmarks/transform.py MODEL.ts [VOICE.wav] [SERVE OPTION ...]
 
-`wavevae serve MODEL.ts --input --transpose auto --fit 1` hears a file (else a sung scale of the built-in syllables), and
+`wavevae serve MODEL.ts --input --transpose auto --fit 1` hears a file (else a scale sung by built-in syllables), and
 one recorder keeps what went in beside what came out, so that the lag between them is the delay. Prints one JSON object:
 
     pitch_kept     share of the input's pitched frames whose output is within 50 cents, octaves folded
@@ -189,9 +189,9 @@ def main() -> None:
     if voice is None:
         sung = sung_scale(rate)
     else:
-        from wavevae.audio import read
+        from wavevae.audio import read_mono
 
-        sung = read(voice, rate)
+        sung = read_mono(voice, rate)
     lead = bursts(rate)
     usual = ("--device", "jack", "--input", "--transpose", "auto", "--fit", "1")
     with tempfile.TemporaryDirectory() as folder, live(model, *usual, *options) as player:

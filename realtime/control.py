@@ -25,7 +25,7 @@ from .control_setup import Begin, ControlSetup, Listening, Problem, RecordingLos
 from .desk import Desk, Line
 from .midi_hand import MidiHand
 from .osc import ERROR, OscFace, Reply, encode
-from .ports import LOOPBACK, own_address
+from .ports import reachable
 from .presets import Preset, Presets, PresetsFile, presets_file, read_presets, write_preset
 from .processes import ask_to_be_preferred, settle
 from .recorder import Recorder
@@ -253,7 +253,13 @@ class Controller:
         def save(name: str, preset: Preset | None) -> None:
             self.later(partial(write_preset, path, name, preset), str(path))
 
-        presets.save, presets.reload = save, file.reload
+        def reload() -> dict[str, Preset]:
+            found = file.reload()
+            if found and self._recorder is not None:
+                self._recorder.add_presets(found)
+            return found
+
+        presets.save, presets.reload = save, reload
         return presets
 
     def later(self, work: Callable[[], None], what: str) -> None:
@@ -322,7 +328,7 @@ class Controller:
             from .web import Web
 
             view = View(self.desk, self.shared, self.look_up, self.midi)
-            page = Web(self.setup.web, self.face, view, (self.setup.osc_host, self.setup.osc_port))
+            page = Web(self.setup.web, self.face, view, self.setup.udp.getsockname()[:2])
             lines.append(await page.start())
             self._watchers.append(page.tick)
             self._closers.insert(0, page.stop)
@@ -335,7 +341,9 @@ class Controller:
         from .discovery import Announcement
 
         assert self.setup.web is not None
-        host = "127.0.0.1" if self.setup.web.host in LOOPBACK else own_address()
-        announcement = Announcement(self.desk.about.name, self.setup.web.port, self.setup.osc_port, host)
+        places = {"http": self.setup.web.socket, "osc": self.setup.udp}
+        announcement = Announcement(
+            self.desk.about.name, {kind: (reachable(s), s.getsockname()[1]) for kind, s in places.items()}
+        )
         self._closers.insert(0, announcement.stop)
         return await announcement.start()

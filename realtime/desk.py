@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from wavevae.controls import OF_FILE, ControlState, Refused, Share
+from wavevae.names import matching
 
 from .about import About
 from .address import Address, Arguments, prepare
@@ -44,7 +45,8 @@ class Desk:
         published by the caller."""
         before, old = self.state, self.about
         fitted = before.fitted(about.initial())
-        kept = [(old.classes[label], weight) for label, weight in before.mix] if about.has_class else []
+        named = [(old.classes[label], weight) for label, weight in before.mix] if about.has_class else []
+        kept = [(matching(name, about.classes) or name, weight) for name, weight in named]
         mix = tuple(Share(about.classes.index(name), w) for name, w in kept if name in about.classes)
         notes = before.notes[: about.voices] if about.plays_notes else ()
         self.state = replace(

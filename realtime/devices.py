@@ -12,6 +12,7 @@ from typing import Any
 
 from wavevae.cli import Parser
 from wavevae.errors import UserError
+from wavevae.names import composed
 
 NO_DEVICE = "none"
 HOW_TO_GO_ON = "`--device none` plays without sound"
@@ -112,9 +113,9 @@ def choose(devices: list[Device], wanted: str | None, kind: str = "output") -> D
     if wanted.isdecimal():
         fits = [d for d in able if d.index == int(wanted)]
     else:
-        word = wanted.casefold()
-        fits = [d for d in able if d.name.casefold() == word]
-        fits = fits or [d for d in able if word in f"{d.name}, {d.host_api}".casefold()]
+        word = composed(wanted).casefold()
+        fits = [d for d in able if composed(d.name).casefold() == word]
+        fits = fits or [d for d in able if word in composed(f"{d.name}, {d.host_api}").casefold()]
     if not fits:
         raise UserError(_not_found(devices, able, wanted, kind))
     if len(fits) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+from collections.abc import Mapping
 
 from zeroconf import ServiceInfo
 from zeroconf.asyncio import AsyncZeroconf
@@ -13,11 +13,11 @@ KINDS = {"http": "_oscjson._tcp.local.", "osc": "_osc._udp.local."}
 class Announcement:
     """On the local network, on loopback only: the server is reached from this machine unless --allow-remote."""
 
-    def __init__(self, name: str, http_port: int, osc_port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, name: str, places: Mapping[str, tuple[str, int]]) -> None:
+        """`places`: address and port of "http" and "osc"."""
         label = f"wavevae {name}"
-        ports = {"http": http_port, "osc": osc_port}
         self._services = [
-            ServiceInfo(kind, f"{label}.{kind}", port=ports[part], addresses=[socket.inet_aton(host)])
+            ServiceInfo(kind, f"{label}.{kind}", port=places[part][1], parsed_addresses=[places[part][0]])
             for part, kind in KINDS.items()
         ]
         self._zeroconf: AsyncZeroconf | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from wavevae.controls import HIGHEST_PITCH, NO_LABEL, NO_PITCH
 from wavevae.errors import UserError, nearest
+from wavevae.names import class_number
 
 from .terminal import say
 
@@ -130,12 +131,11 @@ def remind(about: About, arguments: argparse.Namespace) -> None:
 
 def _class(text: str, name: str, about: About) -> int:
     """Its number: by name, else as a number."""
-    if text in about.classes:
-        return about.classes.index(text)
+    number = class_number(text, about.classes)
+    if number is not None:
+        return number
     if text == NONE:
         return NO_LABEL
-    if text.isdecimal() and int(text) < len(about.classes):
-        return int(text)
     raise UserError(f"{option(name)} {text}: no such class; {nearest(text, about.classes)}")
 
 

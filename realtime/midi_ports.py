@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from wavevae.errors import UserError
+from wavevae.names import composed
 
 from .devices import hushed
 
@@ -138,9 +139,10 @@ def find_inputs() -> tuple[list[str], str]:
 
 def fitting(names: list[str], wanted: str) -> str | None:
     """The input meant: its whole name, else the first with a part of it."""
-    word = wanted.casefold()
-    exact = [n for n in names if n.casefold() == word]
-    return next(iter(exact or [n for n in names if word in n.casefold()]), None)
+    word = composed(wanted).casefold()
+    plain = {name: composed(name).casefold() for name in names}
+    exact = [n for n in names if plain[n] == word]
+    return next(iter(exact or [n for n in names if word in plain[n]]), None)
 
 
 class Listener:

@@ -102,11 +102,17 @@ class Translator:
             elif source == "note" and row.number is None:
                 yield from self._play(row.address, channel, number, share)
             elif row.address.startswith(OF_ONE_NOTE):
-                yield row.address, (number, row.value(share))
+                if self._sounds(number, channel):
+                    yield row.address, (number, row.value(share))
             else:
                 yield row.address, (row.value(share),)
         if source == "cc" and not rows:
             yield from self._pedals(channel, number, share)
+
+    def _sounds(self, number: int, channel: int) -> bool:
+        """Whether a key is down, as far as keys come through here: some keyboards send pressure after that."""
+        played = any(row.arguments is None and _fits(row, "note", -1, channel) for row in self.rows)
+        return not played or number in self._held.get(channel, ())
 
     def _press(self, row: Row, share: float, always: bool) -> Iterator[Sent]:
         """Once each time it goes down."""

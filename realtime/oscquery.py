@@ -1,4 +1,4 @@
-"""The table as OSCQuery JSON (Vidvox' proposal), from which TouchOSC, Open Stage Control and others build faders."""
+"""The table as OSCQuery JSON, after Vidvox' proposal (github.com/Vidvox/OSCQueryProposal)."""
 
 from __future__ import annotations
 
@@ -63,10 +63,15 @@ def find(root: dict[str, Any], path: str) -> dict[str, Any] | None:
     return node
 
 
-def host_info(osc_host: str, osc_port: int, name: str) -> dict[str, Any]:
+ATTRIBUTES = {"FULL_PATH", "CONTENTS", "TYPE", "ACCESS", "RANGE", "DESCRIPTION", "VALUE", "UNIT", "TAGS"}
+"""What may be asked of a node."""
+
+
+def host_info(osc_host: str | None, osc_port: int, name: str) -> dict[str, Any]:
+    """Without an `osc_host` the client takes the address that it asks."""
     return {
         "NAME": f"wavevae {name}",
-        "OSC_IP": osc_host,
+        **({"OSC_IP": osc_host} if osc_host is not None else {}),
         "OSC_PORT": osc_port,
         "OSC_TRANSPORT": "UDP",
         "EXTENSIONS": EXTENSIONS,

@@ -24,12 +24,15 @@ from wavevae.controls import (
     Refused,
     Share,
 )
+from wavevae.names import class_number
 
 from .about import About
 from .address import ROOT, Act, Address, Arguments, Range, Value, count, one, ranges_of, switch, whole
 from .notes import change, lift, press_pedal, set_mono, set_offset, strike
 
 NONE, AS_OUTPUT = "none", "same"
+LARGEST_CLASS_NAME = 10**9
+"""Of classes that are named by numbers."""
 
 
 class Player(Protocol):
@@ -86,13 +89,13 @@ def weight_of(state: ControlState, label: int) -> float:
 
 def label_of(value: object, about: About, name: str = "class") -> int:
     """The number of a class by its name or number; -1 for 'none'. Raises: Refused."""
-    if isinstance(value, str):
-        if value == NONE:
-            return NO_LABEL
-        if value not in about.classes:
-            raise Refused(f"no class '{value[:40]}'; known: {', '.join(about.classes[:16])[:120]}")
-        return about.classes.index(value)
-    return whole(value, NO_LABEL, len(about.classes) - 1, name)
+    if value == NONE:
+        return NO_LABEL
+    text = value if isinstance(value, str) else str(whole(value, NO_LABEL, LARGEST_CLASS_NAME, name))
+    number = NO_LABEL if text == str(NO_LABEL) else class_number(text, about.classes)
+    if number is None:
+        raise Refused(f"no class '{text[:40]}'; known: {', '.join(about.classes[:16])[:120]}")
+    return number
 
 
 def _set_classes(about: About, state: ControlState, arguments: Arguments) -> ControlState:
@@ -155,7 +158,7 @@ def _notes(player: Player) -> Iterator[Address]:
             ranges_of(control),
             control.unit,
         )
-    yield Address(f"{ROOT}/drone", "", "forget the notes: sound by itself", _drone)
+    yield Address(f"{ROOT}/drone", "", "forget the notes: sound by itself, or no longer", _drone)
     if not about.is_instrument:
         return
     for control in (BEND, PRESSURE, SLIDE):
@@ -234,8 +237,10 @@ def _switch(about: About, name: str, state: ControlState, arguments: Arguments) 
 
 
 def _drone(state: ControlState, arguments: Arguments) -> ControlState:
+    """Pressed again, it is silent until a key."""
     count(arguments, 0)
-    return replace(state, keyed=False, idle=False, notes=())
+    sounds = not (state.keyed or state.idle)
+    return replace(state, keyed=sounds, idle=False, notes=())
 
 
 # what the encoder is told of a live input

@@ -10,6 +10,7 @@ from pathlib import Path
 from wavevae.errors import UserError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+WILDCARDS = ("0.0.0.0", "::", "")
 RECEIVE_BUFFER = 1 << 20
 """Bytes asked for: a burst of messages waits there rather than being lost."""
 
@@ -73,6 +74,22 @@ def _holder(inodes: set[str]) -> str:
                     if os.readlink(descriptor) in inodes:
                         return f"process {folder.name} ({(folder / 'comm').read_text().strip()})"
     return ""
+
+
+def reachable(bound: socket.socket) -> str:
+    """The address by which others reach a bound socket: its own, or this machine's where it listens on all."""
+    host = str(bound.getsockname()[0])
+    return own_address() if host in WILDCARDS else plain_address(host)
+
+
+def plain_address(host: str) -> str:
+    """Without what IPv6 adds to an IPv4 address, or the name of an interface."""
+    return host.removeprefix("::ffff:").partition("%")[0]
+
+
+def in_url(host: str) -> str:
+    """[::1], for the colons of a port to be told apart."""
+    return f"[{host}]" if ":" in host else host
 
 
 def own_address() -> str:

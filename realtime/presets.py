@@ -32,6 +32,7 @@ from wavevae.controls import (
 )
 from wavevae.errors import UserError
 from wavevae.files import locked, write_whole
+from wavevae.names import composed, matching
 
 from .about import About
 
@@ -102,7 +103,8 @@ def _latents(kept: Any, about: About) -> tuple[float, ...]:
 def _mix(kept: Any, about: About) -> tuple[Share, ...]:
     """Names and weights, or one name, or nothing. Raises: ValueError for a class that is not here."""
     named = {kept: 1.0} if isinstance(kept, str) else kept or {}
-    mix = tuple(Share(about.classes.index(name), WEIGHT.check(weight)) for name, weight in named.items())
+    known = {name: matching(name, about.classes) or name for name in named}
+    mix = tuple(Share(about.classes.index(known[n]), WEIGHT.check(weight)) for n, weight in named.items())
     if len(mix) > MOST_MIXED:
         raise ValueError(f"{len(mix)} classes at once")
     return mix
@@ -123,6 +125,7 @@ class Presets:
         """Raises: Refused for a name that is none, or when there is no room."""
         if self.problem:
             raise Refused(self.problem)
+        name = matching(name, self.named) or composed(name)
         if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or name.strip() != name:
             raise Refused(f"a preset's name has 1 to {LONGEST_NAME} printable characters")
         if name not in self.named and len(self.named) >= MOST_PRESETS:
@@ -132,8 +135,10 @@ class Presets:
 
     def get(self, name: str) -> Preset:
         """Raises: Refused where there is none."""
+        name = matching(name, self.named) or name
         if name not in self.named:  # another program may have stored it meanwhile
             self.named = {**self.reload(), **self.named}
+            name = matching(name, self.named) or name
         if name not in self.named:
             known = "`/wavevae/query presets` lists them" if self.named else "none is stored yet"
             raise Refused(self.problem or f"no preset '{name[:LONGEST_NAME]}'; {known}")
@@ -142,6 +147,7 @@ class Presets:
     def delete(self, name: str) -> None:
         """Raises: Refused where there is none."""
         self.get(name)
+        name = matching(name, self.named) or name
         self.named = {n: p for n, p in self.named.items() if n != name}
         self.save(name, None)
 

@@ -81,7 +81,8 @@ class Recorder:
         if resumed:
             self._resume()
             presets = {**presets, RESUMED: preset_of(desk.state, desk.about)}
-        self._write({"session": self._head(desk, presets)})
+        self._session = self._head(desk, presets)
+        self._write({"session": self._session})
         if resumed:
             self._write({"time": 0.0, "address": f"{ROOT}/preset/recall", "args": [RESUMED, 0.0]})
 
@@ -110,6 +111,11 @@ class Recorder:
             "hears": about.hears,
             "presets": presets,
         }
+
+    def add_presets(self, named: dict[str, Any]) -> None:
+        """Presets that another program stored meanwhile: a score is rendered with those of its last such line."""
+        self._session = {**self._session, "presets": {**named, **self._session["presets"]}}
+        self._write({"session": self._session})
 
     def note(self, version: int, lines: list[Line]) -> None:
         """These messages led to this version of the controls."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import struct
 from itertools import count
 from pathlib import Path
@@ -19,6 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from wavevae.audio import native_name, printable, probe
+from wavevae.cli import shell_word
 from wavevae.errors import UserError
 from wavevae.files import DISK_ERRORS, cannot_write, is_dead
 from wavevae.units import format_seconds
@@ -231,7 +231,7 @@ def unfinished(sound: Path | None) -> list[str]:
         pid = path.name.removesuffix(".part").rpartition(".")[2]
         if is_dead(pid):
             kept = sound.with_name(f"{sound.stem}-recovered-{pid}{sound.suffix}")
-            command = shlex.join(["mv", "--", str(path), str(kept)])
+            command = f"mv {shell_word(path)} {shell_word(kept)}"
             lines.append(
                 f"an unfinished recording lies in {printable(path)} ({length_of_part(path)}); keep it: {command}"
             )

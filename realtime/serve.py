@@ -17,7 +17,7 @@ from .control_setup import ControlSetup, MidiSetup, WebSetup
 from .devices import NO_DEVICE
 from .options import AUTO, build_parser
 from .player import Load, Ready
-from .ports import LOOPBACK, open_tcp, open_udp
+from .ports import LOOPBACK, in_url, open_tcp, open_udp
 from .processes import StopSignals
 from .recorder import RecordSetup
 from .session import LOOK_EVERY_S, Interrupted, Session, Summary
@@ -71,7 +71,9 @@ def _open_web(arguments: argparse.Namespace, sockets: contextlib.ExitStack) -> W
             raise UserError("the control page needs aiohttp; `pip install 'wavevae[live]'`")
         say(NO_PAGE)
         return None
-    host = "0.0.0.0" if arguments.allow_remote and arguments.http_host in LOOPBACK else arguments.http_host
+    host = arguments.http_host
+    if arguments.allow_remote and host in LOOPBACK:
+        host = "::" if ":" in host else "0.0.0.0"
     port = HTTP_PORT if arguments.http_port is None else arguments.http_port
     tcp = sockets.enter_context(contextlib.closing(open_tcp(host, port)))
     token = secrets.token_urlsafe(16) if arguments.allow_remote else ""
@@ -159,13 +161,12 @@ def _describe(
         f"at most {ready.worst_block_ms:.2f}; headroom {100 * headroom:.0f} %{_burden(about)}",
         f"  priority {ready.priority}",
         *_keys(about),
-        f"  OSC      {arguments.osc_host}:{setup.osc_port}, {'/wavevae/note, ' if about.plays_notes else ''}"
+        f"  OSC      {in_url(arguments.osc_host)}:{setup.osc_port}, {'/wavevae/note, ' if about.plays_notes else ''}"
         f"/wavevae/latent/0 to /{about.latent_dim - 1}, "
         "/wavevae/gain, /wavevae/panic ... (`wavevae serve --help`)",
     ]
     if about.hears:
-        depth = 1 if arguments.in_callback else depth
-        said = describe_input_delay(about, block, depth, opened.input_latency_s, opened.latency_s)
+        said = describe_input_delay(about, block, 0 if arguments.in_callback else depth, opened)
         lines.insert(3, f"  input    {said}{_moved(arguments)}")
     if ready.enough is not None:
         lines.append(_warning(ready, block, rate))

@@ -52,6 +52,9 @@ class Callback:
     of audio; the engine is never waited for. When another deck is wanted it fades over to that, with equal power.
     """
 
+    listens_first = False
+    """The block that is heard goes into the one that is given for it."""
+
     def __init__(self, shared: Shared, sample_rate: int) -> None:
         self._shared, self._counts = shared, shared.counts
         self.times: NDArray[np.float64] = np.zeros(TIMES_KEPT)
@@ -76,10 +79,14 @@ class Callback:
         self.times[number % TIMES_KEPT] = start
         if status and status.output_underflow:
             counts[Count.DEVICE_UNDERFLOWS] += 1
+        if heard is not None and self.listens_first:
+            self._listen(heard)
         taken = self._mix()
         outdata[:] = self._reader.out[:, None]
         self._tape(self._reader.out)
-        if heard is not None and taken:  # one in for one out: a gap does not make the input late
+        if (
+            heard is not None and taken and not self.listens_first
+        ):  # one in for one out: a gap does not make the input late
             self._listen(heard)
         counts[Count.CALLBACKS] = number + 1
         self.spent[number % TIMES_KEPT] = time.perf_counter() - start

@@ -19,7 +19,7 @@ from .player import Failed, Load, Ready, make_player
 from .processes import ask_for_real_time, quiet, settle
 from .shared import Count, Shared
 from .shell import Callback, Watch
-from .streams import CardStream, ClockStream, Stream, channels_of
+from .streams import CardStream, ClockStream, Stream, channels_of, find_period
 
 LOOK_EVERY_S = 0.05
 DEFAULT_BLOCK = 512
@@ -43,15 +43,15 @@ class Found:
     device: Device | None
     """None: a clock, no sound."""
     listens: Device | None
+    period: int = 0
+    """Of a JACK server; 0: not known."""
 
     @property
     def good_block(self) -> int:
         """A block size that suits the device: its own latency, as a power of two."""
         if self.device is None:
             return DEFAULT_BLOCK
-        wanted = self.device.low_latency_ms / 1000 * self.device.sample_rate
-        if "JACK" in self.device.host_api:
-            wanted /= 2  # it states two of its periods
+        wanted = self.period or self.device.low_latency_ms / 1000 * self.device.sample_rate
         size = SMALLEST_DEFAULT
         while size < min(wanted, LARGEST_DEFAULT) * 0.99:
             size *= 2
@@ -80,6 +80,8 @@ class Opened:
     latency_s: float
     engine: Ready | None = None
     input_latency_s: float = 0.0
+    rebuffered_s: float = 0.0
+    """As `Stream` has them."""
 
 
 def sound(wish: Wish, shared: Shared, pipe: Connection) -> None:
@@ -104,7 +106,8 @@ def find(wish: Wish) -> Found:
     if wish.output == NO_DEVICE:
         return Found(None, None)
     devices = find_devices()
-    return Found(choose(devices, wish.output), choose(devices, wish.input, "input") if wish.listens else None)
+    output = choose(devices, wish.output)
+    return Found(output, choose(devices, wish.input, "input") if wish.listens else None, find_period(output))
 
 
 def perform(found: Found, order: Open, shared: Shared, pipe: Connection) -> None:
@@ -120,8 +123,8 @@ def perform(found: Found, order: Open, shared: Shared, pipe: Connection) -> None
     if found.device is None:
         stream = ClockStream(rate, block, callback)
     else:
-        stream = CardStream(found.device, found.listens, rate, block, callback)
-    pipe.send(Opened(stream.latency_s, engine, stream.input_latency_s))
+        stream = CardStream(found.device, found.listens, rate, block, callback, found.period)
+    pipe.send(Opened(stream.latency_s, engine, stream.input_latency_s, stream.rebuffered_s))
     pipe.recv()
     shared.touch()
     ask_for_real_time()  # the callback waits for this thread whenever it holds the interpreter's lock
@@ -131,6 +134,8 @@ def perform(found: Found, order: Open, shared: Shared, pipe: Connection) -> None
     while not shared.counts[Count.QUIT]:
         watch.look()
         time.sleep(LOOK_EVERY_S)
+        if stream.changed:
+            break  # the supervisor starts another, which asks anew
     stream.close()
     watch.finish()
 
@@ -145,6 +150,8 @@ def _direct(load: Load, shared: Shared) -> tuple[DirectCallback, Ready]:
 
 class DirectCallback(Callback):
     """Computes its block itself: simple, no ring, no delay by one; for large blocks."""
+
+    listens_first = True
 
     def __init__(self, shared: Shared, sample_rate: int, player: Any) -> None:
         super().__init__(shared, sample_rate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from wavevae.controls import SMOOTHING
 
@@ -57,19 +58,33 @@ def count_delay(about: About, block_size: int, ring_depth: int, device_s: float)
     )
 
 
-def describe_input_delay(
-    about: About, block_size: int, ring_depth: int, input_s: float, output_s: float
-) -> str:
+class Latencies(Protocol):
+    """What an opened device states, s."""
+
+    @property
+    def latency_s(self) -> float: ...
+
+    @property
+    def input_latency_s(self) -> float: ...
+
+    @property
+    def rebuffered_s(self) -> float: ...
+
+
+def describe_input_delay(about: About, block_size: int, ring_depth: int, opened: Latencies) -> str:
     """From a live input to its sound: what is computed here, and what the device states of itself."""
     per_sample = 1000 / about.sample_rate
     parts = (
         ring_depth * block_size * per_sample,
         largest_remainder(about.hop_length, block_size) * per_sample,
         about.input_latency_samples * per_sample,
+        1000 * opened.rebuffered_s,
     )
+    cut = f" + {parts[3]:.1f} cutting periods into blocks" if parts[3] else ""
     return (
         f"heard to sound {sum(parts):.1f} ms = {parts[0]:.1f} ring + {parts[1]:.1f} rest of a hop + "
-        f"{parts[2]:.1f} model, and the device's {1000 * input_s:.1f} in and {1000 * output_s:.1f} out"
+        f"{parts[2]:.1f} model{cut}, and the device's {1000 * opened.input_latency_s:.1f} in and "
+        f"{1000 * (opened.latency_s - opened.rebuffered_s):.1f} out"
     )
 
 

@@ -121,6 +121,7 @@ class View:
             "keyed": state.keyed,
             "held": [n.pitch for n in sorted(state.notes, key=lambda n: n.serial) if n.held],
             "level": rounded(known["level"]),
+            "confidence": rounded(known.get("confidence", 0.0)),
             "real_time_factor": known["real_time_factor"],
             "underflows": known["underflows"],
             "limited": known["limited"],

@@ -1,7 +1,8 @@
 """The control page and OSCQuery over HTTP: one WebSocket a visitor, everything through the desk.
 
-It listens on loopback. Requests by another name of this machine (DNS rebinding), from another site's page, or,
-with --allow-remote, without the token, are refused.
+It listens on loopback. Requests by another name of this machine (DNS rebinding) or from another site's page are
+refused; with --allow-remote the page and its socket want the token, and OSCQuery, which only reads, does not: its
+clients know an address and a port.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from aiohttp import WSMsgType, web
 from .address import ROOT, Arguments
 from .control_setup import WebSetup
 from .osc import OscFace
-from .oscquery import find, host_info, tree
-from .ports import LOOPBACK, own_address
+from .oscquery import ATTRIBUTES, find, host_info, tree
+from .ports import LOOPBACK, WILDCARDS, in_url, plain_address, reachable
 from .view import View
 
 CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css"}
@@ -110,7 +111,7 @@ class Web:
         return f"  page     {self._link()}"
 
     def _link(self) -> str:
-        host = "127.0.0.1" if self._setup.host in LOOPBACK else own_address()
+        host = in_url(reachable(self._setup.socket))
         token = f"?token={self._setup.token}" if self._setup.token else ""
         return f"http://{host}:{self._setup.port}/{token}"
 
@@ -141,11 +142,14 @@ class Web:
         origin = request.headers.get("Origin")
         if origin is not None and origin != f"http://{request.host}":
             raise web.HTTPForbidden(text="only my own page may do this", headers=HEADERS)
-        if self._setup.token and not self._is_known(request):
+        program = _is_program(
+            request
+        )  # it may read what there is; to change something takes OSC, or the page
+        if self._setup.token and not program and not self._is_known(request):
             raise web.HTTPForbidden(
                 text="open the link with the token that `wavevae serve` printed", headers=HEADERS
             )
-        if request.query.get("token") and request.path == "/" and self._setup.token:
+        if request.query.get("token") and request.path == "/" and self._setup.token and not program:
             return self._welcome()
         response = await handler(request)
         if not response.prepared:
@@ -188,15 +192,28 @@ class Web:
         if request.path == "/" and "text/html" in request.headers.get("Accept", ""):
             return web.Response(text=_read("index.html"), content_type="text/html", charset="utf-8")
         if "HOST_INFO" in request.query:
-            host, port = self._osc
-            return web.json_response(host_info(host, port, self._face.desk.about.name))
+            return web.json_response(
+                host_info(self._osc_host(request), self._osc[1], self._face.desk.about.name)
+            )
         node = find(tree(self._face.desk.rows()), request.path)
         if node is None:
             raise web.HTTPNotFound(text=f"no address {request.path[:100]}", headers=HEADERS)
-        asked = [name for name in request.query if name.isupper()]
-        if asked:
-            return web.json_response({name: node.get(name) for name in asked[:8]})
-        return web.json_response(node)
+        asked = [name for name in request.query if name.isupper()][:8]
+        if unknown := [name for name in asked if name not in ATTRIBUTES]:
+            raise web.HTTPBadRequest(text=f"no attribute {unknown[0][:40]}", headers=HEADERS)
+        there = {name: node[name] for name in asked if name in node}
+        if asked and not there:
+            return web.Response(status=204)  # as the proposal has it
+        return web.json_response(there if asked else node)
+
+    def _osc_host(self, request: web.Request) -> str | None:
+        """Where this client is to send OSC; None: to the address it asks, as OSC listens on all, or not for it."""
+        host = str(self._osc[0])
+        asked = request.transport.get_extra_info("sockname") if request.transport else None
+        here = plain_address(str(asked[0])) if asked else ""
+        if host in WILDCARDS:
+            return here or None
+        return None if host in LOOPBACK and here and here not in LOOPBACK else host
 
     async def _talk(self, request: web.Request) -> web.StreamResponse:
         """A visitor's WebSocket: pictures out, messages in."""
@@ -247,6 +264,16 @@ class Web:
 def _hashable(arguments: list[Any]) -> Arguments:
     """What OSC could carry; anything else becomes a text that no handler takes for a number."""
     return tuple(a if isinstance(a, (int, float, str)) else json.dumps(a) for a in arguments)
+
+
+def _is_program(request: web.Request) -> bool:
+    """Whether it asks for OSCQuery's JSON, and not for the page or its socket."""
+    path = request.path
+    return (
+        path != "/ws"
+        and not path.startswith("/page/")
+        and "text/html" not in request.headers.get("Accept", "")
+    )
 
 
 def _hang_up(task: asyncio.Task, stream: web.WebSocketResponse) -> None:

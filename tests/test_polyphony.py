@@ -118,6 +118,21 @@ def test_controls_are_in_natural_units_and_the_same_as_their_latents(path: Path)
             stage.send("pitch", bad)
 
 
+def test_the_drone_is_a_button_that_ends_it_as_well(path: Path) -> None:
+    stage = Stage(path)
+    for _ in range(2):
+        stage.send("drone")
+        assert level_db(stage.play(0.5)) > -40
+        stage.send("drone")
+        stage.play(0.4)
+        assert not stage.play(0.2).any()
+    stage.send("drone")
+    stage.send("note", 60, 0.5)
+    stage.send("note", 60, 0)
+    stage.play(0.6)
+    assert not stage.play(0.2).any()  # a key ends it
+
+
 # -- pitch and level ------------------------------------------------------------------------------------------
 
 

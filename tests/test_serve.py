@@ -207,7 +207,7 @@ def check_remote(player: Live) -> None:
     port, token = address.split(":")[-1].split("/?token=")
     page = http.client.HTTPConnection("127.0.0.1", int(port), timeout=60)
     for query, status in (("/", 403), (f"/?token={token}", 302)):
-        page.request("GET", query)
+        page.request("GET", query, headers={"Accept": "text/html"})
         answer = page.getresponse()
         answer.read()
         assert answer.status == status

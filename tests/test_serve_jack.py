@@ -130,6 +130,31 @@ def test_it_comes_back_by_itself_when_the_server_was_gone(model: Path) -> None:
     assert found["status"] == 0
 
 
+@pytest.fixture(scope="module")
+def instrument(model: Path) -> Path:
+    import toy_playable
+
+    return toy_playable.write(toy_playable.tones_only(toy_playable.make()), model.parent / "instrument.ts")
+
+
+@pytest.mark.parametrize("period", [(), (256,)])
+def test_an_input_is_heard_again_when_the_server_was_gone(instrument: Path, period: tuple[int, ...]) -> None:
+    found = script("jack_input_lost.py", instrument, *period)
+    assert found["lost"], found["said"]
+    assert found["back"], found["said"]
+    assert found["heard"], found["said"]
+    assert (found["transpose"], found["status"]) == (2.0, 0)
+
+
+@pytest.mark.parametrize("block", [512, 480])
+def test_an_input_is_as_late_as_serve_says(instrument: Path, block: int) -> None:
+    found = script(str(HERE.parent / "benchmarks" / "transform.py"), instrument, "--block-size", block)
+    if found["underflows"] == 0:
+        assert found["measured_ms"] == pytest.approx(found["said_ms"], abs=2.0)
+    assert found["loudness_r"] > 0.9
+    assert found["octave_jumps"] == 0
+
+
 def test_it_hears_what_is_connected_to_it(model: Path) -> None:
     found = script("jack_input.py", model)
     assert (found["mode"], found["status"]) == ("transform", 0)

@@ -25,7 +25,7 @@ def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def begin(*words: object, **streams: object) -> subprocess.Popen:
-    return subprocess.Popen([*COMMAND, *map(str, words)], **streams)  # type: ignore[call-overload]
+    return subprocess.Popen([*COMMAND, *map(os.fsencode, map(str, words))], **streams)  # type: ignore[call-overload]
 
 
 def wait_for(there: Callable[[], bool], process: subprocess.Popen) -> None:
@@ -140,3 +140,18 @@ def test_text_that_a_terminal_cannot_show_is_shown_in_escapes(sounds: Path) -> N
         process = begin("info", run, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         assert "Fl" in process.communicate(timeout=PATIENCE_S)[1].decode(encoding)
         assert process.returncode == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [b"Fl\xc3\xb6te", b"no\xffutf"])
+def test_a_run_of_any_name_under_any_locale(sounds: Path, name: bytes) -> None:
+    """Also where neither the locale nor Python is set to UTF-8."""
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    run = Path(os.fsdecode(name))
+    words = ("train", sounds, "--out", run, *TINY, "--max-steps", "2")
+    assert begin(*words, env=environment).wait(PATIENCE_S) == 0
+    judged = ("--no-playing", "--generate", "0", "--probe-files", "0", "--pairs", "1")
+    assert (
+        begin("evaluate", run, sounds, "-o", run / "report", *judged, env=environment).wait(PATIENCE_S) == 0
+    )
+    assert (run / "report" / "report.json").is_file()

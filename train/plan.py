@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavevae.cli import expanded
+from wavevae.cli import expanded, shell_word
 from wavevae.config import RunConfig, override
 from wavevae.errors import UserError
 
@@ -87,7 +86,7 @@ def _inputs(given: Sequence[Path], remembered: Sequence[Path], folder: Path) -> 
         if not path.exists():
             raise UserError(
                 f"the run's data is no longer at {path}; say where it is: wavevae train DATA --resume --out "
-                f"{shlex.quote(str(folder))}"
+                f"{shell_word(folder)}"
             )
     return tuple(remembered)
 

@@ -17,7 +17,7 @@ import wavevae
 from wavevae.cli import shown
 from wavevae.config import NOTES, RunConfig, from_tree, to_tree
 from wavevae.errors import UserError
-from wavevae.files import write_whole
+from wavevae.files import DISK_ERRORS, cannot_write, write_whole
 
 
 class RunFolder:
@@ -62,6 +62,8 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True)
         except OSError as error:
+            if error.errno in DISK_ERRORS:
+                raise cannot_write(self.path, error) from None
             raise UserError(f"cannot make {self.path}: {error.strerror}; name another --out") from None
 
     def write_config(self, config: RunConfig, notes: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from wavevae.cli import shown
+from wavevae.cli import shell_word, shown
 from wavevae.config import TrainConfig
 from wavevae.units import format_seconds
 
@@ -69,7 +69,9 @@ def farewell(plan: Plan, material: Material, module: TrainingModule) -> None:
     say(f"{judged_on(module)}  {describe_validation(module)}")
     say(f"weights   {folder.best}  (last.ckpt beside it)")
     say(f"listen    {folder.validation}")
-    say(f"curves    {folder.losses_picture}, {folder.metrics}, tensorboard --logdir {folder.tensorboard}")
+    say(
+        f"curves    {folder.losses_picture}, {folder.metrics}, tensorboard --logdir {shell_word(folder.tensorboard)}"
+    )
     say("next:")
     is_reference = plan.config.reference.is_reference
     name = Path(path.resolve().name)

@@ -358,13 +358,7 @@ class Writer:
             raise self._failed(error) from None
 
     def _failed(self, error: Exception) -> Exception:
-        """libsndfile says no more than "System error": the system is asked what it is."""
-        try:
-            with open(self._part, "ab") as file:
-                file.write(bytes(WRITE_PROBE_BYTES))
-        except OSError as found:
-            error = found
-        return cannot_write(self.path, error, self._wanted_bytes)
+        return write_failure(self._part, error, self._wanted_bytes, self.path)
 
     def close(self) -> None:
         """End the file and put it in place. Raises: Failure where not all of it is on the disk."""
@@ -401,6 +395,23 @@ class Writer:
             self.close()
         else:
             self.discard()
+
+
+def write_failure(
+    part: Path, error: Exception, wanted_bytes: int | None = None, path: Path | None = None
+) -> Exception:
+    """What to raise where libsndfile could not write `part`, which stands for `path`. It is emptied.
+
+    It says no more than "System error", so the system is asked what that is.
+    """
+    try:
+        with open(part, "ab") as file:
+            file.write(bytes(WRITE_PROBE_BYTES))
+    except OSError as found:
+        error = found
+    with contextlib.suppress(OSError):
+        os.truncate(part, 0)  # what is free is said without it
+    return cannot_write(path or part, error, wanted_bytes)
 
 
 def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | None = None) -> int:

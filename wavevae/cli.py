@@ -19,6 +19,8 @@ from typing import NoReturn
 
 from wavevae import standard_streams
 from wavevae.errors import Failure, UserError, nearest
+from wavevae.files import DISK_ERRORS
+from wavevae.names import existing
 
 GROUP = "wavevae.commands"
 HIGHEST_RATE_HZ = 768_000
@@ -50,17 +52,16 @@ from a folder of recordings to an instrument:
 
 
 def shown(*words: str | Path) -> str:
-    """A `wavevae` command as it can be pasted into a POSIX shell.
+    """A `wavevae` command as it can be pasted into a POSIX shell."""
+    return " ".join(["wavevae", *map(shell_word, words)])
 
-    A Path that begins with a dash becomes ./-NAME, so that it is no option.
-    """
-    quoted = []
-    for word in words:
-        text = str(word)
-        if isinstance(word, Path) and text.startswith("-"):
-            text = f"./{text}"
-        quoted.append(shlex.quote(text) if text.isprintable() else _quote_bytes(text))
-    return " ".join(["wavevae", *quoted])
+
+def shell_word(word: str | Path) -> str:
+    """Quoted where a shell would read it otherwise; a Path that begins with a dash becomes ./-NAME, no option."""
+    text = str(word)
+    if isinstance(word, Path) and text.startswith("-"):
+        text = f"./{text}"
+    return shlex.quote(text) if text.isprintable() else _quote_bytes(text)
 
 
 def _quote_bytes(text: str) -> str:
@@ -100,8 +101,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def expanded(path: str | Path) -> Path:
-    """A path whose `~` or `~user` is the home folder; one that is no user's stays."""
-    return Path(os.path.expanduser(path))
+    """A path whose `~` or `~user` is the home folder (one that is no user's stays), in the Unicode form in which it
+    is there."""
+    return existing(Path(os.path.expanduser(path)))
 
 
 def parse_sample_rate(text: str) -> int:
@@ -222,5 +224,6 @@ def explain(error: BaseException) -> tuple[str, int]:
         return str(error) or "interrupted", 128 + signal.SIGINT
     if isinstance(error, OSError) and error.strerror:  # the system refused; its words are clear
         place = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
-        return f"{place}{': ' * bool(place)}{error.strerror} (--debug shows where)", 1
+        advice = "; free some space" if error.errno in DISK_ERRORS else " (--debug shows where)"
+        return f"{place}{': ' * bool(place)}{error.strerror}{advice}", 1
     return f"{type(error).__name__}: {error} (--debug shows where)", 1

@@ -114,6 +114,8 @@ def part_folder(folder: Path, name: str) -> Iterator[Path]:
     part = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}.{os.getpid()}.", suffix=".part"))
     try:
         yield part
+    except Failure as error:  # what the user asked for, not where it is made
+        raise Failure(str(error).replace(str(part), str(folder))) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

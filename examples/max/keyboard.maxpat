@@ -233,25 +233,43 @@
 				"box": {
 					"id": "obj-13",
 					"maxclass": "newobj",
-					"numinlets": 1,
+					"numinlets": 3,
 					"numoutlets": 1,
 					"patching_rect": [
 						110.0,
 						220.0,
-						236.0,
+						173.0,
 						22.0
 					],
 					"outlettype": [
 						""
 					],
-					"text": "if $i3 > 0 then setvalue $i1 $i2"
+					"text": "if $i3 > 0 then $i1 $i2"
 				}
 			},
 			{
 				"box": {
 					"id": "obj-14",
+					"maxclass": "message",
+					"numinlets": 2,
+					"numoutlets": 1,
+					"patching_rect": [
+						110.0,
+						255.0,
+						110.0,
+						22.0
+					],
+					"outlettype": [
+						""
+					],
+					"text": "setvalue $1 $2"
+				}
+			},
+			{
+				"box": {
+					"id": "obj-15",
 					"maxclass": "newobj",
-					"numinlets": 1,
+					"numinlets": 3,
 					"numoutlets": 1,
 					"patching_rect": [
 						380.0,
@@ -267,9 +285,9 @@
 			},
 			{
 				"box": {
-					"id": "obj-15",
+					"id": "obj-16",
 					"maxclass": "newobj",
-					"numinlets": 1,
+					"numinlets": 3,
 					"numoutlets": 1,
 					"patching_rect": [
 						700.0,
@@ -285,13 +303,13 @@
 			},
 			{
 				"box": {
-					"id": "obj-16",
+					"id": "obj-17",
 					"maxclass": "newobj",
 					"numinlets": 3,
 					"numoutlets": 1,
 					"patching_rect": [
-						20.0,
-						260.0,
+						380.0,
+						255.0,
 						96.0,
 						22.0
 					],
@@ -303,12 +321,12 @@
 			},
 			{
 				"box": {
-					"id": "obj-17",
+					"id": "obj-18",
 					"maxclass": "message",
 					"numinlets": 2,
 					"numoutlets": 1,
 					"patching_rect": [
-						20.0,
+						380.0,
 						290.0,
 						131.0,
 						22.0
@@ -321,7 +339,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-18",
+					"id": "obj-19",
 					"maxclass": "newobj",
 					"numinlets": 2,
 					"numoutlets": 2,
@@ -340,14 +358,14 @@
 			},
 			{
 				"box": {
-					"id": "obj-19",
+					"id": "obj-20",
 					"maxclass": "comment",
 					"numinlets": 1,
 					"numoutlets": 0,
 					"patching_rect": [
-						180.0,
+						520.0,
 						290.0,
-						320.0,
+						200.0,
 						22.0
 					],
 					"text": "loudness in dB: up in 10 ms, down in 200"
@@ -355,7 +373,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-20",
+					"id": "obj-21",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
@@ -373,12 +391,12 @@
 			},
 			{
 				"box": {
-					"id": "obj-21",
+					"id": "obj-22",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 2,
 					"patching_rect": [
-						740.0,
+						760.0,
 						260.0,
 						54.0,
 						22.0
@@ -392,12 +410,12 @@
 			},
 			{
 				"box": {
-					"id": "obj-22",
+					"id": "obj-23",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
 					"patching_rect": [
-						740.0,
+						760.0,
 						290.0,
 						166.0,
 						22.0
@@ -410,7 +428,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-23",
+					"id": "obj-24",
 					"maxclass": "newobj",
 					"numinlets": 2,
 					"numoutlets": 1,
@@ -428,7 +446,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-24",
+					"id": "obj-25",
 					"maxclass": "newobj",
 					"numinlets": 11,
 					"numoutlets": 1,
@@ -446,7 +464,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-25",
+					"id": "obj-26",
 					"maxclass": "live.dial",
 					"numinlets": 1,
 					"numoutlets": 2,
@@ -479,7 +497,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-26",
+					"id": "obj-27",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
@@ -497,7 +515,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-27",
+					"id": "obj-28",
 					"maxclass": "live.dial",
 					"numinlets": 1,
 					"numoutlets": 2,
@@ -530,7 +548,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-28",
+					"id": "obj-29",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
@@ -548,7 +566,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-29",
+					"id": "obj-30",
 					"maxclass": "live.dial",
 					"numinlets": 1,
 					"numoutlets": 2,
@@ -581,7 +599,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-30",
+					"id": "obj-31",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
@@ -599,7 +617,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-31",
+					"id": "obj-32",
 					"maxclass": "live.dial",
 					"numinlets": 1,
 					"numoutlets": 2,
@@ -632,7 +650,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-32",
+					"id": "obj-33",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
@@ -650,7 +668,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-33",
+					"id": "obj-34",
 					"maxclass": "live.dial",
 					"numinlets": 1,
 					"numoutlets": 2,
@@ -683,7 +701,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-34",
+					"id": "obj-35",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
@@ -701,7 +719,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-35",
+					"id": "obj-36",
 					"maxclass": "live.dial",
 					"numinlets": 1,
 					"numoutlets": 2,
@@ -734,7 +752,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-36",
+					"id": "obj-37",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
@@ -752,7 +770,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-37",
+					"id": "obj-38",
 					"maxclass": "live.dial",
 					"numinlets": 1,
 					"numoutlets": 2,
@@ -785,7 +803,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-38",
+					"id": "obj-39",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
@@ -803,7 +821,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-39",
+					"id": "obj-40",
 					"maxclass": "live.dial",
 					"numinlets": 1,
 					"numoutlets": 2,
@@ -836,7 +854,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-40",
+					"id": "obj-41",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
@@ -854,7 +872,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-41",
+					"id": "obj-42",
 					"maxclass": "live.dial",
 					"numinlets": 1,
 					"numoutlets": 2,
@@ -887,7 +905,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-42",
+					"id": "obj-43",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
@@ -905,7 +923,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-43",
+					"id": "obj-44",
 					"maxclass": "newobj",
 					"numinlets": 2,
 					"numoutlets": 1,
@@ -923,7 +941,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-44",
+					"id": "obj-45",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
@@ -941,7 +959,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-45",
+					"id": "obj-46",
 					"maxclass": "newobj",
 					"numinlets": 2,
 					"numoutlets": 1,
@@ -959,7 +977,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-46",
+					"id": "obj-47",
 					"maxclass": "newobj",
 					"numinlets": 2,
 					"numoutlets": 0,
@@ -974,7 +992,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-47",
+					"id": "obj-48",
 					"maxclass": "newobj",
 					"numinlets": 1,
 					"numoutlets": 1,
@@ -992,7 +1010,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-48",
+					"id": "obj-49",
 					"maxclass": "message",
 					"numinlets": 2,
 					"numoutlets": 1,
@@ -1010,7 +1028,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-49",
+					"id": "obj-50",
 					"maxclass": "message",
 					"numinlets": 2,
 					"numoutlets": 1,
@@ -1028,7 +1046,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-50",
+					"id": "obj-51",
 					"maxclass": "message",
 					"numinlets": 2,
 					"numoutlets": 1,
@@ -1046,7 +1064,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-51",
+					"id": "obj-52",
 					"maxclass": "message",
 					"numinlets": 2,
 					"numoutlets": 1,
@@ -1064,7 +1082,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-52",
+					"id": "obj-53",
 					"maxclass": "message",
 					"numinlets": 2,
 					"numoutlets": 1,
@@ -1082,7 +1100,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-53",
+					"id": "obj-54",
 					"maxclass": "message",
 					"numinlets": 2,
 					"numoutlets": 1,
@@ -1100,7 +1118,7 @@
 			},
 			{
 				"box": {
-					"id": "obj-54",
+					"id": "obj-55",
 					"maxclass": "message",
 					"numinlets": 2,
 					"numoutlets": 1,
@@ -1217,6 +1235,18 @@
 			{
 				"patchline": {
 					"source": [
+						"obj-13",
+						0
+					],
+					"destination": [
+						"obj-14",
+						0
+					]
+				}
+			},
+			{
+				"patchline": {
+					"source": [
 						"obj-7",
 						0
 					],
@@ -1245,7 +1275,7 @@
 						2
 					],
 					"destination": [
-						"obj-14",
+						"obj-15",
 						0
 					]
 				}
@@ -1257,7 +1287,7 @@
 						3
 					],
 					"destination": [
-						"obj-15",
+						"obj-16",
 						0
 					]
 				}
@@ -1269,20 +1299,8 @@
 						0
 					],
 					"destination": [
-						"obj-16",
+						"obj-17",
 						0
-					]
-				}
-			},
-			{
-				"patchline": {
-					"source": [
-						"obj-14",
-						0
-					],
-					"destination": [
-						"obj-16",
-						1
 					]
 				}
 			},
@@ -1293,8 +1311,8 @@
 						0
 					],
 					"destination": [
-						"obj-16",
-						2
+						"obj-17",
+						1
 					]
 				}
 			},
@@ -1306,7 +1324,7 @@
 					],
 					"destination": [
 						"obj-17",
-						0
+						2
 					]
 				}
 			},
@@ -1325,12 +1343,48 @@
 			{
 				"patchline": {
 					"source": [
-						"obj-13",
+						"obj-18",
 						0
 					],
 					"destination": [
-						"obj-20",
+						"obj-19",
 						0
+					]
+				}
+			},
+			{
+				"patchline": {
+					"source": [
+						"obj-14",
+						0
+					],
+					"destination": [
+						"obj-21",
+						0
+					]
+				}
+			},
+			{
+				"patchline": {
+					"source": [
+						"obj-22",
+						0
+					],
+					"destination": [
+						"obj-23",
+						0
+					]
+				}
+			},
+			{
+				"patchline": {
+					"source": [
+						"obj-23",
+						0
+					],
+					"destination": [
+						"obj-24",
+						1
 					]
 				}
 			},
@@ -1341,42 +1395,6 @@
 						0
 					],
 					"destination": [
-						"obj-22",
-						0
-					]
-				}
-			},
-			{
-				"patchline": {
-					"source": [
-						"obj-22",
-						0
-					],
-					"destination": [
-						"obj-23",
-						1
-					]
-				}
-			},
-			{
-				"patchline": {
-					"source": [
-						"obj-20",
-						0
-					],
-					"destination": [
-						"obj-23",
-						0
-					]
-				}
-			},
-			{
-				"patchline": {
-					"source": [
-						"obj-23",
-						0
-					],
-					"destination": [
 						"obj-24",
 						0
 					]
@@ -1385,24 +1403,24 @@
 			{
 				"patchline": {
 					"source": [
-						"obj-18",
+						"obj-24",
 						0
 					],
 					"destination": [
-						"obj-24",
-						1
-					]
-				}
-			},
-			{
-				"patchline": {
-					"source": [
 						"obj-25",
 						0
+					]
+				}
+			},
+			{
+				"patchline": {
+					"source": [
+						"obj-19",
+						0
 					],
 					"destination": [
-						"obj-26",
-						0
+						"obj-25",
+						1
 					]
 				}
 			},
@@ -1413,8 +1431,8 @@
 						0
 					],
 					"destination": [
-						"obj-24",
-						2
+						"obj-27",
+						0
 					]
 				}
 			},
@@ -1425,8 +1443,8 @@
 						0
 					],
 					"destination": [
-						"obj-28",
-						0
+						"obj-25",
+						2
 					]
 				}
 			},
@@ -1437,8 +1455,8 @@
 						0
 					],
 					"destination": [
-						"obj-24",
-						3
+						"obj-29",
+						0
 					]
 				}
 			},
@@ -1449,8 +1467,8 @@
 						0
 					],
 					"destination": [
-						"obj-30",
-						0
+						"obj-25",
+						3
 					]
 				}
 			},
@@ -1461,8 +1479,8 @@
 						0
 					],
 					"destination": [
-						"obj-24",
-						4
+						"obj-31",
+						0
 					]
 				}
 			},
@@ -1473,8 +1491,8 @@
 						0
 					],
 					"destination": [
-						"obj-32",
-						0
+						"obj-25",
+						4
 					]
 				}
 			},
@@ -1485,8 +1503,8 @@
 						0
 					],
 					"destination": [
-						"obj-24",
-						5
+						"obj-33",
+						0
 					]
 				}
 			},
@@ -1497,8 +1515,8 @@
 						0
 					],
 					"destination": [
-						"obj-34",
-						0
+						"obj-25",
+						5
 					]
 				}
 			},
@@ -1509,8 +1527,8 @@
 						0
 					],
 					"destination": [
-						"obj-24",
-						6
+						"obj-35",
+						0
 					]
 				}
 			},
@@ -1521,8 +1539,8 @@
 						0
 					],
 					"destination": [
-						"obj-36",
-						0
+						"obj-25",
+						6
 					]
 				}
 			},
@@ -1533,8 +1551,8 @@
 						0
 					],
 					"destination": [
-						"obj-24",
-						7
+						"obj-37",
+						0
 					]
 				}
 			},
@@ -1545,8 +1563,8 @@
 						0
 					],
 					"destination": [
-						"obj-38",
-						0
+						"obj-25",
+						7
 					]
 				}
 			},
@@ -1557,8 +1575,8 @@
 						0
 					],
 					"destination": [
-						"obj-24",
-						8
+						"obj-39",
+						0
 					]
 				}
 			},
@@ -1569,8 +1587,8 @@
 						0
 					],
 					"destination": [
-						"obj-40",
-						0
+						"obj-25",
+						8
 					]
 				}
 			},
@@ -1581,8 +1599,8 @@
 						0
 					],
 					"destination": [
-						"obj-24",
-						9
+						"obj-41",
+						0
 					]
 				}
 			},
@@ -1593,8 +1611,8 @@
 						0
 					],
 					"destination": [
-						"obj-42",
-						0
+						"obj-25",
+						9
 					]
 				}
 			},
@@ -1605,7 +1623,19 @@
 						0
 					],
 					"destination": [
-						"obj-24",
+						"obj-43",
+						0
+					]
+				}
+			},
+			{
+				"patchline": {
+					"source": [
+						"obj-43",
+						0
+					],
+					"destination": [
+						"obj-25",
 						10
 					]
 				}
@@ -1613,19 +1643,7 @@
 			{
 				"patchline": {
 					"source": [
-						"obj-24",
-						0
-					],
-					"destination": [
-						"obj-43",
-						0
-					]
-				}
-			},
-			{
-				"patchline": {
-					"source": [
-						"obj-43",
+						"obj-25",
 						0
 					],
 					"destination": [
@@ -1661,11 +1679,23 @@
 			{
 				"patchline": {
 					"source": [
-						"obj-45",
+						"obj-46",
 						0
 					],
 					"destination": [
+						"obj-47",
+						0
+					]
+				}
+			},
+			{
+				"patchline": {
+					"source": [
 						"obj-46",
+						0
+					],
+					"destination": [
+						"obj-47",
 						1
 					]
 				}
@@ -1673,23 +1703,11 @@
 			{
 				"patchline": {
 					"source": [
-						"obj-47",
-						0
-					],
-					"destination": [
-						"obj-48",
-						0
-					]
-				}
-			},
-			{
-				"patchline": {
-					"source": [
 						"obj-48",
 						0
 					],
 					"destination": [
-						"obj-46",
+						"obj-49",
 						0
 					]
 				}
@@ -1701,7 +1719,7 @@
 						0
 					],
 					"destination": [
-						"obj-24",
+						"obj-47",
 						0
 					]
 				}
@@ -1713,7 +1731,7 @@
 						0
 					],
 					"destination": [
-						"obj-24",
+						"obj-25",
 						0
 					]
 				}
@@ -1725,7 +1743,7 @@
 						0
 					],
 					"destination": [
-						"obj-24",
+						"obj-25",
 						0
 					]
 				}
@@ -1737,7 +1755,7 @@
 						0
 					],
 					"destination": [
-						"obj-24",
+						"obj-25",
 						0
 					]
 				}
@@ -1749,7 +1767,7 @@
 						0
 					],
 					"destination": [
-						"obj-24",
+						"obj-25",
 						0
 					]
 				}
@@ -1761,7 +1779,19 @@
 						0
 					],
 					"destination": [
-						"obj-24",
+						"obj-25",
+						0
+					]
+				}
+			},
+			{
+				"patchline": {
+					"source": [
+						"obj-55",
+						0
+					],
+					"destination": [
+						"obj-25",
 						0
 					]
 				}

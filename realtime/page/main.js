@@ -165,6 +165,7 @@ function show() {
   $("driven").hidden = now.mode !== "transform";
   showClasses(now);
   for (const name of ["freeze", "pedal", "mono"]) $(name).setAttribute("aria-pressed", String(Boolean(now.values[name])));
+  $("drone").setAttribute("aria-pressed", String(!now.keyed && !now.idle));
   showGlide(now);
   keyboard.show(now.held);
   showNow(now, about);

@@ -70,8 +70,8 @@ function silence(now, about) {
 
 /** Pitch of the live input and how sure the tracker is of it. */
 export function showHeard(now, about) {
-  if (about.n_controls < 3 || now.heard.length < 3) return;
-  const sure = clamp(natural(about.axes[2], now.heard[2]), 0, 1);
+  if (about.n_controls < 3 || !now.heard.length) return;
+  const sure = clamp(now.confidence || natural(about.axes[2], now.heard[2]), 0, 1); // older files keep it in the latents only
   const hears = now.mode === "transform" && !now.keyed && sure > UNSURE; // keys choose another pitch
   $("heard-note").textContent = hears ? noteAndCents(natural(about.axes[0], now.heard[0])) : "–";
   $("confidence").firstElementChild.style.clipPath = `inset(0 ${100 * (1 - sure)}% 0 0)`;

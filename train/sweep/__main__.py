@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavevae.cli import Parser
+from wavevae.cli import Parser, shown
+from wavevae.errors import Failure
+from wavevae.files import DISK_ERRORS, cannot_write
 
 from .. import quiet
 from .space import Space, read_space
@@ -97,9 +99,14 @@ def main(argv: list[str]) -> int:
 
     import_optuna()
     must_resolve(space)
-    if args.workers > 1 and not args.show:
-        return employ_crew(args, space, argv)
-    return work(args, space)
+    try:
+        if args.workers > 1 and not args.show:
+            return employ_crew(args, space, argv)
+        return work(args, space)
+    except OSError as error:  # of Optuna's journal
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise Failure(f"{cannot_write(args.storage, error)}; then {shown('sweep', *argv)}") from error
 
 
 def employ_crew(args: argparse.Namespace, space: Space, argv: list[str]) -> int:

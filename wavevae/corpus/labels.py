@@ -12,6 +12,7 @@ from wavevae.config import ModelConfig
 from wavevae.corpus.pitches import name_shift
 from wavevae.corpus.store import Item
 from wavevae.errors import UserError, nearest
+from wavevae.names import composed, matching
 
 FOLDER_FIELD, NSYNTH_FIELD = "class", "instrument_family"
 HIGHEST_PITCH = 127
@@ -40,7 +41,8 @@ class Labels:
 
     def of(self, item: Item) -> Label:
         name = class_of(item, self.field) if "class" in self.condition else None
-        number = self.classes.index(name) if name in self.classes else -1
+        known = None if name is None else matching(name, self.classes)
+        number = -1 if known is None else self.classes.index(known)
         return Label(number, pitch_of(item) if "pitch" in self.condition else math.nan)
 
     def describe(self, items: Sequence[Item]) -> list[str]:
@@ -98,7 +100,7 @@ def missing(count: int, kind: str) -> str:
 def class_of(item: Item, field: str) -> str | None:
     """The class' name; NSynth's numbered fields have theirs in FIELD_str."""
     value = item.labels.get(f"{field}_str", item.labels.get(field))
-    return str(value) if isinstance(value, (str, int)) else None
+    return composed(str(value)) if isinstance(value, (str, int)) else None
 
 
 def pitch_of(item: Item) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from wavevae.names import composed
+
 CLASS_FIELDS = ("class", "instrument_family_str", "instrument_family")
 """In this order, where no field is named."""
 
@@ -15,7 +17,7 @@ def class_of(labels: Mapping[str, Any], field: str = "") -> str | None:
     for name in fields:
         value = labels.get(name)
         if value is not None and str(value):
-            return str(value)
+            return composed(str(value))
     return None
 
 

@@ -16,6 +16,7 @@ from wavevae.errors import UserError
 from wavevae.evaluation import between
 from wavevae.evaluation.labels import class_of, exact_pitch_of
 from wavevae.latents import LatentStatistics, sample_density
+from wavevae.names import composed, matching
 
 if TYPE_CHECKING:
     from wavevae.evaluation.model_file import Model
@@ -146,7 +147,7 @@ class Run:
         if config.condition == "none":
             return None
         name = class_of(labels, facts.class_field)
-        known = config.has_class and name in config.classes
+        known = config.has_class and name is not None and matching(name, config.classes) is not None
         pitch = exact_pitch_of(labels) if config.has_pitch else None
         found = self.model.condition(name if known else None, pitch)
         return None if found is None else found.to(self.device)
@@ -252,7 +253,7 @@ def load_run(path: Path, which: str, device: torch.device | None = None) -> Run:
         shape.bottleneck,
         codebook_size=shape.codebook_size if shape.bottleneck in ("vq", "rvq") else 0,
         condition=shape.condition,
-        classes=shape.classes,
+        classes=tuple(map(composed, shape.classes)),
         class_field=checkpoint.config.data.class_field,
         name_shift=learned_shift(checkpoint.origin),
         details=details,

@@ -14,7 +14,9 @@ STEPS = 5
 
 
 def interpolation(instrument: Instrument, corners: Sequence[Note], samples: int, steps: int = STEPS) -> Grid:
-    """Four notes as the corners of a grid, row by row (two notes: one row between them); bilinear in between."""
+    """Four notes as the corners of a grid, row by row (of two or three: one row between the first two); bilinear in
+    between."""
+    corners = corners if len(corners) >= 4 else corners[:2]
     frames = -(-samples // instrument.hop_length)
     latents = np.stack(
         [_filled(instrument, note, frames) for note in corners]

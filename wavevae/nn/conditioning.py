@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
 from wavevae.errors import UserError, nearest
+from wavevae.names import matching
 
 LABEL_DIM = 64
 SMALL = 0.01
@@ -61,9 +62,10 @@ def make_condition(
         return None
     condition = unlabelled(batch, config)
     if class_name is not None:
-        if class_name not in config.classes:
+        known = matching(class_name, config.classes)
+        if known is None:
             raise UserError(f"unknown class '{class_name}'; {nearest(class_name, config.classes)}")
-        condition.classes[:, config.classes.index(class_name)] = 1.0
+        condition.classes[:, config.classes.index(known)] = 1.0
     if pitch is not None:
         if not 0 <= pitch < PITCHES:
             raise UserError(f"pitch is {pitch:g}; use a MIDI pitch from 0 to {PITCHES - 1} (69 is 440 Hz)")

@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from wavevae.audio import write_failure
 from wavevae.cli import expanded
 from wavevae.errors import UserError
 from wavevae.synthesis import instruments
@@ -118,7 +119,7 @@ def write_corpus(
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
     try:
         part.chmod(0o755)
-        files = _write_families(part, sample_rate, seconds, seed, progress)
+        files = _write_families(folder, part, sample_rate, seconds, seed, progress)
         _put_in_place(part, folder, {**recipe, "files": files})
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -126,18 +127,20 @@ def write_corpus(
 
 
 def _write_families(
-    part: Path, sample_rate: int, seconds: float, seed: int, progress: Progress | None
+    folder: Path, part: Path, sample_rate: int, seconds: float, seed: int, progress: Progress | None
 ) -> dict[str, int]:
-    """Every family's files; {relative path: bytes}."""
+    """Every family's files, in `part`, which becomes `folder`; {relative path: bytes}."""
     files: dict[str, int] = {}
     done = 0.0
     for family in FAMILIES:
         (part / family).mkdir()
         for piece, sound in programme(family, seconds / len(FAMILIES), seed):
             path = part / family / f"{piece.name}.flac"
-            soundfile.write(
-                path, soxr.resample(sound, RATE, sample_rate, quality="HQ"), sample_rate, subtype="PCM_16"
-            )
+            resampled = soxr.resample(sound, RATE, sample_rate, quality="HQ")
+            try:
+                soundfile.write(path, resampled, sample_rate, subtype="PCM_16")
+            except (OSError, AssertionError, soundfile.LibsndfileError) as error:
+                raise write_failure(path, error, path=folder) from None
             files[f"{family}/{path.name}"] = path.stat().st_size
             done += len(sound) / RATE
             if progress is not None:
