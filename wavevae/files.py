@@ -26,7 +26,14 @@ LOCK_AT_MOST_S = 10.0
 LOCK_POLL_S = 0.01
 
 
-def cannot_write(path: Path, error: Exception, wanted_bytes: int | None = None) -> Failure | UserError:
+ELSEWHERE = "name another place"
+CACHE_ELSEWHERE = "set WAVEVAE_CACHE to a folder elsewhere"
+"""What to do: with a path that was named, with one that was not."""
+
+
+def cannot_write(
+    path: Path, error: Exception, wanted_bytes: int | None = None, advice: str = ELSEWHERE
+) -> Failure | UserError:
     """The error to raise where writing `path` failed: a Failure for the disk's errors, a UserError for a place that
     may not be written."""
     number = getattr(error, "errno", None)
@@ -35,14 +42,12 @@ def cannot_write(path: Path, error: Exception, wanted_bytes: int | None = None) 
     if number is not None and number not in DISK_ERRORS:
         where = getattr(error, "filename", None)
         name = name if where is None or isinstance(where, int) else os.fsdecode(where)
-        return UserError(f"{name}: cannot be written ({why}); name another place")
+        return UserError(f"{name}: cannot be written ({why}); {advice}")
     sizes = [] if wanted_bytes is None else [f"{wanted_bytes} bytes wanted"]
     free = free_bytes(path.parent)
     sizes += [] if free is None or number == errno.EFBIG else [f"{free} free"]
     text = " ".join(str(why).split()).rstrip(". ")
-    return Failure(
-        f"{name}: cannot be written ({', '.join([text, *sizes])}); free some space or name another place"
-    )
+    return Failure(f"{name}: cannot be written ({', '.join([text, *sizes])}); free some space or {advice}")
 
 
 def free_bytes(folder: Path) -> int | None:
@@ -54,22 +59,22 @@ def free_bytes(folder: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def write_errors(path: Path, wanted_bytes: int | None = None) -> Iterator[None]:
+def write_errors(path: Path, wanted_bytes: int | None = None, advice: str = ELSEWHERE) -> Iterator[None]:
     """Around writing `path`. Raises: what `cannot_write` says, for a system's error."""
     try:
         yield
     except OSError as error:
-        raise cannot_write(path, error, wanted_bytes) from error
+        raise cannot_write(path, error, wanted_bytes, advice) from error
 
 
 @contextlib.contextmanager
-def replacing(path: Path, wanted_bytes: int | None = None) -> Iterator[Path]:
+def replacing(path: Path, wanted_bytes: int | None = None, advice: str = ELSEWHERE) -> Iterator[Path]:
     """A temporary name in the folder of `path` (made where it is missing), renamed to it at the end.
 
     Raises: Failure for a full disk, UserError for a place that may not be written; then nothing has changed.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with write_errors(path, wanted_bytes):
+    with write_errors(path, wanted_bytes, advice):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             sweep_parts(path)

@@ -20,7 +20,7 @@ from wavevae.corpus.cache import FORMAT_VERSION, Cache, default_cache
 from wavevae.corpus.progress import ConsoleProgress, Progress
 from wavevae.corpus.store import Store
 from wavevae.corpus.worker import to_float
-from wavevae.files import replacing
+from wavevae.files import CACHE_ELSEWHERE, replacing
 from wavevae.nn.pitch import (
     TRACKER_VERSION,
     Loudness,
@@ -120,7 +120,7 @@ def _read(path: Path, frames: int) -> np.ndarray | None:
 
 def _write(path: Path, values: np.ndarray) -> None:
     """All of it or nothing. Raises: as `wavevae.files.replacing`."""
-    with replacing(path, values.nbytes) as part, open(part, "wb") as file:
+    with replacing(path, values.nbytes, CACHE_ELSEWHERE) as part, open(part, "wb") as file:
         np.save(file, values)
 
 
