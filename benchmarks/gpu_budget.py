@@ -108,7 +108,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def write(path: Path, args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """RESULTS.json, rewritten after every row so that a lost machine loses one run at most."""
-    from wavevae.train.run_folder import commit, write_text
+    from wavevae.train.run_folder import commit
+
+    from wavevae.files import write_whole
 
     told = {
         "command": shlex.join(["python", "benchmarks/gpu_budget.py", *sys.argv[1:]]),
@@ -118,7 +120,7 @@ def write(path: Path, args: argparse.Namespace, rows: list[dict[str, Any]]) -> N
         "hardware": hardware(),
         "rows": rows,
     }
-    write_text(path, json.dumps(told, indent=1) + "\n")
+    write_whole(path, json.dumps(told, indent=1) + "\n")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
