@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from wavevae.audio import printable
 from wavevae.corpus import ConsoleProgress
 from wavevae.errors import UserError
-from wavevae.evaluation import chunks, listen
+from wavevae.evaluation import chunks
 from wavevae.evaluation.embeddings import Embedding
-from wavevae.evaluation.gathered import Gathered
-from wavevae.evaluation.listen import Excerpt
+from wavevae.evaluation.excerpts import Excerpt, overhear, plan
+from wavevae.evaluation.latent_collector import LatentCollector
 from wavevae.evaluation.measure import Measure
+from wavevae.evaluation.model_under_test import ModelUnderTest
 from wavevae.evaluation.selection import Selection, Source
 from wavevae.evaluation.sounds import sound
-from wavevae.evaluation.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Verdict:
     """What the pass found."""
 
     measure: Measure
-    gathered: Gathered
+    gathered: LatentCollector
     excerpts: tuple[Excerpt, ...]
     """Moments that can be heard."""
     damaged: tuple[tuple[str, str], ...]
@@ -33,13 +33,17 @@ class Verdict:
 
 
 def judge_file(
-    subject: Subject, source: Source, excerpts: Sequence[Excerpt], measure: Measure, gathered: Gathered
+    subject: ModelUnderTest,
+    source: Source,
+    excerpts: Sequence[Excerpt],
+    measure: Measure,
+    gathered: LatentCollector,
 ) -> Iterator[int]:
     """Reconstruct and measure one file; gives the samples of each piece as it goes by. Raises: UserError."""
     facts = subject.facts
     passed: list[int] = []
     blocks = sound(source, facts.sample_rate, subject.block_samples)
-    pieces = listen.overhear(subject.reconstruct(blocks, source.labels), excerpts, passed, facts.hop_length)
+    pieces = overhear(subject.reconstruct(blocks, source.labels), excerpts, passed, facts.hop_length)
     for chunk in chunks.cut(pieces, facts.sample_rate, facts.hop_length):
         if measure.add(source.name, chunk) and chunk.latents is not None:
             gathered.add(source.name, chunk.latents)
@@ -48,7 +52,7 @@ def judge_file(
     yield sum(passed)
 
 
-def judge(subject: Subject, selection: Selection, pairs: int, embedding: Embedding) -> Verdict:
+def judge(subject: ModelUnderTest, selection: Selection, pairs: int, embedding: Embedding) -> Verdict:
     """Judge every file; keep `pairs` moments to hear and see. Raises: RuntimeError where the model gives NaN."""
     facts = subject.facts
     measure = Measure(
@@ -58,8 +62,8 @@ def judge(subject: Subject, selection: Selection, pairs: int, embedding: Embeddi
         facts.codebook_size,
         embedding=embedding,
     )
-    gathered = Gathered(facts.latent_dim)
-    planned = listen.plan(selection.sources, pairs, facts.sample_rate)
+    gathered = LatentCollector(facts.latent_dim)
+    planned = plan(selection.sources, pairs, facts.sample_rate)
     progress = ConsoleProgress()
     damaged = []
     heard = 0

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavevae.evaluation.gathered import Gathered
 from wavevae.evaluation.judge import Verdict
 from wavevae.evaluation.labels import class_of, pitch_of
+from wavevae.evaluation.latent_collector import LatentCollector
 from wavevae.evaluation.plots import new_figure, save
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def principal(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mean, directions, shares
 
 
-def plane(gathered: Gathered, labels: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+def plane(gathered: LatentCollector, labels: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Files as probes see them (mean and log standard deviation of each axis, each to unit variance), coloured by
     class and, where pitches are known, by pitch."""
     names = list(gathered.pools)

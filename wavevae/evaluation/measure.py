@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from wavevae.errors import UserError
-from wavevae.evaluation import clicks, metrics, pitch
-from wavevae.evaluation.between import CodeUse
+from wavevae.evaluation import clicks, metrics, yin
+from wavevae.evaluation.bottleneck_stats import CodeUse
 from wavevae.evaluation.chunks import Chunk
 from wavevae.evaluation.embeddings import Embedding, Texture
 from wavevae.evaluation.metrics import ActiveDims
@@ -117,7 +117,7 @@ class Measure:
         if self.clicks_measurable:
             assert self.hop_length is not None
             found["hop_rate_energy_db"] = clicks.hop_rate_energy_db(estimate, reference, self.hop_length)
-        found["pitch_error_cents"], found["pitch_lost"] = pitch.error_cents(
+        found["pitch_error_cents"], found["pitch_lost"] = yin.error_cents(
             estimate, reference, self.sample_rate
         )
         return found
