@@ -22,7 +22,7 @@ from wavevae.corpus import build_store, split
 from wavevae.errors import UserError
 from wavevae.evaluation import excerpts, plots, report
 from wavevae.evaluation.__main__ import main
-from wavevae.evaluation.model_under_test import load_model_under_test
+from wavevae.evaluation.loading import load_model_under_test
 from wavevae.evaluation.selection import Source
 from wavevae.evaluation.sounds import between, reblocked
 from wavevae.latents import LatentStatistics

@@ -19,7 +19,8 @@ from wavevae import audio
 from wavevae.checkpoint import write_checkpoint
 from wavevae.evaluation.__main__ import main as evaluate
 from wavevae.evaluation.file_under_test import Model, load_file
-from wavevae.evaluation.model_under_test import Run, load_model_under_test
+from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.model_under_test import Run
 from wavevae.evaluation.playing.player import make_player
 
 QUICK = ("--generate", "0", "--probe-files", "0", "--pairs", "1", "--no-playing")

@@ -14,7 +14,7 @@ from wavevae.checkpoint import read_checkpoint
 from wavevae.corpus import build_store, silent
 from wavevae.corpus.pitches import pitch_of_name, with_pitches
 from wavevae.errors import UserError
-from wavevae.evaluation.model_under_test import load_model_under_test
+from wavevae.evaluation.loading import load_model_under_test
 from wavevae.evaluation.selection import everything
 from wavevae.evaluation.sounds import with_pitches as selected_with_pitches
 from wavevae.units import semitones_to_ratio

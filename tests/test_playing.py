@@ -14,7 +14,7 @@ from toy_bundle import write_toy
 
 from wavevae import audio
 from wavevae.bundle import LatentAxis
-from wavevae.evaluation.model_under_test import load_model_under_test
+from wavevae.evaluation.loading import load_model_under_test
 from wavevae.evaluation.playing import (
     KEYS,
     Clouds,

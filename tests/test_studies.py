@@ -14,11 +14,16 @@ from wavevae.train import arguments
 from wavevae.config import ModelConfig, RunConfig, TrainConfig, from_tree, override, to_tree
 from wavevae.errors import UserError
 from wavevae.nn.bottleneck import Latents
-from wavevae.studies import windows
 from wavevae.studies.feature_loss import FeatureObjectives, accuracy, make_objectives
 from wavevae.studies.features import make_features
 from wavevae.studies.sections import faded
-from wavevae.studies.spectrogram_model import SpectrogramModel
+from wavevae.studies.spectrogram_model import (
+    SpectrogramModel,
+    cut_windows,
+    overlap_add,
+    window_count,
+    window_curve,
+)
 from wavevae.studies.study_config import StudyConfig
 
 RATE = 8000
@@ -88,7 +93,7 @@ def test_a_training_chunk_is_one_window_of_the_studys_shape(
     config = preset(name)
     assert round(config.data.chunk_seconds * config.model.sample_rate) == samples
     features = make_features(config.reference, config.model.sample_rate)
-    seen = windows.cut(features(torch.zeros(1, 1, samples)), config.reference.window_frames, features.silence)
+    seen = cut_windows(features(torch.zeros(1, 1, samples)), config.reference.window_frames, features.silence)
     assert seen.shape == (1, 1, *shape)
 
 
@@ -138,19 +143,19 @@ def test_free_bits_are_a_floor_for_each_dimension() -> None:
 @pytest.mark.parametrize("frames", [1, 7, 8, 9, 12, 13, 40])
 def test_windows_added_again_are_the_frames(frames: int) -> None:
     x = torch.randn(2, 1, 3, frames)
-    seen = windows.cut(x, 8, -1.0)
-    assert seen.shape == (2, windows.count(frames, 8), 1, 3, 8)
-    torch.testing.assert_close(windows.overlap_add(seen)[..., :frames], x)
+    seen = cut_windows(x, 8, -1.0)
+    assert seen.shape == (2, window_count(frames, 8), 1, 3, 8)
+    torch.testing.assert_close(overlap_add(seen)[..., :frames], x)
 
 
 def test_what_is_missing_of_a_window_is_silence() -> None:
-    seen = windows.cut(torch.ones(1, 1, 2, 5), 8, -1.0)
+    seen = cut_windows(torch.ones(1, 1, 2, 5), 8, -1.0)
     assert (seen[..., :5] == 1).all()
     assert (seen[..., 5:] == -1).all()
 
 
 def test_the_curve_is_hann_and_its_halves_add_to_one() -> None:
-    curve = windows.curve(8)
+    curve = window_curve(8)
     torch.testing.assert_close(curve[:4] + curve[4:], torch.ones(4))
     assert (curve > 0).all()
 
@@ -224,7 +229,7 @@ def test_any_length_comes_out_as_it_went_in(kind: dict[str, Any], samples: int) 
     x, condition = tone(samples), model.condition("b", 60.5)
     z = model.encode(x, condition=condition)
     frames = max(samples, config.reference.n_fft) // config.reference.frame_hop + 1
-    assert z.shape == (1, 4, windows.count(frames, config.reference.window_frames))
+    assert z.shape == (1, 4, window_count(frames, config.reference.window_frames))
     y = model(x, condition)
     assert y.shape == x.shape
     assert torch.isfinite(y).all()

@@ -15,7 +15,8 @@ from wavevae.export.model_file import export_checkpoint
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import ModelConfig, RunConfig
 from wavevae.evaluation import bottleneck_stats
-from wavevae.evaluation.model_under_test import Run, load_model_under_test
+from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.model_under_test import Run
 from wavevae.evaluation.sounds import reblocked
 from wavevae.evaluation.yin import median_hz, midi_hz
 from wavevae.nn.model import Autoencoder

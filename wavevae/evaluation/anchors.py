@@ -36,8 +36,7 @@ YARDSTICK = (
     "measure",
     "codec",
     "embeddings",
-    "vggish",
-    "clap",
+    "pretrained_embeddings",
     "sounds",
     "anchors",
 )

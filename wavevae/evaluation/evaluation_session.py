@@ -14,14 +14,16 @@ import torch
 from wavevae.accelerator import choose_device
 from wavevae.corpus import ConsoleProgress
 from wavevae.evaluation import anchors, codec, glossary, probes, report, samples, summary
-from wavevae.evaluation.embeddings import Embedding, load_embedding
+from wavevae.evaluation.embeddings import Embedding
 from wavevae.evaluation.excerpts import Excerpt
 from wavevae.evaluation.generated import Generated, generate
-from wavevae.evaluation.judge import Verdict, judge
 from wavevae.evaluation.labels import class_of, exact_pitch_of
-from wavevae.evaluation.model_under_test import ModelUnderTest, load_model_under_test
+from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.measure import Measurement, measure_model
+from wavevae.evaluation.model_under_test import ModelUnderTest
 from wavevae.evaluation.playing import Clouds, Playing
 from wavevae.evaluation.playing import measure as measure_playing
+from wavevae.evaluation.pretrained_embeddings import load_embedding
 from wavevae.evaluation.samples import Sample
 from wavevae.evaluation.selection import Selection, Source, absolute, everything, learned_files
 from wavevae.evaluation.sounds import with_pitches
@@ -29,6 +31,9 @@ from wavevae.evaluation.sounds import with_pitches
 NO_CODEC = (
     "--anchors: neither libsndfile nor ffmpeg here can write Opus, so there are no anchors; install ffmpeg"
 )
+
+BOUND_SHOWN = ("mr_stft", "log_mel_l1", "si_sdr_db", "accuracy_stft", "fad")
+"""Figures of an upper bound that its line in the report names."""
 
 
 def without_best(subject: ModelUnderTest, wanted: str) -> list[str]:
@@ -110,7 +115,7 @@ class Session:
         self.selection, untold = told_selection(subject, self.selection)
         chosen = self.selection
         self.say(f"evaluating {path} on {len(chosen.sources)} files, {chosen.seconds:.0f} s ({chosen.how})")
-        verdict = judge(subject, chosen, self.args.pairs, self.embedding)
+        verdict = measure_model(subject, chosen, self.args.pairs, self.embedding)
         verdict.measure.require_rows()
         generated = self.generated(subject)
         figures, intervals = summary.summarise(verdict.measure, generated)
@@ -138,7 +143,7 @@ class Session:
         return generate(subject, self.args.generate, self.embedding, labels)
 
     def playing(
-        self, subject: ModelUnderTest, verdict: Verdict, generated: Generated | None
+        self, subject: ModelUnderTest, verdict: Measurement, generated: Generated | None
     ) -> Playing | None:
         """None with --no-playing."""
         if self.args.no_playing:
@@ -149,7 +154,7 @@ class Session:
         return measure_playing(subject, self.selection.sources, clouds, self.foreign)
 
     def more(
-        self, subject: ModelUnderTest, verdict: Verdict, figures: summary.Figures
+        self, subject: ModelUnderTest, verdict: Measurement, figures: summary.Figures
     ) -> tuple[dict[str, Any], list[str]]:
         """Anchors and probes, and what could not be had of them."""
         found: dict[str, Any] = {}
@@ -170,15 +175,17 @@ class Session:
         return found, remarks
 
     def bound(self, subject: ModelUnderTest, more: dict[str, Any]) -> tuple[Excerpt, ...]:
-        """A spectrogram model's upper bound: its figures into `more`, its moments given back."""
-        if not subject.facts.frame_hop:
+        """The best that any model of the same features could reach, on the same seconds: figures into `more`, excerpts
+        returned; nothing for a model that has no such bound."""
+        best = subject.upper_bound()
+        if best is None:
             return ()
-        from wavevae.studies.bound import upper_bound
-
-        found = upper_bound(subject, self.selection, self.args.pairs, self.embedding)
-        if found is None:
-            return ()
-        more["upper_bound"] = found.figures
+        found = measure_model(best, self.selection, self.args.pairs, self.embedding)
+        found.measure.require_rows()
+        figures: dict[str, Any] = {**summary.of_rows(found.measure)[0], **summary.of_clouds(found.measure)[0]}
+        listed = ", ".join(f"{name} {figures[name]:.4g}" for name in BOUND_SHOWN if figures[name] is not None)
+        figures["says"] = f"upper bound, the sounds' own features inverted: {listed}"
+        more["upper_bound"] = figures
         return found.excerpts
 
     def samples(self, subject: ModelUnderTest, remarks: list[str]) -> list[Sample]:
@@ -190,7 +197,7 @@ class Session:
             remarks.append("--samples: the model has no density to draw from, so there is no gen.wav")
         return made
 
-    def anchors(self, verdict: Verdict, figures: summary.Figures) -> dict[str, Any]:
+    def anchors(self, verdict: Measurement, figures: summary.Figures) -> dict[str, Any]:
         measure, progress = verdict.measure, ConsoleProgress()
         real = np.array(measure.real)
         rungs = anchors.judge(

@@ -12,7 +12,15 @@ from torch import Tensor
 
 from wavevae.bundle import Bundle, read_bundle
 from wavevae.evaluation.labels import class_of, exact_pitch_of
-from wavevae.evaluation.model_under_test import NONE, Facts, Labels, Piece, in_place, learned_shift
+from wavevae.evaluation.model_under_test import (
+    NONE,
+    Facts,
+    Labels,
+    ModelUnderTest,
+    Piece,
+    in_place,
+    learned_shift,
+)
 from wavevae.latents import sample_density
 
 NO_LABEL, NO_PITCH, AS_PLAYED = -1, -1.0, -2
@@ -123,6 +131,9 @@ class Model:
             latents = self.playback.encode(padded[None, None])  # encode, then decode, is forward
             made = self.playback.decode(latents)[0, 0, : len(new)] if decode else new
             yield Piece(new, made, latents[0])
+
+    def upper_bound(self) -> ModelUnderTest | None:
+        return None
 
     @torch.inference_mode()
     def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavevae.evaluation.judge import Verdict
 from wavevae.evaluation.labels import class_of, pitch_of
 from wavevae.evaluation.latent_collector import LatentCollector
+from wavevae.evaluation.measure import Measurement
 from wavevae.evaluation.plots import new_figure, save
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ DOT_SIZE = 22
 
 
 def write(
-    folder: Path, verdict: Verdict, labels: Mapping[str, Mapping[str, Any]], sample_rate: int
+    folder: Path, verdict: Measurement, labels: Mapping[str, Mapping[str, Any]], sample_rate: int
 ) -> dict[str, Path]:
     """{caption: picture} of all that can be drawn; nothing where no latents can be seen."""
     found: dict[str, Path] = {}

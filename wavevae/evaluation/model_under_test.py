@@ -12,14 +12,12 @@ import torch
 from torch import Tensor
 
 from wavevae.audio import followed
-from wavevae.errors import UserError
 from wavevae.evaluation import bottleneck_stats
 from wavevae.evaluation.labels import class_of, exact_pitch_of
 from wavevae.latents import LatentStatistics, sample_density
-from wavevae.names import composed, matching
+from wavevae.names import matching
 
 if TYPE_CHECKING:
-    from wavevae.evaluation.file_under_test import Model
     from wavevae.nn.conditioning import Condition
     from wavevae.nn.model import Autoencoder
 
@@ -108,6 +106,9 @@ class ModelUnderTest(Protocol):
         """Sounds (count, frames * hop_length) drawn from its prior, a conditional model's under these labels in turn;
         none where it has no prior."""
 
+    def upper_bound(self) -> ModelUnderTest | None:
+        """What inverts the sounds' own features, where the model works on features; else none."""
+
 
 def device_of(model: Any) -> torch.device:
     """Where the weights of a network lie; the CPU for one without any."""
@@ -140,6 +141,9 @@ class Run:
         from wavevae.nn.noise import TABLE_FRAMES
 
         return TABLE_FRAMES * self.model.config.fold
+
+    def upper_bound(self) -> ModelUnderTest | None:
+        return None
 
     def condition(self, labels: Labels) -> Condition | None:
         """What of the labels the model can be told; none for an unconditional one."""
@@ -223,62 +227,3 @@ def learned_shift(origin: Mapping[str, Any]) -> float | None:
     labels = origin.get("labels")
     found = labels.get("name_shift") if isinstance(labels, Mapping) else None
     return float(found) if isinstance(found, (int, float)) else None
-
-
-def load_run(path: Path, which: str, device: torch.device | None = None) -> Run:
-    """A run folder or .ckpt, to compute on `device` (none: the CPU). Raises: UserError where it is none."""
-    from wavevae.accelerator import refuse_float64
-    from wavevae.checkpoint import build_any, find_checkpoint, read_checkpoint
-
-    found = find_checkpoint(path, which)
-    checkpoint = read_checkpoint(found)
-    details = {
-        "checkpoint": str(found),
-        "step": checkpoint.step,
-        "audio_seconds_trained": round(checkpoint.audio_s, 1),
-        "trained_with": checkpoint.wavevae_version,
-        "commit": checkpoint.origin.get("commit"),
-    }
-    if device is not None:
-        refuse_float64(device, checkpoint.config.model)
-    model = build_any(checkpoint).to(device or "cpu")
-    details["parameters"] = sum(p.numel() for p in model.parameters())
-    shape = model.config
-    facts = Facts(
-        "run",
-        path,
-        shape.sample_rate,
-        model.hop_length,
-        model.latent_dim,
-        shape.bottleneck,
-        codebook_size=shape.codebook_size if shape.bottleneck in ("vq", "rvq") else 0,
-        condition=shape.condition,
-        classes=tuple(map(composed, shape.classes)),
-        class_field=checkpoint.config.data.class_field,
-        name_shift=learned_shift(checkpoint.origin),
-        details=details,
-    )
-    statistics = LatentStatistics.from_dict(checkpoint.latents) if checkpoint.latents else None
-    if checkpoint.config.reference.is_reference:
-        from wavevae.studies.study_run import StudyRun
-
-        return StudyRun(model, facts, statistics)  # type: ignore[arg-type]
-    if shape.is_instrument:
-        from wavevae.evaluation.instrument_run import InstrumentRun
-
-        return InstrumentRun(model, facts, statistics)  # type: ignore[arg-type]
-    return Run(model, facts, statistics)  # type: ignore[arg-type]
-
-
-def load_model_under_test(
-    path: Path, which: str = "best", sample_rate: int | None = None, device: torch.device | None = None
-) -> Run | Model:
-    """RUN, a .ckpt, or MODEL.ts; `sample_rate` of a file that does not say its own. A file computes on the CPU, where
-    it is played, a run on `device`. Raises: UserError."""
-    from wavevae.evaluation.file_under_test import load_file
-
-    if not path.exists():
-        raise UserError(f"no run or model at {path}; give a run folder, a .ckpt or a MODEL.ts")
-    if path.is_dir() or path.suffix == ".ckpt":
-        return load_run(path, which, device)
-    return load_file(path, sample_rate)

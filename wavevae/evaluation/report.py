@@ -18,8 +18,7 @@ from wavevae.evaluation import latent_plots, plots, report_page, samples
 from wavevae.evaluation.excerpts import Excerpt
 from wavevae.evaluation.generated import Generated
 from wavevae.evaluation.glossary import ABOUT, ABOUT_PLAYING, MEANS
-from wavevae.evaluation.judge import Verdict
-from wavevae.evaluation.measure import Measure
+from wavevae.evaluation.measure import Measure, Measurement
 from wavevae.evaluation.metrics import FLOOR_DBFS
 from wavevae.evaluation.model_under_test import Facts
 from wavevae.evaluation.playing import Demonstration, Playing
@@ -53,7 +52,7 @@ class Findings:
 
     facts: Facts
     selection: Selection
-    verdict: Verdict
+    verdict: Measurement
     figures: Figures
     intervals: Intervals
     generated: Generated | None = None

@@ -85,16 +85,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def sounds(args: argparse.Namespace, run: StudyRun) -> Iterator[np.ndarray]:
     """What is asked for, piece by piece (samples,). Raises: UserError for what cannot be read or told."""
     from wavevae.audio import stream_mono
-    from wavevae.studies import sources
-    from wavevae.studies.study_run import UpperBound
+    from wavevae.studies.study_run import UpperBound, drawn, morph
 
     told = run.reference.condition(args.class_name, args.pitch)
     pitch = args.pitch if args.input_pitch is None else args.input_pitch
     heard = run.reference.condition(args.input_class or args.class_name, pitch)
     if args.sample:
-        yield from sources.drawn(run, args.seconds, args.seed, told)
+        yield from drawn(run, args.seconds, args.seed, told)
     elif args.interpolate:
-        yield sources.morph(run, args.interpolate, heard, told)
+        yield morph(run, args.interpolate, heard, told)
     else:
         blocks = stream_mono(args.input, run.facts.sample_rate, run.block_samples)
         bound = args.upper_bound
@@ -106,7 +105,7 @@ def main(argv: list[str]) -> int:
     """Entry point, where `wavevae render` is given a run. Raises: UserError."""
     args = parse(argv)
     from wavevae.audio import MADE, Writer
-    from wavevae.evaluation.model_under_test import load_run
+    from wavevae.evaluation.loading import load_run
     from wavevae.studies.study_run import StudyRun
 
     run = load_run(args.run, args.checkpoint)

@@ -5,13 +5,15 @@ A latent frame is a window of spectrogram frames; windows follow each other by h
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.config import RunConfig
 from wavevae.nn.bottleneck import Bottleneck, Gaussian, Identity, Latents
 from wavevae.nn.conditioning import Condition, make_condition
-from wavevae.studies import windows
 from wavevae.studies.features import make_features
 from wavevae.studies.window_networks import Labels, WindowDecoder, WindowEncoder
 
@@ -82,13 +84,13 @@ class SpectrogramModel(nn.Module):
         if x.ndim != 3 or x.shape[1] != 1 or x.shape[2] < 1:
             raise ValueError(f"audio has shape {tuple(x.shape)}; it must be (batch, 1, samples >= 1)")
         with torch.autocast(x.device.type, enabled=False):
-            return windows.cut(self.spectrum(x), self.reference.window_frames, self.spectrum.silence)
+            return cut_windows(self.spectrum(x), self.reference.window_frames, self.spectrum.silence)
 
     @torch.no_grad()
     def sound(self, features: Tensor, length: int | None = None) -> Tensor:
         """Windows (B, n, C, bins, W) -> (B, 1, length); length defaults to n x hop_length."""
         spectrum = self.spectrum
-        added = windows.overlap_add(spectrum.additive(features.float()))
+        added = overlap_add(spectrum.additive(features.float()))
         length = features.shape[1] * self.hop_length if length is None else length
         return spectrum.invert(spectrum.from_additive(added), length)
 
@@ -149,3 +151,47 @@ class SpectrogramModel(nn.Module):
     def forward(self, x: Tensor, condition: Condition | None = None) -> Tensor:
         """(B, 1, T) -> (B, 1, T)."""
         return self.decode(self.encode(x, condition=condition), x.shape[-1], condition)
+
+
+# Frames cut into windows that overlap by half, and added again under a Hann curve.
+#
+# frames   |-----------------------------------|00     zeros of the feature fill the last window
+# windows  |---W---|
+#              |---W---|                               stride W / 2
+#                  |---W---|  ...
+# curve     .-'-.
+#              .-'-.      sin^2 and cos^2: two neighbours add to 1; at the ends a lone window is divided by its curve
+
+
+def window_count(frames: int, window: int) -> int:
+    """Windows that cover so many frames."""
+    return 1 + max(0, math.ceil((frames - window) / (window // 2)))
+
+
+def cut_windows(features: Tensor, window: int, silence: float | Tensor = 0.0) -> Tensor:
+    """(B, C, bins, frames) -> (B, n, C, bins, window); what is missing at the end is `silence`."""
+    n = window_count(features.shape[-1], window)
+    whole = window + (n - 1) * (window // 2)
+    padded = F.pad(features - silence, (0, whole - features.shape[-1])) + silence
+    return padded.unfold(-1, window, window // 2).permute(
+        0, 3, 1, 2, 4
+    )  # (B, C, bins, n, W) -> (B, n, C, bins, W)
+
+
+def window_curve(window: int) -> Tensor:
+    """(window,) Hann, nowhere 0, so that its two halves add to 1 and a lone half can be divided out."""
+    return torch.sin(math.pi * (torch.arange(window) + 0.5) / window).square()
+
+
+def overlap_add(windows: Tensor) -> Tensor:
+    """(B, n, C, bins, W) -> (B, C, bins, W + (n - 1) W / 2), the reverse of `cut_windows`."""
+    _, n, _, _, window = windows.shape
+    stride, hann = window // 2, window_curve(window).to(windows)
+    whole = window + (n - 1) * stride
+    out = windows.new_zeros(*windows.shape[:1], *windows.shape[2:4], whole)
+    weight = windows.new_zeros(whole)
+    for number in range(n):
+        there = slice(number * stride, number * stride + window)
+        out[..., there] += windows[:, number] * hann
+        weight[there] += hann
+    return out / weight

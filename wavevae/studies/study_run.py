@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from wavevae.audio import read_mono
+from wavevae.errors import UserError
 from wavevae.evaluation import bottleneck_stats
 from wavevae.evaluation.model_under_test import NONE, Facts, Labels, Piece, Run, device_of
 from wavevae.latents import LatentStatistics, sample_density
 from wavevae.nn.conditioning import Condition
 from wavevae.studies.sections import block_samples, faded
 from wavevae.studies.spectrogram_model import SpectrogramModel
+from wavevae.units import seconds_to_samples
+
+LONGEST_S = 600.0
+"""Of a sound that is read whole, to be mixed with another."""
 
 
 class StudyRun(Run):
@@ -79,6 +87,9 @@ class StudyRun(Run):
             sounds.append(torch.cat(list(self.draws(samples, rng, condition))))
         return torch.stack(sounds)
 
+    def upper_bound(self) -> UpperBound:
+        return UpperBound(self)
+
     def draws(self, samples: int, rng: np.random.Generator, told: Condition | None) -> Iterator[Tensor]:
         """One drawn window (n,) after the other, `samples` in all. Needs statistics."""
         assert self.statistics is not None
@@ -110,3 +121,34 @@ class UpperBound:
 
     def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
         return None
+
+    def upper_bound(self) -> None:
+        return None
+
+
+@torch.inference_mode()
+def drawn(run: StudyRun, seconds: float, seed: int, told: Condition | None) -> Iterator[np.ndarray]:
+    """One window after the other. Raises: UserError for a checkpoint without latent statistics."""
+    if run.statistics is None:
+        raise UserError("the checkpoint has no latent statistics, it was written too early; train on")
+    samples = seconds_to_samples(seconds, run.facts.sample_rate)
+    for sound in run.draws(samples, np.random.default_rng(seed), told):
+        yield sound.numpy()
+
+
+@torch.inference_mode()
+def morph(run: StudyRun, ends: Sequence[Path], heard: Condition | None, told: Condition | None) -> np.ndarray:
+    """(T,) as long as the longer sound; the latents of the shorter are stretched in time, and the mix goes in a
+    straight line from all first to all second; a sound of one window is half of each. Raises: UserError."""
+    rate = run.facts.sample_rate
+    both = [torch.from_numpy(read_mono(path, rate)) for path in ends]
+    for path, sound in zip(ends, both, strict=True):
+        if not len(sound) or len(sound) > LONGEST_S * rate:
+            raise UserError(f"{path}: {len(sound) / rate:.0f} s; give a sound of up to {LONGEST_S:.0f} s")
+    latents = [run.seen(sound, heard).z for sound in both]  # (1, latent_dim, windows) each
+    n = max(z.shape[-1] for z in latents)
+    start, end = (F.interpolate(z, n, mode="linear", align_corners=True) for z in latents)
+    share = torch.linspace(0, 1, n) if n > 1 else torch.tensor([0.5])
+    z = torch.lerp(start, end, share)
+    made: np.ndarray = run.reference.decode(z, max(map(len, both)), told)[0, 0].numpy()
+    return made

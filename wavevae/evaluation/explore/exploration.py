@@ -15,7 +15,7 @@ from wavevae.corpus import ConsoleProgress
 from wavevae.evaluation.selection import Selection
 from wavevae.units import samples_to_frames, seconds_to_samples
 
-from . import contact_sheet, explore_page, maps, neighbours, note_selection, output_folder, store, vectors
+from . import contact_sheet, explore_page, maps, neighbours, note_selection, output_folder, vectors
 from .contact_sheet import Cell, Grid
 from .explored_model import ExploredModel
 from .interpolate import interpolation
@@ -172,7 +172,7 @@ def explore(
         found = vectors.note_vectors(instrument, notes)
         work = Exploration(instrument, notes, found, part, label_remarks(notes))
         work.remarks += skipped_remark([*selection.skipped, *damaged])
-        store.write(part, notes, found)
+        output_folder.write_latents(part, notes, found)
         progress("exploring", 0.0, "maps")
         work.draw_maps(with_umap)
         progress("exploring", 0.4, "traversals, interpolations, draws, transfer")
