@@ -139,7 +139,7 @@ def _line_db(stage: Stage, sound: Sound, off: int = 0) -> float:
     """Energy at the hop rate, or another nearby, above what is around it, of half seconds."""
     import torch
 
-    from wavevae.evaluation.clicks import periodicity_db
+    from wavevae.evaluation.metrics import periodicity_db
 
     hop = stage.instrument.about.hop_length
     half = stage.rate // 2 // hop * hop

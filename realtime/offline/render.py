@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from wavevae.cli import Parser, parse_sample_rate
 from wavevae.controls import GAIN, MOST_VOICES, TEMPERATURE, Control, ControlState, Refused
 from wavevae.errors import UserError
-from wavevae.references.render import is_run
-from wavevae.references.render import main as render_run
+from wavevae.studies.render_study import is_run
+from wavevae.studies.render_study import main as render_run
 
 from .label_options import ENDS, INPUT, add_end_options, add_label_options, given, read_ends, remind, tell
 
