@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.controls import MODES, NATURAL
+from wavevae.controls import CONTROLS, MODES, NATURAL
 
 from ..model_info import Axis
 from .addresses import Address, Range, Value
@@ -20,6 +20,7 @@ WINDOW = 2048
 BANDS, LOWEST_HZ, FLOOR_DB = 96, 40.0, -96.0
 SCOPE_POINTS = 256
 DIGITS = 3
+DECLARED = {control.name: control for control in CONTROLS}
 PER_AXIS = ("latent", "scale", "bias")
 
 
@@ -35,10 +36,15 @@ def axis_of(axis: Axis) -> dict[str, Any]:
 
 
 def control_of(row: Address) -> dict[str, Any]:
-    """The range, the unit and the meaning of an address of one number."""
+    """The range, the unit and the meaning of an address of one number, and where it is on the page."""
     limits = row.ranges[0] if row.ranges else Range()
     whole = row.tags == "i"
-    return {"low": limits.low, "high": limits.high, "unit": row.unit, "doc": row.doc, "whole": whole}
+    declared = DECLARED.get(row.name)
+    return {
+        **{"low": limits.low, "high": limits.high, "unit": row.unit, "doc": row.doc, "whole": whole},
+        "fader": declared.fader if declared else None,
+        "group": declared.group if declared else "",
+    }
 
 
 def number_of(row: Address) -> Any:
