@@ -48,11 +48,11 @@ class Stage:
     """An instrument and the desk that drives it, without processes."""
 
     def __init__(self, model: Path, voices: int | None = None, block: int = BLOCK) -> None:
-        from wavevae.realtime.control.dispatcher import Desk
-        from wavevae.realtime.engine.playable_model import Instrument
+        from wavevae.realtime.control.dispatcher import Dispatcher
+        from wavevae.realtime.engine.playable_model import PlayableModel
 
-        self.instrument, self.block = Instrument(model, 0, voices), block
-        self.desk = Desk(self.instrument.about)
+        self.instrument, self.block = PlayableModel(model, 0, voices), block
+        self.desk = Dispatcher(self.instrument.about)
         self.instrument.warm_up(block)
         self.instrument.begin(self.desk.state)
         self.rate = self.instrument.about.sample_rate

@@ -15,12 +15,12 @@ import pytest
 from osc_desk import labelled, toy_about
 from pythonosc.osc_message import OscMessage
 from wavevae.realtime import midi
-from wavevae.realtime.control.dispatcher import Desk
+from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.control.midi_map import USUAL_MAP, Row, read_map, write_map
-from wavevae.realtime.control.midi_mapper import LEARN, MidiHand
+from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper
 from wavevae.realtime.control.midi_ports import Listener, fitting
 from wavevae.realtime.control.midi_translate import Translator
-from wavevae.realtime.control.osc import OscFace
+from wavevae.realtime.control.osc import OscServer
 from wavevae.realtime.live.processes import StopSignals
 
 from wavevae.controls import Share
@@ -264,9 +264,9 @@ def test_ports_are_listed_for_people_and_programs(
 
 
 def test_at_the_desk_knobs_turn_and_are_learnt_over_osc(tmp_path: Path) -> None:
-    face = OscFace(Desk(toy_about()))
+    face = OscServer(Dispatcher(toy_about()))
     said: list[str] = []
-    hand = MidiHand(face, "x", tmp_path / "toy.midi.yaml", said.append, lambda work, what: work())
+    hand = MidiMapper(face, "x", tmp_path / "toy.midi.yaml", said.append, lambda work, what: work())
     hand.hear(cc(70, 127))
     assert face.desk.state.latents[0] == 3.0
     hand.hear(message("note_on", note=60))
@@ -283,7 +283,7 @@ def test_at_the_desk_knobs_turn_and_are_learnt_over_osc(tmp_path: Path) -> None:
 
 def test_a_button_is_learnt_with_what_it_sends(tmp_path: Path) -> None:
     face = labelled(voices=2).face
-    hand = MidiHand(face, "x", tmp_path / "toy.midi.yaml", print, lambda work, what: work())
+    hand = MidiMapper(face, "x", tmp_path / "toy.midi.yaml", print, lambda work, what: work())
     hand.hear(message("pitchwheel", pitch=-4096))
     assert face.desk.state.bend == -1.0
     hand.hear(message("pitchwheel", pitch=0))

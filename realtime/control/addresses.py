@@ -1,4 +1,4 @@
-"""One thing that can be set or asked for: its address, its arguments, what it means; and how it is checked."""
+"""An OSC address: its arguments, their ranges, its effect, and the checks of what is sent to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MIDI within the control process: a controller's messages go straight to the desk."""
+"""Applies the messages of a MIDI controller within the control process, and learns new rows of its map."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .addresses import ROOT, Address, Arguments, text
 from .midi_map import Row, read_map, usual_map, write_learnt
 from .midi_ports import Listener, System
 from .midi_translate import Sent, Translator
-from .osc import OscFace
+from .osc import OscServer
 
 LEARN = f"{ROOT}/midi/learn"
 
 
-class MidiHand:
-    """A port, its map, and learning. Raises: UserError for a map that is wrong, or without MIDI."""
+class MidiMapper:
+    """Listens to a port. Raises: UserError for a map that is wrong, or without MIDI."""
 
     def __init__(
         self,
-        face: OscFace,
+        face: OscServer,
         port: str,
         map_file: Path,
         say: Callable[[str], None],

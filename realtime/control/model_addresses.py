@@ -1,4 +1,5 @@
-"""What OSC, MIDI, the page and a score can do to the instrument: a table of addresses, looked up, never matched."""
+"""The table of addresses of a model: latents, controls, modes, presets, attributes. Addresses are looked up exactly,
+without OSC wildcards."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ from wavevae.controls import (
     put,
 )
 
-from ..model_info import About, Attribute, Axis
+from ..model_info import Attribute, Axis, ModelInfo
 from . import note_addresses
 from .addresses import ROOT, Address, Arguments, Range, count, one, ranges_of, switch, text, whole
 from .latent_map import LatentMap
@@ -40,10 +41,10 @@ SETTLED = {"settle_ms": SMOOTHING.default}
 
 
 class World(Protocol):
-    """What the table needs to know."""
+    """What the functions of the table read: the present state, the model, its presets and its map."""
 
     state: ControlState
-    about: About
+    about: ModelInfo
     presets: Presets
     map: LatentMap
 
@@ -183,7 +184,7 @@ def _doing(world: World) -> Iterator[Address]:
     )
 
 
-def _set_mode(about: About, state: ControlState, arguments: Arguments) -> ControlState:
+def _set_mode(about: ModelInfo, state: ControlState, arguments: Arguments) -> ControlState:
     count(arguments, 1)
     name = text(arguments[0], "mode")
     if name not in MODES:

@@ -1,8 +1,7 @@
 """OSC over UDP: datagrams in, replies out.
 
-A message either is exactly right and changes the desk, or it changes nothing, is counted, and its sender is
-told why on /wavevae/error. A datagram with more than there is room for is refused whole. Bundles with a time tag are
-applied at their time.
+A message with an error changes nothing; it is counted, and its sender gets the reason on /wavevae/error. A datagram
+with too many messages is refused as a whole. Bundles with a time tag are applied at their time.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from wavevae.controls import ControlState, Refused
 
 from .addresses import ROOT, Address, Arguments, Value, count, text
-from .dispatcher import Desk
+from .dispatcher import Dispatcher
 from .osc_packets import MOST_QUERIES, Dated, Message, parse, unpack
 
 ERROR = f"{ROOT}/error"
@@ -50,15 +49,15 @@ def encode(address: str, *values: Value) -> bytes:
     return message.build().dgram
 
 
-class OscFace:
-    """Takes datagrams to a desk.
+class OscServer:
+    """Applies datagrams to a `Dispatcher`.
 
-    `look_up` gives the values, besides the desk's own, that queries and subscriptions may ask for.
+    `look_up` returns the values, besides those of the dispatcher, that queries and subscriptions may ask for.
     """
 
     def __init__(
         self,
-        desk: Desk,
+        desk: Dispatcher,
         look_up: Callable[[], dict[str, Value]] = dict,
         clock: Callable[[], float] = time.time,
     ) -> None:

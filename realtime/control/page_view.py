@@ -1,4 +1,4 @@
-"""What the control page shows: the model once, levels and a spectrum thirty times a second."""
+"""The data of the control page: the model once, then levels and a spectrum thirty times a second."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from wavevae.controls import CONTROLS, MODES, NATURAL
 
 from ..model_info import Axis
 from .addresses import Address, Range, Value
-from .dispatcher import Desk
-from .midi_mapper import MidiHand
+from .dispatcher import Dispatcher
+from .midi_mapper import MidiMapper
 
 WINDOW = 2048
 """Samples of the spectrum."""
@@ -60,15 +60,15 @@ def rounded(value: Value | None) -> Any:
     return round(float(value), DIGITS) if isinstance(value, (int, float)) else value
 
 
-class View:
-    """Collects it from where it is known."""
+class PageView:
+    """Collects the data."""
 
     def __init__(
         self,
-        desk: Desk,
+        desk: Dispatcher,
         played: Callable[[int], NDArray[np.float32]],
         look_up: Callable[[], dict[str, Value]],
-        midi: MidiHand | None,
+        midi: MidiMapper | None,
     ) -> None:
         """`played` returns so many samples, the last that sounded."""
         self._desk, self._played, self._look_up, self._midi = desk, played, look_up, midi

@@ -1,4 +1,4 @@
-"""The control page and OSCQuery over HTTP: one WebSocket a visitor, everything through the desk.
+"""The control page and OSCQuery over HTTP: one WebSocket per visitor, whose messages go through the dispatcher.
 
 It listens on loopback. Requests by another name of this machine (DNS rebinding) or from another site's page are
 refused; with --allow-remote the page and its socket want the token, and OSCQuery, which only reads, does not: its
@@ -21,9 +21,9 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from .addresses import ROOT, Arguments
-from .osc import OscFace
+from .osc import OscServer
 from .oscquery import ATTRIBUTES, find, host_info, tree
-from .page_view import View
+from .page_view import PageView
 from .ports import LOOPBACK, WILDCARDS, WebSetup, in_url, plain_address, reachable
 
 CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css"}
@@ -90,7 +90,7 @@ class Visitor:
 class Web:
     """The server; `tick` is called 30 times a second."""
 
-    def __init__(self, setup: WebSetup, face: OscFace, view: View, osc: tuple[str, int]) -> None:
+    def __init__(self, setup: WebSetup, face: OscServer, view: PageView, osc: tuple[str, int]) -> None:
         self._setup, self._face, self._view, self._osc = setup, face, view, osc
         self._visitors: set[Visitor] = set()
         self._head = ""

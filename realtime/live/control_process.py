@@ -1,6 +1,6 @@
-"""The control process: OSC, MIDI, the control page, presets, recording. No torch, no sound.
+"""The control process: OSC, MIDI, the control page, presets, recording. Imports no torch.
 
-Everything runs in one asyncio loop; what may block (files, MIDI drivers) has a thread of its own.
+One asyncio loop runs everything except what may block (files, MIDI drivers), which has its own threads.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from wavevae.controls import MODES, TRANSFORM, ControlState, Refused
 from wavevae.errors import Failure, UserError
 
 from ..control.addresses import ROOT, Address, Arguments, Value, count, text
-from ..control.dispatcher import Desk, Line
-from ..control.midi_mapper import MidiHand
-from ..control.osc import ERROR, OscFace, Reply, encode
+from ..control.dispatcher import Dispatcher, Line
+from ..control.midi_mapper import MidiMapper
+from ..control.osc import ERROR, OscServer, Reply, encode
 from ..control.oscquery import Announcement
 from ..control.ports import reachable
 from ..control.presets import Preset, Presets, PresetsFile, presets_file, read_presets, write_preset
-from ..model_info import About
+from ..model_info import ModelInfo
 from .messages import Begin, ControlSetup, Listening, Problem, RecordingLost, WantModel
 from .processes import ask_to_be_preferred, settle
 from .recorder import Recorder
@@ -59,7 +59,7 @@ def control(setup: ControlSetup, shared: Shared, pipe: Connection) -> None:
     asyncio.run(controller.run())
 
 
-def _natural(about: About, latents: list[float]) -> dict[str, Value]:
+def _natural(about: ModelInfo, latents: list[float]) -> dict[str, Value]:
     """Pitch (MIDI), loudness (dB) and periodicity of what sounds, as far as it has them."""
     controls = about.axes[: about.n_controls]
     return {axis.name: axis.natural(value) for axis, value in zip(controls, latents, strict=False)}
@@ -79,9 +79,9 @@ class Controller:
     def __init__(self, setup: ControlSetup, begin: Begin, shared: Shared, pipe: Connection) -> None:
         self.setup, self.shared, self._pipe = setup, shared, pipe
         self._files = ThreadPoolExecutor(1)
-        self.desk = Desk(begin.about, self._publish, self._presets(begin.about))
+        self.desk = Dispatcher(begin.about, self._publish, self._presets(begin.about))
         self._deck = shared.decks[begin.deck]
-        self.face = OscFace(self.desk, self.look_up)
+        self.face = OscServer(self.desk, self.look_up)
         self._add_model_address()
         self._watchers: list[Callable[[], None]] = []
         """Called 30 times a second."""
@@ -243,7 +243,7 @@ class Controller:
         if len(packed):
             self.desk.resume(ControlState.unpack(packed.tolist()))
 
-    def _presets(self, about: About) -> Presets:
+    def _presets(self, about: ModelInfo) -> Presets:
         """Those beside the model; stored by a thread, so that a slow disk holds nobody up."""
         path = presets_file(Path(about.path))
         file = PresetsFile(path)
@@ -305,12 +305,12 @@ class Controller:
 
     # optional parts
 
-    def _make_midi(self) -> MidiHand | None:
+    def _make_midi(self) -> MidiMapper | None:
         """Raises: UserError."""
         setup = self.setup.midi
         if setup is None:
             return None
-        hand = MidiHand(self.face, setup.port, setup.map_file, self.say, self.later)
+        hand = MidiMapper(self.face, setup.port, setup.map_file, self.say, self.later)
         self._closers.insert(0, hand.stop)
         return hand
 
@@ -325,10 +325,10 @@ class Controller:
         if self.midi is not None:
             lines.append(self.midi.start(asyncio.get_running_loop()))
         if self.setup.web is not None:
-            from ..control.page_view import View
+            from ..control.page_view import PageView
             from ..control.web import Web
 
-            view = View(self.desk, self.shared.played, self.look_up, self.midi)
+            view = PageView(self.desk, self.shared.played, self.look_up, self.midi)
             page = Web(self.setup.web, self.face, view, self.setup.udp.getsockname()[:2])
             lines.append(await page.start())
             self._watchers.append(page.tick)

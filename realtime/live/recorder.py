@@ -1,7 +1,7 @@
-"""Keeps a performance: every message at the block it took effect, and the sound that was played.
+"""Records a performance: every message with the block in which it took effect, and the output.
 
-The engine logs from which version of the controls it made each block; so a score rendered with the same blocks
-meets the same controls at the same samples.
+The engine logs the version of the controls that each block was made from. So a score rendered with the same block size
+has the same controls at the same samples.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from wavevae.audio import printable
 from wavevae.units import format_seconds
 
 from ..control.addresses import ROOT
-from ..control.dispatcher import Desk, Line
+from ..control.dispatcher import Dispatcher, Line
 from ..control.presets import preset_of
-from ..model_info import About
+from ..model_info import ModelInfo
 from .messages import RecordSetup
 from .recording_files import Recording, open_recordings, why_it_ended
 from .shared_memory import LOGGED_BLOCKS, TAPE_SAMPLES, Count, Deck, DeckCount, Shared
@@ -44,7 +44,7 @@ class Recorder:
         setup: RecordSetup,
         shared: Shared,
         deck: Deck,
-        desk: Desk,
+        desk: Dispatcher,
         later: Callable[[Callable[[], None], str], None],
         say: Callable[[str], None],
         lost: Callable[[str], None],
@@ -88,7 +88,7 @@ class Recorder:
         """Of the files."""
         return ", ".join(printable(r.path) for r in (self._score, self._audio) if r is not None)
 
-    def _head(self, desk: Desk, presets: dict[str, Any]) -> dict[str, Any]:
+    def _head(self, desk: Dispatcher, presets: dict[str, Any]) -> dict[str, Any]:
         about = desk.about
         return {
             "wavevae": self._setup.version,
@@ -142,7 +142,7 @@ class Recorder:
         if self._audio is None:
             self._shared.counts[Count.RECORDED] = taped
 
-    def change(self, about: About, deck: Deck) -> None:
+    def change(self, about: ModelInfo, deck: Deck) -> None:
         """Another model begins on another deck: its blocks are counted from about now."""
         self.look()
         self._origin = int(self._shared.counts[Count.TAPED])

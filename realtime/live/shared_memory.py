@@ -1,13 +1,13 @@
-"""What the processes of `serve` share: snapshots, rings of blocks, counters. Nobody ever waits for anybody.
+"""The shared memory of `serve`: snapshots, rings of blocks, counters. No process waits for another.
 
-    control process ──controls──> engine process ──ring of blocks──> audio shell ──tape──> control process
+    control process ──controls──> engine process ──ring of blocks──> audio process ─tape──> control process
            ^  └──────meter, counters──────┘  ^                          │
            └───────counters──────────────────┴──────input blocks────────┘
 
-There are two decks (an engine, its controls, its ring, its meter): one sounds, on the other the next model is
-made ready. The memory is multiprocessing's anonymous kind: it has no name, so nothing is left when every process
-is gone, however they went. Every number has exactly one writer. Indices are published after what they point at;
-x86-64 keeps that order, and elsewhere the interpreter's own locks lie between the two statements.
+There are two decks (an engine, its controls, its ring, its meter): one plays while the other loads the next model. The
+memory is multiprocessing's anonymous kind: it has no name, so nothing is left when all processes have ended. Every
+number has exactly one writer. Indices are published after what they point at; x86-64 keeps that order, and elsewhere
+the interpreter's own locks lie between the two statements.
 """
 
 from __future__ import annotations
