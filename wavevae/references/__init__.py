@@ -1,4 +1,4 @@
-"""The spectrogram models of the four studies, to be judged beside the waveform models: see docs/references.md.
+"""The spectrogram models of the four studies, to be judged beside the waveform models: see docs/lab/studies.md.
 
 config.py      what a study chose                     features.py   sound -> log-mel or magnitude and phase, and back
 windows.py     frames cut into windows, added again   networks.py   convolutional encoders and decoders of a window
