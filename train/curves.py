@@ -11,7 +11,7 @@ from wavevae.evaluation import plots
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.quantizer import ResidualVQ
 from wavevae.objectives.weighing import REGULARISERS
-from wavevae.references.loss import make_objectives
+from wavevae.studies.feature_loss import make_objectives
 
 from .run_folder import RunFolder
 
