@@ -59,7 +59,7 @@ OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothi
 Bundles with a time tag are applied at their time, up to 10 s ahead.
 
 Numbers: their range, their first value, what they are:
-""" + "\n".join(f"  /wavevae/{c.name:<12} {range_of(c):<34} {c.doc}" for c in CONTROLS)
+""" + "\n".join(f"  /wavevae/{c.name:<12} {range_of(c):<24} {c.doc}" for c in CONTROLS)
 
 
 def build_parser() -> Parser:

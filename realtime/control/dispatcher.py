@@ -9,9 +9,9 @@ from wavevae.controls import OF_FILE, ControlState, Refused, Share
 from wavevae.names import matching
 
 from ..model_info import ModelInfo
+from . import addresses, note_addresses
 from .addresses import Address, Arguments, prepare
 from .latent_map import LatentMap
-from .model_addresses import build
 from .presets import Presets
 
 MOST_JOURNAL = 100_000
@@ -38,7 +38,8 @@ class Dispatcher:
 
     def _take(self, about: ModelInfo) -> None:
         self.about, self.map = about, LatentMap(about)
-        self.table = build(self)
+        rows = (*addresses.rows(self), *note_addresses.rows(self))
+        self.table = {row.path: row for row in rows}
 
     def change(self, about: ModelInfo, presets: Presets | None = None) -> None:
         """Another model: what fits is kept, classes by their names, notes as far as there are voices. To be

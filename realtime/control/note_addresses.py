@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from wavevae.controls import (
     BEND,
@@ -27,19 +26,25 @@ from wavevae.controls import (
 from wavevae.names import class_number
 
 from ..model_info import ModelInfo
-from .addresses import ROOT, Act, Address, Arguments, Range, Value, count, one, ranges_of, switch, whole
+from .addresses import (
+    ROOT,
+    Act,
+    Address,
+    Arguments,
+    Range,
+    Value,
+    World,
+    count,
+    one,
+    ranges_of,
+    switch,
+    whole,
+)
 from .note_allocation import change, lift, press_pedal, set_mono, set_offset, strike
 
 NONE, AS_OUTPUT = "none", "same"
 LARGEST_CLASS_NAME = 10**9
 """Of classes that are named by numbers."""
-
-
-class World(Protocol):
-    """What these addresses read: the present state and the model."""
-
-    state: ControlState
-    about: ModelInfo
 
 
 def rows(world: World) -> Iterator[Address]:
