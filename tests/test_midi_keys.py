@@ -116,8 +116,8 @@ def test_a_thousand_notes_a_second_leave_none_behind(tmp_path: Path) -> None:
         hand.hear(off(chance.choice((pitch, pitch, chance.randrange(128)))))
     spent = time.process_time() - start
     hand.hear(cc(123, 0))
-    assert not any(n.held for n in face.desk.state.notes)
-    assert len(face.desk.state.notes) <= 8
+    assert not any(n.held for n in face.dispatcher.state.notes)
+    assert len(face.dispatcher.state.notes) <= 8
     assert face.rejected == 0
     assert spent < 1.0
 

@@ -48,7 +48,7 @@ class House:
         self.face = OscServer(Dispatcher(toy_about(**{"points": points, **about})), dict)
         socket = open_tcp("127.0.0.1", 0)
         self.port = socket.getsockname()[1]
-        self.view = PageView(self.face.desk, self.shared.played, lambda: dict(KNOWN), None)
+        self.view = PageView(self.face.dispatcher, self.shared.played, lambda: dict(KNOWN), None)
         self.web = Web(
             WebSetup(socket, "127.0.0.1", self.port, token), self.face, self.view, ("127.0.0.1", 9)
         )
@@ -246,8 +246,8 @@ def test_what_a_page_sends_goes_through_the_table() -> None:
             for text in ("{", '{"send": ["/wavevae/gain", [NaN]]}', '{"send": ["/wavevae/gain", [1e999]]}'):
                 await talk.send_str(text)
                 assert (await talk.receive_json())["error"]
-            assert house.face.desk.state.latents[1] == 1.5
-            assert house.face.desk.state.frozen
+            assert house.face.dispatcher.state.latents[1] == 1.5
+            assert house.face.dispatcher.state.frozen
             assert (house.face.accepted, house.face.rejected) == (2, len(wrong) + 3)
             house.web.tick()
             while "targets" not in (frame := await talk.receive_json()):
@@ -272,7 +272,7 @@ def test_every_visitor_sees_what_another_does_and_a_new_model() -> None:
                 await asyncio.sleep(0.001)
             house.web.tick()
             assert (await two.receive_json())["presets"] == ["mine"]
-            house.face.desk.change(toy_about(name="other.ts"))
+            house.face.dispatcher.change(toy_about(name="other.ts"))
             house.web.tick()
             heads = [m for _ in range(3) if "about" in (m := await two.receive_json())]
             assert heads[-1]["about"]["name"] == "other.ts"
@@ -297,7 +297,7 @@ def test_keys_do_not_stay_down_on_a_page_that_is_gone() -> None:
             assert held(house) == {72}
 
     def held(house: House) -> set[int]:
-        return {note.pitch for note in house.face.desk.state.notes if note.held}
+        return {note.pitch for note in house.face.dispatcher.state.notes if note.held}
 
     visit(test, has_pitch=True, voices=4)
 

@@ -159,7 +159,7 @@ class HotSwap:
             self._stage = self._fading
 
     def _fading(self) -> None:
-        """The old engine leaves when the shell has gone over (or no shell is there to do so)."""
+        """The old engine leaves when the audio process has gone over (or no audio process is there to do so)."""
         counts = self._shared.counts
         late = time.monotonic() - self._switched_at > FADE_AT_MOST_S
         if counts[Count.DECK] != counts[Count.WANTED] and not late:

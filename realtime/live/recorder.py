@@ -44,7 +44,7 @@ class Recorder:
         setup: RecordSetup,
         shared: Shared,
         deck: Deck,
-        desk: Dispatcher,
+        dispatcher: Dispatcher,
         later: Callable[[Callable[[], None], str], None],
         say: Callable[[str], None],
         lost: Callable[[str], None],
@@ -54,7 +54,7 @@ class Recorder:
         the tape reaches back."""
         self._shared, self._deck, self._later, self._setup = shared, deck, later, setup
         self._say, self._lost = say, lost
-        self._rate, self._block_size = desk.about.sample_rate, deck.ring.block_size
+        self._rate, self._block_size = dispatcher.about.sample_rate, deck.ring.block_size
         self._waiting: deque[tuple[int, list[Line]]] = deque()
         """Messages by the version of the controls that they led to."""
         self._block = 0
@@ -66,11 +66,11 @@ class Recorder:
         self._stopped: set[Path] = set()
         """Recordings that cannot go on."""
         self._told_of_rf64 = False
-        presets = desk.presets.named
+        presets = dispatcher.presets.named
         if resumed:
             self._resume()
-            presets = {**presets, RESUMED: preset_of(desk.state, desk.about)}
-        self._session = self._head(desk, presets)
+            presets = {**presets, RESUMED: preset_of(dispatcher.state, dispatcher.about)}
+        self._session = self._head(dispatcher, presets)
         self._write({"session": self._session})
         if resumed:
             self._write({"time": 0.0, "address": f"{ROOT}/preset/recall", "args": [RESUMED, 0.0]})
@@ -88,8 +88,8 @@ class Recorder:
         """Of the files."""
         return ", ".join(printable(r.path) for r in (self._score, self._audio) if r is not None)
 
-    def _head(self, desk: Dispatcher, presets: dict[str, Any]) -> dict[str, Any]:
-        about = desk.about
+    def _head(self, dispatcher: Dispatcher, presets: dict[str, Any]) -> dict[str, Any]:
+        about = dispatcher.about
         return {
             "wavevae": self._setup.version,
             "model": about.name,

@@ -63,7 +63,7 @@ class AudioKeeper:
         return Child(self._spawn, "sound", sound, self._wish, self._shared)
 
     def answer(self) -> Any:
-        """What the first shell said: Found, then Opened; None so far. Raises: UserError when it cannot."""
+        """What the first audio process said: Found, then Opened; None so far. Raises: UserError when it cannot."""
         said = self.child.hear()
         if isinstance(said, Failed):
             raise UserError(said.message)
@@ -107,7 +107,7 @@ class AudioKeeper:
         self._restart()
 
     def _try_again(self, now: float) -> None:
-        """Lead a new shell from Found to sound; when it fails or hangs, another."""
+        """Lead a new audio process from Found to sound; when it fails or hangs, another."""
         said = self.child.hear()
         if isinstance(said, Found) and self._order is not None:
             self.child.tell(self._order)

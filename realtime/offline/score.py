@@ -171,10 +171,10 @@ class Conductor:
 
     def __init__(self, score: Score, about: ModelInfo) -> None:
         self._score, self._rate = score, about.sample_rate
-        self.desk = Dispatcher(about, presets=Presets(dict(score.presets)))
+        self.dispatcher = Dispatcher(about, presets=Presets(dict(score.presets)))
         self._next = 0
         if score.hears and about.hears:
-            self.desk.apply(f"{ROOT}/mode", (MODES[TRANSFORM],))
+            self.dispatcher.apply(f"{ROOT}/mode", (MODES[TRANSFORM],))
 
     def rehearse(self, about: ModelInfo) -> None:
         """Every message, without sound: what is wrong is said before anything is rendered."""
@@ -189,8 +189,8 @@ class Conductor:
 
     def _apply(self, event: Event) -> None:
         try:
-            self.desk.apply(event.address, event.arguments)
-            self.desk.flush()
+            self.dispatcher.apply(event.address, event.arguments)
+            self.dispatcher.flush()
         except Refused as reason:
             why = ONE_MODEL if event.address == f"{ROOT}/model" else str(reason)
             raise _wrong(self._score.path, event.line, f"{event.address}: {why}") from None
@@ -211,7 +211,7 @@ def perform(
         if start >= end:
             engine.fade_out()
         heard = next(sound, np.zeros(block, np.float32)) if sound is not None else None
-        yield engine.process(conductor.desk.state, block, heard)
+        yield engine.process(conductor.dispatcher.state, block, heard)
         start += block
 
 
@@ -224,7 +224,7 @@ def render_score(arguments: argparse.Namespace, gain_db: float) -> int:
     conductor.rehearse(about)
     conductor.until(0)
     instrument.warm_up(score.block_size)
-    instrument.begin(conductor.desk.state)
+    instrument.begin(conductor.dispatcher.state)
     progress = Progress("rendered", seconds_to_samples(score.seconds, about.sample_rate), about.sample_rate)
     gain = np.float32(db_to_amplitude(gain_db))
     with contextlib.ExitStack() as files:
