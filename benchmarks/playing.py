@@ -333,7 +333,7 @@ def fire(model: Path, options: argparse.Namespace) -> Found:
 
 FLOOD = """
 import socket, sys, time
-from wavevae.realtime.osc import encode
+from wavevae.realtime.control.osc import encode
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 to, due, n = ("127.0.0.1", int(sys.argv[1])), time.monotonic(), 0
 while True:
