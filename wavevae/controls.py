@@ -128,7 +128,6 @@ PRESSURE = Control("pressure", "", 0, 1, 0, "of the keys: 1 = as loud as it gets
 SLIDE = Control("slide", "", 0, 1, 0.5, "of one key: 0 = darker, 1 = brighter")
 OFFSET = Control("offset", "standard deviations", -10, 10, 0, "added to one learned latent of one note")
 WEIGHT = Control("weight", "", 0, 1, 0, "of a class in the mix; more than 1 in all: shares of the sum")
-X, Y = (Control(n, "", 0, 1, 0.5, f"{n} on the map of the training latents") for n in "xy")
 CONTROLS = (
     *(PITCH, LOUDNESS, PERIODICITY, LIFE, LATENT, GAIN, SMOOTHING, TEMPERATURE, SPREAD),
     *(ATTACK, DECAY, SUSTAIN, RELEASE, GLIDE, BEND, PRESSURE),

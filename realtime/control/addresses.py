@@ -21,7 +21,6 @@ from wavevae.controls import (
     OF_FILE,
     SAMPLE,
     SCALE,
-    SMOOTHING,
     TRANSFORM,
     Control,
     ControlState,
@@ -148,7 +147,6 @@ def ranges_of(control: Control, times: int = 1) -> tuple[Range, ...]:
 LONGEST_MORPH_S = 600.0
 MORPH = Control("seconds", "s", 0, LONGEST_MORPH_S, 0, "")
 PLACE = Control("a place on the map", "", 0, 1, 0.5, "")
-SETTLED = {"settle_ms": SMOOTHING.default}
 
 
 class World(Protocol):

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
@@ -197,6 +197,3 @@ class Child:
         if self.process.is_alive():
             self.process.kill()
         self.process.join()
-
-
-PipeEnd = Connection
