@@ -24,7 +24,7 @@ from wavevae.train.optimizer import make_optimizer
 
 from wavevae import config as configuration
 from wavevae.nn.blocks import activation, residual_stack
-from wavevae.nn.bottleneck import make_bottleneck
+from wavevae.nn.bottlenecks.registry import make_bottleneck
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.weighing import Objectives, weighted_sum

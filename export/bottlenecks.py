@@ -10,9 +10,14 @@ import copy
 import torch
 from torch import Tensor
 
-from wavevae.nn.bottleneck import LOG_VARIANCE_RANGE, Bottleneck
-from wavevae.nn.hierarchy import PRIOR_LOG_VARIANCE_RANGE, Hierarchical, bounded_prior, with_loudness
-from wavevae.nn.quantizer import ResidualVQ
+from wavevae.nn.bottlenecks.base import LOG_VARIANCE_RANGE, Bottleneck
+from wavevae.nn.bottlenecks.hierarchical import (
+    PRIOR_LOG_VARIANCE_RANGE,
+    Hierarchical,
+    bounded_prior,
+    with_loudness,
+)
+from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 
 from .layers import StreamingLayer, activation, twin_of
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wavevae.nn.quantizer import ResidualVQ
+from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 
 from .layers import from_rows, to_rows
 from .torchscript import HostModule, conform

@@ -12,16 +12,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-from wavevae.nn.conv import CausalConv1d
-from wavevae.nn.instrument import (
+from wavevae.model_config import (
     HIGHEST_LOUDNESS,
     HIGHEST_PITCH,
     LATENT_LIMIT,
     LOWEST_LOUDNESS,
     LOWEST_PITCH,
-    Instrument,
-    InstrumentDecoder,
 )
+from wavevae.nn.conv import CausalConv1d
+from wavevae.nn.instrument import Instrument, InstrumentDecoder
 from wavevae.nn.instrument_encoder import InstrumentEncoder, SpectrumBands
 from wavevae.nn.pitch import StreamingLoudness, StreamingPitchTracker, finite
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from wavevae.files import write_whole
-from wavevae.nn.bottleneck import Bottleneck
+from wavevae.nn.bottlenecks.base import Bottleneck
+from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 from wavevae.nn.conditioning import Condition, unlabelled
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.instrument_encoder import control_scales
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.quantizer import ResidualVQ
 from wavevae.nn.reach import earliest
 
 from . import fresh

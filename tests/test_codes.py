@@ -25,7 +25,7 @@ from wavevae.realtime.render import main as render
 
 from wavevae import audio
 from wavevae.errors import UserError
-from wavevae.nn.quantizer import ResidualVQ
+from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 
 BOOKS = {"vq": 1, "rvq": 3}
 SIZE = 16

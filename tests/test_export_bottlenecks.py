@@ -14,8 +14,8 @@ from wavevae.export.verify import CLOSE, heard_alike, references
 
 from wavevae.bundle import read_bundle
 from wavevae.config import ModelConfig
-from wavevae.nn.hierarchy import Hierarchical
-from wavevae.nn.quantizer import ResidualVQ
+from wavevae.nn.bottlenecks.hierarchical import Hierarchical
+from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 
 BASE = dataclasses.replace(
     toy_model.SHAPES["plain"],

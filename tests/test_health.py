@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from wavevae.train import curves
-from wavevae.train.batch import Batch
+from wavevae.train.batches import Batch
 from wavevae.train.health import Health, findings
 from wavevae.train.journal import MetricsFile
 from wavevae.train.run_folder import RunFolder

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, override
 from wavevae.errors import UserError
-from wavevae.nn.bottleneck import Bottleneck, Gaussian, Latents
-from wavevae.nn.hierarchy import (
+from wavevae.nn.bottlenecks.base import Bottleneck, Gaussian, Latents
+from wavevae.nn.bottlenecks.hierarchical import (
     FAINT,
     LOUDNESS_SCALE,
     PRIOR_LOG_VARIANCE_RANGE,

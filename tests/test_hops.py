@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from wavevae.config import ObjectiveConfig
-from wavevae.nn.bottleneck import Latents
+from wavevae.nn.bottlenecks.base import Latents
 from wavevae.objectives.hops import hop_profile, hop_unevenness
 from wavevae.objectives.weighing import Objectives, weighted_sum
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from wavevae.config import ObjectiveConfig
-from wavevae.nn.bottleneck import Latents
+from wavevae.nn.bottlenecks.base import Latents
 from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel
 from wavevae.objectives.waveform import relative_l1
 from wavevae.objectives.weighing import Objectives, weighted_sum

@@ -13,7 +13,7 @@ from wavevae.train import arguments
 
 from wavevae.config import ModelConfig, RunConfig, TrainConfig, from_tree, override, to_tree
 from wavevae.errors import UserError
-from wavevae.nn.bottleneck import Latents
+from wavevae.nn.bottlenecks.base import Latents
 from wavevae.references import windows
 from wavevae.references.config import ReferenceConfig
 from wavevae.references.features import make_features

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from wavevae.corpus.labels import NO_LABEL, Label
 from wavevae.errors import UserError
+from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.linear_start import linear_start
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.partials_start import partials_start
-from wavevae.nn.quantizer import ResidualVQ
 
-from .batch import labelled
+from .batches import labelled
 from .instrument_module import InstrumentModule, begin_instrument
 from .material import Material
 from .module import TrainingModule

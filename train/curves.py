@@ -8,8 +8,8 @@ import numpy as np
 
 from wavevae.config import RunConfig
 from wavevae.evaluation import plots
+from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.quantizer import ResidualVQ
 from wavevae.objectives.weighing import REGULARISERS
 from wavevae.references.loss import make_objectives
 

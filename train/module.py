@@ -16,7 +16,7 @@ from wavevae.objectives.weighing import Objectives, weighted_sum
 
 from .adversary import Adversary, anchor, still
 from .averaging import AveragedModel
-from .batch import Batch, conditions, plain
+from .batches import Batch, conditions, plain
 from .budget import Budget
 from .guard import StepGuard
 from .optimizer import make_optimizer, may_be_fused, resume

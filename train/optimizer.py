@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from wavevae.config import TrainConfig
+from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 from wavevae.nn.linear_start import trunk
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.partials_start import partial_maps
-from wavevae.nn.quantizer import ResidualVQ
 
 
 def may_be_fused(model: nn.Module, precision: str) -> bool:

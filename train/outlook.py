@@ -19,7 +19,7 @@ from wavevae.evaluation.playing.player import ModulePlayer
 from wavevae.nn.conditioning import Condition
 
 from . import advice
-from .batch import Batch, labelled, plain
+from .batches import Batch, labelled, plain
 from .budget import show_time
 from .journal import read_rows
 from .launch import is_first

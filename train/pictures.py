@@ -16,7 +16,7 @@ from wavevae.corpus.labels import NO_LABEL, Label
 from wavevae.evaluation import plots
 
 from . import curves
-from .batch import labelled
+from .batches import labelled
 from .module import TrainingModule
 from .run_folder import RunFolder
 

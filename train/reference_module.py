@@ -14,7 +14,7 @@ from wavevae.objectives.weighing import weighted_sum
 from wavevae.references.loss import make_objectives
 from wavevae.references.model import Reference
 
-from .batch import Batch, conditions, plain
+from .batches import Batch, conditions, plain
 from .budget import Budget
 from .instrument_module import InstrumentModule
 from .material import Material

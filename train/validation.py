@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from wavevae.config import ModelConfig
-from wavevae.nn.bottleneck import Latents
-from wavevae.nn.codebook import entropy_of
+from wavevae.nn.bottlenecks.base import Latents
+from wavevae.nn.bottlenecks.codebook import entropy_of
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.sync import sum_over_ranks
 from wavevae.objectives.weighing import REGULARISERS, Objectives, weighted_sum
 from wavevae.references.loss import FeatureObjectives, accuracy
 from wavevae.references.model import Reference
 
-from .batch import Batch, conditions
+from .batches import Batch, conditions
 
 MISTOLD = "distance_mistold"
 """The distance when every chunk is decoded under the label of another: no more than told rightly, and labels are

@@ -16,6 +16,12 @@ LOOK_BACK_S = 0.035
 """Of an instrument's encoder: how far behind the newest sample the moment lies that a frame describes, about."""
 BOTTLENECKS = ("ae", "vae", "vq", "rvq", "hvae")
 CONDITIONS = ("none", "class", "pitch", "class+pitch")
+LOWEST_PITCH, HIGHEST_PITCH = -24.0, 148.0
+"""MIDI; what is asked beyond is played at the limit. 148 is above half of any usual sample rate: silence."""
+LOWEST_LOUDNESS, HIGHEST_LOUDNESS = -100.0, 12.0
+"""dB RMS; the lowest is silence."""
+LATENT_LIMIT = 20.0
+"""Of learned latents, standard deviations of the prior."""
 OF_FAMILY = {
     "codec": (
         *("model.fold", "model.ratios", "model.widths", "model.dilations", "model.hop_overlap"),

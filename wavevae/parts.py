@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from wavevae.checkpoint import Checkpoint, read_payload, refuse_reference, write_payload
 from wavevae.config import ModelConfig, from_tree, to_tree
 from wavevae.errors import UserError
-from wavevae.nn.bottleneck import Bottleneck, make_bottleneck
+from wavevae.nn.bottlenecks.base import Bottleneck
+from wavevae.nn.bottlenecks.registry import make_bottleneck
+from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 from wavevae.nn.conditioning import Condition, make_condition
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.instrument import ControlledBottleneck, InstrumentDecoder, InstrumentEncoder
 from wavevae.nn.networks import Decoder, Encoder
-from wavevae.nn.quantizer import ResidualVQ
 
 FORMAT_VERSION = 1
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from wavevae.evaluation.metrics import kl_per_frame
-from wavevae.nn.bottleneck import Bottleneck, Gaussian
-from wavevae.nn.hierarchy import Hierarchical
-from wavevae.nn.quantizer import ResidualVQ
+from wavevae.nn.bottlenecks.base import Bottleneck, Gaussian
+from wavevae.nn.bottlenecks.hierarchical import Hierarchical
+from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 
 
 class Seen(NamedTuple):

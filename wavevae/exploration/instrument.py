@@ -11,7 +11,7 @@ import torch
 from wavevae.errors import UserError
 from wavevae.evaluation.subject import Run, load_subject
 from wavevae.latents import LatentStatistics
-from wavevae.nn.bottleneck import Gaussian
+from wavevae.nn.bottlenecks.base import Gaussian
 from wavevae.units import samples_to_frames
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
-from wavevae.nn.bottleneck import Latents, make_bottleneck
+from wavevae.nn.bottlenecks.base import Latents
+from wavevae.nn.bottlenecks.registry import make_bottleneck
 from wavevae.nn.conditioning import Condition, make_condition
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.networks import Decoder, Encoder

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from wavevae.nn.blocks import ResidualUnit
-from wavevae.nn.bottleneck import Bottleneck
+from wavevae.nn.bottlenecks.base import Bottleneck
+from wavevae.nn.bottlenecks.hierarchical import Hierarchical
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
-from wavevae.nn.hierarchy import Hierarchical
 from wavevae.nn.instrument import InstrumentDecoder
 from wavevae.nn.networks import Decoder, Encoder
 from wavevae.nn.noise import NoiseGate

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.config import ObjectiveConfig
-from wavevae.nn.bottleneck import Latents
+from wavevae.nn.bottlenecks.base import Latents
 from wavevae.objectives.hops import hop_unevenness
 from wavevae.objectives.schedules import kl_top_weight, kl_weight, over_budget
 from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel, SharedSpectra

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from wavevae.config import RunConfig
-from wavevae.nn.bottleneck import Latents
+from wavevae.nn.bottlenecks.base import Latents
 from wavevae.objectives.schedules import kl_weight
 from wavevae.objectives.weighing import Objectives
 from wavevae.references.features import make_features

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.config import RunConfig
-from wavevae.nn.bottleneck import Bottleneck, Gaussian, Identity, Latents
+from wavevae.nn.bottlenecks.base import Bottleneck, Gaussian, Identity, Latents
 from wavevae.nn.conditioning import Condition, make_condition
 from wavevae.references import windows
 from wavevae.references.features import make_features

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavevae.nn.bottleneck import Bottleneck, Latents
-from wavevae.nn.codebook import Codebook, distances, unit
+from wavevae.nn.bottlenecks.base import Bottleneck, Latents
+from wavevae.nn.bottlenecks.codebook import Codebook, distances, unit
 from wavevae.nn.sync import mean_over_ranks
 
 SMALLEST = 1e-8

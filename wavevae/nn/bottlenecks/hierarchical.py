@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.nn.blocks import SLOPE, ResidualUnit, activation
-from wavevae.nn.bottleneck import (
+from wavevae.nn.bottlenecks.base import (
     LOG_VARIANCE_RANGE,
     Bottleneck,
     Latents,

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from wavevae.config import ModelConfig
 from wavevae.nn.sync import mean_over_ranks
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)
@@ -135,28 +134,3 @@ class Gaussian(Bottleneck):
         with torch.no_grad():
             assert outlet.bias is not None
             outlet.bias[dim:] = LOG_VARIANCE_START
-
-
-def make_bottleneck(config: ModelConfig) -> Bottleneck:
-    """The bottleneck that the configuration names."""
-    from wavevae.nn.codebook import Codebook
-    from wavevae.nn.hierarchy import Hierarchical
-    from wavevae.nn.quantizer import VQ, ResidualVQ
-
-    def codebook() -> Codebook:
-        decay, dead = config.codebook_decay, config.codebook_dead
-        return Codebook(config.codebook_size, config.code_dim, decay, dead)
-
-    match config.bottleneck:
-        case "ae":
-            return Identity(config.latent_dim)
-        case "vae":
-            return Gaussian(config.latent_dim)
-        case "vq":
-            return VQ(config.latent_dim, codebook(), config.frame_rate)
-        case "rvq":
-            books = [codebook() for _ in range(config.n_codebooks)]
-            return ResidualVQ(config.latent_dim, books, config.frame_rate, config.codebook_dropout)
-        case "hvae":
-            return Hierarchical(config.latent_dim, config.top_dim, config.top_every)
-    raise AssertionError(f"the configuration lets {config.bottleneck} through")
