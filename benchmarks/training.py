@@ -70,7 +70,7 @@ def plain_of_same_size(config: configuration.ModelConfig, size: int) -> PlainSta
 
 def make_step(model: nn.Module, config: configuration.RunConfig, x: Tensor):  # type: ignore[no-untyped-def]
     """A function that takes one training step on x."""
-    objectives = Objectives(config.objective, config.model.sample_rate)
+    objectives = Objectives(config.objective, config.model.sample_rate, bottleneck=config.model.bottleneck)
     optimizer = make_optimizer(model, config.train)
 
     def step() -> None:

@@ -121,7 +121,9 @@ class Parts:
         self.averaged = AveragedModel(self.model, config.train.ema_decay)
         if compiled:
             self.model.compile_networks()
-        self.measures = Objectives(config.objective, config.model.sample_rate).to(x.device)
+        self.measures = Objectives(
+            config.objective, config.model.sample_rate, bottleneck=config.model.bottleneck
+        ).to(x.device)
         self.optimizer = make_optimizer(self.model, config.train, may_be_fused(self.model, ""))
         self.count = 0
 

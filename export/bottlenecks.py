@@ -103,9 +103,8 @@ class StreamingHierarchy(StreamingLayer):
 
 
 def twin_of_bottleneck(offline: Bottleneck) -> StreamingLayer | None:
-    """None: the latents are the encoder's first numbers."""
-    if isinstance(offline, ResidualVQ):
-        return StreamingQuantizer(offline)
-    if isinstance(offline, Hierarchical):
-        return StreamingHierarchy(offline)
-    return None
+    """The class of this module that the bottleneck names; none: the latents are the encoder's first numbers."""
+    twin: StreamingLayer | None = (
+        globals()[offline.streaming_twin](offline) if offline.streaming_twin else None
+    )
+    return twin

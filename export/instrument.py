@@ -19,6 +19,7 @@ from wavevae.model_config import (
     LOWEST_LOUDNESS,
     LOWEST_PITCH,
 )
+from wavevae.nn.bottlenecks.registry import codebook_sizes
 from wavevae.nn.conv import CausalConv1d
 from wavevae.nn.instrument import Instrument, InstrumentDecoder
 from wavevae.nn.instrument_encoder import InstrumentEncoder, SpectrumBands
@@ -31,7 +32,7 @@ from .fitting import StreamingFit
 from .layers import StreamingSequence, activation, from_rows, to_rows, twin_of
 from .streaming import refuse_unknown_parts
 from .synthesis import StreamingLife, StreamingSynthesis, keep
-from .told import CODED, ClassAttributes, ClassWeights
+from .told import ClassAttributes, ClassWeights
 from .torchscript import FLOAT, INT, HostModule, outlet_to_axes, pointwise
 
 UNITS = {"pitch": "MIDI", "loudness": "dB", "periodicity": "0..1"}
@@ -363,6 +364,6 @@ def label(name: str) -> str:
 def instrument_module(model: Instrument, axes: AxisMap) -> InstrumentModule:
     """The kind of module that an instrument needs."""
     kind = ClassedInstrumentModule if model.config.has_class else InstrumentModule
-    if model.config.bottleneck in CODED:
+    if codebook_sizes(model.config):
         kind = with_codes(InstrumentCodes, kind)  # type: ignore[assignment]
     return kind(model, axes)

@@ -15,8 +15,6 @@ import torch
 from torch import Tensor
 
 from wavevae.files import write_whole
-from wavevae.nn.bottlenecks.base import Bottleneck
-from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 from wavevae.nn.conditioning import Condition, unlabelled
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.instrument_encoder import control_scales
@@ -108,10 +106,11 @@ def codes_of(
 ) -> dict[str, Tensor]:
     """`codes` (B, N, F) of a quantizer, an instrument's controls before them, and `codes_scale` (N,); else nothing."""
     bottleneck, controls = model.bottleneck.learned_part(), model.bottleneck.controls
-    if not isinstance(bottleneck, ResidualVQ):
+    if not bottleneck.codebooks():
         return {}
     h = model.features(audio, condition)
     codes = bottleneck.encode(h[:, controls:])[1]
+    assert codes is not None
     sizes = torch.tensor([size for _, size in control_scales(model.config)]) if controls else torch.ones(0)
     return {
         "codes": torch.cat([h[:, :controls], codes.float()], 1),
@@ -131,10 +130,8 @@ def scale_of(model: Autoencoder | Instrument, axes: AxisMap) -> Tensor:
 def sure_frames(model: Autoencoder | Instrument, audio: Tensor, condition: Condition | None) -> Tensor:
     """(B, 1, F) 1 where rounding does not choose another code."""
     h = model.features(audio, condition)[:, model.bottleneck.controls :]
-    bottleneck: Bottleneck = model.bottleneck.learned_part()
-    if not isinstance(bottleneck, ResidualVQ):
-        return h.new_ones(len(h), 1, h.shape[2])
-    return (bottleneck.margin(h) > CLOSE).float()[:, None]
+    margin: Tensor = model.bottleneck.learned_part().margin(h)
+    return (margin > CLOSE).float()[:, None]
 
 
 def heard_alike(model: Autoencoder | Instrument, sure: Tensor) -> Tensor:

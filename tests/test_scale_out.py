@@ -70,7 +70,7 @@ def module_of(bottleneck: str) -> TrainingModule:
         20
     )  # loud and soft halves of a batch then differ in their KL
     torch.manual_seed(1)
-    module.model.bottleneck.start(torch.randn(100, model.latent_dim))
+    module.model.bottleneck.init_from_data(torch.randn(100, model.latent_dim))
     return module.train()
 
 

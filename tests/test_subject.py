@@ -18,6 +18,7 @@ from wavevae.evaluation import between
 from wavevae.evaluation.pitch import median_hz, midi_hz
 from wavevae.evaluation.sounds import reblocked
 from wavevae.evaluation.subject import Run, load_subject
+from wavevae.nn.bottlenecks.hierarchical import Hierarchical
 from wavevae.nn.model import Autoencoder
 
 RATE = 8000
@@ -191,7 +192,7 @@ def test_the_slow_level_is_swapped_and_nothing_else(tmp_path: Path) -> None:
     own = run.with_slow_level_of(a, a)
     assert torch.allclose(own, run.model(a[None, None])[0, 0], atol=1e-5)
     bottleneck = run.model.bottleneck
-    assert isinstance(bottleneck, between.Hierarchical)
+    assert isinstance(bottleneck, Hierarchical)
     hidden = [run.model.features(x[None, None]) for x in (a, b)]
     before = bottleneck.mean(hidden[0])
     z = between.with_other_top(bottleneck, *hidden)

@@ -8,9 +8,8 @@ import numpy as np
 
 from wavevae.config import RunConfig
 from wavevae.evaluation import plots
-from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
+from wavevae.nn.bottlenecks.registry import bottleneck_class
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighing import REGULARISERS
 from wavevae.references.loss import make_objectives
 
 from .run_folder import RunFolder
@@ -18,7 +17,7 @@ from .run_folder import RunFolder
 
 def draw(folder: RunFolder, config: RunConfig) -> None:
     """term_losses.png, and beta_vs_kl.png where there is a KL, from metrics.csv."""
-    if config.model.bottleneck in ("vae", "hvae"):
+    if "kl" in [term.name for term in bottleneck_class(config.model.bottleneck).loss_terms]:
         plots.beta_vs_kl(folder.metrics, folder.kl_picture)
     term_losses(folder.metrics, folder.terms_picture, config)
 
@@ -37,10 +36,11 @@ def contributions(csv_path: Path, config: RunConfig) -> tuple[np.ndarray, dict[s
 def term_losses(csv_path: Path, png_path: Path, config: RunConfig) -> None:
     """Every term times its weight over the steps: distances drawn through, regularisers dashed."""
     steps, terms = contributions(csv_path, config)
+    regularisers = make_objectives(config).regulariser_names
     figure = plots.new_figure(7.5, 4.4)
     axes = figure.subplots()
     for number, (name, added) in enumerate(terms.items()):
-        style = "--" if name in REGULARISERS else "-"
+        style = "--" if name in regularisers else "-"
         there = added > 0
         if there.any():
             axes.plot(steps[there], added[there], style, color=f"C{number % 10}", lw=1.2, label=name)
@@ -55,15 +55,14 @@ def term_losses(csv_path: Path, png_path: Path, config: RunConfig) -> None:
 
 def draw_codebooks(folder: RunFolder, model: Autoencoder) -> None:
     """codebooks.png where there are any: how often each code is used, most used first, against an even use."""
-    quantizer = model.bottleneck.learned_part()
-    if not isinstance(quantizer, ResidualVQ):
+    books = model.bottleneck.learned_part().codebooks()
+    if not books:
         return
-    books = [stage.codebook for stage in quantizer.stages]
     figure = plots.new_figure(7, 4.2)
     axes = figure.subplots()
     for number, book in enumerate(books):
-        share = np.sort(book.share.cpu().numpy())[::-1]  # type: ignore[union-attr,operator]
-        perplexity = float(book.entropy().exp())  # type: ignore[union-attr,operator]
+        share = np.sort(book.share.cpu().numpy())[::-1]
+        perplexity = float(book.entropy().exp())
         axes.plot(
             np.arange(1, len(share) + 1), np.maximum(share, 1e-7), label=f"{number + 1}: {perplexity:.0f}"
         )

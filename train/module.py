@@ -54,7 +54,8 @@ class TrainingModule(pl.LightningModule):
         self.config, self.budget = config, budget
         self.model = self.built()
         self.averaged = AveragedModel(self.model, config.train.ema_decay)
-        self.objectives = Objectives(config.objective, config.model.sample_rate, config.model.hop_length)
+        shape = config.model
+        self.objectives = Objectives(config.objective, shape.sample_rate, shape.hop_length, shape.bottleneck)
         self.adversary = Adversary(config) if config.adversarial.on else None
         self.step = 0  # Lightning's global_step counts optimisers and forgets on resume
         self.share = 0.0
@@ -172,10 +173,9 @@ class TrainingModule(pl.LightningModule):
         """Schedule, step, average, count: in this order, and nothing of it elsewhere."""
         self.scheduled = {
             "learning_rate": self.rate * self.rate_factor,
-            "kl_weight": self.weights["kl"],
+            "kl_weight": 0.0,  # a column of every run
+            **{f"{name}_weight": w for name, w in self.weights.items() if name in ("kl", "kl_top")},
         }
-        if "kl_top" in self.terms:
-            self.scheduled["kl_top_weight"] = self.weights["kl_top"]
         if self.adversary is not None:
             weights = self.adversary.weights(self.share)
             self.scheduled |= {f"{name}_weight": weight for name, weight in weights.items()}

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from wavevae.config import TrainConfig
-from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 from wavevae.nn.linear_start import trunk
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.partials_start import partial_maps
@@ -49,15 +48,11 @@ def started(model: Autoencoder, config: TrainConfig) -> set[int]:
     """The ids of the parameters that a start in closed form has set."""
     codec = config.start == "linear" and not model.config.is_instrument  # an instrument's start is rougher
     set_by_start = [*trunk(model), *partial_maps(model)] if codec else []
-    if isinstance(model.bottleneck.learned_part(), ResidualVQ):
-        set_by_start += model.bottleneck.parameters()
+    set_by_start += model.bottleneck.learned_part().data_parameters()
     return {id(parameter) for parameter in set_by_start}
 
 
 def in_front_of_codes(model: Autoencoder) -> set[int]:
     """The ids of the parameters that decide which codes a sound gets."""
-    quantizer = model.bottleneck.learned_part()
-    if not isinstance(quantizer, ResidualVQ):
-        return set()
-    into = [parameter for stage in quantizer.stages for parameter in stage.into.parameters()]  # type: ignore[union-attr]
-    return {id(parameter) for parameter in (*model.encoder.parameters(), *into)}
+    before = model.bottleneck.learned_part().code_parameters()
+    return {id(parameter) for parameter in (*model.encoder.parameters(), *before)} if before else set()

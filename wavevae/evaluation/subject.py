@@ -229,6 +229,7 @@ def load_run(path: Path, which: str, device: torch.device | None = None) -> Run:
     """A run folder or .ckpt, to compute on `device` (none: the CPU). Raises: UserError where it is none."""
     from wavevae.accelerator import refuse_float64
     from wavevae.checkpoint import build_any, find_checkpoint, read_checkpoint
+    from wavevae.nn.bottlenecks.registry import codebook_sizes
 
     found = find_checkpoint(path, which)
     checkpoint = read_checkpoint(found)
@@ -251,7 +252,7 @@ def load_run(path: Path, which: str, device: torch.device | None = None) -> Run:
         model.hop_length,
         model.latent_dim,
         shape.bottleneck,
-        codebook_size=shape.codebook_size if shape.bottleneck in ("vq", "rvq") else 0,
+        codebook_size=max(codebook_sizes(shape), default=0),
         condition=shape.condition,
         classes=tuple(map(composed, shape.classes)),
         class_field=checkpoint.config.data.class_field,

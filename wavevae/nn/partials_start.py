@@ -41,7 +41,7 @@ def partials_start(model: Autoencoder, audio: Tensor, pitch: Tensor) -> float:
         write_decoder(model, axes)
     std = np.sqrt(np.einsum("ij,jk,ik->i", axes, moments(rows), axes))
     std = np.maximum(std, WEAKEST * std.max())
-    model.bottleneck.begin(model.encoder.outlet.conv, tensor(std))
+    model.bottleneck.init_from_linear(model.encoder.outlet.conv, tensor(std))
     return float(np.trace(axes @ covariance @ axes.T) / max(np.trace(covariance), 1e-30))
 
 

@@ -6,7 +6,6 @@ from torch import nn
 
 from wavevae.nn.blocks import ResidualUnit
 from wavevae.nn.bottlenecks.base import Bottleneck
-from wavevae.nn.bottlenecks.hierarchical import Hierarchical
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
 from wavevae.nn.instrument import InstrumentDecoder
 from wavevae.nn.networks import Decoder, Encoder
@@ -31,12 +30,8 @@ def earliest(layer: nn.Module, frame: int) -> int:
             return earliest_of((layer.dilated, layer.pointwise), frame)
         case NoiseGate():
             return earliest_of((layer.gate, layer.mix), frame)
-        case Hierarchical():
-            late = frame // layer.every - 1  # a group gets what the one before has heard
-            slow = earliest_of((layer.slow.gather, layer.slow.unit, layer.slow.outlet), late)
-            return min(frame, slow)
         case Bottleneck():
-            return frame
+            return layer.first_input(frame)
         case nn.Sequential() | nn.ModuleList():
             return earliest_of(tuple(layer), frame)
         case Encoder():
@@ -72,7 +67,7 @@ def receptive_field_samples(
     The hop's first sample hears furthest back. Where latents are held over a group, the group's last hop does.
     """
     outer = hop_length // encoder.fold
-    hops = range(bottleneck.every if isinstance(bottleneck, Hierarchical) else 1)
+    hops = range(bottleneck.every)
     return max(
         (hop + 1) * hop_length - earliest_of((encoder, bottleneck, decoder), hop * outer) for hop in hops
     )

@@ -20,6 +20,8 @@ class FeatureObjectives(nn.Module):
     negative log-likelihood D / (2 sigma^2) MSE + constant (Kingma & Welling 2014, appendix C.2): that is its weight.
     """
 
+    regulariser_names = ("kl",)
+
     def __init__(self, config: RunConfig, numbers: int) -> None:
         super().__init__()
         self.config, self.reference = config.objective, config.reference
@@ -56,6 +58,7 @@ def accuracy(estimate: Tensor, target: Tensor) -> Tensor:
 def make_objectives(config: RunConfig) -> Objectives | FeatureObjectives:
     """What the run minimises, of a waveform model or a reference."""
     if not config.reference.is_reference:
-        return Objectives(config.objective, config.model.sample_rate, config.model.hop_length)
+        shape = config.model
+        return Objectives(config.objective, shape.sample_rate, shape.hop_length, shape.bottleneck)
     features = make_features(config.reference, config.model.sample_rate)
     return FeatureObjectives(config, features.channels * features.bins * config.reference.window_frames)

@@ -115,7 +115,7 @@ class Codebook(nn.Module):
 
     @torch.jit.unused
     @torch.no_grad()
-    def start(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Spherical k-means over encodings (N, D) of length 1 (Dhillon & Modha 2001), the first rank's on all.
 
         With fewer rows than codes the codes that are left over stay where they are, as dead ones.

@@ -1,31 +1,25 @@
-"""The bottleneck that a configuration names."""
+"""From the name of a bottleneck in a configuration to its class. The names are in `wavevae.model_config`."""
 
 from __future__ import annotations
 
-from wavevae.config import ModelConfig
-from wavevae.nn.bottlenecks.base import Bottleneck, Gaussian, Identity
-from wavevae.nn.bottlenecks.codebook import Codebook
-from wavevae.nn.bottlenecks.hierarchical import Hierarchical
-from wavevae.nn.bottlenecks.residual_vq import VQ, ResidualVQ
+from importlib import import_module
+
+from wavevae.model_config import BOTTLENECKS, ModelConfig
+from wavevae.nn.bottlenecks.base import Bottleneck
+
+
+def bottleneck_class(name: str) -> type[Bottleneck]:
+    """Raises: KeyError for a name that no configuration lets through."""
+    module, class_name = BOTTLENECKS[name].split(".")
+    found: type[Bottleneck] = getattr(import_module(f"wavevae.nn.bottlenecks.{module}"), class_name)
+    return found
 
 
 def make_bottleneck(config: ModelConfig) -> Bottleneck:
     """Untrained, of the sizes that the configuration gives."""
+    return bottleneck_class(config.bottleneck).from_config(config)
 
-    def codebook() -> Codebook:
-        decay, dead = config.codebook_decay, config.codebook_dead
-        return Codebook(config.codebook_size, config.code_dim, decay, dead)
 
-    match config.bottleneck:
-        case "ae":
-            return Identity(config.latent_dim)
-        case "vae":
-            return Gaussian(config.latent_dim)
-        case "vq":
-            return VQ(config.latent_dim, codebook(), config.frame_rate)
-        case "rvq":
-            books = [codebook() for _ in range(config.n_codebooks)]
-            return ResidualVQ(config.latent_dim, books, config.frame_rate, config.codebook_dropout)
-        case "hvae":
-            return Hierarchical(config.latent_dim, config.top_dim, config.top_every)
-    raise AssertionError(f"the configuration lets {config.bottleneck} through")
+def codebook_sizes(config: ModelConfig) -> tuple[int, ...]:
+    """Of each codebook; empty for a model without codes."""
+    return bottleneck_class(config.bottleneck).codebook_sizes(config)
