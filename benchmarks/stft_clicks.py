@@ -6,7 +6,7 @@ A network that learns magnitude and phase by their mean square error answers wha
 near 0. A spectrum of phase 0 is a pulse at the first sample of its frame. So one pulse comes every hop; what becomes
 of it is decided by the window that the frames are added under.
 
-Prints a table of `hop_rate_energy_db` (wavevae/evaluation/clicks.py) against the untouched sound: 0 = as much at the
+Prints a table of `hop_rate_energy_db` (wavevae/evaluation/metrics.py) against the untouched sound: 0 = as much at the
 hop rate as there, 3 and more = clicks. No model, no training: seconds.
 """
 
@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wavevae.audio import read_mono
-from wavevae.evaluation.clicks import hop_rate_energy_db
+from wavevae.evaluation.metrics import hop_rate_energy_db
 
 RATE, SECONDS = 16000, 2.0
 N_FFT = 4000

@@ -112,7 +112,7 @@ def octave_jumps(given: Sound, made: Sound, rate: int) -> int:
     """Changes of octave between input and output from one frame of a tone to the next but one."""
     import torch
 
-    from wavevae.evaluation.playing.excerpts import pitch_track
+    from wavevae.evaluation.playing.sound_analysis import pitch_track
 
     a, b = (pitch_track(torch.from_numpy(x), rate)[0].numpy() for x in (given, made))
     octave = np.round((b - a) / 12)
@@ -159,7 +159,7 @@ def figures(given: Sound, made: Sound, rate: int, split: int, said: str) -> dict
     """Of the bursts, which end `split` samples after the first sound, and of what comes after them."""
     import torch
 
-    from wavevae.evaluation.playing.transfer import loudness_correlation, pitch_kept
+    from wavevae.evaluation.playing.timbre_moved import loudness_correlation, pitch_kept
 
     stated = re.search(r"heard to sound ([\d.]+) ms = .*and the device's ([\d.]+) in and ([\d.]+) out", said)
     assert stated, said

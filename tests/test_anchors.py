@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from wavevae import audio
-from wavevae.evaluation import anchors, codec, ladder
+from wavevae.evaluation import anchors, codec, codec_ladder
+from wavevae.evaluation.codec_ladder import monotone, stand
 from wavevae.evaluation.embeddings import Texture
-from wavevae.evaluation.ladder import monotone, stand
 from wavevae.evaluation.selection import Source
 
 RATE = 8000
@@ -119,4 +119,4 @@ def test_a_damaged_cache_is_as_none(tmp_path: Path) -> None:
 def test_every_figure_on_the_ladder_is_one_that_is_measured() -> None:
     from wavevae.evaluation.glossary import ABOUT, BETTER
 
-    assert set(ladder.DIRECTIONS) <= set(BETTER) <= set(ABOUT)
+    assert set(codec_ladder.DIRECTIONS) <= set(BETTER) <= set(ABOUT)

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from wavevae.evaluation.clicks import FEWEST_HOPS, hop_rate_energy_db, periodicity_db
+from wavevae.evaluation.metrics import FEWEST_HOPS, hop_rate_energy_db, periodicity_db
 
 RATE, HOP = 22050, 256
 

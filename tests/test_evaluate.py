@@ -20,11 +20,11 @@ from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import DataConfig, ModelConfig, RunConfig, to_tree
 from wavevae.corpus import build_store, split
 from wavevae.errors import UserError
-from wavevae.evaluation import listen, plots, report
+from wavevae.evaluation import excerpts, plots, report
 from wavevae.evaluation.__main__ import main
+from wavevae.evaluation.loading import load_model_under_test
 from wavevae.evaluation.selection import Source
 from wavevae.evaluation.sounds import between, reblocked
-from wavevae.evaluation.subject import load_subject
 from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
 
@@ -114,7 +114,7 @@ def model(tmp_path: Path) -> Path:
 
 @torch.inference_mode()
 def test_a_long_sound_in_segments_is_what_it_is_in_one_go(run: Path) -> None:
-    subject = load_subject(run)
+    subject = load_model_under_test(run)
     subject.block_samples = subject.context  # type: ignore[union-attr]  # short segments, for the test's sake
     x = sound(25.0, 1)
     pieces = list(subject.reconstruct(reblocked([x], subject.block_samples)))
@@ -129,7 +129,7 @@ def test_a_long_sound_in_segments_is_what_it_is_in_one_go(run: Path) -> None:
 
 @torch.inference_mode()
 def test_a_model_file_is_streamed_with_its_state_and_starts_anew_for_each_sound(model: Path) -> None:
-    subject = load_subject(model)
+    subject = load_model_under_test(model)
     subject.block_samples = 640
     x = sound(1.0, 2)[:7777]
     for _ in range(2):
@@ -333,13 +333,13 @@ def test_the_help_is_quick_and_shows_an_example() -> None:
 
 def test_moments_are_spread_over_everything() -> None:
     sources = [Source(Path(f"{i}.wav"), f"{i}.wav", 2.0) for i in range(20)] + [Source(Path("l"), "l", 60.0)]
-    planned = listen.plan(sources, 10, 1000)
+    planned = excerpts.plan(sources, 10, 1000)
     assert sum(len(group) for group in planned.values()) == 10
     assert len(planned[20]) == 6
     for excerpt in planned[20]:
         assert 0 <= excerpt.start <= excerpt.stop - 5000 <= 55000
-    assert [len(group) for group in listen.plan(sources[:1], 10, 1000).values()] == [1]
-    assert listen.plan(sources, 0, 1000) == {}
+    assert [len(group) for group in excerpts.plan(sources[:1], 10, 1000).values()] == [1]
+    assert excerpts.plan(sources, 0, 1000) == {}
 
 
 def test_spectrograms_show_decibels_where_the_sound_is() -> None:

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from wavevae.realtime.about import About, Axis
-from wavevae.realtime.latent_map import LatentMap
+from wavevae.realtime.control.latent_map import LatentMap
+from wavevae.realtime.model_info import About, Axis
 from wavevae.train.datamodule import AudioDataModule
 from wavevae.train.keeping import latent_statistics
 
@@ -27,14 +27,14 @@ from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import DataConfig, ModelConfig, RunConfig
 from wavevae.corpus import build_store
 from wavevae.errors import UserError
+from wavevae.evaluation.explore import contact_sheet, neighbours, note_selection, vectors
+from wavevae.evaluation.explore.__main__ import main
+from wavevae.evaluation.explore.explored_model import ExploredModel, load_explored_model
+from wavevae.evaluation.explore.interpolate import interpolation
+from wavevae.evaluation.explore.notes import Note, make_note, notes_of
+from wavevae.evaluation.explore.timbre_transfer import Target, transferred
+from wavevae.evaluation.explore.traverse import traversals
 from wavevae.evaluation.selection import Source
-from wavevae.exploration import choose, neighbours, sheet, vectors
-from wavevae.exploration.__main__ import main
-from wavevae.exploration.instrument import Instrument, load_instrument
-from wavevae.exploration.interpolate import interpolation
-from wavevae.exploration.notes import Note, make_note, notes_of
-from wavevae.exploration.transfer import Target, transferred
-from wavevae.exploration.traverse import traversals
 from wavevae.latent_plane import Plane
 from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
@@ -104,12 +104,12 @@ def explored(nsynth: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Instrument:
-    return load_instrument(make_run(tmp_path_factory.mktemp("plain") / "run.ckpt"), "best")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> ExploredModel:
+    return load_explored_model(make_run(tmp_path_factory.mktemp("plain") / "run.ckpt"), "best")
 
 
 def notes_from(
-    instrument: Instrument, sounds: Sequence[np.ndarray], labels: Sequence[dict[str, Any]]
+    instrument: ExploredModel, sounds: Sequence[np.ndarray], labels: Sequence[dict[str, Any]]
 ) -> list[Note]:
     made = []
     for n, (sound, said) in enumerate(zip(sounds, labels, strict=True)):
@@ -131,7 +131,7 @@ def test_latents_are_stored_with_what_is_known(explored: Path, nsynth: Path) -> 
     assert frames["mu"].shape == frames["logvar"].shape == (kept["frames"].sum(), 4)
 
     row = list(kept["keys"]).index("flute_acoustic_000-055-100")
-    model = load_instrument(explored.parent / "run.ckpt", "best").model
+    model = load_explored_model(explored.parent / "run.ckpt", "best").model
     x = torch.from_numpy(audio.read_mono(Path(str(kept["paths"][row])), RATE))[None, None]
     condition = model.condition("flute", 55)
     with torch.no_grad():
@@ -229,7 +229,7 @@ def test_a_browser_shows_it_and_a_press_plays(explored: Path, tmp_path: Path) ->
 # -- what is done with latents -------------------------------------------------------------------------------
 
 
-def test_a_stretch_is_encoded_as_in_the_flow(plain: Instrument, tmp_path: Path) -> None:
+def test_a_stretch_is_encoded_as_in_the_flow(plain: ExploredModel, tmp_path: Path) -> None:
     """A long file is several notes; each knows what led up to it."""
     sound = 0.1 * np.random.default_rng(0).standard_normal(round(9.5 * RATE)).astype(np.float32)
     audio.write(tmp_path / "long.wav", sound, RATE)
@@ -242,7 +242,7 @@ def test_a_stretch_is_encoded_as_in_the_flow(plain: Instrument, tmp_path: Path) 
 
 def test_what_a_late_model_decodes_is_in_the_place_of_what_was_encoded(tmp_path: Path) -> None:
     """But for its last frame, which ends beyond the last latents."""
-    late = load_instrument(make_run(tmp_path / "late.ckpt", hop_overlap=2), "best")
+    late = load_explored_model(make_run(tmp_path / "late.ckpt", hop_overlap=2), "best")
     sound = tone(60, 1)[: 20 * HOP]
     with torch.inference_mode():
         expected = late.model(torch.from_numpy(sound)[None, None])[0, 0].numpy()
@@ -251,7 +251,7 @@ def test_what_a_late_model_decodes_is_in_the_place_of_what_was_encoded(tmp_path:
     np.testing.assert_allclose(found[: 19 * HOP], expected[: 19 * HOP], atol=1e-6)
 
 
-def test_what_is_silent_says_nothing(plain: Instrument) -> None:
+def test_what_is_silent_says_nothing(plain: ExploredModel) -> None:
     sound = tone(60, 1)
     sound[: 20 * HOP] = 0.0
     (note,) = notes_from(plain, [sound], [{}])
@@ -261,7 +261,7 @@ def test_what_is_silent_says_nothing(plain: Instrument) -> None:
     assert silent.sounding.all()
 
 
-def test_one_axis_moves_alone(plain: Instrument) -> None:
+def test_one_axis_moves_alone(plain: ExploredModel) -> None:
     (note,) = notes_from(plain, [tone(60, 1)], [{}])
     moved, scaled = traversals(plain, note, 1200)
     assert (len(moved.rows), moved.columns) == (4, 5)
@@ -278,7 +278,7 @@ def test_one_axis_moves_alone(plain: Instrument) -> None:
     np.testing.assert_allclose(cell.sound, plain.decode(plain.raw(axes), None)[:1200], atol=1e-5)
 
 
-def test_corners_of_a_grid_are_the_notes(plain: Instrument) -> None:
+def test_corners_of_a_grid_are_the_notes(plain: ExploredModel) -> None:
     notes = notes_from(plain, [tone(p, k) for p, k in ((50, 1), (62, 1), (50, 3), (62, 3))], [{}] * 4)
     grid = interpolation(plain, notes, 1024)
     for note, (r, c) in zip(notes, ((0, 0), (0, 4), (4, 0), (4, 4)), strict=True):
@@ -292,7 +292,7 @@ def test_corners_of_a_grid_are_the_notes(plain: Instrument) -> None:
 
 
 def test_labels_are_mixed_with_the_latents(explored: Path) -> None:
-    told = load_instrument(explored.parent / "run.ckpt", "best")
+    told = load_explored_model(explored.parent / "run.ckpt", "best")
     low, high = ({"pitch": p, "instrument_family_str": f} for p, f in ((50, "drum"), (62, "horn")))
     mixed = told.mixed([low, high], [0.25, 0.75])
     assert mixed is not None
@@ -301,7 +301,7 @@ def test_labels_are_mixed_with_the_latents(explored: Path) -> None:
     assert torch.isnan(told.mixed([low, {}], [0.5, 0.5]).pitch).all()  # type: ignore[union-attr]
 
 
-def test_transfer_takes_the_statistics_or_the_class(plain: Instrument, explored: Path) -> None:
+def test_transfer_takes_the_statistics_or_the_class(plain: ExploredModel, explored: Path) -> None:
     sounds = [tone(50, 1), tone(62, 3)]
     labels = [{"class": "drum", "pitch": 50}, {"class": "horn", "pitch": 62}]
     source, other = notes_from(plain, sounds, labels)
@@ -310,7 +310,7 @@ def test_transfer_takes_the_statistics_or_the_class(plain: Instrument, explored:
     wanted = plain.axes(other.heard)
     np.testing.assert_allclose(axes.mean(0), wanted.mean(0), atol=1e-6)
     assert (axes.std(0) <= wanted.std(0) + 1e-6).all()
-    told = load_instrument(explored.parent / "run.ckpt", "best")
+    told = load_explored_model(explored.parent / "run.ckpt", "best")
     source, other = notes_from(told, sounds, labels)
     heard = transferred(told, source, Target(told, other, [other]), 1024)
     np.testing.assert_allclose(
@@ -318,7 +318,7 @@ def test_transfer_takes_the_statistics_or_the_class(plain: Instrument, explored:
     )
 
 
-def test_neighbours_are_the_nearest_of_other_files(plain: Instrument) -> None:
+def test_neighbours_are_the_nearest_of_other_files(plain: ExploredModel) -> None:
     notes = notes_from(plain, [tone(60, 1)] * 5, [{"class": c} for c in "aabbb"])
     notes[1] = replace(notes[1], path=notes[0].path)
     places = np.array([[0.0], [0.1], [1.0], [1.5], [10.0]])
@@ -330,11 +330,11 @@ def test_neighbours_are_the_nearest_of_other_files(plain: Instrument) -> None:
     assert alike["same_family_by_chance"] == pytest.approx((2 + 6) / 20)
 
 
-def test_corners_are_two_classes_at_two_pitches(plain: Instrument) -> None:
+def test_corners_are_two_classes_at_two_pitches(plain: ExploredModel) -> None:
     labels = [{"class": f"c{k}", "pitch": p} for k in (1, 2, 3) for p in (50, 55, 62, 67)]
     notes = notes_from(plain, [tone(60, 1)] * 12, labels)
     places = np.repeat([[0.0], [1.0], [5.0]], 4, axis=0)
-    picked = [notes[i] for i in choose.corners(notes, places)]
+    picked = [notes[i] for i in note_selection.corners(notes, places)]
     assert [note.family for note in picked] == ["c1", "c1", "c3", "c3"]
     assert picked[0].pitch < picked[1].pitch
     assert picked[2].pitch < picked[3].pitch
@@ -373,10 +373,10 @@ def test_training_notes_whose_the_points_of_the_map_are(tmp_path: Path) -> None:
 def test_a_sheet_keeps_the_loudest_and_no_sound_clips() -> None:
     picture = np.full((7, 300), -80.0)
     picture[0, 299] = 0.0
-    small = sheet.fitted(picture, (5, 20))
+    small = contact_sheet.fitted(picture, (5, 20))
     assert small.shape == (5, 20)
     assert small[-1, -1] == 0.0  # low frequencies below, late to the right
-    assert np.abs(sheet.tame(np.array([3.0, -4.0, np.nan], np.float32))).max() <= 0.99
+    assert np.abs(contact_sheet.tame(np.array([3.0, -4.0, np.nan], np.float32))).max() <= 0.99
 
 
 # -- what is missing -----------------------------------------------------------------------------------------

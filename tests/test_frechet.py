@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from wavevae.errors import UserError
-from wavevae.evaluation import embeddings, vggish
-from wavevae.evaluation.embeddings import Texture, load_embedding
+from wavevae.evaluation import embeddings
+from wavevae.evaluation.embeddings import Texture
 from wavevae.evaluation.frechet import diversity, fad, frechet_distance, gaussian
+from wavevae.evaluation.pretrained_embeddings import load_embedding, vggish_log_mel
 
 RATE = 16000
 
@@ -150,7 +151,7 @@ def test_vggish_spectrum_is_the_released_one() -> None:
         matrix[:, i] = np.maximum(0, np.minimum(rising, falling))
     matrix[0] = 0
     wanted = np.log(spectrum @ matrix + 0.01)
-    found = vggish.log_mel(torch.from_numpy(x)[None].float())
+    found = vggish_log_mel(torch.from_numpy(x)[None].float())
     assert found.shape == (1, 1, 96, 64)
     assert np.abs(found[0, 0].numpy() - wanted).max() < 1e-3
 
@@ -172,7 +173,7 @@ def test_vggish_from_a_file_is_the_published_network(tmp_path: Path) -> None:
         *(conv(13), act, pool),
     )
     x = notes(2)
-    h = features(vggish.log_mel(x)).transpose(1, 3).transpose(1, 2).contiguous().flatten(1)
+    h = features(vggish_log_mel(x)).transpose(1, 3).transpose(1, 2).contiguous().flatten(1)
     for place in (0, 2, 4):
         h = h @ state[f"embeddings.{place}.weight"].T + state[f"embeddings.{place}.bias"]
         h = act(h) if place < 4 else h

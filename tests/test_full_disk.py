@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wavevae.realtime.latent_files import LatentWriter
+from wavevae.realtime.offline.latent_files import LatentWriter
 from wavevae.train.journal import MetricsFile
 
 from wavevae import audio
@@ -16,7 +16,7 @@ from wavevae.config import RunConfig
 from wavevae.corpus.report import Row, write_report
 from wavevae.errors import Failure
 from wavevae.evaluation import plots
-from wavevae.exploration import place
+from wavevae.evaluation.explore import output_folder
 from wavevae.synthesis import write_corpus
 
 resource = pytest.importorskip("resource")
@@ -53,7 +53,7 @@ def checkpoint(path: Path) -> None:
 
 
 def exploration(path: Path) -> None:
-    with place.prepared(path) as part:
+    with output_folder.prepared(path) as part:
         np.savez(part / "latents.npz", x=SOUND)
 
 

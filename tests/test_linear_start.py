@@ -6,7 +6,7 @@ import torch
 from wavevae.train.optimizer import make_optimizer
 
 from wavevae.config import ModelConfig, RunConfig, TrainConfig
-from wavevae.evaluation.clicks import hop_rate_energy_db
+from wavevae.evaluation.metrics import hop_rate_energy_db
 from wavevae.nn.linear_start import equal_loudness, linear_start, principal, second_moments, trunk
 from wavevae.nn.model import Autoencoder
 

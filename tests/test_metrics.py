@@ -13,10 +13,10 @@ import torchaudio
 from auraloss.freq import MultiResolutionSTFTLoss
 
 from wavevae.evaluation import metrics
-from wavevae.evaluation.between import CodeUse
+from wavevae.evaluation.bottleneck_stats import CodeUse
 from wavevae.evaluation.chunks import cut
 from wavevae.evaluation.measure import Measure
-from wavevae.evaluation.subject import Piece
+from wavevae.evaluation.model_under_test import Piece
 from wavevae.evaluation.summary import summarise
 
 RATE = 22050

@@ -18,9 +18,10 @@ from wavevae.export.model_file import export_checkpoint
 from wavevae import audio
 from wavevae.checkpoint import write_checkpoint
 from wavevae.evaluation.__main__ import main as evaluate
-from wavevae.evaluation.model_file import Model, load_file
+from wavevae.evaluation.file_under_test import Model, load_file
+from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.model_under_test import Run
 from wavevae.evaluation.playing.player import make_player
-from wavevae.evaluation.subject import Run, load_subject
 
 QUICK = ("--generate", "0", "--probe-files", "0", "--pairs", "1", "--no-playing")
 TOLD = replace(
@@ -39,7 +40,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Model]:
     checkpoint = toy_model.checkpoint(TOLD)
     write_checkpoint(folder / "checkpoints" / "best.ckpt", checkpoint)
     export_checkpoint(checkpoint, folder / "told.ts")
-    run, file = load_subject(folder), load_subject(folder / "told.ts")
+    run, file = load_model_under_test(folder), load_model_under_test(folder / "told.ts")
     assert isinstance(run, Run)
     assert isinstance(file, Model)
     return run, file

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_references_run import SMALL
+from test_studies_run import SMALL
 from tiny_run import TINY, workplace
 from wavevae.train import arguments
 from wavevae.train.__main__ import main

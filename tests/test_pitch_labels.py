@@ -14,9 +14,9 @@ from wavevae.checkpoint import read_checkpoint
 from wavevae.corpus import build_store, silent
 from wavevae.corpus.pitches import pitch_of_name, with_pitches
 from wavevae.errors import UserError
+from wavevae.evaluation.loading import load_model_under_test
 from wavevae.evaluation.selection import everything
 from wavevae.evaluation.sounds import with_pitches as selected_with_pitches
-from wavevae.evaluation.subject import load_subject
 from wavevae.units import semitones_to_ratio
 
 RATE = 8000
@@ -159,7 +159,7 @@ def test_what_training_found_of_names_holds_for_a_single_file_that_is_judged(
         place = folder(tmp_path / "notes", {name: tone(midi + 12) for name, midi in names.items()})
         options = ("--condition", "pitch", "--max-steps", "2", "--set", "validation_share=0", "--out", "run")
         assert train([str(place), *TINY, "--set", "partials=8", *options]) == 0
-        facts = load_subject(Path("run")).facts
+        facts = load_model_under_test(Path("run")).facts
     assert facts.name_shift == 12
     told, _ = selected_with_pitches(everything([place / "E4.wav"], None), RATE, facts.name_shift)
     assert told.sources[0].labels["pitch"] == 76

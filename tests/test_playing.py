@@ -14,12 +14,21 @@ from toy_bundle import write_toy
 
 from wavevae import audio
 from wavevae.bundle import LatentAxis
-from wavevae.evaluation.playing import KEYS, Clouds, draws, knobs, latents, measure, measure_quickly, transfer
-from wavevae.evaluation.playing.excerpts import Excerpt, median_midi
+from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.playing import (
+    KEYS,
+    Clouds,
+    draws,
+    knobs,
+    latent_controls,
+    measure,
+    measure_quickly,
+    timbre_moved,
+)
 from wavevae.evaluation.playing.held import Held, find_moments, held_figures, hold
 from wavevae.evaluation.playing.player import FilePlayer, ModulePlayer, Player
+from wavevae.evaluation.playing.sound_analysis import Excerpt, median_midi
 from wavevae.evaluation.selection import everything
-from wavevae.evaluation.subject import load_subject
 from wavevae.synthesis.syllables import sung_syllables
 
 RATE, HOP = toy.RATE, toy.HOP
@@ -46,7 +55,7 @@ def many() -> list[Excerpt]:
 
 @pytest.fixture(scope="module")
 def foreign() -> list[Excerpt]:
-    return transfer.built_in_foreign(RATE)[:6]
+    return timbre_moved.built_in_foreign(RATE)[:6]
 
 
 def held_by(model: torch.nn.Module, corpus: list[Excerpt]) -> list[Held]:
@@ -124,7 +133,7 @@ def test_spectra_are_compared_at_equal_power(corpus: list[Excerpt]) -> None:
 @pytest.fixture(scope="module")
 def swept(corpus: list[Excerpt]) -> dict[str, object]:
     player = ModulePlayer(toy.Oscillator())
-    _, every = latents.voiced_frames(player, corpus)
+    _, every = latent_controls.voiced_frames(player, corpus)
     ranges = knobs.control_ranges(player.axis_names, every)
     return knobs.knob_figures(player, held_by(toy.Oscillator(), corpus[:3]), ranges)
 
@@ -153,7 +162,7 @@ def test_a_knob_wired_the_wrong_way_round_and_one_not_wired_at_all(corpus: list[
             return super().decode(z)
 
     player = ModulePlayer(Wrong())
-    _, every = latents.voiced_frames(player, corpus[:2])
+    _, every = latent_controls.voiced_frames(player, corpus[:2])
     ranges = [r for r in knobs.control_ranges(player.axis_names, every) if r.name in knobs.TIMBRE]
     figures = knobs.knob_figures(player, held_by(Wrong(), corpus[:2]), ranges)
     assert figures["knob_monotonic"]["brightness"] < -0.9
@@ -176,7 +185,7 @@ def test_noise_is_what_lies_apart_from_the_harmonics() -> None:
 
 
 def transferred(model: torch.nn.Module, many: list[Excerpt], foreign: list[Excerpt]) -> dict[str, float]:
-    found, made, why = transfer.transfer_figures(ModulePlayer(model), many, foreign, 57.0)
+    found, made, why = timbre_moved.transfer_figures(ModulePlayer(model), many, foreign, 57.0)
     assert made
     assert not why
     assert found["transfer_moved_ceiling"] > 0.9
@@ -216,13 +225,13 @@ def test_si_sdr_is_found_at_its_lag_and_is_that_of_the_noise_added() -> None:
     noise = torch.randn(len(x), generator=torch.Generator().manual_seed(1))
     noisy = x + noise * x.std() / noise.std() * 10 ** (-12 / 20)
     late = torch.nn.functional.pad(noisy, (500, 0))[: len(x)]
-    assert transfer.copy_si_sdr_db(x, noisy, RATE) == pytest.approx(12, abs=0.2)
-    assert transfer.copy_si_sdr_db(x, -late, RATE) == pytest.approx(12, abs=0.5)
+    assert timbre_moved.copy_si_sdr_db(x, noisy, RATE) == pytest.approx(12, abs=0.2)
+    assert timbre_moved.copy_si_sdr_db(x, -late, RATE) == pytest.approx(12, abs=0.5)
 
 
 def test_octaves_are_folded_when_pitch_is_compared() -> None:
     for midi, kept in ((57.0, 1.0), (69.0, 1.0), (45.0, 1.0), (57.4, 1.0), (58.0, 0.0)):
-        voiced, right = transfer.pitch_kept(toy.tone(57, 1.0), toy.tone(midi, 1.0), RATE)
+        voiced, right = timbre_moved.pitch_kept(toy.tone(57, 1.0), toy.tone(midi, 1.0), RATE)
         assert voiced > 40
         assert right / voiced == kept
 
@@ -235,7 +244,7 @@ def test_a_model_that_offers_a_fit_is_transposed_by_whole_octaves(foreign: list[
             self.asked.append((transpose, fit))
             return z + torch.tensor([transpose, 0.0, 0.0, 0.0])[None, :, None]
 
-    made = transfer.transfers(ModulePlayer(Fitting()), [Excerpt("low", toy.tone(45, 2.0))], 70.0)
+    made = timbre_moved.transfers(ModulePlayer(Fitting()), [Excerpt("low", toy.tone(45, 2.0))], 70.0)
     assert Fitting.asked == [(24.0, 1.0)]
     assert median_midi(made[0].output[RATE:], RATE) == pytest.approx(69, abs=0.05)
 
@@ -261,22 +270,22 @@ class Told(toy.Repeater):
 
 @pytest.mark.parametrize("tells", [True, False])
 def test_leakage_is_what_a_linear_reader_finds_on_other_files(corpus: list[Excerpt], tells: bool) -> None:
-    frames, _ = latents.voiced_frames(ModulePlayer(Told(tells)), corpus)
-    figures = latents.leakage_figures(frames)
+    frames, _ = latent_controls.voiced_frames(ModulePlayer(Told(tells)), corpus)
+    figures = latent_controls.leakage_figures(frames)
     assert (figures["leakage_pitch"] > 0.85) if tells else (figures["leakage_pitch"] < 0.05)  # type: ignore[operator]
 
 
 def test_told_latents_do_not_count_as_leakage(corpus: list[Excerpt]) -> None:
-    frames, _ = latents.voiced_frames(ModulePlayer(toy.Oscillator()), corpus)
+    frames, _ = latent_controls.voiced_frames(ModulePlayer(toy.Oscillator()), corpus)
     assert frames[0].latents.shape[1] == 2
-    assert latents.leakage_figures(frames)["leakage_pitch"] < 0.1  # type: ignore[operator]
+    assert latent_controls.leakage_figures(frames)["leakage_pitch"] < 0.1  # type: ignore[operator]
 
 
 def test_a_linear_code_is_told_by_sums_and_cross_fades(corpus: list[Excerpt]) -> None:
-    linear = latents.linearity_figures(ModulePlayer(toy.Repeater()), corpus)
+    linear = latent_controls.linearity_figures(ModulePlayer(toy.Repeater()), corpus)
     assert linear["linear_sum_db"] > 100  # type: ignore[operator]
     assert linear["crossfade_db"] > 40  # type: ignore[operator]
-    played = latents.linearity_figures(ModulePlayer(toy.Oscillator()), corpus)
+    played = latent_controls.linearity_figures(ModulePlayer(toy.Oscillator()), corpus)
     assert played["crossfade_db"] < 5  # type: ignore[operator]
 
 
@@ -320,13 +329,15 @@ def test_every_key_is_there_with_a_figure_or_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a MODEL.ts with named latents, on sounds with pitch; all of it goes through JSON."""
-    monkeypatch.setattr(transfer, "BUILT_IN_EXCERPTS", 8)
+    monkeypatch.setattr(timbre_moved, "BUILT_IN_EXCERPTS", 8)
     axes = tuple(LatentAxis(name, -2.0, 2.0) for name in ("loudness", "brightness", "noisiness", "latent 4"))
     write_toy(tmp_path / "toy.ts", sample_rate=RATE, hop_length=HOP, axes=axes)
     for i in range(3):
         audio.write(tmp_path / "sounds" / f"{i}.wav", toy.tone(50 + 5 * i, 2.0, seed=i).numpy(), RATE)
     sources = everything([tmp_path / "sounds"], None).sources
-    found = measure(load_subject(tmp_path / "toy.ts"), sources, Clouds(["a"], np.zeros((1, 4)), None))
+    found = measure(
+        load_model_under_test(tmp_path / "toy.ts"), sources, Clouds(["a"], np.zeros((1, 4)), None)
+    )
     figures = json.loads(json.dumps(found.figures, allow_nan=False))
     for name in KEYS:
         assert (figures[name] is not None) != (name in figures["why"]), name
@@ -340,7 +351,7 @@ def test_every_key_is_there_with_a_figure_or_a_reason(
 def test_a_file_is_played_as_its_module_is(tmp_path: Path) -> None:
     """From a cleared state every time, latency and whole hops taken care of."""
     write_toy(tmp_path / "toy.ts", sample_rate=RATE, hop_length=HOP)
-    subject = load_subject(tmp_path / "toy.ts")
+    subject = load_model_under_test(tmp_path / "toy.ts")
     player: Player = FilePlayer(subject)  # type: ignore[arg-type]
     x = toy.tone(57, 0.5)[:10_000]
     first, again = player.transfer(x), player.transfer(x)
@@ -362,7 +373,7 @@ def test_syllables_are_the_same_every_time_and_have_a_melody() -> None:
     x = sung_syllables(5.0, RATE, 3)
     np.testing.assert_array_equal(x, sung_syllables(5.0, RATE, 3))
     assert len(x) == 5 * RATE
-    midi, _ = transfer.pitch_track(torch.from_numpy(x), RATE)
+    midi, _ = timbre_moved.pitch_track(torch.from_numpy(x), RATE)
     voiced = midi[torch.isfinite(midi)]
     assert len(voiced) > 0.5 * len(midi)
     assert float(voiced.quantile(0.9) - voiced.quantile(0.1)) > 2

@@ -11,7 +11,7 @@ from wavevae.train.batches import Batch
 from wavevae.train.budget import Budget
 from wavevae.train.instrument_data import InstrumentBatch
 from wavevae.train.module import TrainingModule
-from wavevae.train.reference_module import make_module
+from wavevae.train.study_module import make_module
 
 from wavevae.config import RunConfig, override
 

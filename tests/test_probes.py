@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from wavevae import audio
-from wavevae.evaluation import linear, probes, swaps
-from wavevae.evaluation.gathered import Gathered
+from wavevae.evaluation import disentanglement, linear, probes
 from wavevae.evaluation.labels import class_of, pitch_of
-from wavevae.evaluation.pitch import midi_hz
+from wavevae.evaluation.latent_collector import LatentCollector
+from wavevae.evaluation.model_under_test import NONE, Facts, Labels, Piece, Run
 from wavevae.evaluation.probes import Labelled, Wanted
 from wavevae.evaluation.selection import Selection, Source
-from wavevae.evaluation.subject import NONE, Facts, Labels, Piece, Run
+from wavevae.evaluation.yin import midi_hz
 
 RATE, HOP = 8000, 200
 
@@ -106,7 +106,7 @@ def test_labels_are_read_whatever_set_they_are_of() -> None:
 
 
 def test_summaries_are_means_and_spreads_over_all_that_is_heard() -> None:
-    gathered = Gathered(2)
+    gathered = LatentCollector(2)
     x = torch.randn(2, 3000, generator=torch.Generator().manual_seed(0)) * torch.tensor([[1.0], [3.0]]) + 2
     for part in x.split(700, dim=-1):
         gathered.add("a", part)
@@ -176,7 +176,7 @@ def test_swaps_are_heard_as_what_was_asked_for(set_of_notes: tuple[Path, Selecti
     training = probes.others(Obedient(), selection, Wanted([folder], 100), 100)
     assert len(training) == 24
     assert not {s.path for s in training} & {s.path for s in selection.sources}
-    found = swaps.run(Obedient(), selection, training, "")
+    found = disentanglement.run(Obedient(), selection, training, "")
     assert found["class"]["accuracy"] > 0.9
     assert found["class"]["classifier_on_real"] > 0.9
     assert found["class"]["heard_as_before"] < 0.1
@@ -189,7 +189,7 @@ def test_swaps_are_heard_as_what_was_asked_for(set_of_notes: tuple[Path, Selecti
 def test_a_model_that_ignores_its_labels_is_found_out(set_of_notes: tuple[Path, Selection]) -> None:
     folder, selection = set_of_notes
     training = probes.others(Obedient(), selection, Wanted([folder], 100), 100)
-    found = swaps.run(Obedient(deaf=True), selection, training, "")
+    found = disentanglement.run(Obedient(deaf=True), selection, training, "")
     assert found["class"]["accuracy"] < 0.1
     assert found["class"]["heard_as_before"] > 0.9
     assert found["pitch"]["asked_pitch_cents"] > 250
@@ -197,9 +197,9 @@ def test_a_model_that_ignores_its_labels_is_found_out(set_of_notes: tuple[Path, 
 
 
 def test_what_the_slow_level_carries_is_measured(set_of_notes: tuple[Path, Selection]) -> None:
-    heard = swaps.listen(set_of_notes[1].sources, RATE, 20)
-    all_of_it = swaps.of_slow_level(Obedient(bottleneck="hvae"), heard)
-    none_of_it = swaps.of_slow_level(Obedient(deaf=True, bottleneck="hvae"), heard)
+    heard = disentanglement.listen(set_of_notes[1].sources, RATE, 20)
+    all_of_it = disentanglement.of_slow_level(Obedient(bottleneck="hvae"), heard)
+    none_of_it = disentanglement.of_slow_level(Obedient(deaf=True, bottleneck="hvae"), heard)
     assert all_of_it is not None
     assert none_of_it is not None
     assert (all_of_it["moved"], all_of_it["towards_the_other"]) == (pytest.approx(1.0), pytest.approx(1.0))
@@ -208,7 +208,7 @@ def test_what_the_slow_level_carries_is_measured(set_of_notes: tuple[Path, Selec
 
 def test_probes_of_a_set_with_labels(set_of_notes: tuple[Path, Selection]) -> None:
     folder, selection = set_of_notes
-    subject, gathered = Obedient(), Gathered(2)
+    subject, gathered = Obedient(), LatentCollector(2)
     for source in selection.sources:
         for piece in subject.encode([audio.read_mono(source.path, RATE)], source.labels):
             assert piece.latents is not None

@@ -14,10 +14,11 @@ from wavevae.export.model_file import export_checkpoint
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import ModelConfig, RunConfig
-from wavevae.evaluation import between
-from wavevae.evaluation.pitch import median_hz, midi_hz
+from wavevae.evaluation import bottleneck_stats
+from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.model_under_test import Run
 from wavevae.evaluation.sounds import reblocked
-from wavevae.evaluation.subject import Run, load_subject
+from wavevae.evaluation.yin import median_hz, midi_hz
 from wavevae.nn.bottlenecks.hierarchical import Hierarchical
 from wavevae.nn.model import Autoencoder
 
@@ -43,7 +44,7 @@ def made(path: Path, bottleneck: str, condition: str = "none") -> Run:
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     write_checkpoint(path / "checkpoints" / "best.ckpt", Checkpoint(config, model.state_dict()))
-    subject = load_subject(path)
+    subject = load_model_under_test(path)
     assert isinstance(subject, Run)
     return subject
 
@@ -57,13 +58,13 @@ def test_a_late_model_is_judged_in_place(samples: int, tmp_path: Path) -> None:
     """Run and file: however the sound is cut, every estimate lies beside what it is an estimate of."""
     checkpoint = toy_model.checkpoint(LATE)
     write_checkpoint(tmp_path / "checkpoints" / "best.ckpt", checkpoint)
-    run, file = load_subject(tmp_path), tmp_path / "late.ts"
+    run, file = load_model_under_test(tmp_path), tmp_path / "late.ts"
     assert isinstance(run, Run)
     assert export_checkpoint(checkpoint, file).algorithmic_latency_samples == 16
     run.block_samples = run.context
     x = sound(samples)
     whole = run.model(torch.from_numpy(x)[None, None])[0, 0]
-    for subject in (run, load_subject(file)):
+    for subject in (run, load_model_under_test(file)):
         pieces = list(subject.reconstruct(reblocked([x], subject.block_samples), {}))
         torch.testing.assert_close(torch.cat([p.estimate for p in pieces]), whole, atol=2e-5, rtol=0)
         np.testing.assert_array_equal(torch.cat([p.reference for p in pieces]).numpy(), x)
@@ -154,7 +155,7 @@ def test_an_instrument_goes_on_from_segment_to_segment(
     model.decoder.life.spread[:] = 0.05
     config = RunConfig(model=model.config)
     write_checkpoint(tmp_path / "checkpoints" / "best.ckpt", Checkpoint(config, model.state_dict()))
-    run = load_subject(tmp_path)
+    run = load_model_under_test(tmp_path)
     assert isinstance(run, Run)
     assert run.facts.latent_dim == model.latent_dim
     frames = 3 * run.context // HOP + 3
@@ -179,7 +180,7 @@ def test_an_instrument_told_another_pitch_plays_it(tmp_path: Path) -> None:
     tones_only(model)
     config = RunConfig(model=model.config)
     write_checkpoint(tmp_path / "checkpoints" / "best.ckpt", Checkpoint(config, model.state_dict()))
-    run = load_subject(tmp_path)
+    run = load_model_under_test(tmp_path)
     assert isinstance(run, Run)
     made = run.moved(melody(40)[0, 0], {"pitch": 55}, {"pitch": 64})
     assert median_hz(made, INSTRUMENT_RATE) == pytest.approx(midi_hz(64), rel=0.003)
@@ -195,7 +196,7 @@ def test_the_slow_level_is_swapped_and_nothing_else(tmp_path: Path) -> None:
     assert isinstance(bottleneck, Hierarchical)
     hidden = [run.model.features(x[None, None]) for x in (a, b)]
     before = bottleneck.mean(hidden[0])
-    z = between.with_other_top(bottleneck, *hidden)
+    z = bottleneck_stats.with_other_top(bottleneck, *hidden)
     fast = bottleneck.bottom_dim
     assert torch.equal(z[:, fast:], bottleneck.mean(hidden[1])[:, fast:])
     assert not torch.allclose(z[:, :fast], before[:, :fast])  # what the slow level lets expect is the other's

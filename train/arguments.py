@@ -13,7 +13,7 @@ from wavevae.cli import Parser, parse_sample_rate
 from wavevae.config import RunConfig, full_key, override, parse_settings, parse_yaml
 from wavevae.errors import UserError, nearest
 from wavevae.model_config import BOTTLENECKS, CONDITIONS, OF_FAMILY, check_typed_family
-from wavevae.references.config import check_typed
+from wavevae.studies.study_config import check_typed
 
 from .budget import parse_time
 from .unchanged import by_heart

@@ -17,7 +17,7 @@ from .instrument_module import InstrumentModule, begin_instrument
 from .material import Material
 from .module import TrainingModule
 from .progress import say
-from .reference_module import begin_reference
+from .study_module import begin_study
 
 CHUNKS_AT_ONCE = 16
 
@@ -26,7 +26,7 @@ def begin(module: TrainingModule, material: Material) -> None:
     """Set the model, then its average. Raises: UserError for codebooks larger than the frames there are."""
     model, config = module.model, module.config
     if config.reference.is_reference:
-        return begin_reference(module, material)
+        return begin_study(module, material)
     if isinstance(module, InstrumentModule):
         begin_instrument(module, material)
     elif config.train.start == "linear":

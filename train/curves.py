@@ -10,7 +10,7 @@ from wavevae.config import RunConfig
 from wavevae.evaluation import plots
 from wavevae.nn.bottlenecks.registry import bottleneck_class
 from wavevae.nn.model import Autoencoder
-from wavevae.references.loss import make_objectives
+from wavevae.studies.feature_loss import make_objectives
 
 from .run_folder import RunFolder
 

@@ -29,8 +29,8 @@ from .overfit import Overfit
 from .pictures import Pictures
 from .plan import Plan
 from .progress import Progress, say
-from .reference_module import make_module
 from .run_folder import commit, lock, notes
+from .study_module import make_module
 from .telling import farewell, greeting
 from .trainer import count, make_trainer, processes
 

@@ -13,8 +13,8 @@ from wavevae.nn.bottlenecks.codebook import entropy_of
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.sync import sum_over_ranks
 from wavevae.objectives.weighing import Objectives, weighted_sum
-from wavevae.references.loss import FeatureObjectives, accuracy
-from wavevae.references.model import Reference
+from wavevae.studies.feature_loss import FeatureObjectives, accuracy
+from wavevae.studies.spectrogram_model import SpectrogramModel
 
 from .batches import Batch, conditions
 
@@ -35,10 +35,10 @@ class Validation:
         """Forget."""
         self.sums, self.counts = {}, None
 
-    def add(self, model: Autoencoder | Reference, batch: Batch) -> None:
+    def add(self, model: Autoencoder | SpectrogramModel, batch: Batch) -> None:
         """One batch through the model; spectrogram models are judged by their features, waveform models by sound."""
         condition, _ = conditions(batch, self.config)
-        if isinstance(model, Reference):
+        if isinstance(model, SpectrogramModel):
             target = model.windows(batch.audio)
             hidden, decode = model.hidden(target, condition), model.decoded
         else:
@@ -48,7 +48,7 @@ class Validation:
         latents, z = model.bottleneck(hidden), model.bottleneck.mean(hidden)
         estimate = decode(z, condition=condition)
         raw = self.raw(estimate, target, latents)
-        if isinstance(model, Reference):
+        if isinstance(model, SpectrogramModel):
             raw["accuracy"] = accuracy(estimate.float(), target)
         raw |= {k: v.float() for k, v in latents.metrics.items() if k not in raw}
         if condition is not None:

@@ -25,7 +25,7 @@ from wavevae.files import replacing
 
 if TYPE_CHECKING:
     from wavevae.nn.model import Autoencoder
-    from wavevae.references.model import Reference
+    from wavevae.studies.spectrogram_model import SpectrogramModel
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
@@ -191,7 +191,7 @@ def find_checkpoint(run_or_path: str | Path, which: str = "best") -> Path:
     )
 
 
-def make_model(config: RunConfig) -> Autoencoder | Reference:
+def make_model(config: RunConfig) -> Autoencoder | SpectrogramModel:
     """What a configuration describes, weights at random: a waveform model, or a spectrogram model of the studies."""
     from wavevae.nn.model import Autoencoder
 
@@ -201,9 +201,9 @@ def make_model(config: RunConfig) -> Autoencoder | Reference:
         return Instrument(config.model)  # type: ignore[return-value]  # the same face
     if not config.reference.is_reference:
         return Autoencoder(config.model)
-    from wavevae.references.model import Reference  # needs torchaudio
+    from wavevae.studies.spectrogram_model import SpectrogramModel  # needs torchaudio
 
-    return Reference(config)
+    return SpectrogramModel(config)
 
 
 def refuse_reference(checkpoint: Checkpoint) -> None:
@@ -226,7 +226,7 @@ def build_model(checkpoint: Checkpoint) -> Autoencoder:
     return model
 
 
-def build_any(checkpoint: Checkpoint) -> Autoencoder | Reference:
+def build_any(checkpoint: Checkpoint) -> Autoencoder | SpectrogramModel:
     """The model with the averaged weights, in eval mode. Raises: UserError where they do not fit."""
     from wavevae.nn.instrument import Instrument
     from wavevae.transfer import CorpusProfile
@@ -244,6 +244,6 @@ def build_any(checkpoint: Checkpoint) -> Autoencoder | Reference:
     return model.eval()
 
 
-def load_model(run_or_path: str | Path, which: str = "best") -> Autoencoder | Reference:
+def load_model(run_or_path: str | Path, which: str = "best") -> Autoencoder | SpectrogramModel:
     """A run folder or .ckpt -> its model in eval mode. Raises: UserError."""
     return build_any(read_checkpoint(find_checkpoint(run_or_path, which)))

@@ -18,8 +18,8 @@ from wavevae.checks import require, require_known
 from wavevae.cli import parse_sample_rate
 from wavevae.errors import UserError, nearest
 from wavevae.model_config import ModelConfig, check_family
-from wavevae.references.config import ReferenceConfig
-from wavevae.references.config import check as check_reference
+from wavevae.studies.study_config import StudyConfig
+from wavevae.studies.study_config import check as check_study
 
 KL_SCHEDULES = ("constant", "linear", "cosine", "logistic", "cyclical")
 COMMITMENT_RULES = ("fixed", "variance")
@@ -242,10 +242,10 @@ class RunConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    reference: ReferenceConfig = field(default_factory=ReferenceConfig)
+    reference: StudyConfig = field(default_factory=StudyConfig)
 
     def __post_init__(self) -> None:
-        check_reference(self.reference, vars(self))
+        check_study(self.reference, vars(self))
         check_family(self.model, vars(self))
 
 

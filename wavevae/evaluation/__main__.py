@@ -136,7 +136,7 @@ def main(argv: list[str]) -> int:
     if args.compare is not None:
         return tell_comparison(args, args.compare, None)
     from wavevae.evaluation import plots, report
-    from wavevae.evaluation.session import Session
+    from wavevae.evaluation.evaluation_session import Session
 
     subjects = [args.subject, *args.also]
     names = folder_names(subjects)

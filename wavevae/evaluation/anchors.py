@@ -18,12 +18,12 @@ import torch
 
 from wavevae.corpus.cache import content_key, default_cache
 from wavevae.errors import Failure, UserError
-from wavevae.evaluation import chunks, codec, frechet, ladder
+from wavevae.evaluation import chunks, codec, codec_ladder, frechet
 from wavevae.evaluation.embeddings import Embedding
 from wavevae.evaluation.measure import Measure
+from wavevae.evaluation.model_under_test import NONE, Facts, Labels, Piece
 from wavevae.evaluation.selection import Source
 from wavevae.evaluation.sounds import sound
-from wavevae.evaluation.subject import NONE, Facts, Labels, Piece
 from wavevae.files import replacing
 
 KBPS = (6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0)
@@ -31,13 +31,12 @@ BLOCK_S = 60.0
 """Longer sounds are coded in stretches of this."""
 YARDSTICK = (
     "metrics",
-    "pitch",
+    "yin",
     "chunks",
     "measure",
     "codec",
     "embeddings",
-    "vggish",
-    "clap",
+    "pretrained_embeddings",
     "sounds",
     "anchors",
 )
@@ -187,11 +186,11 @@ def describe(rungs: Sequence[Rung], figures: dict[str, float | int | None]) -> d
     which = codec.coder()
     assert which is not None
     stands = {}
-    for name, higher_is_better in ladder.DIRECTIONS.items():
+    for name, higher_is_better in codec_ladder.DIRECTIONS.items():
         value = figures.get(name)
         steps = [(r.kbps, r.figures[name]) for r in rungs if name in r.figures]
         if value is not None and len(steps) == len(rungs):
-            stands[name] = ladder.stand(float(value), steps, higher_is_better)
+            stands[name] = codec_ladder.stand(float(value), steps, higher_is_better)
     steps_out = [{"kbps": r.kbps, "coded_kbps": round(r.coded_kbps, 2), **r.figures} for r in rungs]
     mr_stft = stands.get("mr_stft")
     return {

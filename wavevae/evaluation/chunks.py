@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wavevae.evaluation.subject import Piece
+from wavevae.evaluation.model_under_test import Piece
 from wavevae.units import samples_to_frames
 
 

@@ -1,22 +1,16 @@
-"""What a Fréchet distance and a diversity are taken in: one vector for each second of sound.
+"""Embeddings, in which Fréchet distance and diversity are computed: one vector for each second of sound.
 
-`builtin` needs no download. `vggish=FILE`, `clap=FOLDER` and `torchscript=FILE` read weights that the user has.
+The interface and the built-in embedding, which needs no weights; `pretrained_embeddings` has those that need some.
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from wavevae.cli import expanded
-from wavevae.errors import UserError, nearest
-
-KINDS = ("builtin", "vggish", "clap", "torchscript")
 
 
 class Embedding(Protocol):
@@ -127,53 +121,3 @@ def resampled(sounds: Tensor, sample_rate: int, wanted: int) -> Tensor:
 
     moved = soxr.resample(sounds.numpy().T, sample_rate, wanted)  # frames first
     return torch.from_numpy(moved.T.copy())
-
-
-class Scripted:
-    """Any TorchScript module that turns (N, T) into (N, dims); its attribute `sample_rate` says at which rate it
-    listens (without one: the model's own)."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self.module = torch.jit.load(str(path), map_location="cpu").eval()
-        except (RuntimeError, ValueError, OSError) as error:
-            raise UserError(f"--embedding torchscript={path}: not a TorchScript file") from error
-        self.rate = int(getattr(self.module, "sample_rate", 0))
-        self.name = f"torchscript {path.name}"
-        self.dims = self._ask(torch.zeros(1, self.rate or 16000), path).shape[-1]
-
-    def _ask(self, sounds: Tensor, path: Path | None = None) -> Tensor:
-        try:
-            found = self.module(sounds)
-        except RuntimeError as error:
-            raise UserError(f"--embedding torchscript={path}: it does not take sounds (N, T)") from error
-        if not isinstance(found, Tensor) or found.shape[:-1] != sounds.shape[:1]:
-            raise UserError(f"--embedding torchscript={path}: it must give (N, dims) for (N, T)")
-        return found
-
-    @torch.inference_mode()
-    def __call__(self, sounds: Tensor, sample_rate: int) -> Tensor:
-        return self._ask(resampled(sounds, sample_rate, self.rate or sample_rate)).float()
-
-
-def load_embedding(spec: str) -> Embedding:
-    """`builtin`, or KIND=PATH. Raises: UserError, one line, for a kind, path or package that is not there."""
-    kind, _, place = spec.partition("=")
-    if kind not in KINDS:
-        raise UserError(f"--embedding {spec}: unknown; {nearest(kind, KINDS)}")
-    if kind == "builtin":
-        return Texture()
-    if not place:
-        raise UserError(f"--embedding {kind} needs its weights; write --embedding {kind}=PATH")
-    path = expanded(place)
-    if not path.exists():
-        raise UserError(f"--embedding {spec}: nothing at {path}; give the path of the weights")
-    if kind == "vggish":
-        from wavevae.evaluation.vggish import VGGish
-
-        return VGGish(path)
-    if kind == "clap":
-        from wavevae.evaluation.clap import Clap
-
-        return Clap(path)
-    return Scripted(path)

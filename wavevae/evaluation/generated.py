@@ -10,7 +10,7 @@ import torch
 
 from wavevae.evaluation import metrics
 from wavevae.evaluation.embeddings import Embedding
-from wavevae.evaluation.subject import Labels, Subject
+from wavevae.evaluation.model_under_test import Labels, ModelUnderTest
 from wavevae.units import samples_to_frames, seconds_to_samples
 
 SEQUENCE_S = 5.0
@@ -32,7 +32,7 @@ class Generated:
 
 @torch.inference_mode()
 def generate(
-    subject: Subject, seconds: float, embedding: Embedding, labels: Sequence[Labels] = ()
+    subject: ModelUnderTest, seconds: float, embedding: Embedding, labels: Sequence[Labels] = ()
 ) -> Generated | None:
     """About so many seconds, at least one draw; none where the model has no prior. A conditional model is told the
     labels of the judged files in turn.

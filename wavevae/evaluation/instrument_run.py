@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wavevae.evaluation.labels import pitch_of
-from wavevae.evaluation.subject import Labels, Piece, Run
+from wavevae.evaluation.model_under_test import Labels, Piece, Run
 from wavevae.nn.conditioning import Condition
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.instrument import Instrument

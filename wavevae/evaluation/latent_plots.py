@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavevae.evaluation.gathered import Gathered
-from wavevae.evaluation.judge import Verdict
 from wavevae.evaluation.labels import class_of, pitch_of
+from wavevae.evaluation.latent_collector import LatentCollector
+from wavevae.evaluation.measure import Measurement
 from wavevae.evaluation.plots import new_figure, save
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ DOT_SIZE = 22
 
 
 def write(
-    folder: Path, verdict: Verdict, labels: Mapping[str, Mapping[str, Any]], sample_rate: int
+    folder: Path, verdict: Measurement, labels: Mapping[str, Mapping[str, Any]], sample_rate: int
 ) -> dict[str, Path]:
     """{caption: picture} of all that can be drawn; nothing where no latents can be seen."""
     found: dict[str, Path] = {}
@@ -81,7 +81,7 @@ def principal(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mean, directions, shares
 
 
-def plane(gathered: Gathered, labels: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+def plane(gathered: LatentCollector, labels: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Files as probes see them (mean and log standard deviation of each axis, each to unit variance), coloured by
     class and, where pitches are known, by pitch."""
     names = list(gathered.pools)

@@ -1,19 +1,27 @@
-"""Every figure of every second that is heard; what the whole gives is worked out in `summary`."""
+"""One pass over the files: each is reconstructed, cut into seconds and measured; `summary` takes the means."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.audio import printable
+from wavevae.corpus import ConsoleProgress
 from wavevae.errors import UserError
-from wavevae.evaluation import clicks, metrics, pitch
-from wavevae.evaluation.between import CodeUse
-from wavevae.evaluation.chunks import Chunk
+from wavevae.evaluation import metrics, yin
+from wavevae.evaluation.bottleneck_stats import CodeUse
+from wavevae.evaluation.chunks import Chunk, cut
 from wavevae.evaluation.embeddings import Embedding, Texture
+from wavevae.evaluation.excerpts import Excerpt, overhear, plan
+from wavevae.evaluation.latent_collector import LatentCollector
 from wavevae.evaluation.metrics import ActiveDims
+from wavevae.evaluation.model_under_test import ModelUnderTest
+from wavevae.evaluation.selection import Selection, Source
+from wavevae.evaluation.sounds import sound
 
 BATCH = 32
 """Chunks measured at once."""
@@ -61,7 +69,7 @@ class Measure:
         self.active = ActiveDims(self.latent_dim)
         self.codes = CodeUse(self.codebook_size)
         hops = self.sample_rate // self.hop_length if self.hop_length else 0
-        self.clicks_measurable = hops >= clicks.FEWEST_HOPS
+        self.clicks_measurable = hops >= metrics.FEWEST_HOPS
 
     def add(self, file: str, chunk: Chunk) -> bool:
         """Whether it is heard. Raises: RuntimeError where the model gave NaN or infinite samples."""
@@ -116,8 +124,8 @@ class Measure:
         }
         if self.clicks_measurable:
             assert self.hop_length is not None
-            found["hop_rate_energy_db"] = clicks.hop_rate_energy_db(estimate, reference, self.hop_length)
-        found["pitch_error_cents"], found["pitch_lost"] = pitch.error_cents(
+            found["hop_rate_energy_db"] = metrics.hop_rate_energy_db(estimate, reference, self.hop_length)
+        found["pitch_error_cents"], found["pitch_lost"] = yin.error_cents(
             estimate, reference, self.sample_rate
         )
         return found
@@ -139,3 +147,71 @@ class Measure:
     def files(self) -> list[str]:
         """The file of each row."""
         return [row.file for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one pass over the files found."""
+
+    measure: Measure
+    gathered: LatentCollector
+    excerpts: tuple[Excerpt, ...]
+    """Moments that can be heard."""
+    damaged: tuple[tuple[str, str], ...]
+    """(path, reason) of files that broke off; what came before is judged."""
+    seconds: float
+    """Of sound gone by."""
+
+
+def measure_file(
+    subject: ModelUnderTest,
+    source: Source,
+    excerpts: Sequence[Excerpt],
+    measure: Measure,
+    gathered: LatentCollector,
+) -> Iterator[int]:
+    """Reconstruct and measure one file; gives the samples of each piece as it goes by. Raises: UserError."""
+    facts = subject.facts
+    passed: list[int] = []
+    blocks = sound(source, facts.sample_rate, subject.block_samples)
+    pieces = overhear(subject.reconstruct(blocks, source.labels), excerpts, passed, facts.hop_length)
+    for chunk in cut(pieces, facts.sample_rate, facts.hop_length):
+        if measure.add(source.name, chunk) and chunk.latents is not None:
+            gathered.add(source.name, chunk.latents)
+        yield sum(passed)
+        passed.clear()
+    yield sum(passed)
+
+
+def measure_model(
+    subject: ModelUnderTest, selection: Selection, pairs: int, embedding: Embedding
+) -> Measurement:
+    """Reconstruct and measure every file in bounded memory; keep `pairs` excerpts to hear and see.
+
+    Raises: RuntimeError where the model gives NaN.
+    """
+    facts = subject.facts
+    measure = Measure(
+        facts.sample_rate,
+        facts.frame_hop or facts.hop_length,
+        facts.latent_dim,
+        facts.codebook_size,
+        embedding=embedding,
+    )
+    gathered = LatentCollector(facts.latent_dim)
+    planned = plan(selection.sources, pairs, facts.sample_rate)
+    progress = ConsoleProgress()
+    damaged = []
+    heard = 0
+    for index, source in enumerate(selection.sources):
+        try:
+            for samples in measure_file(subject, source, planned.get(index, []), measure, gathered):
+                heard += samples
+                share = min(0.999, heard / facts.sample_rate / selection.seconds)
+                progress("evaluate", share, f"{index + 1} of {len(selection.sources)} files")
+        except UserError as error:
+            damaged.append((printable(source.path), f"{error}; judged up to there"))
+    measure.flush()
+    progress("evaluate", 1.0, f"{heard / facts.sample_rate:.0f} s judged")
+    audible = tuple(e for group in planned.values() for e in group if e.audible())
+    return Measurement(measure, gathered, audible, tuple(damaged), heard / facts.sample_rate)

@@ -18,12 +18,12 @@ import numpy as np
 
 from wavevae.corpus import find_files
 from wavevae.errors import UserError
-from wavevae.evaluation import bootstrap, chunks, linear, metrics, swaps
-from wavevae.evaluation.gathered import Gathered
+from wavevae.evaluation import bootstrap, chunks, disentanglement, linear, metrics
 from wavevae.evaluation.labels import class_of, pitch_of
+from wavevae.evaluation.latent_collector import LatentCollector
+from wavevae.evaluation.model_under_test import Labels, ModelUnderTest, Run
 from wavevae.evaluation.selection import Selection, Source, absolute, inputs_of, look
 from wavevae.evaluation.sounds import sound, with_pitches
-from wavevae.evaluation.subject import Labels, Run, Subject
 
 FOLDS = 5
 FEWEST = 20
@@ -51,7 +51,7 @@ class Labelled:
     names: list[str]
 
 
-def others(subject: Subject, selection: Selection, wanted: Wanted, most: int) -> list[Source]:
+def others(subject: ModelUnderTest, selection: Selection, wanted: Wanted, most: int) -> list[Source]:
     """Labelled files of DATA (or of the run's own data) that are not judged, in a fixed random order; those of an
     unconditional model train probes only."""
     most = most if subject.facts.condition != "none" else wanted.files
@@ -84,10 +84,10 @@ def others(subject: Subject, selection: Selection, wanted: Wanted, most: int) ->
     return sources
 
 
-def encoded(subject: Subject, sources: Sequence[Source]) -> dict[str, np.ndarray]:
+def encoded(subject: ModelUnderTest, sources: Sequence[Source]) -> dict[str, np.ndarray]:
     """{file: summary of its latents}, as the judged files have theirs; damaged files as far as they go."""
     facts = subject.facts
-    gathered = Gathered(facts.latent_dim)
+    gathered = LatentCollector(facts.latent_dim)
     for source in sources:
         try:
             pieces = subject.encode(sound(source, facts.sample_rate, subject.block_samples), source.labels)
@@ -158,7 +158,7 @@ def readers(field: str) -> dict[str, Callable[[Labels], str | None]]:
 
 
 def run(
-    subject: Subject, selection: Selection, gathered: Gathered, wanted: Wanted
+    subject: ModelUnderTest, selection: Selection, gathered: LatentCollector, wanted: Wanted
 ) -> tuple[dict[str, Any], list[str]]:
     """{probes: ..., swaps: ...} for report.json, and what could not be had."""
     field = wanted.class_field or subject.facts.class_field
@@ -166,7 +166,7 @@ def run(
     known = [name for name, of in looked_for.items() if any(of(s.labels) for s in selection.sources)]
     found: dict[str, Any] = {}
     remarks: list[str] = []
-    heard = others(subject, selection, wanted, swaps.TRAINING_FILES) if known else []
+    heard = others(subject, selection, wanted, disentanglement.TRAINING_FILES) if known else []
     training = heard[: wanted.files]
     if known and gathered.pools:
         summaries = encoded(subject, training)
@@ -183,7 +183,7 @@ def run(
             remarks.append(
                 f"no probe of {' and '.join(missing)}: fewer than {FEWEST} labelled files, or one label only"
             )
-    moved = swaps.run(subject, selection, heard, field)
+    moved = disentanglement.run(subject, selection, heard, field)
     if moved:
         found["swaps"] = moved
     return found, remarks

@@ -14,17 +14,16 @@ from typing import Any
 
 from wavevae import audio
 from wavevae.errors import UserError
-from wavevae.evaluation import latent_plots, page, plots, samples
+from wavevae.evaluation import latent_plots, plots, report_page, samples
+from wavevae.evaluation.excerpts import Excerpt
 from wavevae.evaluation.generated import Generated
 from wavevae.evaluation.glossary import ABOUT, ABOUT_PLAYING, MEANS
-from wavevae.evaluation.judge import Verdict
-from wavevae.evaluation.listen import Excerpt
-from wavevae.evaluation.measure import Measure
+from wavevae.evaluation.measure import Measure, Measurement
 from wavevae.evaluation.metrics import FLOOR_DBFS
+from wavevae.evaluation.model_under_test import Facts
 from wavevae.evaluation.playing import Demonstration, Playing
 from wavevae.evaluation.samples import Sample
 from wavevae.evaluation.selection import Selection
-from wavevae.evaluation.subject import Facts
 from wavevae.evaluation.summary import Figures, Intervals
 from wavevae.files import part_folder, put_in_place, write_errors
 
@@ -53,7 +52,7 @@ class Findings:
 
     facts: Facts
     selection: Selection
-    verdict: Verdict
+    verdict: Measurement
     figures: Figures
     intervals: Intervals
     generated: Generated | None = None
@@ -131,7 +130,9 @@ def write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
         labels = {source.name: source.labels for source in found.selection.sources}
         pictures = latent_plots.write(part / "latents", found.verdict, labels, rate)
         played = _write_playing(part / "playing", found.playing, rate)
-        page.write(part / "report.html", report, page.Material(part, moments, drawn, pictures, played))
+        report_page.write(
+            part / "report.html", report, report_page.Material(part, moments, drawn, pictures, played)
+        )
         (part / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
         (folder / "report.json").unlink(missing_ok=True)
         for name in PARTS:
@@ -152,7 +153,7 @@ def _write_chunks(path: Path, measure: Measure) -> None:
 
 def _write_excerpts(
     folder: Path, excerpts: Sequence[Excerpt], sample_rate: int, bounds: Sequence[Excerpt] = ()
-) -> list[page.Moment]:
+) -> list[report_page.Moment]:
     """pairs/NN-name-{reference,reconstruction}.wav, and -upper-bound.wav of a spectrogram model;
     spectrograms/NN-name.png, overview.png."""
     pairs, moments = [], []
@@ -171,13 +172,13 @@ def _write_excerpts(
             audio.write(sounds[kind], sound, sample_rate)
         picture = folder / "spectrograms" / f"{stem}.png"
         plots.spectrogram_pair(pair.reference, pair.reconstruction, sample_rate, picture, title)
-        moments.append(page.Moment(title, sounds, picture))
+        moments.append(report_page.Moment(title, sounds, picture))
     if pairs:
         plots.overview(pairs, sample_rate, folder / "overview.png")
     return moments
 
 
-def _write_generated(folder: Path, generated: Generated | None, sample_rate: int) -> list[page.Moment]:
+def _write_generated(folder: Path, generated: Generated | None, sample_rate: int) -> list[report_page.Moment]:
     """generated/N.wav and generated/N.png: some draws from the prior."""
     if generated is None:
         return []
@@ -186,11 +187,11 @@ def _write_generated(folder: Path, generated: Generated | None, sample_rate: int
         title, path = f"draw {number}", folder / "generated" / f"{number}.wav"
         audio.write(path, sound, sample_rate)
         plots.spectrogram_stack({title: sound}, sample_rate, path.with_suffix(".png"))
-        moments.append(page.Moment(title, {title: path}, path.with_suffix(".png")))
+        moments.append(report_page.Moment(title, {title: path}, path.with_suffix(".png")))
     return moments
 
 
-def _write_playing(folder: Path, playing: Playing | None, sample_rate: int) -> list[page.Played]:
+def _write_playing(folder: Path, playing: Playing | None, sample_rate: int) -> list[report_page.Played]:
     """playing/KIND-N-CAPTION.wav and KIND-N.png: held tones, sweeps and transfers."""
     counts: dict[str, int] = {}
     return [
@@ -201,7 +202,7 @@ def _write_playing(folder: Path, playing: Playing | None, sample_rate: int) -> l
 
 def _write_demonstration(
     folder: Path, one: Demonstration, counts: dict[str, int], sample_rate: int
-) -> page.Played:
+) -> report_page.Played:
     """One group of sounds, numbered among those of its kind."""
     counts[one.kind] = number = counts.get(one.kind, 0) + 1
     stem = f"{one.kind}-{number}"
@@ -210,4 +211,4 @@ def _write_demonstration(
         audio.write(path, one.sounds[caption], sample_rate)
     picture = folder / f"{stem}.png"
     plots.spectrogram_stack(one.sounds, sample_rate, picture, one.title)
-    return page.Played(one.kind, page.Moment(one.title, sounds, picture))
+    return report_page.Played(one.kind, report_page.Moment(one.title, sounds, picture))

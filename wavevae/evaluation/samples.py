@@ -16,11 +16,11 @@ import numpy as np
 from wavevae import audio
 from wavevae.errors import UserError
 from wavevae.evaluation import plots
+from wavevae.evaluation.excerpts import WHOLE_S
 from wavevae.evaluation.labels import class_of
-from wavevae.evaluation.listen import WHOLE_S
+from wavevae.evaluation.model_under_test import ModelUnderTest
 from wavevae.evaluation.selection import Source
 from wavevae.evaluation.sounds import between, sound
-from wavevae.evaluation.subject import Subject
 from wavevae.units import samples_to_frames, seconds_to_samples
 
 
@@ -36,14 +36,14 @@ class Sample:
     """None where the model has no density to draw from."""
 
 
-def take(subject: Subject, sources: Sequence[Source], count: int) -> list[Sample]:
+def take(subject: ModelUnderTest, sources: Sequence[Source], count: int) -> list[Sample]:
     """At most `count` files, spread evenly over all; files that cannot be read are left out."""
     spread = np.linspace(0, len(sources) - 1, min(count, len(sources))).round().astype(int)
     made = [of_file(subject, sources[int(place)], number) for number, place in enumerate(spread)]
     return [one for one in made if one is not None]
 
 
-def of_file(subject: Subject, source: Source, seed: int) -> Sample | None:
+def of_file(subject: ModelUnderTest, source: Source, seed: int) -> Sample | None:
     """The first WHOLE_S of a file; none for one that cannot be read, or is empty."""
     facts = subject.facts
     most = seconds_to_samples(WHOLE_S, facts.sample_rate)

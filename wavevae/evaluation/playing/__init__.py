@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from wavevae.evaluation import metrics
-from wavevae.evaluation.playing import draws, knobs, latents, transfer
-from wavevae.evaluation.playing.excerpts import Excerpt, read_excerpts
+from wavevae.evaluation.model_under_test import NONE, Labels, ModelUnderTest
+from wavevae.evaluation.playing import draws, knobs, latent_controls, timbre_moved
 from wavevae.evaluation.playing.held import LONGEST_HOP_S, Held, find_moments, held_figures, hold
 from wavevae.evaluation.playing.player import Player, make_player
+from wavevae.evaluation.playing.sound_analysis import Excerpt, read_excerpts
 from wavevae.evaluation.selection import Source
-from wavevae.evaluation.subject import NONE, Labels, Subject
 
 __all__ = ["KEYS", "Clouds", "Demonstration", "Player", "Playing", "measure", "measure_quickly"]
 
@@ -74,29 +74,31 @@ class Clouds:
 
 
 def measure(
-    subject: Subject, sources: Sequence[Source], clouds: Clouds, foreign: Sequence[Source] = ()
+    subject: ModelUnderTest, sources: Sequence[Source], clouds: Clouds, foreign: Sequence[Source] = ()
 ) -> Playing:
     """Every figure; `foreign` are sounds that are not of the corpus' kind (none: built-in sung syllables)."""
     player = make_player(subject)
     corpus = read_excerpts(sources, player.sample_rate)
-    others = read_excerpts(foreign, player.sample_rate) or transfer.built_in_foreign(player.sample_rate)
+    others = read_excerpts(foreign, player.sample_rate) or timbre_moved.built_in_foreign(player.sample_rate)
     figures: dict[str, Any] = dict.fromkeys(KEYS)
     why: dict[str, str] = {}
     shown: list[Demonstration] = []
-    frames, every = latents.voiced_frames(player, corpus)
+    frames, every = latent_controls.voiced_frames(player, corpus)
     if player.hop_length > LONGEST_HOP_S * player.sample_rate:
         why |= dict.fromkeys(("held", "knob", "leakage"), NO_FRAMES)
     else:
-        figures |= latents.leakage_figures(frames)
+        figures |= latent_controls.leakage_figures(frames)
         shown += add_held(player, corpus, every, figures, why)
-    figures |= latents.linearity_figures(player, corpus)
+    figures |= latent_controls.linearity_figures(player, corpus)
     shown += add_transfers(player, (corpus, others), median_pitch(frames), figures, why)
     real = draws.frechet.diversity(clouds.real)
     drawn, reason = draws.draw_figures(clouds.files, clouds.real, clouds.generated, real)
     figures |= drawn
     if reason:
         why["sample"] = reason
-    figures["foreign"] = transfer.BUILT_IN if not foreign else f"{len({e.file for e in others})} files given"
+    figures["foreign"] = (
+        timbre_moved.BUILT_IN if not foreign else f"{len({e.file for e in others})} files given"
+    )
     figures["why"] = reasons(figures, why)
     return Playing(figures, shown)
 
@@ -129,7 +131,7 @@ def add_transfers(
     why: dict[str, str],
 ) -> list[Demonstration]:
     """Transfer, into the figures; `sounds` are the corpus' and the foreign ones."""
-    found, made, reason = transfer.transfer_figures(player, *sounds, corpus_midi)
+    found, made, reason = timbre_moved.transfer_figures(player, *sounds, corpus_midi)
     figures |= found
     if reason:
         why["transfer"] = reason
@@ -143,7 +145,7 @@ def add_transfers(
     ]
 
 
-def median_pitch(frames: Sequence[latents.Frames]) -> float | None:
+def median_pitch(frames: Sequence[latent_controls.Frames]) -> float | None:
     """Of the corpus, MIDI."""
     every = np.concatenate([f.pitch for f in frames]) if frames else np.zeros(0)
     return float(np.median(every)) if len(every) else None
@@ -208,6 +210,6 @@ def measure_quickly(
     if not held:
         return {}
     figures: dict[str, Any] = dict(held_figures(held, player.hop_length, player.sample_rate))
-    foreign = transfer.built_in_foreign(player.sample_rate)[:QUICK_FOREIGN]
-    frames, _ = latents.voiced_frames(player, corpus)
-    return figures | transfer.transfer_figures(player, corpus, foreign, median_pitch(frames))[0]
+    foreign = timbre_moved.built_in_foreign(player.sample_rate)[:QUICK_FOREIGN]
+    frames, _ = latent_controls.voiced_frames(player, corpus)
+    return figures | timbre_moved.transfer_figures(player, corpus, foreign, median_pitch(frames))[0]

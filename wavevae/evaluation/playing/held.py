@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.evaluation import pitch
-from wavevae.evaluation.playing.excerpts import (
+from wavevae.evaluation import yin
+from wavevae.evaluation.playing.player import Player
+from wavevae.evaluation.playing.sound_analysis import (
     Excerpt,
     floored_db,
     level_track,
@@ -26,7 +27,6 @@ from wavevae.evaluation.playing.excerpts import (
     mel_frames,
     pitch_track,
 )
-from wavevae.evaluation.playing.player import Player
 
 STEADY_CENTS = 30.0
 """How far the pitch of a steady moment may be from its median."""
@@ -106,7 +106,7 @@ def pitched_moment(excerpt: Excerpt, sample_rate: int) -> Moment | None:
     levels = frame_levels(excerpt.audio, centres, sample_rate)
     loud = levels > levels.max() - LOUD_DB
     for seconds in (STEADIER_S, STEADY_S):
-        frames = round(seconds / pitch.HOP_S) + 1
+        frames = round(seconds / yin.HOP_S) + 1
         found = [
             i for i in steady_windows(midi, loud, frames) if has_room(excerpt, int(centres[i]), sample_rate)
         ]
@@ -123,9 +123,9 @@ def has_room(excerpt: Excerpt, sample: int, sample_rate: int) -> bool:
 
 def loud_moment(excerpt: Excerpt, sample_rate: int) -> Moment | None:
     """The loud moment around which the level of 20 ms frames changes least over a quarter of a second."""
-    hop = round(pitch.HOP_S * sample_rate)
+    hop = round(yin.HOP_S * sample_rate)
     levels = level_track(excerpt.audio, hop)
-    frames = round(STEADY_S / pitch.HOP_S)
+    frames = round(STEADY_S / yin.HOP_S)
     if len(levels) < frames:
         return None
     windows = levels.unfold(0, frames, 1)
@@ -207,7 +207,7 @@ def divides_hop(midi: float | None, hop: int, sample_rate: int) -> bool:
     """Whether a whole number of periods is a hop, within a sample."""
     if midi is None:
         return False
-    period = sample_rate / pitch.midi_hz(midi)
+    period = sample_rate / yin.midi_hz(midi)
     return abs(hop - max(1, round(hop / period)) * period) < 1
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.evaluation import pitch
-from wavevae.evaluation.playing.excerpts import Excerpt, level_track, median_midi
+from wavevae.evaluation import yin
 from wavevae.evaluation.playing.held import Held, frame_levels, mean_or_none
 from wavevae.evaluation.playing.player import Player
+from wavevae.evaluation.playing.sound_analysis import Excerpt, level_track, median_midi
 
 ATTRIBUTES = {"pitch": 0.05, "loudness": 0.25, "brightness": 0.02, "noisiness": 0.5}
 """Attribute -> what is just heard of it: semitones, dB, octaves of the centroid, dB."""
@@ -89,7 +89,7 @@ def noisiness(x: Tensor, sample_rate: int, midi: float | None) -> float:
     hz = torch.arange(1, len(power) + 1, dtype=power.dtype) * bin_hz
     if midi is None:
         return float(10 * (torch.log10(power + 1e-20).mean() - torch.log10(power.mean() + 1e-20)))
-    f0 = pitch.midi_hz(midi)
+    f0 = yin.midi_hz(midi)
     off = (hz - f0 * (hz / f0).round().clamp_min(1)).abs()
     rest = power[off > (3 * bin_hz + 0.006 * hz).clamp_max(f0 / 3)].sum()
     return float(10 * torch.log10((rest / power.sum().clamp_min(1e-30)).clamp_min(1e-9)))

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavevae.evaluation.model_file import FilePlayback, Model
-from wavevae.evaluation.subject import NONE, Labels, Run, Subject, device_of
+from wavevae.evaluation.file_under_test import FilePlayback, Model
+from wavevae.evaluation.model_under_test import NONE, Labels, ModelUnderTest, Run, device_of
 from wavevae.transfer import CorpusProfile, fit_latents, transposition
 
 TOLD_AXES = ("pitch", "loudness", "periodicity")
@@ -173,7 +173,7 @@ class FilePlayer:
         return made[0, 0, self.latency_samples :][: len(sound)]
 
 
-def make_player(subject: Subject) -> Player:
+def make_player(subject: ModelUnderTest) -> Player:
     """Of a run, a checkpoint or a MODEL.ts."""
     if isinstance(subject, Run):
         return ModulePlayer(subject.model, subject.condition)

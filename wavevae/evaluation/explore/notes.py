@@ -1,0 +1,145 @@
+"""The sounds of a set as notes: stretches of a few seconds, each with its latents and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wavevae.corpus.progress import Progress
+from wavevae.errors import UserError
+from wavevae.evaluation.labels import class_of, pitch_of
+from wavevae.evaluation.metrics import FLOOR_DBFS
+from wavevae.evaluation.selection import Selection, Source
+from wavevae.evaluation.sounds import sound
+from wavevae.units import db_to_amplitude, seconds_to_samples
+
+from .explored_model import ExploredModel, Labels
+
+NOTE_S = 4.0
+"""A longer file is several notes: NSynth's length."""
+SHORTEST_SHARE = 0.25
+"""Of NOTE_S: a last stretch that is shorter belongs to nothing, unless it is the whole file."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A stretch of a file."""
+
+    key: str
+    """NSynth's name of the note, or the file's; '@ 4 s' where it begins later."""
+    path: Path
+    start_s: float
+    labels: Labels
+    family: str
+    """Its class; empty where it is not known."""
+    pitch: float
+    """MIDI; NaN where it is not known."""
+    sound: np.ndarray
+    """(samples,) float32"""
+    means: np.ndarray
+    """(frames, latent_dim) raw latents"""
+    log_variances: np.ndarray | None
+    """Of the posterior, where there is one."""
+    sounding: np.ndarray
+    """(frames,) bool: those above -60 dBFS, or all where none is."""
+    level_db: float
+
+    @property
+    def heard(self) -> np.ndarray:
+        """The latents of what sounds."""
+        found: np.ndarray = self.means[self.sounding]
+        return found
+
+    @property
+    def title(self) -> str:
+        """For people: key and pitch."""
+        return self.key if np.isnan(self.pitch) else f"{self.key} (pitch {self.pitch:g})"
+
+
+def read_notes(
+    instrument: ExploredModel, selection: Selection, class_field: str, progress: Progress
+) -> tuple[list[Note], list[tuple[str, str]]]:
+    """Every note of the files, and why some files end early. Raises: UserError where there is none."""
+    notes: list[Note] = []
+    damaged: list[tuple[str, str]] = []
+    total = max(1e-9, selection.seconds)
+    done = 0.0
+    for source in selection.sources:
+        try:
+            notes.extend(notes_of(instrument, source, class_field))
+        except UserError as error:
+            damaged.append((source.name, str(error)))
+        done += source.seconds
+        progress("encoding", min(0.99, done / total), f"{len(notes)} notes")
+    if not notes:
+        raise UserError(
+            f"no sound in {len(selection.sources)} files; the first: {damaged[0][1] if damaged else 'empty'}"
+        )
+    progress("encoding", 1.0, f"{len(notes)} notes, {done:.0f} s")
+    return notes, damaged
+
+
+def notes_of(instrument: ExploredModel, source: Source, class_field: str) -> Iterator[Note]:
+    """The stretches of one file, each encoded with the sound that leads up to it. Raises: UserError."""
+    rate, hop = instrument.sample_rate, instrument.hop_length
+    size = hop * max(1, round(seconds_to_samples(NOTE_S, rate) / hop))
+    lead, at = np.zeros(0, np.float32), 0
+    for block in sound(source, rate, size):
+        if len(block) and (at == 0 or len(block) >= SHORTEST_SHARE * size):
+            both = np.concatenate([lead, block])
+            means, log_variances = instrument.look(both, source.labels)
+            first = len(lead) // hop
+            variances = None if log_variances is None else log_variances[first:]
+            yield make_note(
+                source, class_field, source.start_s + at / rate, block, (means[first:], variances), hop
+            )
+        lead = np.concatenate([lead, block])[-instrument.lead_samples :]
+        at += len(block)
+
+
+def make_note(
+    source: Source,
+    class_field: str,
+    start_s: float,
+    block: np.ndarray,
+    latents: tuple[np.ndarray, np.ndarray | None],
+    hop: int,
+) -> Note:
+    """Put together."""
+    means, log_variances = latents
+    pitch = pitch_of(source.labels)
+    name = str(source.labels.get("note_str") or source.name)
+    return Note(
+        key=name if start_s == 0 else f"{name} @ {start_s:g} s",
+        path=source.path,
+        start_s=start_s,
+        labels=source.labels,
+        family=class_of(source.labels, class_field) or "",
+        pitch=np.nan if pitch is None else float(pitch),
+        sound=block,
+        means=means,
+        log_variances=log_variances,
+        sounding=sounding(block, hop, len(means)),
+        level_db=10 * float(np.log10(np.mean(np.square(block, dtype=np.float64)) + 1e-12)),
+    )
+
+
+def sounding(block: np.ndarray, hop: int, frames: int) -> np.ndarray:
+    """(samples,) -> (frames,) bool: the hops above -60 dBFS; all of them where none is."""
+    padded = np.pad(block, (0, max(0, frames * hop - len(block))))[: frames * hop]
+    power = np.square(padded.reshape(frames, hop), dtype=np.float64).mean(1)
+    loud: np.ndarray = power > db_to_amplitude(FLOOR_DBFS) ** 2
+    return loud if loud.any() else np.ones(frames, bool)
+
+
+def families(notes: Sequence[Note]) -> list[str]:
+    """The classes that there are."""
+    return sorted({note.family for note in notes if note.family})
+
+
+def pitches(notes: Sequence[Note]) -> np.ndarray:
+    """(notes,) MIDI, NaN for unknown."""
+    return np.array([note.pitch for note in notes])
