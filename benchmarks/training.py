@@ -27,7 +27,7 @@ from wavevae.nn.blocks import activation, residual_stack
 from wavevae.nn.bottlenecks.registry import make_bottleneck
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighing import Objectives, weighted_sum
+from wavevae.objectives.weighted_sum import Objectives, weighted_sum
 
 PRESETS = Path(__file__).parent.parent / "train/presets"
 

@@ -34,15 +34,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from wavevae.train.averaging import AveragedModel
 from wavevae.train.datamodule import AudioDataModule
-from wavevae.train.optimizer import make_optimizer, may_be_fused
+from wavevae.train.optimizer import AveragedModel, make_optimizer, may_be_fused
 from wavevae.train.resident import Recipe, Recipes, ResidentSounds
 
 from wavevae.config import RunConfig, override, parse_yaml
 from wavevae.corpus import Item, Store
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighing import Objectives, weighted_sum
+from wavevae.objectives.weighted_sum import Objectives, weighted_sum
 
 PRESETS = Path(__file__).parent.parent / "train/presets"
 MINUTE_S = 60

@@ -7,8 +7,8 @@ import torch
 
 from wavevae.config import ObjectiveConfig
 from wavevae.nn.bottlenecks.base import Latents
-from wavevae.objectives.hops import hop_profile, hop_unevenness
-from wavevae.objectives.weighing import Objectives, weighted_sum
+from wavevae.objectives.distances import hop_profile, hop_unevenness
+from wavevae.objectives.weighted_sum import Objectives, weighted_sum
 
 HOP = 64
 

@@ -15,7 +15,7 @@ from wavevae.nn.bottlenecks.codebook import KMEANS_ROUNDS, Codebook, entropy_of,
 from wavevae.nn.bottlenecks.registry import make_bottleneck
 from wavevae.nn.bottlenecks.residual_vq import LONGEST, LOUDNESS, VQ, ResidualVQ, to_shape, to_sound
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighing import Objectives
+from wavevae.objectives.weighted_sum import Objectives
 
 
 def directions(count: int, dim: int = 4, seed: int = 0) -> Tensor:

@@ -15,15 +15,14 @@ import pytest
 from tiny_run import workplace
 from wavevae.train.sweep import pictures, table
 from wavevae.train.sweep.__main__ import main, wanted
-from wavevae.train.sweep.crew import _without_workers
-from wavevae.train.sweep.importance import epsilon_squared, groups_of
 from wavevae.train.sweep.locks import STALE_S, Claims
 from wavevae.train.sweep.pruning import Pruning
 from wavevae.train.sweep.samplers import make_pruner
 from wavevae.train.sweep.space import Space, parse_space, read_space
 from wavevae.train.sweep.storage import folder_of, open_study
+from wavevae.train.sweep.table import epsilon_squared, groups_of
 from wavevae.train.sweep.trial import DONE, FAILED, Outcome, judged
-from wavevae.train.sweep.worker import MOST_DEATHS, Worker
+from wavevae.train.sweep.worker import MOST_DEATHS, Worker, _without_workers
 
 from wavevae.errors import UserError
 

@@ -16,9 +16,10 @@ from wavevae.objectives.adversarial import (
     adversarial,
     discriminator_hinge,
     feature_matching,
+    gradients,
+    join,
     mean_score,
 )
-from wavevae.objectives.balancer import gradients, join
 from wavevae.objectives.discriminator import MultiScaleDiscriminator
 from wavevae.objectives.schedules import rise
 from wavevae.units import seconds_to_samples

@@ -21,7 +21,7 @@ from wavevae.nn.instrument_start import instrument_start
 from wavevae.nn.pitch import PitchTracker
 from wavevae.nn.synthesizer import SynthesisState
 from wavevae.objectives.named_axes import NamedAxes
-from wavevae.objectives.weighing import weighted_sum
+from wavevae.objectives.weighted_sum import weighted_sum
 
 from .adversary import anchor
 from .budget import Budget

@@ -12,14 +12,13 @@ from wavevae.checkpoint import Checkpoint
 from wavevae.config import RunConfig
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.schedules import learning_rate
-from wavevae.objectives.weighing import Objectives, weighted_sum
+from wavevae.objectives.weighted_sum import Objectives, weighted_sum
 
 from .adversary import Adversary, anchor, still
-from .averaging import AveragedModel
 from .batches import Batch, conditions, plain
 from .budget import Budget
 from .guard import StepGuard
-from .optimizer import make_optimizer, may_be_fused, resume
+from .optimizer import AveragedModel, make_optimizer, may_be_fused, resume
 from .ranks import clock_of_first_wish_of_any, rate_factor, world_size
 from .validation import Validation
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wavevae.config import RunConfig
 from wavevae.objectives.schedules import learning_rate, rise_by_steps
-from wavevae.objectives.weighing import weighted_sum
+from wavevae.objectives.weighted_sum import weighted_sum
 from wavevae.studies.feature_loss import make_objectives
 from wavevae.studies.spectrogram_model import SpectrogramModel
 

@@ -1,4 +1,4 @@
-"""What a study minimised: a distance of features and the KL, behind the face of `wavevae.objectives.weighing`."""
+"""What a study minimised: a distance of features and the KL, behind the face of `wavevae.objectives.weighted_sum`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from wavevae.config import RunConfig
 from wavevae.nn.bottlenecks.base import Latents
 from wavevae.objectives.schedules import kl_weight
-from wavevae.objectives.weighing import Objectives
+from wavevae.objectives.weighted_sum import Objectives
 from wavevae.studies.features import make_features
 
 

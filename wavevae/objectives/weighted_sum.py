@@ -10,10 +10,14 @@ from torch import Tensor, nn
 from wavevae.config import ObjectiveConfig
 from wavevae.nn.bottlenecks.base import Latents
 from wavevae.nn.bottlenecks.registry import bottleneck_class
-from wavevae.objectives.hops import hop_unevenness
+from wavevae.objectives.distances import (
+    MultiResolutionSTFT,
+    MultiScaleLogMel,
+    SharedSpectra,
+    hop_unevenness,
+    relative_l1,
+)
 from wavevae.objectives.schedules import over_budget
-from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel, SharedSpectra
-from wavevae.objectives.waveform import relative_l1
 
 
 class Objectives(nn.Module):
