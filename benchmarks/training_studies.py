@@ -35,8 +35,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from wavevae.train.datamodule import AudioDataModule
+from wavevae.train.device_batches import Recipe, Recipes, ResidentSounds
 from wavevae.train.optimizer import AveragedModel, make_optimizer, may_be_fused
-from wavevae.train.resident import Recipe, Recipes, ResidentSounds
 
 from wavevae.config import RunConfig, override, parse_yaml
 from wavevae.corpus import Item, Store

@@ -25,14 +25,14 @@ from wavevae.nn.instrument import Instrument, InstrumentDecoder
 from wavevae.nn.instrument_encoder import InstrumentEncoder, SpectrumBands
 from wavevae.nn.pitch import StreamingLoudness, StreamingPitchTracker, finite
 
-from .axes import AxisMap, corpus_profile
 from .bottlenecks import twin_of_bottleneck
 from .codes import InstrumentCodes, with_codes
+from .conditional import ClassAttributes, ClassWeights
 from .fitting import StreamingFit
+from .latent_pca import AxisMap, corpus_profile
 from .layers import StreamingSequence, activation, from_rows, to_rows, twin_of
 from .streaming import refuse_unknown_parts
 from .synthesis import StreamingLife, StreamingSynthesis, keep
-from .told import ClassAttributes, ClassWeights
 from .torchscript import FLOAT, INT, HostModule, outlet_to_axes, pointwise
 
 UNITS = {"pitch": "MIDI", "loudness": "dB", "periodicity": "0..1"}

@@ -19,10 +19,10 @@ from wavevae.nn.bottlenecks.registry import bottleneck_class, codebook_sizes
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
 
-from .axes import AxisMap, axes_of, corpus_profile
+from .conditional import codec_module
 from .instrument import instrument_module
+from .latent_pca import AxisMap, axes_of, corpus_profile
 from .precision import halve, round_weights, rounding_error
-from .told import codec_module
 from .torchscript import CodecModule, HostModule, script
 from .verify import references, verify
 

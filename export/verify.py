@@ -19,10 +19,10 @@ from wavevae.nn.conditioning import Condition, unlabelled
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.instrument_encoder import control_scales
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.reach import earliest
+from wavevae.nn.receptive_field import first_input
 
-from . import fresh
-from .axes import AxisMap
+from . import verify_subprocess
+from .latent_pca import AxisMap
 
 LIMIT = 1e-4
 """Of full scale: a file further off is not put in place."""
@@ -136,7 +136,7 @@ def sure_frames(model: Autoencoder | Instrument, audio: Tensor, condition: Condi
 
 def heard_alike(model: Autoencoder | Instrument, sure: Tensor) -> Tensor:
     """(B, 1, F) latents that are sure -> (B, 1, F) hops that hear none which is not."""
-    reach = -earliest(model.decoder, 0)  # frames that a hop's first sample hears back
+    reach = -first_input(model.decoder, 0)  # frames that a hop's first sample hears back
     unsure = torch.nn.functional.pad(1 - sure, (reach, 0))
     return 1 - torch.nn.functional.max_pool1d(unsure, reach + 1, stride=1)
 
@@ -164,7 +164,7 @@ def compare(path: Path, expected: list[dict[str, Any]]) -> Verdict:
         content = io.BytesIO()
         torch.save(expected, content)  # in memory: to a file it ends the process where the disk is full
         write_whole(Path(folder) / "reference.pt", content.getvalue())
-        command = [sys.executable, "-I", fresh.__file__, str(path), f"{folder}/reference.pt"]
+        command = [sys.executable, "-I", verify_subprocess.__file__, str(path), f"{folder}/reference.pt"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]

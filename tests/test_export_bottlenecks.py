@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 import toy_model
-from wavevae.export.axes import axis_map
 from wavevae.export.bottlenecks import StreamingHierarchy, StreamingQuantizer, twin_of_bottleneck
+from wavevae.export.latent_pca import axis_map
 from wavevae.export.layers import from_rows, to_rows
 from wavevae.export.model_file import export_checkpoint
 from wavevae.export.verify import CLOSE, heard_alike, references

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from wavevae.adversarial_config import AdversarialConfig
 from wavevae.config import RunConfig
+from wavevae.nn.distributed import sum_over_ranks
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.sync import sum_over_ranks
 from wavevae.objectives.adversarial import (
     CHANCE,
     adversarial,

@@ -22,8 +22,8 @@ from wavevae.errors import UserError
 from wavevae.units import seconds_to_samples
 
 from .batches import Batch, Batches, Labeller, Sounds
+from .device_batches import Recipe, Recipes, ResidentSounds, can_be_resident, fits
 from .instrument_data import InstrumentBatches
-from .resident import Recipe, Recipes, ResidentSounds, can_be_resident, fits
 
 VALIDATION_CHUNKS = 64
 PREFETCH = 4

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from wavevae.config import TrainConfig
-from wavevae.nn.linear_start import trunk
+from wavevae.nn.linear_init import trunk
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.partials_start import partial_maps
+from wavevae.nn.partials_init import partial_maps
 
 Model = TypeVar("Model", bound=nn.Module)
 

@@ -17,10 +17,10 @@ from wavevae.studies.spectrogram_model import SpectrogramModel
 from .batches import Batch, conditions, plain
 from .budget import Budget
 from .instrument_module import InstrumentModule
-from .material import Material
 from .module import TrainingModule, noise_seed
 from .progress import say
 from .ranks import world_size
+from .training_data import Material
 from .validation import Validation
 
 PLATEAU_PATIENCE, PLATEAU_FACTOR = 3, 0.5

@@ -10,8 +10,8 @@ from torch import Tensor
 from wavevae.config import ModelConfig
 from wavevae.nn.bottlenecks.base import Latents
 from wavevae.nn.bottlenecks.codebook import entropy_of
+from wavevae.nn.distributed import sum_over_ranks
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.sync import sum_over_ranks
 from wavevae.objectives.weighted_sum import Objectives, weighted_sum
 from wavevae.studies.feature_loss import FeatureObjectives, accuracy
 from wavevae.studies.spectrogram_model import SpectrogramModel

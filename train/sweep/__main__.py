@@ -149,14 +149,14 @@ def work(args: argparse.Namespace, space: Space) -> int:
 
 def finish(args: argparse.Namespace, space: Space) -> int:
     """Table and pictures, from the storage."""
-    from . import pictures, table
+    from . import sweep_plots, table
     from .storage import folder_of, open_study
 
     study, _ = open_study(args.storage, space)
     runs = folder_of(args.storage)
     result = table.gather(study, space, runs)
     table.write_csv(runs / "trials.csv", result)
-    drawn = pictures.draw(runs, result, space)
+    drawn = sweep_plots.draw(runs, result, space)
     tell(args, result, [runs / "trials.csv", *drawn])
     return 0
 

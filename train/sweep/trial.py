@@ -85,7 +85,7 @@ def run(
 
 def train(trial: Trial, space: Space, plan: Any, args: Any, words: list[str]) -> Outcome:
     """One sitting of it."""
-    from ..session import train as sit
+    from ..fit import train as sit
     from .pruning import Pruning
     from .samplers import RUNGS
 

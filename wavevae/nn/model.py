@@ -11,7 +11,7 @@ from wavevae.nn.bottlenecks.registry import make_bottleneck
 from wavevae.nn.conditioning import Condition, make_condition
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.networks import Decoder, Encoder
-from wavevae.nn.reach import receptive_field_samples
+from wavevae.nn.receptive_field import receptive_field_samples
 
 
 class Autoencoder(nn.Module):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-from wavevae.nn.sync import mean_over_ranks
+from wavevae.nn.distributed import mean_over_ranks
 
 FLOOR = 1e-4
 """RMS (-80 dBFS) of the white noise below whose spectrum magnitudes count as equal: weaker ones are not heard, and

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wavevae.config import ModelConfig, ObjectiveConfig
 from wavevae.nn.bottlenecks.codebook import Codebook
-from wavevae.nn.sync import mean_over_ranks
+from wavevae.nn.distributed import mean_over_ranks
 from wavevae.objectives.schedules import kl_weight
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)

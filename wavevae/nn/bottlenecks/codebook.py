@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavevae.nn.sync import from_first, gathered, mean_over_ranks, sum_over_ranks
+from wavevae.nn.distributed import from_first, gathered, mean_over_ranks, sum_over_ranks
 
 KMEANS_ROUNDS = 10
 SMALLEST_NORM = 1e-12

@@ -28,7 +28,7 @@ from wavevae.nn.bottlenecks.base import (
     floored,
 )
 from wavevae.nn.conv import CausalConv1d, Downsample, init_conv, pad_to_multiple, shrink
-from wavevae.nn.sync import mean_over_ranks
+from wavevae.nn.distributed import mean_over_ranks
 from wavevae.objectives.schedules import kl_top_weight
 
 HIDDEN = 64

@@ -22,7 +22,7 @@ from wavevae.errors import UserError
 from wavevae.model_config import ModelConfig
 from wavevae.nn.bottlenecks.base import Bottleneck, Latents, LossTerm, Statistics
 from wavevae.nn.bottlenecks.codebook import Codebook, distances, unit
-from wavevae.nn.sync import mean_over_ranks
+from wavevae.nn.distributed import mean_over_ranks
 
 SMALLEST = 1e-8
 MU = 1000.0

@@ -12,7 +12,7 @@ from wavevae.nn.networks import Decoder, Encoder
 from wavevae.nn.noise import NoiseGate
 
 
-def earliest(layer: nn.Module, frame: int) -> int:
+def first_input(layer: nn.Module, frame: int) -> int:
     """The first input frame on which output frame `frame` of a layer or network depends.
 
     An Encoder's input frames are samples; a Decoder's output frames are of its outer rate (`fold` samples),
@@ -27,35 +27,35 @@ def earliest(layer: nn.Module, frame: int) -> int:
         case Upsample():
             return frame // layer.ratio - layer.past
         case ResidualUnit():
-            return earliest_of((layer.dilated, layer.pointwise), frame)
+            return first_input_of((layer.dilated, layer.pointwise), frame)
         case NoiseGate():
-            return earliest_of((layer.gate, layer.mix), frame)
+            return first_input_of((layer.gate, layer.mix), frame)
         case Bottleneck():
             return layer.first_input(frame)
         case nn.Sequential() | nn.ModuleList():
-            return earliest_of(tuple(layer), frame)
+            return first_input_of(tuple(layer), frame)
         case Encoder():
-            deep = earliest_of((layer.core, layer.outlet), frame)
-            first = earliest_of((layer.inlet, layer.stages), deep) * layer.fold
+            deep = first_input_of((layer.core, layer.outlet), frame)
+            first = first_input_of((layer.inlet, layer.stages), deep) * layer.fold
             return first if layer.partials is None else min(first, (deep - 1) * layer.partials.hop_length)
         case Decoder():
-            gated = frame if layer.noise is None else earliest(layer.noise, frame)
-            last = min(earliest(layer.outlet, frame), earliest(layer.outlet, gated))
-            deep = earliest(layer.stages, last)
+            gated = frame if layer.noise is None else first_input(layer.noise, frame)
+            last = min(first_input(layer.outlet, frame), first_input(layer.outlet, gated))
+            deep = first_input(layer.stages, last)
             if layer.partials is not None:  # amplitudes come from the hop before
                 deep = min(deep, frame * layer.fold // layer.partials.hop_length - 1)
-            return earliest_of((layer.inlet, layer.core), deep)
+            return first_input_of((layer.inlet, layer.core), deep)
         case InstrumentDecoder():  # a hop begins where the frame before was reached
-            return earliest_of((layer.inlet, layer.core, layer.outlet), frame - 1)
+            return first_input_of((layer.inlet, layer.core, layer.outlet), frame - 1)
     raise TypeError(
-        f"{type(layer).__name__} is not known to wavevae/nn/reach.py; say there how far back it hears"
+        f"{type(layer).__name__} is not known to wavevae/nn/receptive_field.py; say there how far back it hears"
     )
 
 
-def earliest_of(layers: tuple[nn.Module, ...], frame: int) -> int:
+def first_input_of(layers: tuple[nn.Module, ...], frame: int) -> int:
     """The same of layers called one after the other."""
     for layer in reversed(layers):
-        frame = earliest(layer, frame)
+        frame = first_input(layer, frame)
     return frame
 
 
@@ -69,5 +69,5 @@ def receptive_field_samples(
     outer = hop_length // encoder.fold
     hops = range(bottleneck.every)
     return max(
-        (hop + 1) * hop_length - earliest_of((encoder, bottleneck, decoder), hop * outer) for hop in hops
+        (hop + 1) * hop_length - first_input_of((encoder, bottleneck, decoder), hop * outer) for hop in hops
     )

@@ -19,8 +19,8 @@ from wavevae.nn.bottlenecks.registry import codebook_sizes
 from wavevae.nn.conditioning import PITCHES
 from wavevae.nn.model import Autoencoder
 
-from .axes import AxisMap
 from .codes import CodecCodes, with_codes
+from .latent_pca import AxisMap
 from .layers import twin_of
 from .streaming import Twins
 from .torchscript import FLOAT, INT, CodecModule

@@ -8,16 +8,16 @@ from torch import Tensor
 
 from wavevae.corpus.labels import NO_LABEL, Label
 from wavevae.nn.conv import pad_to_multiple
-from wavevae.nn.linear_start import linear_start
+from wavevae.nn.linear_init import linear_start
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.partials_start import partials_start
+from wavevae.nn.partials_init import partials_start
 
 from .batches import labelled
 from .instrument_module import InstrumentModule, begin_instrument
-from .material import Material
 from .module import TrainingModule
 from .progress import say
 from .study_module import begin_study
+from .training_data import Material
 
 CHUNKS_AT_ONCE = 16
 

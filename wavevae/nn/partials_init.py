@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.nn.conv import shrink
-from wavevae.nn.linear_start import Array, principal, quieten, strided, tensor
+from wavevae.nn.linear_init import Array, principal, quieten, strided, tensor
 from wavevae.nn.model import Autoencoder
 
 QUIET = 1e-4
