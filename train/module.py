@@ -12,14 +12,13 @@ from wavevae.checkpoint import Checkpoint
 from wavevae.config import RunConfig
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.schedules import learning_rate
-from wavevae.objectives.weighing import Objectives, weighted_sum
+from wavevae.objectives.weighted_sum import Objectives, weighted_sum
 
 from .adversary import Adversary, anchor, still
-from .averaging import AveragedModel
-from .batch import Batch, conditions, plain
+from .batches import Batch, conditions, plain
 from .budget import Budget
 from .guard import StepGuard
-from .optimizer import make_optimizer, may_be_fused, resume
+from .optimizer import AveragedModel, make_optimizer, may_be_fused, resume
 from .ranks import clock_of_first_wish_of_any, rate_factor, world_size
 from .validation import Validation
 
@@ -54,7 +53,8 @@ class TrainingModule(pl.LightningModule):
         self.config, self.budget = config, budget
         self.model = self.built()
         self.averaged = AveragedModel(self.model, config.train.ema_decay)
-        self.objectives = Objectives(config.objective, config.model.sample_rate, config.model.hop_length)
+        shape = config.model
+        self.objectives = Objectives(config.objective, shape.sample_rate, shape.hop_length, shape.bottleneck)
         self.adversary = Adversary(config) if config.adversarial.on else None
         self.step = 0  # Lightning's global_step counts optimisers and forgets on resume
         self.share = 0.0
@@ -172,10 +172,9 @@ class TrainingModule(pl.LightningModule):
         """Schedule, step, average, count: in this order, and nothing of it elsewhere."""
         self.scheduled = {
             "learning_rate": self.rate * self.rate_factor,
-            "kl_weight": self.weights["kl"],
+            "kl_weight": 0.0,  # a column of every run
+            **{f"{name}_weight": w for name, w in self.weights.items() if name in ("kl", "kl_top")},
         }
-        if "kl_top" in self.terms:
-            self.scheduled["kl_top_weight"] = self.weights["kl_top"]
         if self.adversary is not None:
             weights = self.adversary.weights(self.share)
             self.scheduled |= {f"{name}_weight": weight for name, weight in weights.items()}

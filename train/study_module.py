@@ -10,17 +10,17 @@ from torch import Tensor
 
 from wavevae.config import RunConfig
 from wavevae.objectives.schedules import learning_rate, rise_by_steps
-from wavevae.objectives.weighing import weighted_sum
+from wavevae.objectives.weighted_sum import weighted_sum
 from wavevae.studies.feature_loss import make_objectives
 from wavevae.studies.spectrogram_model import SpectrogramModel
 
-from .batch import Batch, conditions, plain
+from .batches import Batch, conditions, plain
 from .budget import Budget
 from .instrument_module import InstrumentModule
-from .material import Material
 from .module import TrainingModule, noise_seed
 from .progress import say
 from .ranks import world_size
+from .training_data import Material
 from .validation import Validation
 
 PLATEAU_PATIENCE, PLATEAU_FACTOR = 3, 0.5

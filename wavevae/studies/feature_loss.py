@@ -1,4 +1,4 @@
-"""What a study minimised: a distance of features and the KL, behind the face of `wavevae.objectives.weighing`."""
+"""What a study minimised: a distance of features and the KL, behind the face of `wavevae.objectives.weighted_sum`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from wavevae.config import RunConfig
-from wavevae.nn.bottleneck import Latents
+from wavevae.nn.bottlenecks.base import Latents
 from wavevae.objectives.schedules import kl_weight
-from wavevae.objectives.weighing import Objectives
+from wavevae.objectives.weighted_sum import Objectives
 from wavevae.studies.features import make_features
 
 
@@ -19,6 +19,8 @@ class FeatureObjectives(nn.Module):
     The distance is a mean over all numbers of a window. A Gaussian decoder of fixed sigma over D numbers has the
     negative log-likelihood D / (2 sigma^2) MSE + constant (Kingma & Welling 2014, appendix C.2): that is its weight.
     """
+
+    regulariser_names = ("kl",)
 
     def __init__(self, config: RunConfig, numbers: int) -> None:
         super().__init__()
@@ -56,6 +58,7 @@ def accuracy(estimate: Tensor, target: Tensor) -> Tensor:
 def make_objectives(config: RunConfig) -> Objectives | FeatureObjectives:
     """What the run minimises, of a waveform model or a reference."""
     if not config.reference.is_reference:
-        return Objectives(config.objective, config.model.sample_rate, config.model.hop_length)
+        shape = config.model
+        return Objectives(config.objective, shape.sample_rate, shape.hop_length, shape.bottleneck)
     features = make_features(config.reference, config.model.sample_rate)
     return FeatureObjectives(config, features.channels * features.bins * config.reference.window_frames)
