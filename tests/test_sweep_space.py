@@ -102,7 +102,7 @@ def test_every_example_is_a_search_that_train_understands(path: Path) -> None:
 
 
 def test_the_space_in_the_docs_is_one() -> None:
-    docs = (Path(__file__).parent.parent / "docs" / "sweep.md").read_text(encoding="utf-8")
+    docs = (Path(__file__).parent.parent / "docs" / "lab" / "sweep.md").read_text(encoding="utf-8")
     tree = yaml.safe_load(docs.split("```yaml")[1].split("```")[0])
     assert tree.pop("data") == ["sounds"]
     must_resolve(parse_space(tree, Path("docs.yaml")))

@@ -1,4 +1,8 @@
-"""From the name of a bottleneck in a configuration to its class. The names are in `wavevae.model_config`."""
+"""From the name of a bottleneck in a configuration to its class.
+
+To add one: a class in this package that answers what `base.Bottleneck` asks; its name and settings in
+`wavevae.model_config`; its streaming form in export/bottlenecks.py, unless the latents are the encoder's first numbers.
+"""
 
 from __future__ import annotations
 
