@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 from wavevae.train.batch import Batch
+from wavevae.train.beginning import make_module
 from wavevae.train.budget import Budget
 from wavevae.train.instrument_data import InstrumentBatch
 from wavevae.train.module import TrainingModule
-from wavevae.train.study_module import make_module
 
 from wavevae.config import RunConfig, override
 

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.config import RunConfig
 from wavevae.corpus.labels import NO_LABEL, Label
 from wavevae.errors import UserError
+from wavevae.families import family_of, located
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.linear_start import linear_start
 from wavevae.nn.model import Autoencoder
@@ -15,25 +17,26 @@ from wavevae.nn.partials_start import partials_start
 from wavevae.nn.quantizer import ResidualVQ
 
 from .batch import labelled
-from .instrument_module import InstrumentModule, begin_instrument
+from .budget import Budget
 from .material import Material
 from .module import TrainingModule
 from .progress import say
-from .study_module import begin_study
 
 FRAMES_A_CODE = 32
 """Heard for the start of a codebook, where there are as many."""
 CHUNKS_AT_ONCE = 16
 
 
+def make_module(config: RunConfig, budget: Budget) -> TrainingModule:
+    """The training module of the family of the model that the configuration describes."""
+    module: TrainingModule = located(family_of(config).training)(config, budget)
+    return module
+
+
 def begin(module: TrainingModule, material: Material) -> None:
     """Set the model, then its average. Raises: UserError for codebooks larger than the frames there are."""
     model, config = module.model, module.config
-    if config.reference.is_reference:
-        return begin_study(module, material)
-    if isinstance(module, InstrumentModule):
-        begin_instrument(module, material)
-    elif config.train.start == "linear":
+    if not module.initialise(material) and config.train.start == "linear":
         say(f"start   {start_networks(model, material):.0%} of the energy at equal loudness")
     if isinstance(model.bottleneck.learned_part(), ResidualVQ):
         torch.manual_seed(config.train.seed)

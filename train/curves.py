@@ -8,10 +8,10 @@ import numpy as np
 
 from wavevae.config import RunConfig
 from wavevae.evaluation import plots
+from wavevae.families import family_of
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.quantizer import ResidualVQ
 from wavevae.objectives.weighing import REGULARISERS
-from wavevae.studies.feature_loss import make_objectives
 
 from .run_folder import RunFolder
 
@@ -28,7 +28,7 @@ def contributions(csv_path: Path, config: RunConfig) -> tuple[np.ndarray, dict[s
     columns = plots.read_columns(csv_path)
     training = np.isfinite(columns.get("total", np.zeros(0)))
     steps, shares = (columns.get(name, np.zeros(0))[training] for name in ("step", "share"))
-    objectives = make_objectives(config)
+    objectives = family_of(config).objectives(config)
     weights = [objectives.weights(float(share)) for share in shares]
     names = [name for name in objectives.weights(0.0) if name in columns]
     return steps, {n: columns[n][training] * np.array([w[n] for w in weights]) for n in names}

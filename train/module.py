@@ -10,9 +10,9 @@ from torch import Tensor
 
 from wavevae.checkpoint import Checkpoint
 from wavevae.config import RunConfig
-from wavevae.nn.model import Autoencoder
+from wavevae.families import family_of
 from wavevae.objectives.schedules import learning_rate
-from wavevae.objectives.weighing import Objectives, weighted_sum
+from wavevae.objectives.weighing import weighted_sum
 
 from .adversary import Adversary, anchor, still
 from .averaging import AveragedModel
@@ -52,9 +52,10 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         torch.manual_seed(config.train.seed)
         self.config, self.budget = config, budget
-        self.model = self.built()
+        self.family = family_of(config)
+        self.model: Any = self.family.build(config)
         self.averaged = AveragedModel(self.model, config.train.ema_decay)
-        self.objectives = Objectives(config.objective, config.model.sample_rate, config.model.hop_length)
+        self.objectives: Any = self.family.objectives(config)
         self.adversary = Adversary(config) if config.adversarial.on else None
         self.step = 0  # Lightning's global_step counts optimisers and forgets on resume
         self.share = 0.0
@@ -74,11 +75,11 @@ class TrainingModule(pl.LightningModule):
         """Steps that were not finite so far; asks the device."""
         return self.guard.skipped
 
-    def built(self) -> Autoencoder:
-        """The model, weights at random."""
-        return Autoencoder(self.config.model)
-
     # -- where it begins, and where it goes on -------------------------------------------------------------
+
+    def initialise(self, material: Any) -> bool:
+        """Set the weights from the corpus (train.material.Material); False: as a codec's, see `beginning`."""
+        return False
 
     def begun(self) -> None:
         """The model has been set to where training begins: its average begins there too."""

@@ -15,7 +15,7 @@ import torch
 from wavevae.errors import Failure, UserError
 
 from . import quiet
-from .beginning import begin
+from .beginning import begin, make_module
 from .health import Health
 from .instrument_module import choose_oscillators
 from .interrupt import Interrupted, stop_gently
@@ -30,7 +30,6 @@ from .pictures import Pictures
 from .plan import Plan
 from .progress import Progress, say
 from .run_folder import commit, lock, notes
-from .study_module import make_module
 from .telling import farewell, greeting
 from .trainer import count, make_trainer, processes
 
