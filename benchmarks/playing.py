@@ -48,8 +48,8 @@ class Stage:
     """An instrument and the desk that drives it, without processes."""
 
     def __init__(self, model: Path, voices: int | None = None, block: int = BLOCK) -> None:
-        from wavevae.realtime.build import Instrument
-        from wavevae.realtime.desk import Desk
+        from wavevae.realtime.control.dispatcher import Desk
+        from wavevae.realtime.engine.playable_model import Instrument
 
         self.instrument, self.block = Instrument(model, 0, voices), block
         self.desk = Desk(self.instrument.about)

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from live import Live, live
 from soak_latency import latency
-from wavevae.realtime.osc import encode
+from wavevae.realtime.control.osc import encode
 
 FLOOD_HZ = 5000.0
 CHANGE_EVERY_S = float(os.environ.get("CHANGE_EVERY_S", "10"))
@@ -144,7 +144,7 @@ def small(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
 def exact(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
     """A session recorded while it is played wildly, and rendered again."""
     import soundfile
-    from wavevae.realtime import render
+    from wavevae.realtime.offline import render
 
     model, score, played, again = (folder / n for n in (f"{preset}0.ts", "s.jsonl", "live.wav", "again.wav"))
     with live(model, "--device", "jack", "--record", score, "--record-audio", played) as player:

@@ -150,7 +150,7 @@ def describe(player: Player) -> dict[str, Any]:
 
 def measure(players: list[Player], method: str, block: int, rounds: int, rate: int) -> list[dict[str, Any]]:
     """A row a file of one method and block size, at a rate; the first file's row has the ratio to the second."""
-    from .stopwatch import in_turns, peak_flops, ratio, work_of
+    from .block_timing import in_turns, peak_flops, ratio, work_of
 
     calls = [player.call(method, block) for player in players]
     before = peak_flops()

@@ -14,12 +14,12 @@ from typing import Any
 from wavevae.cli import Parser
 from wavevae.errors import Failure, UserError
 
-from .midi_map import USUAL_MAP, Row, read_map, write_learnt
-from .midi_ports import Backend, Listener, System, find_inputs, fitting
-from .midi_translate import Sent, Translator
-from .osc import encode
-from .processes import StopSignals
-from .terminal import say
+from .console import say
+from .control.midi_map import USUAL_MAP, Row, read_map, write_learnt
+from .control.midi_ports import Backend, Listener, System, find_inputs, fitting
+from .control.midi_translate import Sent, Translator
+from .control.osc import encode
+from .live.processes import StopSignals
 
 LOOK_EVERY_S = 0.1
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from wavevae.cli import Parser, parse_sample_rate
 from wavevae.controls import CONTROLS, FIT, MOST_VOICES, SMOOTHING, TRANSPOSE, Control
 
-from .devices import NO_DEVICE
-from .shared import DEEPEST_RING, LARGEST_BLOCK
-from .timing import FADE_MS
+from .engine.timing import FADE_MS
+from .live.devices import NO_DEVICE
+from .live.shared_memory import DEEPEST_RING, LARGEST_BLOCK
 
 AUTO = "auto"
 DEFAULT_INPUT = ""

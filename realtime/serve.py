@@ -11,19 +11,19 @@ from importlib.metadata import version
 
 from wavevae.errors import Failure, UserError
 
-from .about import About
-from .address import ROOT
-from .control_setup import ControlSetup, MidiSetup, WebSetup
-from .devices import NO_DEVICE
+from .console import say
+from .control.addresses import ROOT
+from .control.ports import LOOPBACK, in_url, open_tcp, open_udp
+from .engine.timing import count_delay, describe_input_delay, good_depth
+from .live.audio_process import Found, Open, Opened, Wish
+from .live.devices import NO_DEVICE
+from .live.engine_process import Load, Ready
+from .live.messages import ControlSetup, MidiSetup, WebSetup
+from .live.processes import StopSignals
+from .live.recorder import RecordSetup
+from .live.supervisor import LOOK_EVERY_S, Interrupted, Session, Summary
+from .model_info import About
 from .options import AUTO, build_parser
-from .player import Load, Ready
-from .ports import LOOPBACK, in_url, open_tcp, open_udp
-from .processes import StopSignals
-from .recorder import RecordSetup
-from .session import LOOK_EVERY_S, Interrupted, Session, Summary
-from .sound import Found, Open, Opened, Wish
-from .terminal import say
-from .timing import count_delay, describe_input_delay, good_depth
 
 HTTP_PORT = 9001
 SMALLEST_IN_CALLBACK = 512

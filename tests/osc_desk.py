@@ -6,9 +6,9 @@ import struct
 from dataclasses import replace
 
 from pythonosc.osc_message import OscMessage
-from wavevae.realtime.about import About, Axis
-from wavevae.realtime.desk import Desk
-from wavevae.realtime.osc import OscFace, encode
+from wavevae.realtime.control.dispatcher import Desk
+from wavevae.realtime.control.osc import OscFace, encode
+from wavevae.realtime.model_info import About, Axis
 
 from wavevae.controls import ControlState
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from toy_bundle import HOP, LATENTS, ToyModel, write_toy
-from wavevae.realtime import bench, stopwatch
-from wavevae.realtime.stopwatch import Times, work_of
+from wavevae.realtime import bench, block_timing
+from wavevae.realtime.block_timing import Times, work_of
 
 from wavevae.errors import UserError
 
@@ -54,7 +54,7 @@ def foreign(path: Path, module: torch.nn.Module) -> Path:
 @pytest.fixture(autouse=True)
 def a_small_square(monkeypatch: pytest.MonkeyPatch) -> None:
     """The peak's matrix product is not what is tested."""
-    monkeypatch.setattr(stopwatch, "SQUARE", 64)
+    monkeypatch.setattr(block_timing, "SQUARE", 64)
 
 
 @pytest.mark.parametrize(
@@ -81,16 +81,16 @@ def test_work_inside_a_scripted_module_counts(tmp_path: Path) -> None:
 
 def test_ratio_is_pair_by_pair() -> None:
     ours, theirs = Times(bursts=[1.0, 2.0, 4.0]), Times(bursts=[3.0, 6.0, 20.0])
-    assert stopwatch.ratio(ours, theirs) == 3.0
+    assert block_timing.ratio(ours, theirs) == 3.0
 
 
 def test_bursts_are_taken_in_turns_after_a_warm_up() -> None:
     order: list[str] = []
-    times = stopwatch.in_turns([lambda: order.append("a"), lambda: order.append("b")], rounds=2)
-    whole = stopwatch.SETTLE + stopwatch.BURST
-    warm = "a" * stopwatch.WARM_UP + "b" * stopwatch.WARM_UP
+    times = block_timing.in_turns([lambda: order.append("a"), lambda: order.append("b")], rounds=2)
+    whole = block_timing.SETTLE + block_timing.BURST
+    warm = "a" * block_timing.WARM_UP + "b" * block_timing.WARM_UP
     assert "".join(order) == warm + 2 * ("a" * whole + "b" * whole)
-    assert [len(t.wall) for t in times] == [len(t.cpu) for t in times] == [2 * stopwatch.BURST] * 2
+    assert [len(t.wall) for t in times] == [len(t.cpu) for t in times] == [2 * block_timing.BURST] * 2
 
 
 def test_two_files_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,8 +20,8 @@ from wavevae.export.instrument import instrument_module
 from wavevae.export.model_file import export_checkpoint
 from wavevae.export.told import codec_module
 from wavevae.export.torchscript import script
-from wavevae.realtime.encode import main as encode
-from wavevae.realtime.render import main as render
+from wavevae.realtime.offline.encode import main as encode
+from wavevae.realtime.offline.render import main as render
 
 from wavevae import audio
 from wavevae.errors import UserError

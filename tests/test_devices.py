@@ -6,8 +6,9 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from wavevae.realtime import devices, midi_ports
-from wavevae.realtime.devices import Device, choose
+from wavevae.realtime.control import midi_ports
+from wavevae.realtime.live import devices
+from wavevae.realtime.live.devices import Device, choose
 
 from wavevae.errors import UserError
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from wavevae.realtime.about import About, Axis
-from wavevae.realtime.latent_map import LatentMap
+from wavevae.realtime.control.latent_map import LatentMap
+from wavevae.realtime.model_info import About, Axis
 from wavevae.train.datamodule import AudioDataModule
 from wavevae.train.keeping import latent_statistics
 

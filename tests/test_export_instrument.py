@@ -17,9 +17,9 @@ from wavevae.export.fresh import BLOCKS, sizes, stream
 from wavevae.export.instrument import InstrumentModule, instrument_module
 from wavevae.export.model_file import Choices, export_checkpoint, export_model
 from wavevae.export.torchscript import script
-from wavevae.realtime.core import Core
-from wavevae.realtime.encode import main as encode
-from wavevae.realtime.render import main as render
+from wavevae.realtime.engine.streaming_model import Core
+from wavevae.realtime.offline.encode import main as encode
+from wavevae.realtime.offline.render import main as render
 
 from wavevae import audio
 from wavevae.bundle import read_bundle

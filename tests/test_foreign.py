@@ -9,9 +9,9 @@ import pytest
 import soundfile
 import torch
 from foreign_model import LATENTS, RATE, RATIO, write_foreign
-from wavevae.realtime import encode, render
-from wavevae.realtime.build import Instrument
-from wavevae.realtime.desk import Desk
+from wavevae.realtime.control.dispatcher import Desk
+from wavevae.realtime.engine.playable_model import Instrument
+from wavevae.realtime.offline import encode, render
 
 from wavevae.bundle import read_bundle
 from wavevae.errors import UserError

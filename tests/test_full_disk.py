@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wavevae.realtime.latent_files import LatentWriter
+from wavevae.realtime.offline.latent_files import LatentWriter
 from wavevae.train.journal import MetricsFile
 
 from wavevae import audio

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_run import TINY, workplace
 from wavevae.export.__main__ import main as export
-from wavevae.realtime.render import main as render
+from wavevae.realtime.offline.render import main as render
 from wavevae.train.__main__ import main
 from wavevae.train.journal import read_rows
 from wavevae.train.module import TrainingModule

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 import toy_playable
 from osc_desk import toy_about
-from wavevae.realtime import streams
-from wavevae.realtime.about import About, Attribute, Axis
-from wavevae.realtime.build import Instrument
-from wavevae.realtime.control import _natural
-from wavevae.realtime.desk import Desk
-from wavevae.realtime.devices import Device
+from wavevae.realtime.control.dispatcher import Desk
+from wavevae.realtime.engine.playable_model import Instrument
+from wavevae.realtime.engine.timing import describe_input_delay
+from wavevae.realtime.live import streams
+from wavevae.realtime.live.audio_process import Opened
+from wavevae.realtime.live.control_process import _natural
+from wavevae.realtime.live.devices import Device
+from wavevae.realtime.model_info import About, Attribute, Axis
 from wavevae.realtime.options import build_parser
 from wavevae.realtime.serve import _check, first_messages
-from wavevae.realtime.sound import Opened
-from wavevae.realtime.timing import describe_input_delay
 
 from wavevae.controls import TRANSFORM, ControlState
 from wavevae.errors import UserError

@@ -14,7 +14,7 @@ import torch
 import toy_model
 from tiny_run import TINY, workplace
 from wavevae.export.model_file import export_checkpoint
-from wavevae.realtime import render
+from wavevae.realtime.offline import render
 from wavevae.train.__main__ import main as train
 
 from wavevae import audio

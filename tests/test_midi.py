@@ -15,13 +15,13 @@ import pytest
 from osc_desk import labelled, toy_about
 from pythonosc.osc_message import OscMessage
 from wavevae.realtime import midi
-from wavevae.realtime.desk import Desk
-from wavevae.realtime.midi_hand import LEARN, MidiHand
-from wavevae.realtime.midi_map import USUAL_MAP, Row, read_map, write_map
-from wavevae.realtime.midi_ports import Listener, fitting
-from wavevae.realtime.midi_translate import Translator
-from wavevae.realtime.osc import OscFace
-from wavevae.realtime.processes import StopSignals
+from wavevae.realtime.control.dispatcher import Desk
+from wavevae.realtime.control.midi_map import USUAL_MAP, Row, read_map, write_map
+from wavevae.realtime.control.midi_mapper import LEARN, MidiHand
+from wavevae.realtime.control.midi_ports import Listener, fitting
+from wavevae.realtime.control.midi_translate import Translator
+from wavevae.realtime.control.osc import OscFace
+from wavevae.realtime.live.processes import StopSignals
 
 from wavevae.controls import Share
 from wavevae.errors import UserError

@@ -10,11 +10,11 @@ from pathlib import Path
 import mido
 from osc_desk import Table, labelled, toy_about
 from test_midi import Plugs, cc, message, sent
-from wavevae.realtime.about import Axis
-from wavevae.realtime.midi_hand import LEARN, MidiHand
-from wavevae.realtime.midi_map import BUTTONS, USUAL_MAP, Row, usual_map
-from wavevae.realtime.midi_ports import Listener, RtPort
-from wavevae.realtime.midi_translate import Translator
+from wavevae.realtime.control.midi_map import BUTTONS, USUAL_MAP, Row, usual_map
+from wavevae.realtime.control.midi_mapper import LEARN, MidiHand
+from wavevae.realtime.control.midi_ports import Listener, RtPort
+from wavevae.realtime.control.midi_translate import Translator
+from wavevae.realtime.model_info import Axis
 
 
 def on(pitch: int, velocity: int = 127, channel: int = 0) -> mido.Message:

@@ -4,10 +4,10 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from wavevae.realtime.about import About
-from wavevae.realtime.midi_ports import fitting
-from wavevae.realtime.playing import label_of
-from wavevae.realtime.presets import Presets
+from wavevae.realtime.control.midi_ports import fitting
+from wavevae.realtime.control.note_addresses import label_of
+from wavevae.realtime.control.presets import Presets
+from wavevae.realtime.model_info import About
 
 from wavevae.cli import expanded
 from wavevae.controls import Refused

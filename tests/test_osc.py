@@ -11,10 +11,10 @@ import pytest
 from osc_desk import LATENT, LATENTS, SENDER, Table, bundle, labelled, ntp, raw
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message import OscMessage
-from wavevae.realtime.about import Attribute, Axis
-from wavevae.realtime.osc import ERROR, MOST_PENDING, MOST_SUBSCRIBERS, encode
-from wavevae.realtime.osc_wire import MOST_MESSAGES
-from wavevae.realtime.oscquery import find, tree
+from wavevae.realtime.control.osc import ERROR, MOST_PENDING, MOST_SUBSCRIBERS, encode
+from wavevae.realtime.control.osc_packets import MOST_MESSAGES
+from wavevae.realtime.control.oscquery import find, tree
+from wavevae.realtime.model_info import Attribute, Axis
 
 from wavevae.controls import GAIN, MODES, ControlState, Share
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 from osc_desk import LATENT, LATENTS, Table, bundle, labelled, ntp, raw
-from wavevae.realtime.about import Axis
-from wavevae.realtime.osc import ERROR, encode
-from wavevae.realtime.osc_wire import MOST_MESSAGES
+from wavevae.realtime.control.osc import ERROR, encode
+from wavevae.realtime.control.osc_packets import MOST_MESSAGES
+from wavevae.realtime.model_info import Axis
 
 
 @pytest.fixture

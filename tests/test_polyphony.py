@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_playable
-from wavevae.realtime.build import Instrument
-from wavevae.realtime.desk import Desk
-from wavevae.realtime.polyphony import CHORD_DB, velocity_db
+from wavevae.realtime.control.dispatcher import Desk
+from wavevae.realtime.engine.playable_model import Instrument
+from wavevae.realtime.engine.polyphony import CHORD_DB, velocity_db
 
 from wavevae.controls import ControlState, Refused
 

@@ -11,9 +11,10 @@ import pytest
 import soundfile
 from live import Live, live
 from toy_bundle import SAMPLE_RATE, write_toy
-from wavevae.realtime import recordings, render
-from wavevae.realtime.recordings import ScoreFile, WavFile, open_recordings
-from wavevae.realtime.score import read_score
+from wavevae.realtime.live import recording_files
+from wavevae.realtime.live.recording_files import ScoreFile, WavFile, open_recordings
+from wavevae.realtime.offline import render
+from wavevae.realtime.offline.score import read_score
 
 from wavevae import audio
 from wavevae.errors import UserError
@@ -60,7 +61,7 @@ def test_its_samples_are_those_of_the_files_that_render_writes(tmp_path: Path) -
 
 
 def test_past_the_size_of_a_wav_it_is_an_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recordings, "WAV_DATA_LIMIT_BYTES", 3000)
+    monkeypatch.setattr(recording_files, "WAV_DATA_LIMIT_BYTES", 3000)
     sound, file = np.clip(noise(2001), -1, 1), WavFile(tmp_path / "long.wav", 8000)
     file.write(sound[:1000])
     assert soundfile.info(tmp_path / "long.wav").format == "WAV"

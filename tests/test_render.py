@@ -15,9 +15,9 @@ import pytest
 import soundfile
 import torch
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional, write_toy
-from wavevae.realtime import encode, render
-from wavevae.realtime.latent_files import LatentWriter
-from wavevae.realtime.takes import mixed
+from wavevae.realtime.offline import encode, render
+from wavevae.realtime.offline.latent_files import LatentWriter
+from wavevae.realtime.offline.render_sources import mixed
 
 from wavevae import info
 from wavevae.bundle import read_bundle
@@ -336,7 +336,7 @@ def test_a_file_damaged_in_the_middle_leaves_no_output(model: Path, tmp_path: Pa
     assert [p.name for p in tmp_path.iterdir()] == ["in.wav"]
 
 
-RENDER = "import sys; from wavevae.realtime.render import main; sys.exit(main(sys.argv[1:]))"
+RENDER = "import sys; from wavevae.realtime.offline.render import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])

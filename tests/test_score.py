@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 from toy_bundle import LATENTS, SAMPLE_RATE, write_conditional, write_toy
-from wavevae.realtime import render
-from wavevae.realtime.score import read_score
+from wavevae.realtime.offline import render
+from wavevae.realtime.offline.score import read_score
 
 from wavevae.errors import UserError
 

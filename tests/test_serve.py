@@ -20,11 +20,12 @@ from foreign_model import write_foreign
 from live import Live, gone, live
 from steady import TOO_LATE_MS, lost_nothing, steady
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
-from wavevae.realtime import render, serve
-from wavevae.realtime.about import About
-from wavevae.realtime.player import Load, Player
-from wavevae.realtime.shared import LARGEST_LATENT_DIM, Shared
-from wavevae.realtime.timing import count_delay, largest_remainder
+from wavevae.realtime import serve
+from wavevae.realtime.engine.timing import count_delay, largest_remainder
+from wavevae.realtime.live.engine_process import Load, Player
+from wavevae.realtime.live.shared_memory import LARGEST_LATENT_DIM, Shared
+from wavevae.realtime.model_info import About
+from wavevae.realtime.offline import render
 
 from wavevae.controls import ControlState, Share
 from wavevae.errors import UserError
@@ -335,7 +336,7 @@ def test_the_shell_and_the_control_process_are_free_of_torch() -> None:
 def test_memory_is_kept_and_more_can_still_be_had() -> None:
     """Also where locking it is not allowed (`ulimit -l`)."""
     code = (
-        "import resource, sys, numpy; from wavevae.realtime.processes import stay_in_memory\n"
+        "import resource, sys, numpy; from wavevae.realtime.live.processes import stay_in_memory\n"
         "resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))\n"
         "stay_in_memory(); sys.exit(int(numpy.ones(20_000_000).sum()) != 20_000_000)"
     )

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from wavevae.realtime.shared import TAPE_SAMPLES, Count, DeckCount, Shared, Snapshot
-from wavevae.realtime.shell import FADE_SAMPLES, Callback, MissingCallbacks
+from wavevae.realtime.live.audio_callback import FADE_SAMPLES, Callback, MissingCallbacks
+from wavevae.realtime.live.shared_memory import TAPE_SAMPLES, Count, DeckCount, Shared, Snapshot
 
 CONTEXT = multiprocessing.get_context("spawn")
 BLOCK, RATE = 128, 22050

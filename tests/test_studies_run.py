@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny_run import workplace
 from wavevae.export.__main__ import main as export
-from wavevae.realtime.render import main as render
+from wavevae.realtime.offline.render import main as render
 from wavevae.train.__main__ import main as train
 from wavevae.train.budget import Budget
 from wavevae.train.study_module import PLATEAU_PATIENCE, StudyModule

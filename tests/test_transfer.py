@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from wavevae.realtime.takes import mixed, voiced
+from wavevae.realtime.offline.render_sources import mixed, voiced
 
 from wavevae.config import ModelConfig
 from wavevae.errors import UserError

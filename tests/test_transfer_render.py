@@ -14,7 +14,7 @@ from toy_bundle import write_conditional, write_toy
 from wavevae.export.instrument import instrument_module
 from wavevae.export.model_file import describe, read_model
 from wavevae.export.torchscript import script
-from wavevae.realtime import render
+from wavevae.realtime.offline import render
 
 from wavevae import info
 from wavevae.bundle import read_bundle, write_bundle

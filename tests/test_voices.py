@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional, write_toy
-from wavevae.realtime.build import Instrument
-from wavevae.realtime.desk import Desk
-from wavevae.realtime.modes import MODE_FADE_MS
-from wavevae.realtime.voices import Tuned
+from wavevae.realtime.control.dispatcher import Desk
+from wavevae.realtime.engine.modes import MODE_FADE_MS
+from wavevae.realtime.engine.playable_model import Instrument
+from wavevae.realtime.engine.voices import Tuned
 
 from wavevae.controls import MODES, ControlState, Share
 from wavevae.errors import UserError

@@ -21,16 +21,16 @@ from live import Live, live
 from osc_desk import toy_about
 from toy_bundle import write_conditional
 from wavevae.export import model_file, verify
-from wavevae.realtime.about import Axis
-from wavevae.realtime.children import context
-from wavevae.realtime.control_setup import WebSetup
-from wavevae.realtime.desk import Desk
-from wavevae.realtime.latent_map import LatentMap
-from wavevae.realtime.osc import OscFace
-from wavevae.realtime.ports import open_tcp
-from wavevae.realtime.shared import Count, Shared
-from wavevae.realtime.view import BANDS, SCOPE_POINTS, WINDOW, View
-from wavevae.realtime.web import FOLDER, LARGEST_MESSAGE, Web
+from wavevae.realtime.control.dispatcher import Desk
+from wavevae.realtime.control.latent_map import LatentMap
+from wavevae.realtime.control.osc import OscFace
+from wavevae.realtime.control.page_view import BANDS, SCOPE_POINTS, WINDOW, View
+from wavevae.realtime.control.ports import open_tcp
+from wavevae.realtime.control.web import FOLDER, LARGEST_MESSAGE, Web
+from wavevae.realtime.live.children import context
+from wavevae.realtime.live.messages import WebSetup
+from wavevae.realtime.live.shared_memory import Count, Shared
+from wavevae.realtime.model_info import Axis
 
 from wavevae.errors import UserError
 

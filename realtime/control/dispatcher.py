@@ -1,0 +1,114 @@
+"""Where all hands meet: OSC, MIDI, the page and a score change one state, through one table of addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from wavevae.controls import OF_FILE, ControlState, Refused, Share
+from wavevae.names import matching
+
+from ..model_info import About
+from .addresses import Address, Arguments, prepare
+from .latent_map import LatentMap
+from .model_addresses import build
+from .presets import Presets
+
+MOST_JOURNAL = 100_000
+Line = tuple[str, Arguments]
+"""An address and its arguments, as they were accepted."""
+
+
+class Desk:
+    """Keeps the state. `publish` is called by `flush` with the new state and the messages that led there."""
+
+    def __init__(
+        self,
+        about: About,
+        publish: Callable[[ControlState, list[Line]], None] = lambda state, lines: None,
+        presets: Presets | None = None,
+    ) -> None:
+        self.presets = presets or Presets()
+        self._publish = publish
+        self._lines: list[Line] = []
+        self.state = self._published = about.initial()
+        self.extra: dict[str, Address] = {}
+        """Addresses that do not change the state: queries, models, learning."""
+        self._take(about)
+
+    def _take(self, about: About) -> None:
+        self.about, self.map = about, LatentMap(about)
+        self.table = build(self)
+
+    def change(self, about: About, presets: Presets | None = None) -> None:
+        """Another model: what fits is kept, classes by their names, notes as far as there are voices. To be
+        published by the caller."""
+        before, old = self.state, self.about
+        fitted = before.fitted(about.initial())
+        named = [(old.classes[label], weight) for label, weight in before.mix] if about.has_class else []
+        kept = [(matching(name, about.classes) or name, weight) for name, weight in named]
+        mix = tuple(Share(about.classes.index(name), w) for name, w in kept if name in about.classes)
+        notes = before.notes[: about.voices] if about.plays_notes else ()
+        self.state = replace(
+            fitted,
+            attributes=self._same_attributes(about),
+            latents=self._carried(about, fitted.latents),
+            mix=mix if about.can_mix else mix[:1],
+            notes=notes,
+            keyed=before.keyed and about.plays_notes,
+            idle=before.idle and about.is_instrument,
+        )
+        self.presets = presets or self.presets
+        self._take(about)
+
+    def _same_attributes(self, about: About) -> tuple[float, ...]:
+        """The file's own; what every instrument has (life, transpose, fit) keeps its value from one to the next."""
+        old, before, place = self.about, self.state.attributes, 0
+        kept: dict[str, tuple[float, ...]] = {}
+        for attribute in old.attributes:
+            if attribute.name in OF_FILE:
+                kept[attribute.name] = before[place : place + len(attribute.kinds)]
+            place += len(attribute.kinds)
+        return tuple(v for a in about.attributes for v in kept.get(a.name, a.values))
+
+    def _carried(self, about: About, latents: tuple[float, ...]) -> tuple[float, ...]:
+        """The present controls of an instrument (pitch, loudness ...) in another's standard deviations."""
+        old, before = self.about, self.state
+        natural = {
+            a.name: a.natural(v) for a, v in zip(old.axes[: old.n_controls], before.latents, strict=False)
+        }
+        controls = tuple(
+            axis.standard(natural[axis.name]) if axis.name in natural and not before.idle else value
+            for axis, value in zip(about.axes[: about.n_controls], about.initial().latents, strict=False)
+        )
+        return (*controls, *latents[about.n_controls :])
+
+    def resume(self, state: ControlState) -> None:
+        """Go on from a state that was already published."""
+        self.state = self._published = state
+
+    def apply(self, path: str, arguments: Arguments) -> None:
+        """Raises: Refused; then nothing has changed."""
+        row = self.table.get(path) or self.extra.get(path)
+        if row is None or row.act is None:
+            last = self.about.latent_dim - 1
+            raise Refused(f"no such address here (latents are 0 to {last}); see `wavevae serve --help`")
+        prepared = prepare(row, arguments)
+        if prepared is None:
+            return
+        self.state = row.act(self.state, prepared)
+        if path in self.table:
+            self._lines.append((path, prepared))
+
+    def flush(self) -> None:
+        """After a group of messages that belong together."""
+        lines, self._lines = self._lines, []
+        if self.state is not self._published:
+            self._published = self.state
+            self._publish(self.state, lines)
+        elif lines:
+            self._lines = lines[-MOST_JOURNAL:]  # a preset stored: heard with the next change
+
+    def rows(self) -> list[Address]:
+        """The whole table."""
+        return [*self.table.values(), *self.extra.values()]

@@ -1,0 +1,210 @@
+"""Presets: snapshots of the controls, kept in MODEL.presets.json beside the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from wavevae.controls import (
+    ATTACK,
+    BIAS,
+    DECAY,
+    GAIN,
+    GAIN_GLIDE_MS,
+    GLIDE,
+    LATENT,
+    MODES,
+    MOST_MIXED,
+    RELEASE,
+    SCALE,
+    SMOOTHING,
+    SPREAD,
+    SUSTAIN,
+    TEMPERATURE,
+    WEIGHT,
+    Control,
+    ControlState,
+    Refused,
+    Share,
+)
+from wavevae.errors import UserError
+from wavevae.files import locked, write_whole
+from wavevae.names import composed, matching
+
+from ..model_info import About
+
+FORMAT = 1
+LONGEST_NAME, MOST_PRESETS = 64, 999
+NUMBERS = {"gain_db": GAIN, "smoothing_ms": SMOOTHING, "temperature": TEMPERATURE, "spread": SPREAD}
+OF_NOTES = {
+    "attack_ms": ATTACK,
+    "decay_ms": DECAY,
+    "sustain": SUSTAIN,
+    "release_ms": RELEASE,
+    "glide_ms": GLIDE,
+}
+"""Presets of before have none of these: they leave them as they are."""
+ANYWHERE = Control("latent", "", -1e6, 1e6, 0, "")
+"""A pitch may be far from a corpus of one note."""
+VECTORS = {"latents": LATENT, "scale": SCALE, "bias": BIAS}
+
+Preset = dict[str, Any]
+
+
+def preset_of(state: ControlState, about: About) -> Preset:
+    """What is worth keeping, as plain values."""
+    return {
+        **{name: getattr(state, name) for name in (*NUMBERS, *OF_NOTES)},
+        **{name: list(getattr(state, name)) for name in VECTORS},
+        "mode": MODES[state.mode],
+        "class": {about.classes[label]: weight for label, weight in state.mix},
+        "attributes": list(state.attributes),
+    }
+
+
+def recalled(preset: Preset, state: ControlState, about: About, seconds: float | None) -> ControlState:
+    """The state that leads to a preset, in the present smoothing or in so many seconds.
+
+    Raises: Refused for a preset of another model or one that was meddled with. A mode that cannot be played here
+    stays as it is.
+    """
+    try:
+        numbers = {name: control.check(preset[name]) for name, control in NUMBERS.items()}
+        numbers |= {name: control.check(preset[name]) for name, control in OF_NOTES.items() if name in preset}
+        vectors = {n: tuple(c.check(v) for v in preset[n]) for n, c in VECTORS.items() if n != "latents"}
+        vectors["latents"] = _latents(preset["latents"], about)
+        mode, attributes = MODES.index(preset["mode"]), tuple(float(v) for v in preset["attributes"])
+        mix = _mix(preset["class"], about)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Refused(f"that preset does not fit this model ({error})") from None
+    if {len(v) for v in vectors.values()} != {about.latent_dim} or len(attributes) != len(state.attributes):
+        raise Refused(f"that preset is of a model with {len(vectors['latents'])} latents")
+    playable = about.hears if mode == 1 else about.can_sample if mode == 2 else True
+    glide_ms = state.smoothing_ms if seconds is None else 1000 * seconds
+    moved = replace(state, **numbers, **vectors).with_latents(vectors["latents"], glide_ms)  # type: ignore[arg-type]
+    return replace(
+        moved,
+        mode=mode if playable else state.mode,
+        mix=mix if about.has_class else (),
+        attributes=attributes,
+        settle_ms=glide_ms,
+        gain_glide_ms=max(GAIN_GLIDE_MS, glide_ms if seconds is not None else 0.0),
+    )
+
+
+def _latents(kept: Any, about: About) -> tuple[float, ...]:
+    """Raises: Refused, TypeError."""
+    return tuple((LATENT if i >= about.n_controls else ANYWHERE).check(v) for i, v in enumerate(kept))
+
+
+def _mix(kept: Any, about: About) -> tuple[Share, ...]:
+    """Names and weights, or one name, or nothing. Raises: ValueError for a class that is not here."""
+    named = {kept: 1.0} if isinstance(kept, str) else kept or {}
+    known = {name: matching(name, about.classes) or name for name in named}
+    mix = tuple(Share(about.classes.index(known[n]), WEIGHT.check(weight)) for n, weight in named.items())
+    if len(mix) > MOST_MIXED:
+        raise ValueError(f"{len(mix)} classes at once")
+    return mix
+
+
+@dataclass
+class Presets:
+    """By name. `save` is called with each that is stored, and with none for one that is deleted."""
+
+    named: dict[str, Preset] = field(default_factory=dict)
+    save: Callable[[str, Preset | None], None] = lambda name, preset: None
+    reload: Callable[[], dict[str, Preset]] = dict
+    """Those in the file, where it has changed since it was read; asked for a preset that is not here."""
+    problem: str = ""
+    """Why the file could not be read: then nothing is stored, so that it is not overwritten."""
+
+    def store(self, name: str, preset: Preset) -> None:
+        """Raises: Refused for a name that is none, or when there is no room."""
+        if self.problem:
+            raise Refused(self.problem)
+        name = matching(name, self.named) or composed(name)
+        if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or name.strip() != name:
+            raise Refused(f"a preset's name has 1 to {LONGEST_NAME} printable characters")
+        if name not in self.named and len(self.named) >= MOST_PRESETS:
+            raise Refused(f"{MOST_PRESETS} presets already; delete some")
+        self.named = {**self.named, name: preset}
+        self.save(name, preset)
+
+    def get(self, name: str) -> Preset:
+        """Raises: Refused where there is none."""
+        name = matching(name, self.named) or name
+        if name not in self.named:  # another program may have stored it meanwhile
+            self.named = {**self.reload(), **self.named}
+            name = matching(name, self.named) or name
+        if name not in self.named:
+            known = "`/wavevae/query presets` lists them" if self.named else "none is stored yet"
+            raise Refused(self.problem or f"no preset '{name[:LONGEST_NAME]}'; {known}")
+        return self.named[name]
+
+    def delete(self, name: str) -> None:
+        """Raises: Refused where there is none."""
+        self.get(name)
+        name = matching(name, self.named) or name
+        self.named = {n: p for n, p in self.named.items() if n != name}
+        self.save(name, None)
+
+
+def presets_file(model: Path) -> Path:
+    return model.with_suffix(".presets.json")
+
+
+def read_presets(path: Path) -> Presets:
+    """What the file holds; nothing where there is none."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        named = values["presets"]
+        if values["format"] != FORMAT or not all(isinstance(p, dict) for p in named.values()):
+            raise ValueError("another format")
+    except FileNotFoundError:
+        return Presets()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Presets(
+            problem=f"{path.name} cannot be read ({type(error).__name__}); repair it or move it away"
+        )
+    return Presets(named)
+
+
+def write_preset(path: Path, name: str, preset: Preset | None) -> None:
+    """Store one, or delete it where it is None; what other programs have stored meanwhile stays.
+
+    Raises: Failure for a full disk; UserError for a file that cannot be written or was damaged meanwhile.
+    """
+    with locked(path):
+        there = read_presets(path)
+        if there.problem:
+            raise UserError(there.problem)
+        named = {n: p for n, p in there.named.items() if n != name}
+        if preset is not None:
+            named[name] = preset
+        write_whole(path, json.dumps({"format": FORMAT, "presets": named}, indent=1))
+
+
+class PresetsFile:
+    """The file beside a model, watched for what other programs store there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen = self._stamp()
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    def reload(self) -> dict[str, Preset]:
+        """All of them, or nothing where the file is as it was."""
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return {}
+        self._seen = stamp
+        return read_presets(self.path).named

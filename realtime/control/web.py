@@ -1,0 +1,286 @@
+"""The control page and OSCQuery over HTTP: one WebSocket a visitor, everything through the desk.
+
+It listens on loopback. Requests by another name of this machine (DNS rebinding) or from another site's page are
+refused; with --allow-remote the page and its socket want the token, and OSCQuery, which only reads, does not: its
+clients know an address and a port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import ipaddress
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from ..live.messages import WebSetup
+from .addresses import ROOT, Arguments
+from .osc import OscFace
+from .oscquery import ATTRIBUTES, find, host_info, tree
+from .page_view import View
+from .ports import LOOPBACK, WILDCARDS, in_url, plain_address, reachable
+
+CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css"}
+"""Of the page's parts; its folder holds no others."""
+LARGEST_MESSAGE = 16384
+MOST_VISITORS = 16
+SEND_AT_MOST_S = 2.0
+CLOSE_AT_MOST_S = 0.5
+COOKIE = "wavevae"
+NOTE = f"{ROOT}/note"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+FOLDER = files("wavevae.realtime.control") / "page"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Visitor:
+    """One open page: gets the newest picture when it can take it, never a queue of old ones."""
+
+    def __init__(self, socket: web.WebSocketResponse, head: str) -> None:
+        self._socket, self._news = socket, asyncio.Event()
+        self.held: set[object] = set()
+        """Pitches of the keys that are down on this page."""
+        self._errors: list[str] = []
+        self._head: str | None = head
+        self._frame: str | None = None
+        self._news.set()
+
+    def show(self, frame: str) -> None:
+        self._frame = frame
+        self._news.set()
+
+    def introduce(self, head: str) -> None:
+        """What does not change thirty times a second."""
+        self._head = head
+        self._news.set()
+
+    def complain(self, why: str) -> None:
+        self._errors = [*self._errors[-3:], why]
+        self._news.set()
+
+    async def say_goodbye(self) -> None:
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            await asyncio.wait_for(self._socket.close(), CLOSE_AT_MOST_S)
+
+    async def run(self) -> None:
+        """Until the visitor is gone or too slow."""
+        while not self._socket.closed:
+            await self._news.wait()
+            self._news.clear()
+            head, self._head = self._head, None
+            frame, self._frame = self._frame, None
+            errors, self._errors = self._errors, []
+            for text in (head, frame, *(json.dumps({"error": e}) for e in errors)):
+                if text is not None:
+                    await asyncio.wait_for(self._socket.send_str(text), SEND_AT_MOST_S)
+
+
+class Web:
+    """The server; `tick` is called 30 times a second."""
+
+    def __init__(self, setup: WebSetup, face: OscFace, view: View, osc: tuple[str, int]) -> None:
+        self._setup, self._face, self._view, self._osc = setup, face, view, osc
+        self._visitors: set[Visitor] = set()
+        self._head = ""
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> str:
+        """Returns a line for the terminal."""
+        application = web.Application(middlewares=[self._guard], client_max_size=LARGEST_MESSAGE)
+        application.router.add_get("/ws", self._talk)
+        application.router.add_get("/page/{name}", self._file)
+        application.router.add_get("/{path:.*}", self._answer)
+        self._runner = web.AppRunner(
+            application, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_AT_MOST_S
+        )
+        await self._runner.setup()
+        await web.SockSite(self._runner, self._setup.socket).start()
+        return f"  page     {self._link()}"
+
+    def _link(self) -> str:
+        host = in_url(reachable(self._setup.socket))
+        token = f"?token={self._setup.token}" if self._setup.token else ""
+        return f"http://{host}:{self._setup.port}/{token}"
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(visitor.say_goodbye() for visitor in self._visitors))
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def tick(self) -> None:
+        """Show every visitor how things are."""
+        if not self._visitors:
+            return
+        head = json.dumps(self._view.head())
+        if head != self._head:
+            self._head = head
+            for visitor in self._visitors:
+                visitor.introduce(head)
+        frame = json.dumps(self._view.frame(), separators=(",", ":"))
+        for visitor in self._visitors:
+            visitor.show(frame)
+
+    # who may come in
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not self._is_own_name(request.host):
+            raise web.HTTPForbidden(text="this name is not mine", headers=HEADERS)
+        origin = request.headers.get("Origin")
+        if origin is not None and origin != f"http://{request.host}":
+            raise web.HTTPForbidden(text="only my own page may do this", headers=HEADERS)
+        program = _is_program(
+            request
+        )  # it may read what there is; to change something takes OSC, or the page
+        if self._setup.token and not program and not self._is_known(request):
+            raise web.HTTPForbidden(
+                text="open the link with the token that `wavevae serve` printed", headers=HEADERS
+            )
+        if request.query.get("token") and request.path == "/" and self._setup.token and not program:
+            return self._welcome()
+        response = await handler(request)
+        if not response.prepared:
+            response.headers.update(HEADERS)
+        return response
+
+    def _is_own_name(self, host: str) -> bool:
+        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+        if name.strip("[]") in LOOPBACK:
+            return True
+        if not self._setup.token:
+            return False
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return name.casefold().removesuffix(".local") == socket.gethostname().casefold()
+        return True
+
+    def _is_known(self, request: web.Request) -> bool:
+        shown = request.query.get("token") or request.cookies.get(COOKIE) or ""
+        return hmac.compare_digest(shown.encode(), self._setup.token.encode())
+
+    def _welcome(self) -> web.Response:
+        """Keep the token where no script reads it, and out of the address bar."""
+        response = web.HTTPFound("/", headers=HEADERS)
+        response.set_cookie(COOKIE, self._setup.token, httponly=True, samesite="Strict")
+        return response
+
+    # what they get
+
+    async def _file(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        kind = CONTENT_TYPES.get(Path(name).suffix)
+        if kind is None or name not in {part.name for part in FOLDER.iterdir()}:
+            raise web.HTTPNotFound(headers=HEADERS)
+        return web.Response(text=_read(name), content_type=kind, charset="utf-8")
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        """The page for people, OSCQuery for programs."""
+        if request.path == "/" and "text/html" in request.headers.get("Accept", ""):
+            return web.Response(text=_read("index.html"), content_type="text/html", charset="utf-8")
+        if "HOST_INFO" in request.query:
+            return web.json_response(
+                host_info(self._osc_host(request), self._osc[1], self._face.desk.about.name)
+            )
+        node = find(tree(self._face.desk.rows()), request.path)
+        if node is None:
+            raise web.HTTPNotFound(text=f"no address {request.path[:100]}", headers=HEADERS)
+        asked = [name for name in request.query if name.isupper()][:8]
+        if unknown := [name for name in asked if name not in ATTRIBUTES]:
+            raise web.HTTPBadRequest(text=f"no attribute {unknown[0][:40]}", headers=HEADERS)
+        there = {name: node[name] for name in asked if name in node}
+        if asked and not there:
+            return web.Response(status=204)  # as the proposal has it
+        return web.json_response(there if asked else node)
+
+    def _osc_host(self, request: web.Request) -> str | None:
+        """Where this client is to send OSC; None: to the address it asks, as OSC listens on all, or not for it."""
+        host = str(self._osc[0])
+        asked = request.transport.get_extra_info("sockname") if request.transport else None
+        here = plain_address(str(asked[0])) if asked else ""
+        if host in WILDCARDS:
+            return here or None
+        return None if host in LOOPBACK and here and here not in LOOPBACK else host
+
+    async def _talk(self, request: web.Request) -> web.StreamResponse:
+        """A visitor's WebSocket: pictures out, messages in."""
+        if len(self._visitors) >= MOST_VISITORS:
+            raise web.HTTPServiceUnavailable(text="too many pages are open", headers=HEADERS)
+        if request.headers.get("Origin") is None:
+            raise web.HTTPForbidden(text="only my own page may do this", headers=HEADERS)
+        stream = web.WebSocketResponse(heartbeat=20, max_msg_size=LARGEST_MESSAGE)
+        await stream.prepare(request)
+        visitor = Visitor(stream, json.dumps(self._view.head()))
+        self._visitors.add(visitor)
+        shower = asyncio.create_task(visitor.run())
+        shower.add_done_callback(lambda task: _hang_up(task, stream))
+        try:
+            async for message in stream:
+                if message.type == WSMsgType.TEXT:
+                    why = self._take(message.data, visitor)
+                    if why:
+                        visitor.complain(why)
+        finally:
+            self._visitors.discard(visitor)
+            self._release(visitor)
+            shower.cancel()
+        return stream
+
+    def _release(self, visitor: Visitor) -> None:
+        """No key stays down on a page that is gone: closed, or on a phone that sleeps."""
+        for pitch in visitor.held:
+            self._face.act(NOTE, (pitch, 0))
+
+    def _take(self, text: str, visitor: Visitor) -> str:
+        """{"send": [address, [arguments]]}. Returns what is wrong with it, or nothing."""
+        try:
+            address, arguments = json.loads(text)["send"]
+            if not isinstance(address, str) or not isinstance(arguments, list):
+                raise ValueError
+        except (ValueError, TypeError, KeyError, RecursionError):
+            self._face.rejected += 1
+            return 'not a message; send {"send": [address, [arguments]]}'
+        values = _hashable(arguments)
+        why = self._face.act(address, values)
+        if address == NOTE and not why:
+            pitch, velocity = values
+            (visitor.held.add if velocity else visitor.held.discard)(pitch)
+        return why
+
+
+def _hashable(arguments: list[Any]) -> Arguments:
+    """What OSC could carry; anything else becomes a text that no handler takes for a number."""
+    return tuple(a if isinstance(a, (int, float, str)) else json.dumps(a) for a in arguments)
+
+
+def _is_program(request: web.Request) -> bool:
+    """Whether it asks for OSCQuery's JSON, and not for the page or its socket."""
+    path = request.path
+    return (
+        path != "/ws"
+        and not path.startswith("/page/")
+        and "text/html" not in request.headers.get("Accept", "")
+    )
+
+
+def _hang_up(task: asyncio.Task, stream: web.WebSocketResponse) -> None:
+    """A visitor that no longer takes anything."""
+    if not task.cancelled() and task.exception() is not None and not stream.closed:
+        asyncio.get_running_loop().create_task(stream.close())
+
+
+def _read(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""From latents to sound: the streaming model, its latents and voices. Starts no process and opens no socket."""

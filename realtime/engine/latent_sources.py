@@ -1,0 +1,178 @@
+"""Where latent frames come from: the controls, a sound, a list of frames, a density.
+
+Each is asked for the next `count` frames, (count, latent_dim) float32 in standard deviations, and keeps its
+place between calls: how the frames are cut into calls makes no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavevae.controls import ControlState
+
+from .dsp import Ramp
+from .streaming_model import Audio, Frames
+from .timing import largest_remainder
+
+
+class FrameSource(Protocol):
+    """What the engine asks for latents."""
+
+    def hear(self, audio: Audio, controls: ControlState) -> None:
+        """Input samples, if the source listens to any."""
+
+    def frames(self, count: int, controls: ControlState) -> Frames:
+        """The next (count, latent_dim)."""
+
+    def restart(self, controls: ControlState) -> None:
+        """The model's state was cleared: forget what led here."""
+
+
+class Deaf:
+    """A source that does not listen to an input."""
+
+    def hear(self, audio: Audio, controls: ControlState) -> None:
+        raise ValueError("this source takes no input sound")
+
+    def restart(self, controls: ControlState) -> None:
+        pass
+
+
+class Knobs(Deaf):
+    """The controls drive: every axis glides to its target in the time that was set with it."""
+
+    def __init__(self, controls: ControlState, frame_rate: float) -> None:
+        self._frame_rate = frame_rate
+        self._glide = Ramp(controls.latents)
+
+    def frames(self, count: int, controls: ControlState) -> Frames:
+        self._glide.aim(controls.latents, np.rint(np.array(controls.glides_ms) / 1000 * self._frame_rate))
+        return self._glide.advance(count).astype(np.float32)
+
+    def restart(self, controls: ControlState) -> None:
+        self._glide.jump(controls.latents)
+
+
+class Heard:
+    """A sound drives: the model's encoder listens.
+
+    Frames need whole hops; so that blocks of the size first heard never leave one short, silence goes before
+    the sound and delays it (by nothing, when blocks are whole hops).
+    """
+
+    def __init__(self, encode: Callable[[Audio], Frames], hop_length: int) -> None:
+        self._encode, self._hop = encode, hop_length
+        self._waiting: Audio | None = None
+
+    def hear(self, audio: Audio, controls: ControlState | None = None) -> None:
+        if self._waiting is None:
+            self._waiting = np.zeros(largest_remainder(self._hop, len(audio)), np.float32)
+        self._waiting = np.concatenate([self._waiting, audio]) if len(self._waiting) else audio
+
+    def frames(self, count: int, controls: ControlState | None = None) -> Frames:
+        wanted = count * self._hop
+        heard = np.zeros(0, np.float32) if self._waiting is None else self._waiting
+        now, self._waiting = heard[:wanted], heard[wanted:]
+        return self._encode(np.pad(now, (0, wanted - len(now))))  # silence where nothing was heard
+
+    def restart(self, controls: ControlState | None = None) -> None:
+        self._waiting = None
+
+
+class Listed(Deaf):
+    """Frames given beforehand: `read(start, count)` returns (count, latent_dim)."""
+
+    def __init__(self, read: Callable[[int, int], Frames]) -> None:
+        self._read, self._place = read, 0
+
+    def frames(self, count: int, controls: ControlState) -> Frames:
+        frames = self._read(self._place, count)
+        self._place += count
+        return frames
+
+
+class Sampler(Protocol):
+    """`wavevae.latents.DensitySampler`, or anything that draws like it."""
+
+    temperature: float
+
+    def draw(self, frames: int) -> Frames: ...
+
+
+class Drawn(Deaf):
+    """A density of the training latents drives."""
+
+    def __init__(self, sampler: Sampler, frame_rate: float) -> None:
+        self._sampler, self._spread = sampler, Settling(frame_rate)
+
+    def frames(self, count: int, controls: ControlState) -> Frames:
+        widths = self._spread.advance(controls.spread, controls, count)
+        if (widths == widths[0]).all():
+            self._sampler.temperature = float(widths[0])
+            return self._sampler.draw(count)
+        return np.concatenate([self._draw_one(float(width)) for width in widths])
+
+    def _draw_one(self, width: float) -> Frames:
+        self._sampler.temperature = width
+        return self._sampler.draw(1)
+
+
+class Settling:
+    """One number of the controls that glides to where it is set; the first time it is there at once."""
+
+    def __init__(self, frame_rate: float) -> None:
+        self._frame_rate = frame_rate
+        self._ramp: Ramp | None = None
+
+    def advance(self, value: float, controls: ControlState, count: int) -> NDArray[np.float64]:
+        """The next (count,) values."""
+        if self._ramp is None:
+            self._ramp = Ramp(value)
+        self._ramp.aim(value, round(controls.settle_ms / 1000 * self._frame_rate))
+        return self._ramp.advance(count)[:, 0]
+
+
+class Shaken:
+    """Another source with Gaussian noise of the controls' temperature on every frame and axis but the first ones: of an
+    instrument that is pitch and loudness."""
+
+    def __init__(self, source: FrameSource, seed: int, frame_rate: float, first: int = 0) -> None:
+        self._source, self._random, self._first = source, np.random.default_rng(seed), first
+        self._temperature = Settling(frame_rate)
+
+    def hear(self, audio: Audio, controls: ControlState) -> None:
+        self._source.hear(audio, controls)
+
+    def frames(self, count: int, controls: ControlState) -> Frames:
+        frames = self._source.frames(count, controls)
+        widths = self._temperature.advance(controls.temperature, controls, count)[:, None]
+        if widths.any():
+            noise = self._random.standard_normal(frames.shape, np.float32)
+            noise[:, : self._first] = 0.0
+            frames = frames + widths.astype(np.float32) * noise
+        return frames.astype(np.float32, copy=False)
+
+    def restart(self, controls: ControlState) -> None:
+        self._source.restart(controls)
+
+
+class Recorded:
+    """Another source whose frames are also given to `keep`, as the decoder gets them."""
+
+    def __init__(self, source: FrameSource, keep: Callable[[Frames], None]) -> None:
+        self._source, self._keep = source, keep
+
+    def hear(self, audio: Audio, controls: ControlState) -> None:
+        self._source.hear(audio, controls)
+
+    def frames(self, count: int, controls: ControlState) -> Frames:
+        frames = self._source.frames(count, controls)
+        self._keep(frames)
+        return frames
+
+    def restart(self, controls: ControlState) -> None:
+        self._source.restart(controls)

@@ -1,0 +1,286 @@
+"""The notes of an instrument: every voice is a row of one batch, with its own pitch, loudness and offsets.
+
+    controls ──> rows: which note each plays ──> frames (rows, F, latent_dim) ──> one decoder call ──> their sum
+    base frames (sliders, live input, draws) ──────┘
+
+Frames are in the file's own units here: MIDI, dB. There are two rows more than voices, so that a note that is taken
+over can end while the new one begins.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavevae.controls import GENERATE, TRANSFORM, ControlState, Note
+
+from ..model_info import About
+from .dsp import Ramp
+from .modes import MODE_FADE_MS
+from .streaming_model import Audio, Core, Frames
+from .voices import Tuned
+
+SPARE_ROWS = 2
+RANGE_DB = 60.0
+"""What decay and release take their time for; below it a note is over."""
+FLOOR_DB = -100.0
+"""The lowest loudness: its amplitude is 0."""
+TAKEN_OVER_MS = 30.0
+"""Release of a held note whose voice another one takes."""
+CHANGE_MS = 20.0
+"""In which a note follows velocity and pressure."""
+SOFTEST_DB = -40.0
+CHORD_DB = -6.0
+"""Several voices leave room for each other."""
+PRESSED_DB = 3.0
+"""Above the corpus' loudest, with full pressure."""
+SLIDE_DEVIATIONS = 2.0
+"""Of brightness, either way."""
+MIDDLE_KEY, OCTAVE = 60, 12
+"""Without a pitch keys change the brightness, by one standard deviation an octave."""
+DRONE, NOWHERE = -1, -2
+"""Places, beside those of the notes: of what sounds without keys, and of what ends while its place is another's."""
+
+
+def velocity_db(velocity: float) -> float:
+    """Below the loudest: amplitude goes with the square of the velocity, as General MIDI 2 recommends."""
+    return max(SOFTEST_DB, 40 * math.log10(max(velocity, 1e-6)))
+
+
+class Envelope:
+    """Attack in a straight line of amplitude; decay and release in dB, RANGE_DB in the time that is set."""
+
+    def __init__(self, frame_rate: float) -> None:
+        self._frames_a_ms = frame_rate / 1000
+        self._attacking, self.silent = False, True
+        self._db = -math.inf
+
+    def strike(self) -> None:
+        """Rise, from where it is."""
+        self._attacking, self.silent = True, False
+
+    def advance(self, count: int, held: bool, controls: ControlState, release_ms: float) -> Frames:
+        """The next (count,) dB. A note that is let go while it rises has its attack to the end."""
+        return np.array([self._next(held, controls, release_ms) for _ in range(count)], np.float32)
+
+    def _next(self, held: bool, controls: ControlState, release_ms: float) -> float:
+        if self.silent:
+            return FLOOR_DB
+        if self._attacking:
+            amplitude = 10 ** (self._db / 20) + 1 / self._frames(controls.attack_ms)
+            self._attacking = amplitude < 1 - 1e-6
+            self._db = min(0.0, 20 * math.log10(amplitude))
+            return self._db
+        lowest = 20 * math.log10(max(controls.sustain, 1e-6)) if held else -math.inf
+        step = RANGE_DB / self._frames(controls.decay_ms if held else release_ms)
+        self._db = max(lowest, self._db - step) if self._db > lowest else min(lowest, self._db + step)
+        if self._db <= -RANGE_DB:
+            self.silent, self._db = True, -math.inf
+            return FLOOR_DB
+        return self._db
+
+    def _frames(self, milliseconds: float) -> float:
+        return max(1.0, milliseconds * self._frames_a_ms)
+
+
+class Voice:
+    """One row: the base frames with a note's own pitch, loudness and offsets. A learned way of playing a note would
+    take the place of this one: it has the same methods."""
+
+    def __init__(self, about: About, frame_rate: float) -> None:
+        self._about, self._frames_a_ms = about, frame_rate / 1000
+        self._loudness = about.axis("loudness")
+        self._bright = about.axis("brightness") if "brightness" in [a.name for a in about.axes] else None
+        self._envelope = Envelope(frame_rate)
+        self._pitch, self._level = Ramp(0.0), Ramp(0.0)
+        self.note: Note | None = None
+        """What it plays; None: the base frames as they are."""
+        self.place, self.held, self._taken_over = NOWHERE, False, False
+
+    @property
+    def silent(self) -> bool:
+        return self._envelope.silent
+
+    def strike(self, place: int, note: Note | None, controls: ControlState) -> None:
+        """Begin a note, or what sounds without keys."""
+        self.place, self.note, self.held, self._taken_over = place, note, True, False
+        if note is not None:
+            self.held = note.held
+            self._pitch.jump(note.pitch)
+            self._level.jump(self._wanted(note, controls))
+        self._envelope.strike()
+
+    def slide_to(self, note: Note, glide_ms: float) -> None:
+        """Legato: another note without a new attack."""
+        self.note = note
+        self._pitch.aim(note.pitch, round(glide_ms * self._frames_a_ms))
+
+    def follow(self, note: Note) -> None:
+        """The same note: let go, bent, pressed."""
+        self.note, self.held = note, note.held
+
+    def leave(self) -> None:
+        """Its place is another's: what was still held ends quickly."""
+        self._taken_over = self.held
+        self.held, self.place = False, NOWHERE
+
+    def frames(self, base: Frames, listening: Frames, controls: ControlState) -> Frames:
+        """Its next (F, latent_dim); `listening` (F,): how far loudness is the live input's."""
+        z = base.copy()
+        release_ms = TAKEN_OVER_MS if self._taken_over else controls.release_ms
+        envelope = self._envelope.advance(len(z), self.held, controls, release_ms)
+        note = self.note
+        if note is None:
+            z[:, self._loudness] += envelope
+            if self._about.plays_pitch:
+                z[:, 0] += controls.bend
+            return z
+        self._level.aim(self._wanted(note, controls), round(CHANGE_MS * self._frames_a_ms))
+        struck = self._level.advance(len(z))[:, 0]
+        key = self._pitch.advance(len(z))[:, 0] + note.bend + controls.bend
+        followed = z[:, self._loudness] + velocity_db(note.velocity)
+        own = self._loudest + struck
+        z[:, self._loudness] = own + listening * (followed - own) + envelope
+        if self._about.plays_pitch:
+            z[:, 0] = key
+        elif self._bright is not None:
+            z[:, self._bright] += (key - MIDDLE_KEY) / OCTAVE
+        if self._bright is not None:
+            z[:, self._bright] += SLIDE_DEVIATIONS * (2 * note.slide - 1)
+        if note.offsets:
+            z += np.array([o * a.std for o, a in zip(note.offsets, self._about.axes, strict=True)])
+        return z
+
+    @property
+    def _loudest(self) -> float:
+        return self._about.loudest_db + (CHORD_DB if self._about.voices > 1 else 0.0)
+
+    @staticmethod
+    def _wanted(note: Note, controls: ControlState) -> float:
+        """dB above the loudest: by velocity, and pressure on top."""
+        struck, pressed = velocity_db(note.velocity), max(note.pressure, controls.pressure)
+        return struck + pressed * (PRESSED_DB - struck)
+
+
+class Polyphony:
+    """Plays the controls' notes; without keys, the base frames."""
+
+    newest: Frames | None
+
+    def __init__(self, core: Core, about: About) -> None:
+        self._core, self._about, self._tuned = core, about, Tuned(core, about)
+        self._frame_rate = core.sample_rate / core.hop_length
+        self._rows = about.voices + SPARE_ROWS
+        rest = np.array([axis.mean for axis in about.axes], np.float32)
+        rest[about.axis("loudness")] = FLOOR_DB
+        self._rest = rest
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Every voice ends; keys that are still held are struck anew."""
+        self._voices = [Voice(self._about, self._frame_rate) for _ in range(self._rows)]
+        self._listening: Ramp | None = None
+        self._last: Note | None = None
+        self._struck: int | None = None
+        """Serial of the newest note that was struck."""
+        self.newest = None
+        self._tuned.jump()
+        self._core.reset()
+
+    def follow(self, count: int, controls: ControlState) -> None:
+        self._tuned.follow(count, controls)
+        wanted = self._wanted(controls)
+        for voice in self._voices:
+            if voice.place not in wanted:
+                voice.held = False
+        for place, note in wanted.items():
+            self._play(place, note, controls)
+        self._struck = max((n.serial for n in controls.notes), default=self._struck or 0)
+
+    def _wanted(self, controls: ControlState) -> dict[int, Note | None]:
+        """What is to sound at which place."""
+        if not controls.keyed:
+            return {} if controls.idle and controls.mode == GENERATE else {DRONE: None}
+        if not controls.mono:
+            return dict(enumerate(controls.notes))
+        held = [n for n in controls.notes if n.held]
+        if held:
+            self._last = max(held, key=lambda n: n.serial)
+        elif controls.notes:
+            newest = max(controls.notes, key=lambda n: n.serial)
+            if self._is_new(newest):  # struck and let go since the last block
+                self._last = newest
+            elif self._last is not None:
+                self._last = self._last._replace(held=False)
+        return {} if self._last is None else {0: self._last}
+
+    def _play(self, place: int, note: Note | None, controls: ControlState) -> None:
+        voice = next((v for v in self._voices if v.place == place and not v.silent), None)
+        old = None if voice is None else voice.note
+        if voice is not None and note is not None and old is not None:
+            if old.serial == note.serial:
+                voice.follow(note)
+                return
+            if controls.mono and voice.held and note.held:
+                voice.slide_to(note, controls.glide_ms)
+                return
+        if (voice is None or not voice.held) if note is None else self._is_new(note):
+            if voice is not None:
+                voice.leave()
+            self._strike(place, note, controls)
+
+    def _is_new(self, note: Note) -> bool:
+        """Not yet struck. At the beginning those that are held are, and no others."""
+        return note.held if self._struck is None else note.serial > self._struck
+
+    def _strike(self, place: int, note: Note | None, controls: ControlState) -> None:
+        row = next((i for i, voice in enumerate(self._voices) if voice.silent), None)
+        if row is not None:
+            self._core.restart(row)
+        else:
+            row = min(range(self._rows), key=lambda i: (self._voices[i].held, self._serial(i)))
+        self._voices[row].strike(place, note, controls)
+
+    def _serial(self, row: int) -> int:
+        note = self._voices[row].note
+        return -1 if note is None else note.serial
+
+    def decode(self, frames: Frames, controls: ControlState) -> Audio:
+        sounding = [i for i, voice in enumerate(self._voices) if not voice.silent]
+        listening = self._listens(len(frames), controls)
+        if not sounding:
+            self.newest = None
+            return np.zeros(len(frames) * self._core.hop_length, np.float32)
+        base = self._core.units.of_file(frames)
+        batch = np.tile(self._rest, (self._rows, len(frames), 1))
+        for row in sounding:
+            batch[row] = self._voices[row].frames(base, listening, controls)
+        self.newest = self._core.units.standard(batch[max(sounding, key=self._serial)][-1:])[0]
+        mixed: Audio = self._core.decode_voices(batch)[sounding].sum(0, dtype=np.float32)
+        return mixed
+
+    def _listens(self, count: int, controls: ControlState) -> NDArray[np.float32]:
+        """(count,): 1 while a live input drives, with the cross-fade of the modes."""
+        wanted = float(controls.mode == TRANSFORM and self._about.hears)
+        if self._listening is None:
+            self._listening = Ramp(wanted)
+        self._listening.aim(wanted, round(MODE_FADE_MS / 1000 * self._frame_rate))
+        return self._listening.advance(count)[:, 0].astype(np.float32)
+
+    def warm_up(self, frames: Frames) -> None:
+        core = self._core
+        for row in range(self._rows):
+            core.restart(row)
+        batch = np.tile(self._rest, (self._rows, len(frames), 1))
+        core.decode_voices(batch)
+        if self._about.has_class:
+            core.mix(np.full(len(self._about.classes), 1 / max(len(self._about.classes), 1)))
+            core.decode_voices(batch)
+            core.mix(np.zeros(len(self._about.classes)))
+        if self._about.hears:
+            core.encode(np.zeros(len(frames) * core.hop_length, np.float32))

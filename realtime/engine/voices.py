@@ -1,0 +1,226 @@
+"""From latents to sound: one voice that always sounds, or the notes of a codec that is told pitches.
+
+The notes of an instrument: polyphony.py.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from wavevae.controls import HIGHEST_PITCH, NO_LABEL, NO_PITCH, SAME, ControlState, Note
+
+from ..model_info import About
+from .dsp import Ramp
+from .streaming_model import Audio, Core, Frames
+
+MIDDLE_PITCH = 60
+DRONE = Note(NO_PITCH, 1.0, True, 0)
+"""What the first voice plays until there are notes."""
+
+
+class Decoder(Protocol):
+    """What the engine asks for sound."""
+
+    newest: Frames | None
+    """The latents that sounded last, (latent_dim,) in standard deviations."""
+
+    def follow(self, count: int, controls: ControlState) -> None:
+        """Before the next `count` frames: tell the model what the controls say."""
+
+    def decode(self, frames: Frames, controls: ControlState) -> Audio:
+        """(F, latent_dim) -> (F * hop_length,)."""
+
+    def warm_up(self, frames: Frames) -> None:
+        """Run everything that may be asked for, on (F, latent_dim) of silence."""
+
+    def reset(self) -> None:
+        """Forget the past."""
+
+    def begin_again(self) -> None:
+        """As new: no note has been played."""
+
+
+class Tuned:
+    """A core that follows the classes and the file's own attributes."""
+
+    def __init__(self, core: Core, about: About | None = None) -> None:
+        self.core, self.about = core, about
+        self._frames_a_ms = core.sample_rate / core.hop_length / 1000
+        self._mix: Ramp | None = None
+        """Weights of the classes, gliding; none: it goes where it is to be at once."""
+
+    def follow(self, count: int, controls: ControlState) -> None:
+        about = self.about
+        if about is None:
+            return
+        if about.has_class:
+            self._follow_classes(about, count, controls)
+        if about.has_input_class:
+            self.core.set("input_class", controls.input_label)
+        if about.has_input_pitch:
+            self.core.set("input_pitch", controls.input_pitch)
+        place = 0
+        for attribute in about.attributes if controls.attributes else ():
+            last = place + len(attribute.kinds)
+            self.core.set(attribute.name, *controls.attributes[place:last])
+            place = last
+
+    def _follow_classes(self, about: About, count: int, controls: ControlState) -> None:
+        if not about.can_mix:
+            self.core.set("class", controls.mix[0].label if controls.mix else NO_LABEL)
+            return
+        weights = controls.class_weights(len(about.classes))
+        if self._mix is None:
+            self._mix = Ramp(weights)
+        self._mix.aim(weights, round(controls.settle_ms * self._frames_a_ms))
+        self._mix.advance(count)
+        self.core.mix(self._mix.value)
+
+    def warm_up(self, frames: Frames, hears: bool = False) -> None:
+        """Every call that may come later, with labels and without; they are none afterwards."""
+        about = self.about
+        labelled = about is not None and (about.has_class or about.has_pitch)
+        for told in (True, False) if labelled else (False,):
+            self._tell(told)
+            self.core.decode(frames)
+            if hears:
+                self.core.encode(np.zeros(len(frames) * self.core.hop_length, np.float32))
+
+    def _tell(self, told: bool) -> None:
+        """Some label of each kind, or none."""
+        core, about = self.core, self.about
+        if about is None:
+            return
+        if about.has_pitch:
+            core.set("pitch", MIDDLE_PITCH if told else NO_PITCH)
+        if about.can_mix:
+            core.mix(np.full(len(about.classes), told / max(len(about.classes), 1)))
+        elif about.has_class:
+            core.set("class", 0 if told else NO_LABEL)
+        if about.has_input_class:
+            core.set("input_class", NO_LABEL if told else SAME)
+        if about.has_input_pitch:
+            core.set("input_pitch", MIDDLE_PITCH if told else SAME)
+
+    def jump(self) -> None:
+        """Nothing was heard of it: the next classes are told at once."""
+        self._mix = None
+
+
+class Solo:
+    """One voice that always sounds."""
+
+    newest: Frames | None = None
+
+    def __init__(self, core: Core, about: About | None = None) -> None:
+        self._tuned = Tuned(core, about)
+
+    def follow(self, count: int, controls: ControlState) -> None:
+        self._tuned.follow(count, controls)
+
+    def decode(self, frames: Frames, controls: ControlState) -> Audio:
+        self.newest = frames[-1]
+        return self._tuned.core.decode(frames)
+
+    def warm_up(self, frames: Frames) -> None:
+        about = self._tuned.about
+        self._tuned.warm_up(frames, about is not None and about.hears)
+
+    def reset(self) -> None:
+        self._tuned.jump()
+        self._tuned.core.reset()
+
+    def begin_again(self) -> None:
+        self.reset()
+
+
+class Voice:
+    """One note at a time: struck, it rises to its velocity; released, it falls. A bend moves it at once: the
+    file's oscillators keep their phase."""
+
+    def __init__(self, core: Core, about: About, listens: bool = False) -> None:
+        """`listens`: its core also hears the live input, whose past a note must not clear."""
+        self._tuned, self._level, self._note = Tuned(core, about), Ramp(0.0), Note(NO_PITCH, 0.0, False, -1)
+        self._listens = listens
+
+    def follow(self, count: int, note: Note, controls: ControlState) -> None:
+        core = self._tuned.core
+        per_ms = core.sample_rate / 1000
+        if note.serial != self._note.serial:
+            if self._level.rests_at(0.0):
+                self._tuned.jump()
+                if not self._listens:
+                    core.reset()
+            self._level.aim(note.velocity, round(controls.attack_ms * per_ms))
+        elif not note.held and self._level.resting:
+            self._level.aim(0.0, round(controls.release_ms * per_ms))
+        self._note = note
+        if self._listens or not self._level.rests_at(0.0):
+            core.set("pitch", bent(note, controls))
+            self._tuned.follow(count, controls)
+
+    def decode(self, frames: Frames) -> Audio | None:
+        """(F * hop_length,), or nothing while it is silent."""
+        if self._level.rests_at(0.0):
+            return None
+        audio = self._tuned.core.decode(frames)
+        return (audio * self._level.advance(len(audio))[:, 0]).astype(np.float32)
+
+    def reset(self) -> None:
+        self._tuned.jump()
+        self._tuned.core.reset()
+
+
+def bent(note: Note, controls: ControlState) -> float:
+    """MIDI pitch with the bend; no pitch stays none."""
+    if note.pitch == NO_PITCH:
+        return NO_PITCH
+    return min(max(note.pitch + controls.bend, 0.0), float(HIGHEST_PITCH))
+
+
+class Choir:
+    """Several voices with the same latents, each its own pitch; one drones until the first note.
+
+    Each has an instance of the model for itself: a pitch belongs to an instance. A silent one costs nothing.
+    """
+
+    newest: Frames | None = None
+
+    def __init__(self, cores: list[Core], about: About) -> None:
+        self._cores, self._about = cores, about
+        self._hop = cores[0].hop_length
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        listener = self._cores[0] if self._about.hears else None
+        self._voices = [Voice(core, self._about, core is listener) for core in self._cores]
+        self.reset()
+
+    def follow(self, count: int, controls: ControlState) -> None:
+        for number, voice in enumerate(self._voices):
+            voice.follow(count, self._note(number, controls), controls)
+
+    def decode(self, frames: Frames, controls: ControlState) -> Audio:
+        self.newest = frames[-1]
+        mixed = np.zeros(len(frames) * self._hop, np.float32)
+        for voice in self._voices:
+            audio = voice.decode(frames)
+            if audio is not None:
+                mixed += audio
+        return mixed
+
+    def warm_up(self, frames: Frames) -> None:
+        for core in self._cores:
+            Tuned(core, self._about).warm_up(frames, self._about.hears and core is self._cores[0])
+
+    def reset(self) -> None:
+        for voice in self._voices:
+            voice.reset()
+
+    @staticmethod
+    def _note(number: int, controls: ControlState) -> Note:
+        if number < len(controls.notes):
+            return controls.notes[number]
+        return DRONE._replace(held=number == 0 and not controls.keyed, velocity=float(number == 0))

@@ -1,0 +1,1 @@
+"""A live performance: its processes, shared memory, audio devices and recordings."""

@@ -1,0 +1,349 @@
+"""The control process: OSC, MIDI, the control page, presets, recording. No torch, no sound.
+
+Everything runs in one asyncio loop; what may block (files, MIDI drivers) has a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from wavevae.cli import expanded
+from wavevae.controls import MODES, TRANSFORM, ControlState, Refused
+from wavevae.errors import Failure, UserError
+
+from ..control.addresses import ROOT, Address, Arguments, Value, count, text
+from ..control.dispatcher import Desk, Line
+from ..control.midi_mapper import MidiHand
+from ..control.osc import ERROR, OscFace, Reply, encode
+from ..control.ports import reachable
+from ..control.presets import Preset, Presets, PresetsFile, presets_file, read_presets, write_preset
+from ..model_info import About
+from .messages import Begin, ControlSetup, Listening, Problem, RecordingLost, WantModel
+from .processes import ask_to_be_preferred, settle
+from .recorder import Recorder
+from .shared_memory import Count, DeckCount, Shared
+
+STATE_RATE_HZ = 30.0
+LARGEST_UDP = 65536
+MOST_AT_ONCE = 200
+"""Datagrams read before anything else has its turn."""
+FLOOR_DB = -120.0
+
+
+def control(setup: ControlSetup, shared: Shared, pipe: Connection) -> None:
+    """Entry point of the process: until QUIT."""
+    settle()
+    ask_to_be_preferred()
+    try:
+        begin = pipe.recv()
+        controller = Controller(setup, begin, shared, pipe)
+    except EOFError:
+        return
+    except UserError as error:
+        pipe.send(Problem(str(error)))
+        return
+    except Failure as error:
+        pipe.send(RecordingLost(str(error)))
+        return
+    if sys.platform == "win32":  # its default loop cannot watch a socket
+        asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
+    asyncio.run(controller.run())
+
+
+def _natural(about: About, latents: list[float]) -> dict[str, Value]:
+    """Pitch (MIDI), loudness (dB) and periodicity of what sounds, as far as it has them."""
+    controls = about.axes[: about.n_controls]
+    return {axis.name: axis.natural(value) for axis, value in zip(controls, latents, strict=False)}
+
+
+def _is_file(path: Path) -> bool:
+    """Whatever the name is."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+class Controller:
+    """Carries messages to the desk and replies back; feeds those who watch."""
+
+    def __init__(self, setup: ControlSetup, begin: Begin, shared: Shared, pipe: Connection) -> None:
+        self.setup, self.shared, self._pipe = setup, shared, pipe
+        self._files = ThreadPoolExecutor(1)
+        self.desk = Desk(begin.about, self._publish, self._presets(begin.about))
+        self._deck = shared.decks[begin.deck]
+        self.face = OscFace(self.desk, self.look_up)
+        self._add_model_address()
+        self._watchers: list[Callable[[], None]] = []
+        """Called 30 times a second."""
+        self._closers: list[Callable[[], object]] = [self._files.shutdown]
+        self._timer: asyncio.TimerHandle | None = None
+        self._model_asked_by: tuple = ()
+        self.midi = self._make_midi()
+        self._recorder: Recorder | None = None
+        if begin.resumed:
+            self._resume()
+        if setup.record.score or setup.record.audio:
+            self._recorder = self._make_recorder(begin.resumed)
+        if begin.about.hears and not begin.resumed:
+            self.face.act(f"{ROOT}/mode", (MODES[TRANSFORM],))
+        for path, arguments in begin.first:
+            self.face.act(path, arguments)
+
+    # the loop
+
+    async def run(self) -> None:
+        """Until QUIT."""
+        loop = asyncio.get_running_loop()
+        lines = await self._start_hands()
+        loop.add_reader(self.setup.udp.fileno(), self._receive)
+        self._pipe.send(Listening(tuple(lines)))
+        due = time.monotonic()
+        while not self.shared.counts[Count.QUIT]:
+            due = max(due + 1 / STATE_RATE_HZ, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+            self._tick()
+        loop.remove_reader(self.setup.udp.fileno())
+        if self._recorder is not None:
+            self._recorder.finish()
+        for close in self._closers:
+            outcome = close()
+            if asyncio.iscoroutine(outcome):
+                await outcome
+
+    def _tick(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while self._pipe.poll():
+                self._hear(self._pipe.recv())
+        self._count()
+        if self._recorder is not None:
+            self._recorder.look()
+        if self.face.subscribers:
+            messages = self.face.state_messages()
+            for subscriber in self.face.subscribers:
+                for data in messages:
+                    self._send(Reply(data, subscriber))
+        for watcher in self._watchers:
+            watcher()
+
+    def _hear(self, message: object) -> None:
+        """From the supervisor."""
+        if isinstance(message, Begin):
+            self._change(message)
+        elif isinstance(message, Problem) and self._model_asked_by:
+            self._send(Reply(encode(ERROR, f"{ROOT}/model: {message.message}"[:200]), self._model_asked_by))
+            self._model_asked_by = ()
+
+    # OSC
+
+    def _receive(self) -> None:
+        """What has come in, up to MOST_AT_ONCE."""
+        for _ in range(MOST_AT_ONCE):
+            try:
+                datagram, sender = self.setup.udp.recvfrom(LARGEST_UDP)
+            except BlockingIOError:
+                break
+            except OSError:  # some systems report here that an earlier reply found nobody
+                continue
+            for reply in self.face.handle(datagram, sender):
+                self._send(reply)
+        self._count()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Wake up for what is dated."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.face.next_due is not None:
+            delay = max(0.0, self.face.next_due - time.time())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._run_due)
+
+    def _run_due(self) -> None:
+        for reply in self.face.run_due():
+            self._send(reply)
+        self._count()
+        self._set_timer()
+
+    def _send(self, reply: Reply) -> None:
+        """A listener that is gone or too slow is no reason to stop."""
+        with contextlib.suppress(OSError, OverflowError):
+            self.setup.udp.sendto(reply.data, reply.to)
+
+    def _count(self) -> None:
+        self.shared.counts[Count.ACCEPTED] = self.face.accepted
+        self.shared.counts[Count.REJECTED] = self.face.rejected
+
+    # what others know
+
+    def look_up(self) -> dict[str, Value]:
+        """Values that the desk does not have."""
+        fields, latents = self._deck.meter.read()
+        about = self.desk.about
+        return {
+            "level": fields.get("level_db", FLOOR_DB),
+            "real_time_factor": fields.get("real_time_factor", 0.0),
+            "worst_block_ms": fields.get("worst_block_ms", 0.0),
+            "latents": latents,
+            **_natural(about, latents),
+            **({"confidence": fields.get("confidence", 0.0)} if about.hears and about.plays_pitch else {}),
+            "underflows": self.shared.lost,
+            "limited": int(self._deck.counts[DeckCount.LIMITED]),
+            "presets": list(self.desk.presets.named),
+            "midi": self.midi.port if self.midi else "",
+            "learning": (self.midi.translator.learning or "") if self.midi else "",
+            "model": about.name,
+            "sample_rate": about.sample_rate,
+            "hop_length": about.hop_length,
+            "latent_dim": about.latent_dim,
+        }
+
+    def say(self, text: str) -> None:
+        """On the terminal of whoever started it."""
+        self._pipe.send(Problem(text))
+
+    # the state
+
+    def _publish(self, state: ControlState, lines: list[Line]) -> None:
+        self._deck.controls.write(state.pack())
+        if self._recorder is not None:
+            self._recorder.note(self._deck.controls.version, lines)
+
+    def _make_recorder(self, resumed: bool) -> Recorder | None:
+        """Raises: UserError or Failure for files that cannot be made, at the start."""
+        setup = self.setup.record
+        try:
+            recorder = Recorder(
+                setup, self.shared, self._deck, self.desk, self.later, self.say, self._lose_recording, resumed
+            )
+        except (UserError, Failure) as error:
+            if not resumed:
+                raise
+            self._lose_recording(f"no longer recording ({error}); the sound goes on")
+            return None
+        if resumed:
+            self.say(f"the recording goes on in {recorder.names}")
+        return recorder
+
+    def _lose_recording(self, why: str) -> None:
+        self._pipe.send(RecordingLost(why))
+
+    def _resume(self) -> None:
+        """After an earlier control process that died."""
+        _, packed = self._deck.controls.read()
+        if len(packed):
+            self.desk.resume(ControlState.unpack(packed.tolist()))
+
+    def _presets(self, about: About) -> Presets:
+        """Those beside the model; stored by a thread, so that a slow disk holds nobody up."""
+        path = presets_file(Path(about.path))
+        file = PresetsFile(path)
+        presets = read_presets(path)
+        if presets.problem:
+            self.say(presets.problem)
+
+        def save(name: str, preset: Preset | None) -> None:
+            self.later(partial(write_preset, path, name, preset), str(path))
+
+        def reload() -> dict[str, Preset]:
+            found = file.reload()
+            if found and self._recorder is not None:
+                self._recorder.add_presets(found)
+            return found
+
+        presets.save, presets.reload = save, reload
+        return presets
+
+    def later(self, work: Callable[[], None], what: str) -> None:
+        """Write a file in a thread, one after the other."""
+        self._files.submit(self._write, work, what)
+
+    def _write(self, work: Callable[[], None], what: str) -> None:
+        try:
+            work()
+        except (Failure, UserError) as error:
+            self.say(f"{error}; the sound goes on without it")
+        except (OSError, ValueError) as error:
+            self.say(f"{what} cannot be written ({error}); the sound goes on without it")
+
+    # another model
+
+    def _add_model_address(self) -> None:
+        def ask(state: ControlState, arguments: Arguments) -> ControlState:
+            count(arguments, 1)
+            path = expanded(text(arguments[0], "model"))
+            if not path.is_absolute():
+                path = Path(self.desk.about.path).parent / path
+            if not _is_file(path):
+                raise Refused(f"no model file at {str(path)[:120]}")
+            self._model_asked_by = self.face.sender
+            self._pipe.send(WantModel(str(path)))
+            return state
+
+        doc = "change to another MODEL.ts without a gap (a name without folder: beside the present one)"
+        path = f"{ROOT}/model"
+        self.desk.extra[path] = Address(path, "s", doc, ask, lambda: self.desk.about.name)
+
+    def _change(self, begin: Begin) -> None:
+        """The controls go to another deck, as far as they fit its model."""
+        self._deck = self.shared.decks[begin.deck]
+        if begin.about != self.desk.about:
+            self.desk.change(begin.about, self._presets(begin.about))
+        self.desk.resume(self.desk.state)
+        self._deck.controls.write(self.desk.state.pack())
+        if self._recorder is not None:
+            self._recorder.change(begin.about, self._deck)
+
+    # optional parts
+
+    def _make_midi(self) -> MidiHand | None:
+        """Raises: UserError."""
+        setup = self.setup.midi
+        if setup is None:
+            return None
+        hand = MidiHand(self.face, setup.port, setup.map_file, self.say, self.later)
+        self._closers.insert(0, hand.stop)
+        return hand
+
+    async def _start_hands(self) -> list[str]:
+        """Whatever else is to listen; lines for the terminal."""
+        lines = []
+        if self._recorder is not None:
+            lines += [
+                f"  record   {self._recorder.names}",
+                *(f"           {r}" for r in self._recorder.remarks),
+            ]
+        if self.midi is not None:
+            lines.append(self.midi.start(asyncio.get_running_loop()))
+        if self.setup.web is not None:
+            from ..control.page_view import View
+            from ..control.web import Web
+
+            view = View(self.desk, self.shared, self.look_up, self.midi)
+            page = Web(self.setup.web, self.face, view, self.setup.udp.getsockname()[:2])
+            lines.append(await page.start())
+            self._watchers.append(page.tick)
+            self._closers.insert(0, page.stop)
+        if self.setup.announce:
+            lines.append(await self._announce())
+        return lines
+
+    async def _announce(self) -> str:
+        """Tell the network. Needs zeroconf."""
+        from ..control.discovery import Announcement
+
+        assert self.setup.web is not None
+        places = {"http": self.setup.web.socket, "osc": self.setup.udp}
+        announcement = Announcement(
+            self.desk.about.name, {kind: (reachable(s), s.getsockname()[1]) for kind, s in places.items()}
+        )
+        self._closers.insert(0, announcement.stop)
+        return await announcement.start()

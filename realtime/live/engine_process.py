@@ -1,0 +1,243 @@
+"""The engine's process: loads and warms a model, says what it found, then keeps its deck's ring full."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavevae.controls import ControlState
+from wavevae.errors import UserError
+from wavevae.units import amplitude_to_db
+
+from ..model_info import About
+from .processes import ask_for_real_time, give_up_real_time, quiet, settle
+from .shared_memory import LOGGED_BLOCKS, Count, DeckCount, Shared
+
+FLOOR_DB = -120.0
+MEASURED_SECONDS = 0.15
+"""Busy at real-time priority: well below the 0.95 s after which Linux would stop it."""
+FORGET = 0.05
+"""Share of the newest block in the running mean of the time a block takes."""
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.0002, 0.002
+SAFE_SHARE = 0.7
+"""Of a block's duration that its computation may take."""
+LONGEST_MESSAGE = 300
+GO = "go"
+FADE_OUT, LEAVE = 1, 2
+"""What DeckCount.STOP asks for: silence; or to end, since another deck plays."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a player is to play."""
+
+    path: str
+    seed: int = 0
+    voices: int | None = None
+    """None: as many as are usual."""
+    hears: bool = False
+    sample_rate: int | None = None
+    """What it must be, if that is known."""
+    while_playing: bool = False
+    """Another engine sounds: take nothing from it while this one is made ready."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """It could not be loaded; `status` as the command's."""
+
+    message: str
+    status: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A warmed engine, with its measured speed."""
+
+    about: About
+    block_ms: float
+    """Median time a block takes."""
+    worst_block_ms: float
+    real_time_factor: float
+    priority: str
+    enough: int | None = None
+    """The smallest block size that leaves headroom, where the present one does not (0: none does)."""
+
+
+def play(deck: int, shared: Shared, pipe: Connection) -> None:
+    """Entry point of the process. Waits for a Load, answers Failed (and waits on) or Ready, plays from GO until
+    its deck is stopped or everything ends."""
+    settle()
+    gc.disable()  # a tenth of the time that the import takes
+    import torch  # noqa: F401 the longest part of starting: done before the model is known
+
+    while True:
+        try:
+            load = pipe.recv()
+        except EOFError:
+            return
+        player, answer = make_player(load, deck, shared)
+        pipe.send(answer)
+        if player is not None:
+            break
+    try:
+        pipe.recv()
+    except EOFError:
+        return
+    player.begin()
+    quiet()  # before it may hold up others of its priority
+    player.ask_for_priority()
+    player.run()
+    give_up_real_time()
+
+
+def make_player(load: Load, deck: int, shared: Shared) -> tuple[Player | None, Ready | Failed]:
+    """A warmed player and what it says of itself, or why there is none."""
+    try:
+        player = Player(load, deck, shared)
+        return player, player.get_ready()
+    except UserError as error:
+        return None, Failed(str(error), 2)
+    except Exception as error:
+        what = " ".join(str(error).split())[-LONGEST_MESSAGE:]  # of a script's traceback the end says it
+        return None, Failed(f"{load.path} cannot be played: {type(error).__name__}: {what}", 1)
+
+
+class Player:
+    """An engine that is driven by its deck's controls and fills its deck's ring."""
+
+    def __init__(self, load: Load, deck: int, shared: Shared) -> None:
+        from ..engine.playable_model import Instrument
+
+        self.instrument = Instrument(
+            load.path, load.seed, load.voices, load.hears, load.sample_rate, load.while_playing
+        )
+        self.shared, self.deck, self._while_playing = shared, shared.decks[deck], load.while_playing
+        self.block_size = self.deck.ring.block_size
+        self.block_s = self.block_size / self.instrument.about.sample_rate
+        self.controls = self.instrument.controls
+        self._version = self.deck.controls.version if load.while_playing else 0
+        """Of the controls it follows; what lies there while another engine sounds was an earlier model's."""
+        self.mean_s = self.worst_s = 0.0
+        self._hears = load.hears
+        self._priority = ""
+
+    def get_ready(self) -> Ready:
+        """Warm up, ask for priority, measure with it."""
+        self.instrument.warm_up(self.block_size)
+        if not self._while_playing:
+            self.ask_for_priority()
+        spent = self._measure(self.block_size, MEASURED_SECONDS)
+        self.mean_s = float(spent.mean())
+        enough = None if np.median(spent) < SAFE_SHARE * self.block_s else self._find_enough()
+        return Ready(
+            self.instrument.about,
+            float(np.median(spent)) * 1000,
+            float(spent.max()) * 1000,
+            self.block_s / max(self.mean_s, 1e-9),
+            self._priority,
+            enough,
+        )
+
+    def ask_for_priority(self) -> None:
+        if not self._priority:
+            self._priority = ask_for_real_time()
+
+    def begin(self) -> None:
+        """From the controls as they are now."""
+        self._follow()
+        self.instrument.begin(self.controls)
+        if self._hears:
+            self.deck.counts[DeckCount.LISTENED] = self.shared.counts[Count.HEARD]
+
+    def _measure(self, block_size: int, seconds: float) -> NDArray[np.float64]:
+        """Seconds each of many blocks takes, every voice sounding; the engine is as new afterwards."""
+        spent: list[float] = []
+        controls, heard = self.instrument.busiest(), None
+        if self._hears:
+            heard = np.zeros(block_size, np.float32)
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until or len(spent) < 3:
+            start = time.perf_counter()
+            self.instrument.engine.process(controls, block_size, heard)
+            spent.append(time.perf_counter() - start)
+        self.instrument.begin(self.controls)
+        return np.array(spent)
+
+    def _find_enough(self) -> int:
+        size = self.block_size
+        while size < 8192:
+            size *= 2
+            self.instrument.warm_up(size)
+            spent = self._measure(size, 0.05)
+            if np.median(spent) < SAFE_SHARE * size / self.instrument.about.sample_rate:
+                return size
+        return 0
+
+    def run(self) -> None:
+        """A block whenever the ring has room."""
+        counts, ring = self.deck.counts, self.deck.ring
+        pause = min(max(self.block_s / 10, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
+        while not self.shared.counts[Count.QUIT] and counts[DeckCount.STOP] != LEAVE:
+            if ring.full or not self._may_listen():
+                time.sleep(pause)
+                continue
+            ring.put(self.next_block())
+
+    def _may_listen(self) -> bool:
+        """The block that belongs to the next one has been heard, or there is no time to wait for it."""
+        if not self._hears or self.deck.ring.filled == 0:
+            return True
+        waiting = self.shared.counts[Count.HEARD] - self.deck.counts[DeckCount.LISTENED]
+        return bool(waiting > 0) or self.deck.counts[DeckCount.WRITTEN] < self.deck.ring.depth
+
+    def _listen(self) -> NDArray[np.float32] | None:
+        """The next input block. At most as many wait as the ring lacks: what is older is passed over, so that
+        the input never becomes later than it was."""
+        if not self._hears:
+            return None
+        counts, ring = self.deck.counts, self.deck.ring
+        heard = int(self.shared.counts[Count.HEARD])  # read before the ring: it may only seem too empty
+        next_one = max(int(counts[DeckCount.LISTENED]), heard - (ring.depth - ring.filled))
+        if next_one >= heard:
+            counts[DeckCount.LISTENED] = heard
+            return np.zeros(self.block_size, np.float32)
+        counts[DeckCount.LISTENED] = next_one + 1
+        return self.shared.input_block(next_one).copy()
+
+    def _follow(self) -> None:
+        """Take over the newest controls, if they are new."""
+        if self.deck.controls.version == self._version:
+            return
+        self._version, packed = self.deck.controls.read()
+        self.controls = ControlState.unpack(packed.tolist())
+
+    def next_block(self) -> NDArray[np.float32]:
+        """Compute a block from the newest controls, and tell the meter."""
+        start = time.perf_counter()
+        counts, engine = self.deck.counts, self.instrument.engine
+        if counts[DeckCount.WRITTEN]:
+            self._follow()  # the first block is made from what it began with
+        ending = counts[DeckCount.STOP] == FADE_OUT
+        if ending:
+            engine.fade_out()
+        self.deck.log[counts[DeckCount.WRITTEN] % LOGGED_BLOCKS] = -1 if ending else self._version
+        block = engine.process(self.controls, self.block_size, self._listen())
+        spent = time.perf_counter() - start
+        self.mean_s += FORGET * (spent - self.mean_s)
+        self.worst_s = max(self.worst_s, spent)
+        level = amplitude_to_db(math.sqrt(float(np.mean(block**2))), FLOOR_DB)
+        confidence = self.instrument.confidence(self.controls)
+        self.deck.meter.write(
+            level, self.block_s / self.mean_s, self.worst_s * 1000, engine.sounding, confidence
+        )
+        counts[DeckCount.SILENT] = engine.silent
+        counts[DeckCount.LIMITED] = engine.limited
+        counts[DeckCount.BROKEN] = engine.broken
+        return block

@@ -1,0 +1,253 @@
+"""One performance: its processes started, watched and ended.
+
+This process supervises; the sound shell, the engines and the control process are its children. It computes
+nothing and touches no device: whatever hangs or dies, it is still there to replace it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from wavevae.errors import Failure, UserError
+
+from ..console import say
+from ..model_info import About
+from .audio_process import Found, Open, Opened, Wish
+from .children import Child, context
+from .control_process import control
+from .engine_process import FADE_OUT, Failed, Load, Ready
+from .hot_swap import Decks
+from .keeper import Keeper
+from .messages import Begin, ControlSetup, Listening, Problem, RecordingLost, WantModel
+from .processes import StopSignals
+from .shared_memory import Count, DeckCount, Shared
+
+LOOK_EVERY_S = 0.02
+FILL_AT_MOST_S = 5.0
+END_AT_MOST_S = 3.0
+
+
+class Interrupted(Exception):
+    """Asked to stop before it sounded."""
+
+
+@dataclass
+class Summary:
+    """How a performance went."""
+
+    seconds: float = 0.0
+    blocks: int = 0
+    empty: int = 0
+    device_underflows: int = 0
+    missing: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    limited: int = 0
+    broken: int = 0
+    callback_us: int = 0
+    lost_recordings: int = 0
+    """That ended before the performance."""
+
+    def __str__(self) -> str:
+        lost = self.empty + self.device_underflows + self.missing
+        text = (
+            f"played {self.seconds:.1f} s in {self.blocks} blocks; {lost} underflows ({self.empty} ring empty, "
+            f"{self.device_underflows} reported by the device, {self.missing} callbacks missing), a callback takes "
+            f"{self.callback_us / 1000:.3f} ms (p99); {self.accepted} messages taken, {self.rejected} refused"
+        )
+        if self.limited:
+            text += f"; {self.limited} samples limited: lower /wavevae/gain"
+        return text + (f"; {self.broken} samples not finite, silenced" if self.broken else "")
+
+
+class Session:
+    """Owns the children and the shared memory. Use as a context: on leaving, every process is gone."""
+
+    def __init__(self, wish: Wish, stop: StopSignals, in_callback: bool = False) -> None:
+        self._spawn, self.stop, self.in_callback = context(), stop, in_callback
+        self.shared = Shared(self._spawn)
+        self.keeper = Keeper(self._spawn, wish, self.shared, say)
+        self.decks = None if in_callback else Decks(self._spawn, self.shared, self._switch, self._refuse, say)
+        self._control: Child | None = None
+        self._setup: ControlSetup | None = None
+        self._about: About | None = None
+        self.lost_recordings = 0
+        """Recordings that ended before the performance."""
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shared.counts[Count.QUIT] = 1
+        deadline = time.monotonic() + END_AT_MOST_S
+        if self._control is not None:
+            if self._about is not None:  # before, it waits for the model and ends with the pipe
+                self._hear_out(self._control, deadline)
+            self._control.stop(deadline)
+        if self.decks is not None:
+            self.decks.stop(deadline)
+        self.keeper.stop(deadline)
+
+    # to the first sound
+
+    def find(self) -> Found:
+        """The devices. Raises: UserError, Interrupted."""
+        return self._until(self.keeper.answer)
+
+    def load(self, load: Load) -> Ready:
+        """The model, warm. Raises: UserError for a file that is no model; Interrupted."""
+        assert self.decks is not None
+        self.decks.load(load)
+        answer = self._until(self._engine_answer)
+        if isinstance(answer, Failed):
+            raise UserError(answer.message) if answer.status == 2 else RuntimeError(answer.message)
+        self.decks.loaded(answer)
+        return answer
+
+    def _engine_answer(self) -> Ready | Failed | None:
+        assert self.decks is not None
+        engine = self.decks.playing
+        answer = engine.hear()
+        if answer is None and not engine.alive:
+            raise RuntimeError(f"the engine ended while it loaded the model ({engine.end})")
+        return answer
+
+    def open(self, order: Open) -> Opened:
+        """The device. Raises: UserError where it refuses; Interrupted."""
+        self.keeper.open(order)
+        return self._until(self.keeper.answer)
+
+    def prepare_control(self, setup: ControlSetup) -> None:
+        """Start the control process; it waits for the model."""
+        self._setup = setup
+        self._control = Child(self._spawn, "control", control, setup, self.shared)
+
+    def listen(self, about: About, first: tuple[tuple[str, tuple[object, ...]], ...] = ()) -> Listening:
+        """From now on messages are heard, those of `first` as if they came before.
+
+        Raises: UserError for a map or a file it cannot use.
+        """
+        self._about = about
+        assert self._control is not None
+        self._control.tell(Begin(about, int(self.shared.counts[Count.WANTED]), False, first))
+        return self._until(self._control_answer)
+
+    def _control_answer(self) -> Listening | None:
+        assert self._control is not None
+        answer = self._control.hear()
+        if isinstance(answer, RecordingLost):
+            raise Failure(answer.message)
+        if isinstance(answer, Problem):
+            raise UserError(answer.message)
+        if answer is None and not self._control.alive:
+            raise RuntimeError(f"the control process ended ({self._control.end})")
+        return answer
+
+    def start(self) -> None:
+        """A full ring, then sound; then the spare. Raises: Interrupted."""
+        if self.decks is not None:
+            self.decks.go()
+            deadline = time.monotonic() + FILL_AT_MOST_S
+            self._until(lambda: self.shared.deck.ring.full or time.monotonic() > deadline or None)
+        self.keeper.go()
+        if self.decks is not None:
+            self.decks.start_spare()
+
+    def _until(self, ask):  # type: ignore[no-untyped-def]
+        """What `ask` says, as soon as it says anything. Raises: Interrupted."""
+        while (answer := ask()) is None:
+            if self.stop.asked:
+                raise Interrupted
+            time.sleep(0.005)
+        return answer
+
+    # while it sounds
+
+    def look(self) -> None:
+        """A few times a second. Raises: Interrupted when asked to stop, EngineDied."""
+        if self.stop.asked:
+            raise Interrupted
+        self.keeper.look()
+        if self.decks is not None:
+            self.decks.look()
+        self._look_at_control()
+
+    def _look_at_control(self) -> None:
+        assert self._control is not None
+        assert self._setup is not None
+        assert self._about is not None
+        if not self._control.alive:
+            say(
+                f"the control process ended ({self._control.end}); another takes its place, the sound goes on"
+            )
+            self._control.stop()
+            self._control = Child(self._spawn, "control", control, self._setup, self.shared)
+            self._control.tell(Begin(self._about, int(self.shared.counts[Count.WANTED]), resumed=True))
+        message = self._control.hear()
+        if isinstance(message, WantModel) and self.decks is not None:
+            self.decks.change(message.path)
+        elif isinstance(message, WantModel):
+            self._refuse("models cannot be changed with --in-callback; end serve and start it without")
+        else:
+            self._tell(message)
+
+    def _tell(self, message: object) -> None:
+        """What the control process has to say to people."""
+        if isinstance(message, Problem):
+            say(message.message)
+            self.lost_recordings += isinstance(message, RecordingLost)
+
+    def _hear_out(self, child: Child, deadline: float) -> None:
+        """The last messages of the control process, until it ends: what became of the recordings."""
+        while time.monotonic() < deadline:
+            alive = child.alive
+            message = child.hear(0.02)
+            self._tell(message)
+            if message is None and not alive:
+                break
+
+    def _switch(self, about: About, deck: int) -> None:
+        self._about = about
+        if self._control is not None:
+            self._control.tell(Begin(about, deck, resumed=False))
+
+    def _refuse(self, why: str) -> None:
+        say(f"the model was not changed: {why}")
+        if self._control is not None:
+            self._control.tell(Problem(why))
+
+    # the end
+
+    def fade_out(self, latency_s: float) -> None:
+        """Silence without a click: what is in the ring is played, then the fade, then it may stop."""
+        if self.decks is not None:
+            self.decks.fade_out()
+        else:
+            self.shared.deck.counts[DeckCount.STOP] = FADE_OUT
+        deadline = time.monotonic() + END_AT_MOST_S
+        deck = self.shared.deck
+        while not deck.counts[DeckCount.SILENT] and time.monotonic() < deadline and not self.keeper.lost:
+            time.sleep(0.005)
+        last = int(deck.counts[DeckCount.WRITTEN])
+        while deck.counts[DeckCount.TAKEN] < last and time.monotonic() < deadline and not self.keeper.lost:
+            time.sleep(0.005)
+        time.sleep(min(latency_s, 0.5))
+        self.shared.counts[Count.QUIT] = 1
+        self.keeper.stop(deadline)
+
+    def summary(self, seconds: float) -> Summary:
+        """Once the stream is closed."""
+        counts, deck = [int(n) for n in self.shared.counts], self.shared.deck.counts
+        return Summary(
+            seconds,
+            counts[Count.CALLBACKS],
+            counts[Count.EMPTY],
+            counts[Count.DEVICE_UNDERFLOWS],
+            counts[Count.MISSING],
+            counts[Count.ACCEPTED],
+            counts[Count.REJECTED],
+            int(deck[DeckCount.LIMITED]),
+            int(deck[DeckCount.BROKEN]),
+            counts[Count.CALLBACK_US],
+        )

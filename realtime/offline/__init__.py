@@ -1,0 +1,1 @@
+"""Files in, files out: `render`, `encode`, scores and latents in files."""

@@ -1,0 +1,155 @@
+"""`--class`, `--pitch`, `--input-class`, `--input-pitch`: what a conditional model is told offline; `--class-a` and so
+on: at either end of an interpolation."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wavevae.controls import HIGHEST_PITCH, NO_LABEL, NO_PITCH
+from wavevae.errors import UserError, nearest
+from wavevae.names import class_number
+
+from ..console import say
+
+if TYPE_CHECKING:
+    from ..engine.streaming_model import Core
+    from ..model_info import About
+
+NONE = "none"
+OUTPUT, INPUT = ("class", "pitch"), ("input_class", "input_pitch")
+ENDS = ("class_a", "class_b", "pitch_a", "pitch_b")
+
+
+@dataclass(frozen=True)
+class End:
+    """Of an interpolation: what is told there, where anything is."""
+
+    label: int | None = None
+    pitch: float | None = None
+    """MIDI."""
+
+
+def add_label_options(parser: argparse.ArgumentParser) -> None:
+    """Kept as texts until the model is known."""
+    add = parser.add_argument_group("labels, of a model trained with --condition").add_argument
+    add(
+        "--class",
+        metavar="NAME",
+        help="class that is to sound, by its name or number (`wavevae info`) [none]",
+    )
+    add(
+        "--pitch",
+        metavar="MIDI",
+        help="pitch that is to sound: 69 is 440 Hz, fractions are cents / 100 [none]",
+    )
+    add("--input-class", metavar="NAME", help=f"class of what comes in, '{NONE}' if unknown [as --class]")
+    add("--input-pitch", metavar="MIDI", help=f"pitch of what comes in, '{NONE}' if unknown [as --pitch]")
+
+
+def add_end_options(parser: argparse.ArgumentParser) -> None:
+    """For --interpolate. Kept as texts until the model is known."""
+    add = parser.add_argument_group("ends of --interpolate").add_argument
+    for end, sound in (("a", "A.wav"), ("b", "B.wav")):
+        add(
+            f"--pitch-{end}",
+            metavar="MIDI",
+            help=f"pitch at which {sound} is to sound, of an instrument or a model that is told pitches [its own]",
+        )
+        add(f"--class-{end}", metavar="NAME", help=f"class of {sound} [as --class]")
+
+
+def read_ends(about: About, arguments: argparse.Namespace) -> tuple[End, End]:
+    """What is said of both ends. Raises: UserError for a label that the model does not know or is not told."""
+    labels: list[int | None] = [None, None]
+    pitches: list[float | None] = [None, None]
+    for place, letter in enumerate("ab"):
+        label, pitch = (getattr(arguments, f"{kind}_{letter}") for kind in ("class", "pitch"))
+        if label is not None:
+            if not about.has_class:
+                raise refusal(f"class_{letter}", label, about, "class")
+            labels[place] = _class(label, f"class_{letter}", about)
+        if pitch is not None:
+            if not (about.has_pitch or about.plays_pitch):
+                raise refusal(f"pitch_{letter}", pitch, about, "pitch")
+            pitches[place] = _pitch(pitch, f"pitch_{letter}", none=False)
+    if labels != [None, None]:
+        whole = (
+            NO_LABEL
+            if getattr(arguments, "class") is None
+            else _class(getattr(arguments, "class"), "class", about)
+        )
+        labels = [whole if label is None else label for label in labels]
+    if pitches != [None, None] and not about.plays_pitch:  # an instrument hears the pitch that is not given
+        known = [pitch for pitch in pitches if pitch is not None]
+        pitches = [known[0] if pitch is None else pitch for pitch in pitches]
+    return End(labels[0], pitches[0]), End(labels[1], pitches[1])
+
+
+def refusal(name: str, text: str, about: About, kind: str) -> UserError:
+    """Of a label that the model is not told."""
+    return UserError(
+        f"{option(name)} {text}: {about.name} is not told a {kind}; leave it out, or train with "
+        f"`--condition {kind}`"
+    )
+
+
+def option(name: str) -> str:
+    """As the user typed it."""
+    return f"--{name.replace('_', '-')}"
+
+
+def given(arguments: argparse.Namespace, names: tuple[str, ...] = (*OUTPUT, *INPUT)) -> list[str]:
+    """Options that were used."""
+    return [option(name) for name in names if getattr(arguments, name) is not None]
+
+
+def tell(core: Core, about: About, arguments: argparse.Namespace) -> None:
+    """Set them. What comes in is told as what is to sound, unless it is said apart.
+
+    Raises: UserError for a label that the model does not know or is not told.
+    """
+    for name in (*OUTPUT, *INPUT):
+        text = getattr(arguments, name)
+        if text is None:
+            continue
+        if not getattr(about, f"has_{name}"):
+            raise refusal(name, text, about, name.removeprefix("input_"))
+        value = _class(text, name, about) if name.endswith("class") else _pitch(text, name)
+        core.set(name, value)
+
+
+def remind(about: About, arguments: argparse.Namespace) -> None:
+    """A word where a conditional model hears a sound and is told nothing of it: it may say very little then."""
+    kinds = [kind for kind in ("class", "pitch") if getattr(about, f"has_{kind}")]
+    if kinds and not given(arguments):
+        options = " or ".join(f"--{kind}" for kind in kinds)
+        say(f"{about.name} was trained with labels and is told none: it may be faint or dull; see {options}")
+
+
+def _class(text: str, name: str, about: About) -> int:
+    """Its number: by name, else as a number."""
+    number = class_number(text, about.classes)
+    if number is not None:
+        return number
+    if text == NONE:
+        return NO_LABEL
+    raise UserError(f"{option(name)} {text}: no such class; {nearest(text, about.classes)}")
+
+
+def _pitch(text: str, name: str, none: bool = True) -> float:
+    """`none`: whether it may be none."""
+    if none and text == NONE:
+        return NO_PITCH
+    try:
+        pitch = float(text)
+    except ValueError:
+        pitch = math.nan
+    if not 0 <= pitch <= HIGHEST_PITCH:
+        or_none = f", or '{NONE}'" if none else ""
+        raise UserError(
+            f"{option(name)} {text}: use a MIDI pitch, 0 to {HIGHEST_PITCH} (69 is 440 Hz){or_none}"
+        )
+    return pitch

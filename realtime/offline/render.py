@@ -1,0 +1,303 @@
+"""`wavevae render`: a model played offline, of any length, through the engine that also plays live."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wavevae.cli import Parser, parse_sample_rate
+from wavevae.controls import GAIN, MOST_VOICES, TEMPERATURE, Control, ControlState, Refused
+from wavevae.errors import UserError
+from wavevae.families import is_run, render_run
+from wavevae.units import amplitude_to_db, format_seconds
+
+from .label_options import ENDS, INPUT, add_end_options, add_label_options, given, read_ends, remind, tell
+
+if TYPE_CHECKING:
+    from wavevae.bundle import Bundle
+
+    from ..engine.engine import Engine
+    from ..engine.streaming_model import Core
+    from ..model_info import About
+    from .render_sources import Fitting, Take
+
+SOURCES = ("input", "latents", "codes", "interpolate", "sample", "score")
+
+DEFAULT_FIT = "auto"
+"""Measured with a saxophone learned in ten minutes: a voice is taken for the saxophone in 86 % of half seconds at fit 0
+and in 98 % at fit 1; a held-out note of the saxophone itself would lose its own dynamic at fit 1."""
+
+EXAMPLE = """\
+  wavevae render mine.ts --input voice.wav -o voice-as-mine.wav
+  wavevae render mine.ts --input voice.wav --transpose 12 --fit 1 -o an-octave-up.wav
+  wavevae render mine.ts --interpolate low.wav high.wav -o from-low-to-high.wav
+  wavevae render mine.ts --interpolate a.wav b.wav --pitch-a 57 --pitch-b 69 -o up-an-octave.wav
+  wavevae render mine.ts --sample --seconds 20 --seed 7 -o new.wav --save-latents new.npy
+  wavevae render mine.ts --score piece.jsonl -o piece.wav
+  wavevae render mine.ts --input flute.wav --class bell --input-class flute -o as-a-bell.wav
+
+--interpolate lasts as long as the longer sound; the latents of the shorter are stretched in time (its pitch
+stays), so both begin and end together, and the mix goes in a straight line from all first to all second. An
+instrument glides: its pitch in semitones, its loudness in dB; where a sound has no pitch it takes that of the
+voiced sound next to it.
+--transpose and --fit, of an instrument: what comes in is moved towards the sounds it learned from. auto moves the
+whole by the octaves after which least of it lies beyond the corpus' range, and then what is still more than 3
+semitones beyond by itself (hiss takes the pitch beside it); sounds of the corpus stay. Semitones move everything
+alike. --fit 1 gives loudness and timbre the corpus' means and spreads, within this one input: right for a phrase of
+another sound, wrong for a single note of the corpus, whose dynamic it would replace by the average one. --fit auto does
+it where the middle loudness or the timbre of the input lies outside of the corpus.
+--sample draws from a density fitted to the training latents: how they are spread and how they move from frame
+to frame, not phrases.
+--score plays timed OSC messages, one JSON object a line: {"time": 0.5, "address": "/wavevae/latent/0", "args": [1]},
+and {"time": 9, "end": true}. What `wavevae serve --record` kept is rendered again as it was played.
+"""
+
+
+def build_parser() -> Parser:
+    """The command line of `wavevae render`."""
+    parser = Parser("render", "Render MODEL.ts to a WAV or FLAC file. Exactly one source:", EXAMPLE)
+    add = parser.add_argument
+    add("model", metavar="MODEL.ts", type=Path, help="of `wavevae export`, or any file that nn~ plays")
+    add(
+        "--input", type=Path, metavar="IN.wav", help="a sound: resynthesis, timbre transfer; as long as it is"
+    )
+    add("--latents", type=Path, metavar="Z.npy|Z.csv", help="frames x latent_dim, as `encode` writes them")
+    add("--codes", type=Path, metavar="C.npy", help="frames x codebooks, as `encode --codes` writes them")
+    add("--interpolate", type=Path, nargs=2, metavar=("A.wav", "B.wav"), help="from one sound to another")
+    add(
+        "--sample", action="store_true", help="drawn from the density of the training latents; with --seconds"
+    )
+    add("--score", type=Path, metavar="SCORE.jsonl", help="timed OSC messages, as if played live")
+    add("--score-input", type=Path, metavar="IN.wav", help="what a --score hears in mode transform")
+    add("--seconds", type=float, metavar="S", help="length of a --sample")
+    add("-o", "--out", type=Path, required=True, metavar="OUT.wav", help=".wav or .flac, 24 bit")
+    add("--seed", type=int, metavar="N", help="of everything random [0]; same seed, same bytes")
+    add(
+        "--voices",
+        type=int,
+        metavar="N",
+        help="--score: notes at a time [as recorded, else 8 of an instrument]",
+    )
+    add(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="--sample: spread of the draws [1]; otherwise: noise on the latents, standard deviations [0]",
+    )
+    add("--sr", type=parse_sample_rate, metavar="HZ", help="rate of a file that does not say its own")
+    add(
+        "--transpose",
+        metavar="auto|SEMITONES",
+        help="--input, --interpolate with an instrument: what comes in is moved by so much [auto: whole octaves, "
+        "into the corpus' range]",
+    )
+    add(
+        "--fit",
+        metavar="0..1|auto",
+        help="how far its loudness and timbre are moved towards the corpus' [--input: auto, 1 where foreign to it]",
+    )
+    add("--gain", type=float, default=0.0, metavar="DB", help="level of the output [0]")
+    add(
+        "--save-latents",
+        type=Path,
+        metavar="Z.npy",
+        help="also write the latents that were played, as `encode` does",
+    )
+    add_label_options(parser)
+    add_end_options(parser)
+    return parser
+
+
+def _set(control: Control, option: str, value: float) -> float:
+    try:
+        return control.check(value)
+    except Refused as reason:
+        raise UserError(f"{option}: {reason}") from None
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """What can be said before the model is loaded. Raises: UserError."""
+    chosen = [name for name in SOURCES if getattr(arguments, name)]
+    if len(chosen) != 1:
+        found = " and ".join(f"--{name}" for name in chosen) or "none"
+        raise UserError(f"render takes exactly one of --{', --'.join(SOURCES)}; found {found}")
+    if arguments.sample != (arguments.seconds is not None):
+        raise UserError("--sample and --seconds go together; give both or neither")
+    if arguments.seconds is not None and not 0 < arguments.seconds <= 1e6:
+        raise UserError(f"--seconds {arguments.seconds:g}; use a time above 0, up to 1000000 s")
+    if arguments.seed is not None and arguments.seed < 0:
+        raise UserError(f"--seed {arguments.seed}; use 0 or more")
+    only = [n for n in ("score_input", "voices") if getattr(arguments, n) is not None]
+    if only and not arguments.score:
+        raise UserError(f"--{only[0].replace('_', '-')} goes with --score")
+    if arguments.score and arguments.temperature is not None:
+        raise UserError("--temperature: a score sets its own; send /wavevae/temperature")
+    if arguments.codes and (arguments.temperature is not None or arguments.save_latents):
+        option = "--temperature" if arguments.temperature is not None else "--save-latents"
+        raise UserError(f"{option}: codes are played as they are; leave it out, or use --latents")
+    _check_labels(arguments)
+    _check_fitting(arguments)
+    if arguments.voices is not None and not 1 <= arguments.voices <= MOST_VOICES:
+        raise UserError(f"--voices {arguments.voices}; use 1 to {MOST_VOICES}")
+    inputs = (arguments.input, arguments.latents, arguments.codes, arguments.score, arguments.score_input)
+    read = [*inputs, *(arguments.interpolate or ())]
+    for out in (arguments.out, arguments.save_latents):
+        for path in read:
+            if out and path and out.exists() and path.exists() and out.samefile(path):
+                raise UserError(f"{out} is also what is read; name another output")
+
+
+def _check_labels(arguments: argparse.Namespace) -> None:
+    """Raises: UserError for labels that the source has no use for."""
+    labels, incoming = given(arguments), given(arguments, INPUT)
+    ends = given(arguments, ENDS)
+    if ends and not arguments.interpolate:
+        raise UserError(f"{ends[0]} goes with --interpolate; leave it out")
+    if arguments.score and labels:
+        raise UserError(f"{labels[0]}: a score sets its own; send /wavevae/{labels[0][2:].replace('-', '_')}")
+    if incoming and not (arguments.input or arguments.interpolate):
+        raise UserError(f"{incoming[0]} goes with --input or --interpolate; nothing else comes in")
+
+
+def _check_fitting(arguments: argparse.Namespace) -> None:
+    """Texts become numbers. Raises: UserError for values that no instrument takes, and without an input."""
+    used = [f"--{name}" for name in ("transpose", "fit") if getattr(arguments, name) is not None]
+    if not used:
+        return
+    from wavevae.transfer import check_fit, check_transpose
+
+    if not (arguments.input or arguments.interpolate):
+        raise UserError(f"{used[0]} goes with --input or --interpolate; nothing else comes in")
+    if arguments.transpose is not None:
+        arguments.transpose = check_transpose(arguments.transpose)
+    if arguments.fit is not None:
+        arguments.fit = check_fit(arguments.fit)
+
+
+def choose_fitting(arguments: argparse.Namespace, bundle: Bundle) -> Fitting | None:
+    """How what comes in is fitted: not at all by a model that knows nothing of its corpus.
+
+    Raises: UserError where that was asked for.
+    """
+    from wavevae.transfer import CorpusProfile
+
+    from .render_sources import Fitting
+
+    if bundle.info.profile:
+        usual = DEFAULT_FIT if arguments.input else 0.0  # the ends of a glide are as they are
+        fit = usual if arguments.fit is None else arguments.fit
+        transpose = "auto" if arguments.transpose is None else arguments.transpose
+        profile = CorpusProfile.from_dict(bundle.info.profile)
+        if not profile.has_pitch and transpose != "auto":
+            raise UserError(f"--transpose {transpose:g}: {bundle.path.name} plays no pitch; leave it out")
+        return Fitting(profile, transpose, fit)
+    for name in ("transpose", "fit"):
+        if getattr(arguments, name) is not None:
+            why = "does not say how its corpus sounds (export it again)"
+            if not bundle.info.is_instrument:
+                why = "is no instrument: it copies what comes in"
+            raise UserError(f"--{name} {getattr(arguments, name)}: {bundle.path.name} {why}; leave it out")
+    return None
+
+
+def choose_take(arguments: argparse.Namespace, core: Core, bundle: Bundle, about: About) -> Take:
+    """The one source asked for. Raises: UserError where it cannot be had."""
+    from . import render_sources
+    from .code_files import CodesCore, from_codes
+
+    fitting = choose_fitting(arguments, bundle)
+    if arguments.input:
+        return render_sources.transfer(core, bundle, arguments.input, arguments.seed, fitting)
+    if arguments.latents:
+        return render_sources.from_list(bundle, arguments.latents, arguments.seed)
+    if isinstance(core, CodesCore):
+        return from_codes(core, arguments.codes)
+    if arguments.interpolate:
+        ends = read_ends(about, arguments)
+        return render_sources.morph(core, bundle, arguments.interpolate, arguments.seed, ends, fitting)
+    return render_sources.draw(bundle, arguments.seconds, arguments.seed)
+
+
+def report(arguments: argparse.Namespace, engine: Engine, samples: int, speed: float) -> str:
+    """The last line, and what went wrong."""
+    lines = []
+    if engine.limited:
+        over = amplitude_to_db(engine.peak)
+        lines.append(
+            f"{engine.limited} samples limited (up to {over:.1f} dB over full scale): "
+            f"render again with --gain {arguments.gain - over - 0.05:.1f}"
+        )
+    if engine.broken:
+        lines.append(f"{engine.broken} samples were not finite and are silent: these latents break the model")
+    length = format_seconds(samples / engine.sample_rate)
+    lines.append(
+        f"wrote {arguments.out}: {length} ({samples} samples) at {engine.sample_rate} Hz, {speed:.0f}x real time"
+    )
+    return "\n".join(lines)
+
+
+def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlState) -> None:
+    """From the source to the file, block by block."""
+    import torch
+
+    from wavevae.audio import MADE, Writer
+
+    from ..console import Progress
+    from ..engine.engine import Engine
+    from ..engine.latent_sources import Recorded
+    from ..engine.streaming_model import Core
+    from ..engine.voices import Solo
+    from ..model_info import describe
+    from .code_files import CodesCore
+    from .latent_files import LatentWriter
+
+    torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
+    info, core = bundle.info, CodesCore(bundle) if arguments.codes else Core(bundle)
+    about = describe(bundle)
+    tell(core, about, arguments)
+    if arguments.input or (arguments.interpolate and not given(arguments, ENDS)):
+        remind(about, arguments)
+    take = choose_take(arguments, core, bundle, about)
+    engine = Engine(Solo(core), info.sample_rate, info.hop_length, take.source, fade_in=False)
+    engine.reset(controls)
+    progress = Progress("rendered", take.samples, info.sample_rate)
+    with contextlib.ExitStack() as files:
+        out = files.enter_context(Writer(arguments.out, info.sample_rate, samples=take.samples, comment=MADE))
+        if arguments.save_latents:
+            kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
+            engine.source = Recorded(take.source, lambda frames: kept.write(core.units.of_file(frames)))
+        unwanted = take.late
+        for samples, heard in take.blocks:
+            sound = engine.process(controls, samples, heard)[unwanted:]
+            unwanted = max(0, unwanted - samples)
+            out.write(sound)
+            progress.add(len(sound))
+    progress.end(report(arguments, engine, out.samples, progress.speed))
+
+
+def main(argv: list[str]) -> int:
+    """Entry point of `wavevae render`."""
+    if any(is_run(argument) for argument in argv):
+        return render_run(argv)  # of a family that does not stream
+    arguments = build_parser().parse_args(argv)
+    _check(arguments)
+    if arguments.score:
+        from .render_score import render_score
+
+        return render_score(arguments, _set(GAIN, "--gain", arguments.gain))
+    arguments.seed = arguments.seed or 0
+    if arguments.temperature is None:
+        arguments.temperature = 1.0 if arguments.sample else 0.0
+    temperature = _set(TEMPERATURE, "--temperature", arguments.temperature)
+    gain = _set(GAIN, "--gain", arguments.gain)
+
+    from .model_input import load_offline
+
+    bundle = load_offline(arguments.model, arguments.sr)
+    controls = ControlState.initial(bundle.info.latent_dim)
+    spread, noise = (temperature, 0.0) if arguments.sample else (controls.spread, temperature)
+    _render(arguments, bundle, replace(controls, gain_db=gain, spread=spread, temperature=noise))
+    return 0
