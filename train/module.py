@@ -67,13 +67,17 @@ class TrainingModule(pl.LightningModule):
         self.scheduled: dict[str, float] = {}  # what held in the last step
         self.terms: dict[str, Tensor] = {}  # raw numbers of the last step
         self.validation: dict[str, float] = {}
-        self._validation = Validation(self.objectives, config.model)
+        self._validation = self.new_validation()
         self._resumed: Checkpoint | None = None
 
     @property
     def skipped(self) -> int:
         """Steps that were not finite so far; asks the device."""
         return self.guard.skipped
+
+    def new_validation(self) -> Validation:
+        """Sums of one validation, empty."""
+        return Validation(self.objectives, self.config.model)
 
     # -- where it begins, and where it goes on -------------------------------------------------------------
 

@@ -8,14 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.config import RunConfig
 from wavevae.nn.conditioning import Condition
 from wavevae.objectives.schedules import learning_rate, rise_by_steps
 from wavevae.objectives.weighing import weighted_sum
 from wavevae.studies.feature_loss import accuracy
 
 from .batch import Batch, conditions, plain
-from .budget import Budget
 from .material import Material
 from .module import TrainingModule, noise_seed
 from .progress import say
@@ -31,9 +29,8 @@ LEVEL_CHUNKS = 256
 class StudyModule(TrainingModule):
     """A study's model, its loss, its optimizer and the schedule of its rate."""
 
-    def __init__(self, config: RunConfig, budget: Budget) -> None:
-        super().__init__(config, budget)
-        self._validation = StudyValidation(self.objectives, config.model)
+    def new_validation(self) -> Validation:
+        return StudyValidation(self.objectives, self.config.model)
 
     def initialise(self, material: Material) -> bool:
         """Sets the level of the features from the training set; the weights stay random."""
