@@ -17,8 +17,6 @@ from wavevae.audio import printable
 from wavevae.cli import Parser, parse_sample_rate, shown
 from wavevae.errors import UserError
 
-from . import first_call
-
 if TYPE_CHECKING:
     import torch
 
@@ -113,7 +111,7 @@ def start_of(player: Player, method: str, block: int) -> dict[str, Any]:
     command = [
         sys.executable,
         "-I",
-        first_call.__file__,
+        str(Path(__file__).with_name("block_timing.py")),
         str(player.path),
         method,
         str(channels),

@@ -2,11 +2,15 @@
 
 CPU time leaves out waiting for a core that others use, not what they do to its caches and its clock rate. So what
 is compared is measured in turns, a burst of calls each, and every figure's peak right beside it.
+
+    python -I block_timing.py MODEL.ts METHOD CHANNELS FRAMES      times the first calls, in a process of its own
 """
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -117,3 +121,42 @@ class Ledger(TorchDispatchMode):
 
 MATRIX_AT = {"mm": 0, "bmm": 0, "linear": 0, "matmul": 0, "addmm": 1, "addmm_": 1, "baddbmm": 1}
 """Where the left factor stands among an operator's arguments."""
+
+
+FIRST_CALLS = 6
+"""Timed in a fresh process."""
+
+
+def resident() -> int:
+    """Bytes of memory held, 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[1])
+    except OSError:
+        return 0
+    return pages * 4096
+
+
+def timed(call: Call) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def main(path: str, method: str, channels: str, frames: str) -> None:
+    """Times a fresh process that loads a model file and plays it at once; prints one JSON object.
+
+    Wall and CPU time in seconds; memory in bytes, without what importing torch takes.
+    """
+    torch.set_num_threads(1)
+    before = resident()
+    loaded: list[torch.jit.ScriptModule] = []
+    load = timed(lambda: loaded.append(torch.jit.load(path, map_location="cpu").eval()))
+    play, x = getattr(loaded[0], method), torch.zeros(1, int(channels), int(frames))
+    with torch.inference_mode():
+        calls = [timed(lambda: play(x)) for _ in range(FIRST_CALLS)]
+    print(json.dumps({"load_s": load, "calls_s": calls, "memory_bytes": resident() - before}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

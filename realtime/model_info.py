@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 OWN = frozenset(("gain", "temperature", "reset", "class", "pitch", "input_class", "input_pitch"))
 """Attributes that `serve` has addresses of its own for."""
+LARGEST_LATENT_DIM = 256
+"""Shared memory is laid out for as many, before the model is known."""
 USUAL_VOICES = 8
 """Of an instrument; a codec has one."""
 TEXT = 3

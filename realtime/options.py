@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wavevae.cli import Parser, parse_sample_rate
-from wavevae.controls import CONTROLS, FIT, MOST_VOICES, SMOOTHING, TRANSPOSE, Control
+from wavevae.controls import CONTROLS, FIT, MOST_VOICES, TRANSPOSE, Control
 
 from .engine.timing import FADE_MS
 from .live.devices import NO_DEVICE
@@ -16,6 +16,13 @@ from .live.shared_memory import DEEPEST_RING, LARGEST_BLOCK
 AUTO = "auto"
 DEFAULT_INPUT = ""
 """`--input` without a name."""
+
+
+def range_of(control: Control) -> str:
+    """'-120 to 24 dB (0)': its range, and where it begins."""
+    unit = f" {control.unit}" if control.unit else ""
+    return f"{control.low:g} to {control.high:g}{unit} ({control.default:g})"
+
 
 EXAMPLE = f"""\
   wavevae serve mine.ts                        # then open the page it names, or send OSC to 127.0.0.1:9000
@@ -29,10 +36,7 @@ OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothi
   /wavevae/bend f, /wavevae/pressure f (0..1), /wavevae/pedal i    of every note
   /wavevae/note/bend i f, /wavevae/note/pressure i f, /wavevae/note/slide i f    of the note at that MIDI pitch;
                                /wavevae/note/latent i i f: pitch, axis, what is added
-  /wavevae/attack, /wavevae/decay, /wavevae/release f (ms), /wavevae/sustain f (0..1)
-  /wavevae/mono i, /wavevae/glide f    one note at a time, gliding in ms; /wavevae/drone: sound without keys
-  /wavevae/pitch f, /wavevae/loudness f, /wavevae/periodicity f    MIDI, dB, 0..1: what sounds without keys
-  /wavevae/life f              slow movement of a held tone, 1 = as in the corpus
+  /wavevae/mono i              one note at a time; /wavevae/drone: sound without keys
   /wavevae/latent/<i> f        target of axis i, in standard deviations of the training data (0 = mean)
   /wavevae/latents f x all     every axis at once
   /wavevae/xy f f              a point of the 2-D map of the training latents, each 0..1
@@ -40,13 +44,9 @@ OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothi
   /wavevae/scale/<i> f, /wavevae/bias/<i> f    transform: z' = scale * z + bias
   /wavevae/transpose f, /wavevae/transpose_auto i, /wavevae/fit f    transform: semitones, by octaves into the range
                                of the corpus, how far loudness and timbre are fitted to it
-  /wavevae/spread f            sample: width of the draws; the latents' targets move them
   /wavevae/class s|i [f ...]   class of a conditional model ('none' or -1: none), or classes and weights in turn:
                                a mix; /wavevae/mix/<i> f: one weight of it
   /wavevae/input_class s|i, /wavevae/input_pitch f    what the encoder is told of a live input (none, same)
-  /wavevae/gain f              dB
-  /wavevae/smoothing f         ms in which a latent glides to its target ({SMOOTHING.default:g} at first)
-  /wavevae/temperature f       noise on the latents, new every frame
   /wavevae/freeze [0|1]        hold the latents, let go (nothing: the other way round)
   /wavevae/reset               clear the model's state, with a dip of {FADE_MS:g} ms
   /wavevae/panic               silence now, until a gain or reset message
@@ -58,8 +58,8 @@ OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothi
   /wavevae/subscribe i         a port of yours that then gets every /wavevae/state/... 30 times a second; 0 ends it
 Bundles with a time tag are applied at their time, up to 10 s ahead.
 
-ranges:
-""" + "\n".join(f"  {c.name:<12} {c.low:g} to {c.high:g} {c.unit}" for c in CONTROLS)
+ranges, and where they begin; /wavevae/<name> f sets those that are not above:
+""" + "\n".join(f"  {c.name:<12} {range_of(c):<34} {c.doc}" for c in CONTROLS)
 
 
 def build_parser() -> Parser:

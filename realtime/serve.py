@@ -13,14 +13,11 @@ from wavevae.errors import Failure, UserError
 
 from .console import say
 from .control.addresses import ROOT
-from .control.ports import LOOPBACK, in_url, open_tcp, open_udp
+from .control.ports import LOOPBACK, WebSetup, in_url, open_tcp, open_udp
 from .engine.timing import count_delay, describe_input_delay, good_depth
-from .live.audio_process import Found, Open, Opened, Wish
 from .live.devices import NO_DEVICE
-from .live.engine_process import Load, Ready
-from .live.messages import ControlSetup, MidiSetup, WebSetup
+from .live.messages import ControlSetup, Found, Load, MidiSetup, Open, Opened, Ready, RecordSetup, Wish
 from .live.processes import StopSignals
-from .live.recorder import RecordSetup
 from .live.supervisor import LOOK_EVERY_S, Interrupted, Session, Summary
 from .model_info import About
 from .options import AUTO, build_parser

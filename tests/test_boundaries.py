@@ -1,9 +1,13 @@
 """The rooms: train, export and realtime import wavevae, never each other; wavevae never imports them.
 
-Inside wavevae, `evaluation` stands above the core, and `studies`, a plug-in, above both.
+Inside wavevae, `evaluation` stands above the core, and `studies`, a plug-in, above both. Inside realtime, the engine
+knows no other room, control imports no torch, and the processes of `serve` stand above both.
 """
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,35 +23,90 @@ ROOMS_WITHOUT_CIRCLES = ("wavevae/evaluation", "wavevae/studies")
 FAMILY_CLASSES = {"Autoencoder", "Instrument", "SpectrogramModel", "InstrumentRun", "StudyRun"}
 OF_ONE_FAMILY = ("wavevae/studies", "wavevae/nn/instrument", "wavevae/evaluation/instrument_run.py")
 FORBIDDEN_IN_PLAYING = ("torchaudio", "pytorch_lightning", "auraloss", "matplotlib")
+PLAYING = "wavevae.realtime"
+FLOORS = {
+    "engine": (),
+    "control": (),
+    "live": ("engine", "control"),
+    "offline": ("engine", "control"),
+}
+"""The rooms of realtime/, and which others each may import."""
+TORCHLESS = ("control", "live", "serve.py", "midi.py", "options.py", "console.py", "model_info.py")
+"""Of realtime/: what runs in the control process or before a model is loaded."""
+OPTIONAL = ("aiohttp", "mido", "rtmidi", "sounddevice")
+
+
+def package_of(path: Path) -> list[str]:
+    """The package that holds a file: realtime/live/x.py is in wavevae.realtime.live."""
+    parts = list(path.relative_to(ROOT).parent.parts)
+    return parts if parts[0] == "wavevae" else ["wavevae", *parts]
 
 
 def imported(path: Path) -> set[str]:
-    """Every module name a file imports, absolute; relative imports within a room are its own business."""
+    """The absolute name of every module that a file imports."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names.update({node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)})
-        elif isinstance(node, ast.ImportFrom) and node.level > 1 and path.parent.name in WORKSHOPS:
-            names.add("wavevae.beyond_the_room")
+        elif isinstance(node, ast.ImportFrom):
+            package = package_of(path)
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names.update({base, *(f"{base}.{alias.name}" for alias in node.names)})
     return names
+
+
+def is_in(name: str, room: str) -> bool:
+    return name == room or name.startswith(room + ".")
 
 
 @pytest.mark.parametrize("room", ["wavevae", *WORKSHOPS])
 def test_nobody_imports_sideways_or_upward(room: str) -> None:
     files = sorted((ROOT / room).rglob("*.py"))
     assert files
-    refused = [f"wavevae.{w}" for w in WORKSHOPS] + list(WORKSHOPS) + ["wavevae.beyond_the_room"]
+    others = [w for w in WORKSHOPS if w != room]
+    refused = [f"wavevae.{w}" for w in others] + list(WORKSHOPS)
     for path in files:
         for name in imported(path):
-            assert not any(name == r or name.startswith(r + ".") for r in refused), f"{path}: {name}"
+            assert not any(is_in(name, r) for r in refused), f"{path}: {name}"
 
 
 def test_playing_needs_neither_lightning_nor_torchaudio() -> None:
     playing = [*(ROOT / "realtime").rglob("*.py"), ROOT / "wavevae/bundle.py", ROOT / "wavevae/audio.py"]
     for path in playing:
         assert not {n.split(".")[0] for n in imported(path)} & set(FORBIDDEN_IN_PLAYING), path
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_rooms_of_realtime_import_only_the_floors_below(room: str) -> None:
+    files = sorted((ROOT / "realtime" / room).rglob("*.py"))
+    assert files
+    refused = [f"{PLAYING}.{other}" for other in FLOORS if other != room and other not in FLOORS[room]]
+    refused += [f"{PLAYING}.{command}" for command in ("serve", "midi", "options", "bench")]
+    for path in files:
+        for name in imported(path):
+            assert not any(is_in(name, r) for r in refused), f"{path}: {name}"
+
+
+def test_what_runs_beside_the_engine_loads_no_torch() -> None:
+    names = []
+    for part in TORCHLESS:
+        place = ROOT / "realtime" / part
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            names.append(".".join([*package_of(path), path.stem]).removesuffix(".__init__"))
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n"
+        "        importlib.import_module(name)\n"
+        "    except ModuleNotFoundError as error:\n"
+        f"        assert error.name.split('.')[0] in {OPTIONAL}, error\n"
+        "    assert 'torch' not in sys.modules, name\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def within(path: Path, places: tuple[str, ...]) -> bool:
@@ -60,21 +119,19 @@ def sources(*rooms: str) -> list[Path]:
     return found
 
 
-def in_packages(name: str, packages: tuple[str, ...]) -> bool:
-    return any(name == package or name.startswith(package + ".") for package in packages)
-
-
 def test_the_core_imports_no_upper_floor() -> None:
     upper = tuple(name.replace(".", "/") for name in UPPER_FLOORS)
     for path in sources("wavevae"):
         if not within(path, upper):
-            assert not [name for name in imported(path) if in_packages(name, UPPER_FLOORS)], path
+            assert not [
+                name for name in imported(path) if any(is_in(name, floor) for floor in UPPER_FLOORS)
+            ], path
 
 
 def test_the_studies_are_a_plug_in() -> None:
     for path in sources("wavevae", *WORKSHOPS):
         if not within(path, OF_THE_STUDIES):
-            assert not [name for name in imported(path) if in_packages(name, ("wavevae.studies",))], path
+            assert not [name for name in imported(path) if is_in(name, "wavevae.studies")], path
 
 
 @pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
@@ -99,24 +156,13 @@ def test_no_module_asks_which_family_a_model_is_of() -> None:
                 assert not asked & FAMILY_CLASSES, f"{path}:{node.lineno}"
 
 
-def absolute(path: Path) -> set[str]:
-    """What a file imports, relative imports resolved."""
-    package = path.relative_to(ROOT).parent.parts
-    names = imported(path) - {"wavevae.beyond_the_room"}
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
-            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    return names
-
-
 @pytest.mark.parametrize("room", ROOMS_WITHOUT_CIRCLES)
 def test_a_room_has_no_import_circles(room: str) -> None:
     """Imports inside functions and for types count too."""
     modules = {}
     for path in sources(room):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        modules[name] = absolute(path)
+        modules[name] = imported(path)
     left = {}
     for name, names in modules.items():
         known = (names & modules.keys()) - {name}

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
-from wavevae.realtime.engine.dsp import Ramp
+from wavevae.realtime.engine.dsp import Limiter, Ramp
 from wavevae.realtime.engine.engine import Engine
 from wavevae.realtime.engine.latent_sources import FrameSource, Heard, Knobs, Shaken, largest_remainder
-from wavevae.realtime.engine.limiter import Limiter
 from wavevae.realtime.engine.streaming_model import Core
 from wavevae.realtime.engine.voices import Solo
 

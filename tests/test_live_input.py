@@ -18,9 +18,9 @@ from wavevae.realtime.control.dispatcher import Desk
 from wavevae.realtime.engine.playable_model import Instrument
 from wavevae.realtime.engine.timing import describe_input_delay
 from wavevae.realtime.live import streams
-from wavevae.realtime.live.audio_process import Opened
 from wavevae.realtime.live.control_process import _natural
 from wavevae.realtime.live.devices import Device
+from wavevae.realtime.live.messages import Opened
 from wavevae.realtime.model_info import About, Attribute, Axis
 from wavevae.realtime.options import build_parser
 from wavevae.realtime.serve import _check, first_messages

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from dataclasses import replace
 
 import pytest
-from osc_desk import LATENT, LATENTS, SENDER, Table, bundle, labelled, ntp, raw
+from osc_desk import LATENT, LATENTS, SENDER, Table, bundle, labelled, ntp, raw, toy_about
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message import OscMessage
+from wavevae.realtime.control.midi_map import usual_range
 from wavevae.realtime.control.osc import ERROR, MOST_PENDING, MOST_SUBSCRIBERS, encode
 from wavevae.realtime.control.osc_packets import MOST_MESSAGES
 from wavevae.realtime.control.oscquery import find, tree
 from wavevae.realtime.model_info import Attribute, Axis
+from wavevae.realtime.options import EXAMPLE
 
-from wavevae.controls import GAIN, MODES, ControlState, Share
+from wavevae.controls import GAIN, MODES, NUMBERS, Control, ControlState, Share
 
 
 @pytest.fixture
@@ -432,3 +435,23 @@ def test_oscquery_describes_every_address_so_that_faders_can_be_built() -> None:
     assert kind["RANGE"] == [{"VALS": ["none", "flute", "bell"]}]
     assert kind["VALUE"] == ["none"]
     json.dumps(root, allow_nan=False)
+
+
+AN_INSTRUMENT = {"n_controls": 1, "axes": (Axis("loudness", -2, 2, 1.0, -20, 5, "dB"), *toy_about().axes[1:])}
+
+
+@pytest.mark.parametrize("control", NUMBERS, ids=lambda control: control.name)
+def test_a_declared_control_has_an_address_a_preset_a_knob_and_its_help(control: Control) -> None:
+    table = Table(**AN_INSTRUMENT, typical=(0.0,) * LATENTS)
+    address, value = f"/wavevae/{control.name}", (control.default + control.high) / 2
+    assert table.desk.table[address].value() == control.default
+    assert not table.send(address, float(value))
+    assert ControlState.unpack(table.state.pack().tolist()) == table.state
+    assert getattr(table.state, control.field) == pytest.approx(value)
+    table.send("/wavevae/preset/store", "kept")
+    table.send(address, float(control.low))
+    table.send("/wavevae/preset/recall", "kept")
+    assert table.desk.table[address].value() == pytest.approx(value)
+    low, high = usual_range(address)
+    assert control.low <= low < high <= control.high
+    assert re.search(rf"^  {control.name} .*{re.escape(control.doc)}$", EXAMPLE, re.MULTILINE)

@@ -22,7 +22,8 @@ from steady import TOO_LATE_MS, lost_nothing, steady
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
 from wavevae.realtime import serve
 from wavevae.realtime.engine.timing import count_delay, largest_remainder
-from wavevae.realtime.live.engine_process import Load, Player
+from wavevae.realtime.live.engine_process import Player
+from wavevae.realtime.live.messages import Load
 from wavevae.realtime.live.shared_memory import LARGEST_LATENT_DIM, Shared
 from wavevae.realtime.model_info import About
 from wavevae.realtime.offline import render

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional, write_toy
 from wavevae.realtime.control.dispatcher import Desk
-from wavevae.realtime.engine.modes import MODE_FADE_MS
+from wavevae.realtime.engine.latent_sources import MODE_FADE_MS
 from wavevae.realtime.engine.playable_model import Instrument
 from wavevae.realtime.engine.voices import Tuned
 

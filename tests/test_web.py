@@ -25,10 +25,9 @@ from wavevae.realtime.control.dispatcher import Desk
 from wavevae.realtime.control.latent_map import LatentMap
 from wavevae.realtime.control.osc import OscFace
 from wavevae.realtime.control.page_view import BANDS, SCOPE_POINTS, WINDOW, View
-from wavevae.realtime.control.ports import open_tcp
+from wavevae.realtime.control.ports import WebSetup, open_tcp
 from wavevae.realtime.control.web import FOLDER, LARGEST_MESSAGE, Web
-from wavevae.realtime.live.children import context
-from wavevae.realtime.live.messages import WebSetup
+from wavevae.realtime.live.processes import context
 from wavevae.realtime.live.shared_memory import Count, Shared
 from wavevae.realtime.model_info import Axis
 
@@ -49,7 +48,7 @@ class House:
         self.face = OscFace(Desk(toy_about(**{"points": points, **about})), dict)
         socket = open_tcp("127.0.0.1", 0)
         self.port = socket.getsockname()[1]
-        self.view = View(self.face.desk, self.shared, lambda: dict(KNOWN), None)
+        self.view = View(self.face.desk, self.shared.played, lambda: dict(KNOWN), None)
         self.web = Web(
             WebSetup(socket, "127.0.0.1", self.port, token), self.face, self.view, ("127.0.0.1", 9)
         )
@@ -323,7 +322,7 @@ def test_the_map_of_an_instrument_is_that_of_its_learned_latents() -> None:
 def test_the_spectrum_shows_a_tone_at_its_pitch_and_level() -> None:
     shared = Shared(context())
     desk = Desk(toy_about())
-    view = View(desk, shared, lambda: dict(KNOWN), None)
+    view = View(desk, shared.played, lambda: dict(KNOWN), None)
     rate = desk.about.sample_rate
     shared.tape[:WINDOW] = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(WINDOW) / rate)
     shared.counts[Count.TAPED] = WINDOW

@@ -15,8 +15,8 @@ from wavevae.nn.quantizer import ResidualVQ
 
 
 def may_be_fused(model: nn.Module, precision: str) -> bool:
-    """Whether one kernel moves all weights (docs/training.md: a third of the time on a CPU); not where gradients are
-    scaled (fp16), as it would take the scale out itself, after the clipping."""
+    """Whether one kernel moves all weights, in a third of the time on a CPU (docs/lab/training-speed.md); not where
+    gradients are scaled (fp16), as it would take the scale out itself, after the clipping."""
     return next(model.parameters()).device.type in ("cuda", "cpu") and precision != "16-mixed"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Control:
-    """One number that can be set."""
+    """One number that can be set: /wavevae/<name>."""
 
     name: str
     unit: str
@@ -28,6 +28,27 @@ class Control:
     high: float
     default: float
     doc: str
+    field: str = ""
+    """Of `ControlState`, for a control of the whole sound; "": it is set by axis, by note or by attribute."""
+    instruments_only: bool = False
+    glides: bool = False
+    """A new value is reached in the present smoothing."""
+    knob: tuple[float, float] = (0.0, 1.0)
+    """Range of a MIDI controller, unless its map says another."""
+    knob_curve: str = "linear"
+    """One of realtime.control.midi_map.CURVES."""
+    fader: tuple[float, float] | None = None
+    """Range on the control page; None: low to high."""
+    group: str = ""
+    """Where it is on the control page; "": it has a place of its own there, or is among the file's own."""
+
+    def held_in(self, field: str, **more: Any) -> Control:
+        """The same as a control of the whole sound, with more of the above.
+
+        That makes its address, its place in presets, in shared memory, on the page and in the help. So a new one takes
+        its declaration, the field of `ControlState`, and what the engine does with it.
+        """
+        return replace(self, field=field, **more)
 
     def check(self, value: object) -> float:
         """The value as a float. Raises: Refused unless it is a finite number within the range."""
@@ -42,41 +63,80 @@ class Control:
         return float(value)
 
 
-LATENT = Control("latent", "standard deviations", -10, 10, 0, "target of one latent axis, 0 = its mean")
-SCALE = Control("scale", "", -10, 10, 1, "factor on one axis of the live input's latents")
-BIAS = Control("bias", "standard deviations", -10, 10, 0, "added to one axis of the live input's latents")
-GAIN = Control("gain", "dB", -120, 24, 0, "level of the output; also ends the silence after a panic")
-SMOOTHING = Control("smoothing", "ms", 0, 60_000, 30, "time in which a latent glides to its target")
-TEMPERATURE = Control("temperature", "standard deviations", 0, 4, 0, "noise on the latents, new every frame")
-SPREAD = Control("spread", "", 0, 4, 1, "mode sample: width of the draws, 1 = as in training")
-PITCH = Control("pitch", "MIDI", 0, 127, 60, "pitch that sounds without keys, 69 = 440 Hz")
-LOUDNESS = Control("loudness", "dB", -100, 0, -20, "RMS that sounds without keys, below full scale")
+TIME: dict[str, Any] = {"knob": (0.0, 2000.0), "knob_curve": "slow", "fader": (0.0, 2000.0)}
+LATENT = Control(
+    "latent", "standard deviations", -10, 10, 0, "target of one latent axis, 0 = its mean", knob=(-3, 3)
+)
+SCALE = Control("scale", "", -10, 10, 1, "factor on one axis of the live input's latents", knob=(0, 2))
+BIAS = Control(
+    "bias", "standard deviations", -10, 10, 0, "added to one axis of the live input's latents", knob=(-3, 3)
+)
+GAIN = Control("gain", "dB", -120, 24, 0, "level of the output; also ends the silence after a panic").held_in(
+    "gain_db", knob=(-60.0, 0.0), fader=(-60.0, 24.0)
+)
+SMOOTHING = Control("smoothing", "ms", 0, 60_000, 30, "time in which a latent glides to its target").held_in(
+    "smoothing_ms", group="movement", **TIME
+)
+TEMPERATURE = Control(
+    "temperature", "standard deviations", 0, 4, 0, "noise on the latents, new every frame"
+).held_in("temperature", glides=True, fader=(0.0, 2.0), group="movement")
+SPREAD = Control("spread", "", 0, 4, 1, "mode sample: width of the draws, 1 = as in training").held_in(
+    "spread", glides=True, knob=(0.0, 2.0), fader=(0.0, 2.0), group="movement"
+)
+PITCH = Control("pitch", "MIDI", 0, 127, 60, "pitch that sounds without keys, 69 = 440 Hz", knob=(36, 84))
+LOUDNESS = Control(
+    "loudness", "dB", -100, 0, -20, "RMS that sounds without keys, below full scale", knob=(-60, 0)
+)
 PERIODICITY = Control("periodicity", "", 0, 1, 1, "of the sound: 1 = a clear tone, 0 = noise")
 NATURAL = {c.name: c for c in (PITCH, LOUDNESS, PERIODICITY)}
 """The first latents of an instrument, in their own units."""
-LIFE = Control("life", "", 0, 2, 1, "slow movement of a held tone: 0 = none, 1 = as in the corpus")
-TRANSPOSE = Control("transpose", "semitones", -48, 48, 0, "added to the pitch of a live input")
+LIFE = Control(
+    "life", "", 0, 2, 1, "slow movement of a held tone: 0 = none, 1 = as in the corpus", knob=(0, 2)
+)
+TRANSPOSE = Control(
+    *("transpose", "semitones", -48, 48, 0, "added to the pitch of a live input"),
+    knob=(-24, 24),
+    fader=(-24, 24),
+)
 TRANSPOSE_AUTO = Control("transpose_auto", "", 0, 1, 0, "a live input goes by octaves into the corpus' range")
 FIT = Control("fit", "", 0, 1, 0, "how far a live input's loudness and timbre are fitted to the corpus")
 OF_FILE = {c.name: c for c in (LIFE, TRANSPOSE, TRANSPOSE_AUTO, FIT)}
 """Attributes of an instrument's file that have addresses of their own."""
-ATTACK = Control("attack", "ms", 0, 10_000, 10, "time in which a note rises")
-DECAY = Control("decay", "ms", 0, 60_000, 300, "time in which a note falls by 60 dB, down to its sustain")
-SUSTAIN = Control("sustain", "", 0, 1, 1, "where a held note stays, 1 = as struck")
-RELEASE = Control("release", "ms", 0, 10_000, 200, "time in which a note falls after its key (by 60 dB)")
-GLIDE = Control("glide", "ms", 0, 10_000, 60, "mono: time from one pitch to the next, while keys overlap")
+ATTACK = Control("attack", "ms", 0, 10_000, 10, "time in which a note rises").held_in(
+    "attack_ms", group="envelope", **TIME
+)
+DECAY = Control(
+    "decay", "ms", 0, 60_000, 300, "time in which a note falls by 60 dB, down to its sustain"
+).held_in("decay_ms", instruments_only=True, group="envelope", **TIME)
+SUSTAIN = Control("sustain", "", 0, 1, 1, "where a held note stays, 1 = as struck").held_in(
+    "sustain", instruments_only=True, group="envelope"
+)
+RELEASE = Control(
+    "release", "ms", 0, 10_000, 200, "time in which a note falls after its key (by 60 dB)"
+).held_in("release_ms", group="envelope", **{**TIME, "fader": (0.0, 4000.0)})
+GLIDE = Control(
+    "glide", "ms", 0, 10_000, 60, "mono: time from one pitch to the next, while keys overlap"
+).held_in("glide_ms", instruments_only=True, **TIME)
 VELOCITY = Control("velocity", "", 0, 1, 0, "strength of a note, 0 = off")
-BEND = Control("bend", "semitones", -48, 48, 0, "added to the pitch of every note, at once")
+BEND = Control(
+    *("bend", "semitones", -48, 48, 0, "added to the pitch of every note, at once"),
+    knob=(-2, 2),
+    fader=(-2, 2),
+    group="notes",
+)
 PRESSURE = Control("pressure", "", 0, 1, 0, "of the keys: 1 = as loud as it gets")
 SLIDE = Control("slide", "", 0, 1, 0.5, "of one key: 0 = darker, 1 = brighter")
 OFFSET = Control("offset", "standard deviations", -10, 10, 0, "added to one learned latent of one note")
 WEIGHT = Control("weight", "", 0, 1, 0, "of a class in the mix; more than 1 in all: shares of the sum")
 X, Y = (Control(n, "", 0, 1, 0.5, f"{n} on the map of the training latents") for n in "xy")
 CONTROLS = (
-    *(PITCH, LOUDNESS, PERIODICITY, LIFE, LATENT, GAIN, SMOOTHING, TEMPERATURE),
+    *(PITCH, LOUDNESS, PERIODICITY, LIFE, LATENT, GAIN, SMOOTHING, TEMPERATURE, SPREAD),
     *(ATTACK, DECAY, SUSTAIN, RELEASE, GLIDE, BEND, PRESSURE),
-    *(TRANSPOSE, FIT, SCALE, BIAS, SPREAD),
+    *(TRANSPOSE, FIT, SCALE, BIAS),
 )
+"""All that have an address of their name, in the order of the help and the page."""
+NUMBERS = tuple(c for c in CONTROLS if c.field)
+"""Those of the whole sound."""
 
 MODES = ("generate", "transform", "sample")
 """Controls drive; a live input drives; the density of the training latents drives."""
@@ -132,7 +192,7 @@ class ControlState:
     gain_glide_ms: float = GAIN_GLIDE_MS
     smoothing_ms: float = SMOOTHING.default
     settle_ms: float = SMOOTHING.default
-    """In which scale, bias, temperature and spread go to where they are set."""
+    """Glide time of scale, bias, temperature and spread."""
     temperature: float = TEMPERATURE.default
     spread: float = SPREAD.default
     attack_ms: float = ATTACK.default
@@ -203,6 +263,15 @@ class ControlState:
         glide = self.smoothing_ms if glide_ms is None else glide_ms
         return replace(self, latents=tuple(values), glides_ms=(glide,) * len(self.latents), idle=False)
 
+    def with_number(self, control: Control, value: float) -> ControlState:
+        """One of NUMBERS set. A gain also ends the silence after a panic."""
+        changed: dict[str, Any] = {control.field: value}
+        if control.glides:
+            changed["settle_ms"] = self.smoothing_ms
+        if control is GAIN:
+            changed |= {"gain_glide_ms": GAIN_GLIDE_MS, "muted": False}
+        return replace(self, **changed)
+
     def class_weights(self, count: int) -> NDArray[np.float32]:
         """The mix as the model takes it: (count,), 1 in all at most."""
         weights = np.zeros(count, np.float32)
@@ -266,32 +335,9 @@ def put(values: tuple[float, ...], place: int, value: float) -> tuple[float, ...
 LENGTHS = 5
 NOTE_KINDS = (int, float, bool, int, bool, float, float, float)
 """What the numbers of a note are, but for its offsets."""
-SINGLES = {
-    "gain_db": float,
-    "gain_glide_ms": float,
-    "smoothing_ms": float,
-    "settle_ms": float,
-    "temperature": float,
-    "spread": float,
-    "attack_ms": float,
-    "decay_ms": float,
-    "sustain": float,
-    "release_ms": float,
-    "mono": bool,
-    "glide_ms": float,
-    "pedal": bool,
-    "pressure": float,
-    "mode": int,
-    "bend": float,
-    "input_label": int,
-    "input_pitch": float,
-    "frozen": bool,
-    "muted": bool,
-    "resets": int,
-    "keyed": bool,
-    "idle": bool,
-}
-"""The fields of one number, and what they are."""
+KINDS = {"float": float, "int": int, "bool": bool}
+SINGLES = {f.name: KINDS[str(f.type)] for f in fields(ControlState) if f.type in KINDS}
+"""The fields of one number, and what they are: `pack` and `unpack` go by this."""
 
 
 def largest_packed(latent_dim: int) -> int:

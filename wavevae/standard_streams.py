@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 CANNOT_PRINT = (OSError, ValueError, RuntimeError)
@@ -89,3 +91,17 @@ def stdout_failure() -> str:
     """Why standard output did not take all that was printed; '' where it did."""
     sys.stdout.flush()
     return sys.stdout.failure if isinstance(sys.stdout, GuardedStream) else ""
+
+
+@contextmanager
+def discarded_stderr() -> Iterator[None]:
+    """Discards what C libraries print to standard error: those below PortAudio complain of every missing card."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from wavevae.audio import printable
+from wavevae.controls import CONTROLS, Control
 from wavevae.errors import UserError, nearest
 from wavevae.files import locked, write_whole
 
@@ -36,23 +37,7 @@ CURVES: dict[str, Callable[[float], float]] = {
     "s": lambda x: x * x * (3 - 2 * x),
 }
 """From the control's 0..1 to the range's 0..1; a number is an exponent."""
-TIMES, TIME_MS = ("smoothing", "glide", "attack", "decay", "release"), (0.0, 2000.0)
-USUAL_RANGES: dict[str, tuple[float, float]] = {
-    "latent": (-3.0, 3.0),
-    "scale": (0.0, 2.0),
-    "bias": (-3.0, 3.0),
-    "gain": (-60.0, 0.0),
-    "spread": (0.0, 2.0),
-    "bend": (-2.0, 2.0),
-    "note/bend": (-2.0, 2.0),
-    "pitch": (36.0, 84.0),
-    "loudness": (-60.0, 0.0),
-    "life": (0.0, 2.0),
-    "transpose": (-24.0, 24.0),
-    **dict.fromkeys(TIMES, TIME_MS),
-}
-"""Of what is bound without a range; from 0 to 1 for what is not here."""
-USUAL_CURVES = dict.fromkeys(TIMES, "slow")
+DECLARED = {control.name: control for control in CONTROLS}
 BUTTONS = frozenset(("panic", "reset", "drone", "prior/reset"))
 """Addresses that are pressed: bound without a value."""
 SWITCHES = frozenset(("freeze", "pedal", "mono", "transpose_auto"))
@@ -115,14 +100,23 @@ def name_of(address: str) -> str:
     return address.removeprefix("/wavevae/")
 
 
-def usual_range(address: str) -> tuple[float, float]:
-    """A range that makes sense for an address; 0 to 1 for what is not known."""
+def declared(address: str) -> Control | None:
+    """The control at /wavevae/<name>, of an axis at /wavevae/<name>/<axis>, of one note at /wavevae/note/<name>."""
     name = name_of(address)
-    return USUAL_RANGES.get(name, USUAL_RANGES.get(name.split("/")[0], (0.0, 1.0)))
+    first, _, last = name.partition("/")
+    return DECLARED.get(name) or DECLARED.get(last if first == "note" else first)
+
+
+def usual_range(address: str) -> tuple[float, float]:
+    """As the control is declared; 0 to 1 for what is not known."""
+    control = declared(address)
+    return control.knob if control else (0.0, 1.0)
 
 
 def usual_curve(address: str) -> str:
-    return USUAL_CURVES.get(name_of(address), "linear")
+    """As the control is declared."""
+    control = declared(address)
+    return control.knob_curve if control else "linear"
 
 
 def usual_row(source: str, number: int | None, name: str) -> Row:

@@ -15,8 +15,7 @@ from typing import Any, Protocol
 
 from wavevae.errors import UserError
 from wavevae.names import composed
-
-from ..live.devices import hushed
+from wavevae.standard_streams import discarded_stderr
 
 NO_MIDI = "no MIDI here: `pip install 'wavevae[live]'` brings it"
 NO_INPUT = "no MIDI input found; connect one"
@@ -103,7 +102,7 @@ class System:
 
         for api, client in self._probes.items():
             if client is None:
-                with contextlib.suppress(Exception), hushed():
+                with contextlib.suppress(Exception), discarded_stderr():
                     self._probes[api] = rtmidi.MidiIn(api, "wavevae ports")
 
     def _found(self) -> dict[str, int]:

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from wavevae.controls import (
-    ATTACK,
     BIAS,
-    DECAY,
-    GAIN,
-    GAIN_GLIDE_MS,
     GENERATE,
-    GLIDE,
     LATENT,
     MODES,
     NATURAL,
+    NUMBERS,
     OF_FILE,
-    RELEASE,
     SAMPLE,
     SCALE,
     SMOOTHING,
-    SPREAD,
-    SUSTAIN,
-    TEMPERATURE,
     TRANSFORM,
     Control,
     ControlState,
@@ -58,7 +50,7 @@ class World(Protocol):
 
 def build(world: World) -> dict[str, Address]:
     """Every address of this model that changes the state."""
-    rows = (*_latents(world), *_levels(world), *_doing(world), *note_addresses.rows(world), *_presets(world))
+    rows = (*_latents(world), *_numbers(world), *_doing(world), *note_addresses.rows(world), *_presets(world))
     return {row.path: row for row in (*rows, *_attributes(world))}
 
 
@@ -143,30 +135,17 @@ def _set_xy(plane: LatentMap, state: ControlState, arguments: Arguments) -> Cont
     return state.with_latents(plane.at(x, y, state.latents))
 
 
-def _levels(world: World) -> Iterator[Address]:
-    changes: dict[str, tuple[Control, Callable[[ControlState, float], ControlState]]] = {
-        "gain_db": (
-            GAIN,
-            lambda s, v: replace(s, gain_db=v, gain_glide_ms=GAIN_GLIDE_MS, muted=False),
-        ),
-        "smoothing_ms": (SMOOTHING, lambda s, v: replace(s, smoothing_ms=v)),
-        "temperature": (TEMPERATURE, lambda s, v: replace(s, temperature=v, settle_ms=s.smoothing_ms)),
-        "spread": (SPREAD, lambda s, v: replace(s, spread=v, settle_ms=s.smoothing_ms)),
-        "attack_ms": (ATTACK, lambda s, v: replace(s, attack_ms=v)),
-        "decay_ms": (DECAY, lambda s, v: replace(s, decay_ms=v)),
-        "sustain": (SUSTAIN, lambda s, v: replace(s, sustain=v)),
-        "release_ms": (RELEASE, lambda s, v: replace(s, release_ms=v)),
-        "glide_ms": (GLIDE, lambda s, v: replace(s, glide_ms=v)),
-    }
-    for field, (control, change) in changes.items():
-        if control in (DECAY, SUSTAIN, GLIDE) and not world.about.is_instrument:
+def _numbers(world: World) -> Iterator[Address]:
+    """The controls of one value, as they are declared."""
+    for control in NUMBERS:
+        if control.instruments_only and not world.about.is_instrument:
             continue
         yield Address(
             f"{ROOT}/{control.name}",
             "f",
             control.doc,
-            partial(lambda control, change, s, a: change(s, one(control, a)), control, change),
-            partial(lambda f: getattr(world.state, f), field),
+            partial(lambda c, state, arguments: state.with_number(c, one(c, arguments)), control),
+            partial(lambda f: getattr(world.state, f), control.field),
             ranges_of(control),
             control.unit,
         )

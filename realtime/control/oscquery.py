@@ -1,12 +1,15 @@
-"""The table as OSCQuery JSON, after Vidvox' proposal (github.com/Vidvox/OSCQueryProposal)."""
+"""The table as OSCQuery JSON, after Vidvox' proposal (github.com/Vidvox/OSCQueryProposal); and its announcement."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .addresses import Address, Range, Value
+
+if TYPE_CHECKING:
+    from zeroconf.asyncio import AsyncZeroconf
 
 READ, WRITE = 1, 2
 PRESS = "I"
@@ -76,3 +79,38 @@ def host_info(osc_host: str | None, osc_port: int, name: str) -> dict[str, Any]:
         "OSC_TRANSPORT": "UDP",
         "EXTENSIONS": EXTENSIONS,
     }
+
+
+KINDS = {"http": "_oscjson._tcp.local.", "osc": "_osc._udp.local."}
+
+
+class Announcement:
+    """Announces the OSCQuery server by zeroconf (optional; LGPL), so that clients on the network list it."""
+
+    def __init__(self, name: str, places: Mapping[str, tuple[str, int]]) -> None:
+        """`places`: address and port of "http" and "osc"."""
+        from zeroconf import ServiceInfo
+
+        label = f"wavevae {name}"
+        self._services = [
+            ServiceInfo(kind, f"{label}.{kind}", port=places[part][1], parsed_addresses=[places[part][0]])
+            for part, kind in KINDS.items()
+        ]
+        self._zeroconf: AsyncZeroconf | None = None
+
+    async def start(self) -> str:
+        """Returns a line for the terminal."""
+        from zeroconf.asyncio import AsyncZeroconf
+
+        try:
+            self._zeroconf = AsyncZeroconf()
+            for service in self._services:
+                await self._zeroconf.async_register_service(service, allow_name_change=True)
+        except Exception as error:  # no network, no multicast: it plays all the same
+            return f"  zeroconf not announced ({type(error).__name__}: {error})"
+        return "  zeroconf announced as " + self._services[0].name.removesuffix("." + KINDS["http"])
+
+    async def stop(self) -> None:
+        if self._zeroconf is not None:
+            await self._zeroconf.async_unregister_all_services()
+            await self._zeroconf.async_close()

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.controls import MODES, NATURAL
+from wavevae.controls import CONTROLS, MODES, NATURAL
 
-from ..live.shared_memory import TAPE_SAMPLES, Count, Shared
 from ..model_info import Axis
 from .addresses import Address, Range, Value
 from .dispatcher import Desk
@@ -21,6 +20,7 @@ WINDOW = 2048
 BANDS, LOWEST_HZ, FLOOR_DB = 96, 40.0, -96.0
 SCOPE_POINTS = 256
 DIGITS = 3
+DECLARED = {control.name: control for control in CONTROLS}
 PER_AXIS = ("latent", "scale", "bias")
 
 
@@ -36,10 +36,15 @@ def axis_of(axis: Axis) -> dict[str, Any]:
 
 
 def control_of(row: Address) -> dict[str, Any]:
-    """The range, the unit and the meaning of an address of one number."""
+    """The range, the unit and the meaning of an address of one number, and where it is on the page."""
     limits = row.ranges[0] if row.ranges else Range()
     whole = row.tags == "i"
-    return {"low": limits.low, "high": limits.high, "unit": row.unit, "doc": row.doc, "whole": whole}
+    declared = DECLARED.get(row.name)
+    return {
+        **{"low": limits.low, "high": limits.high, "unit": row.unit, "doc": row.doc, "whole": whole},
+        "fader": declared.fader if declared else None,
+        "group": declared.group if declared else "",
+    }
 
 
 def number_of(row: Address) -> Any:
@@ -59,9 +64,14 @@ class View:
     """Collects it from where it is known."""
 
     def __init__(
-        self, desk: Desk, shared: Shared, look_up: Callable[[], dict[str, Value]], midi: MidiHand | None
+        self,
+        desk: Desk,
+        played: Callable[[int], NDArray[np.float32]],
+        look_up: Callable[[], dict[str, Value]],
+        midi: MidiHand | None,
     ) -> None:
-        self._desk, self._shared, self._look_up, self._midi = desk, shared, look_up, midi
+        """`played` returns so many samples, the last that sounded."""
+        self._desk, self._played, self._look_up, self._midi = desk, played, look_up, midi
         self._window = np.hanning(WINDOW).astype(np.float32)
 
     def head(self) -> dict[str, Any]:
@@ -106,7 +116,7 @@ class View:
     def frame(self) -> dict[str, Any]:
         """What moves."""
         state, known = self._desk.state, self._look_up()
-        recent = self._recent()
+        recent = self._played(WINDOW)
         return {
             "values": {row.name: number_of(row) for row in self._numbers()},
             "targets": rounded(list(state.latents)),
@@ -130,11 +140,6 @@ class View:
             "scope": self._scope(recent),
             "spectrum": self._spectrum(recent),
         }
-
-    def _recent(self) -> NDArray[np.float32]:
-        """The last WINDOW samples that were played."""
-        end = int(self._shared.counts[Count.TAPED])
-        return self._shared.tape[np.arange(end - WINDOW, end) % TAPE_SAMPLES]
 
     def _scope(self, sound: NDArray[np.float32]) -> list[int]:
         """SCOPE_POINTS numbers, -100 to 100, from a rising zero crossing on: it stands still for a tone."""

@@ -1,10 +1,11 @@
-"""Sockets to listen on, and who has them already."""
+"""Sockets to listen on, who may use them, and which process holds a port already."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 from wavevae.errors import UserError
@@ -13,6 +14,17 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 WILDCARDS = ("0.0.0.0", "::", "")
 RECEIVE_BUFFER = 1 << 20
 """Bytes asked for: a burst of messages waits there rather than being lost."""
+
+
+@dataclass(frozen=True)
+class WebSetup:
+    """The control page's socket and who may use it."""
+
+    socket: socket.socket
+    host: str
+    port: int
+    token: str = ""
+    """Asked of every visitor, when it is not empty."""
 
 
 def open_udp(host: str, port: int) -> socket.socket:

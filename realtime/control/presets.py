@@ -9,21 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from wavevae.controls import (
-    ATTACK,
     BIAS,
-    DECAY,
-    GAIN,
     GAIN_GLIDE_MS,
-    GLIDE,
     LATENT,
     MODES,
     MOST_MIXED,
-    RELEASE,
+    NUMBERS,
     SCALE,
-    SMOOTHING,
-    SPREAD,
-    SUSTAIN,
-    TEMPERATURE,
     WEIGHT,
     Control,
     ControlState,
@@ -38,15 +30,9 @@ from ..model_info import About
 
 FORMAT = 1
 LONGEST_NAME, MOST_PRESETS = 64, 999
-NUMBERS = {"gain_db": GAIN, "smoothing_ms": SMOOTHING, "temperature": TEMPERATURE, "spread": SPREAD}
-OF_NOTES = {
-    "attack_ms": ATTACK,
-    "decay_ms": DECAY,
-    "sustain": SUSTAIN,
-    "release_ms": RELEASE,
-    "glide_ms": GLIDE,
-}
-"""Presets of before have none of these: they leave them as they are."""
+KEPT = {control.field: control for control in NUMBERS}
+ALWAYS_KEPT = ("gain_db", "smoothing_ms", "temperature", "spread")
+"""In presets of every version; a control that an older preset lacks stays as it is."""
 ANYWHERE = Control("latent", "", -1e6, 1e6, 0, "")
 """A pitch may be far from a corpus of one note."""
 VECTORS = {"latents": LATENT, "scale": SCALE, "bias": BIAS}
@@ -57,7 +43,7 @@ Preset = dict[str, Any]
 def preset_of(state: ControlState, about: About) -> Preset:
     """What is worth keeping, as plain values."""
     return {
-        **{name: getattr(state, name) for name in (*NUMBERS, *OF_NOTES)},
+        **{name: getattr(state, name) for name in KEPT},
         **{name: list(getattr(state, name)) for name in VECTORS},
         "mode": MODES[state.mode],
         "class": {about.classes[label]: weight for label, weight in state.mix},
@@ -72,8 +58,11 @@ def recalled(preset: Preset, state: ControlState, about: About, seconds: float |
     stays as it is.
     """
     try:
-        numbers = {name: control.check(preset[name]) for name, control in NUMBERS.items()}
-        numbers |= {name: control.check(preset[name]) for name, control in OF_NOTES.items() if name in preset}
+        numbers = {
+            name: control.check(preset[name])
+            for name, control in KEPT.items()
+            if name in preset or name in ALWAYS_KEPT
+        }
         vectors = {n: tuple(c.check(v) for v in preset[n]) for n, c in VECTORS.items() if n != "latents"}
         vectors["latents"] = _latents(preset["latents"], about)
         mode, attributes = MODES.index(preset["mode"]), tuple(float(v) for v in preset["attributes"])

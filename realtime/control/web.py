@@ -20,12 +20,11 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from ..live.messages import WebSetup
 from .addresses import ROOT, Arguments
 from .osc import OscFace
 from .oscquery import ATTRIBUTES, find, host_info, tree
 from .page_view import View
-from .ports import LOOPBACK, WILDCARDS, in_url, plain_address, reachable
+from .ports import LOOPBACK, WILDCARDS, WebSetup, in_url, plain_address, reachable
 
 CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css"}
 """Of the page's parts; its folder holds no others."""

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from wavevae.controls import ControlState
 from wavevae.units import db_to_amplitude
 
-from .dsp import Ramp
+from .dsp import Limiter, Ramp
 from .latent_sources import FrameSource
-from .limiter import Limiter
 from .streaming_model import Audio
 from .timing import FADE_MS
 from .voices import Decoder

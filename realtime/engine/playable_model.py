@@ -13,11 +13,9 @@ from wavevae.controls import GENERATE, TRANSFORM, ControlState, Note
 from wavevae.errors import UserError
 from wavevae.latents import DensitySampler
 
-from ..live.shared_memory import LARGEST_LATENT_DIM
-from ..model_info import describe
+from ..model_info import LARGEST_LATENT_DIM, describe
 from .engine import Engine
-from .latent_sources import Drawn, FrameSource, Heard, Shaken
-from .modes import Live
+from .latent_sources import Drawn, FrameSource, Heard, Live, Shaken
 from .polyphony import Polyphony
 from .streaming_model import Core
 from .voices import MIDDLE_PITCH, Choir, Decoder, Solo

@@ -18,7 +18,7 @@ from wavevae.controls import GENERATE, TRANSFORM, ControlState, Note
 
 from ..model_info import About
 from .dsp import Ramp
-from .modes import MODE_FADE_MS
+from .latent_sources import MODE_FADE_MS
 from .streaming_model import Audio, Core, Frames
 from .voices import Tuned
 

@@ -8,80 +8,20 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
 from wavevae.errors import UserError
 
 from .audio_callback import Callback, Watch
-from .devices import NO_DEVICE, Device, choose, find_devices
-from .engine_process import Failed, Load, Ready, make_player
+from .devices import NO_DEVICE, choose, find_devices
+from .engine_process import make_player
+from .messages import Failed, Found, Load, Open, Opened, Ready, Wish
 from .processes import ask_for_real_time, quiet, settle
 from .shared_memory import Count, Shared
-from .streams import CardStream, ClockStream, Stream, channels_of, find_period
+from .streams import CardStream, ClockStream, Stream, find_period
 
 LOOK_EVERY_S = 0.05
-DEFAULT_BLOCK = 512
-SMALLEST_DEFAULT, LARGEST_DEFAULT = 128, 2048
-
-
-@dataclass(frozen=True)
-class Wish:
-    """Which devices, in the user's words."""
-
-    output: str | None = None
-    input: str | None = None
-    """Only when `listens`; none: the default."""
-    listens: bool = False
-
-
-@dataclass(frozen=True)
-class Found:
-    """Before anything is opened."""
-
-    device: Device | None
-    """None: a clock, no sound."""
-    listens: Device | None
-    period: int = 0
-    """Of a JACK server; 0: not known."""
-
-    @property
-    def good_block(self) -> int:
-        """A block size that suits the device: its own latency, as a power of two."""
-        if self.device is None:
-            return DEFAULT_BLOCK
-        wanted = self.period or self.device.low_latency_ms / 1000 * self.device.sample_rate
-        size = SMALLEST_DEFAULT
-        while size < min(wanted, LARGEST_DEFAULT) * 0.99:
-            size *= 2
-        return size
-
-    def __str__(self) -> str:
-        if self.device is None:
-            return "none: a clock, no sound"
-        text = f"{self.device}, {channels_of(self.device)} channels"
-        return text + (f", input {self.listens}" if self.listens else "")
-
-
-@dataclass(frozen=True)
-class Open:
-    """Open the devices; the layout of the shared memory is made."""
-
-    sample_rate: int
-    load: Load | None = None
-    """Compute the sound within the callback: no engine process, no ring."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """Ready to start."""
-
-    latency_s: float
-    engine: Ready | None = None
-    input_latency_s: float = 0.0
-    rebuffered_s: float = 0.0
-    """As `Stream` has them."""
 
 
 def sound(wish: Wish, shared: Shared, pipe: Connection) -> None:

@@ -23,6 +23,7 @@ from ..control.addresses import ROOT, Address, Arguments, Value, count, text
 from ..control.dispatcher import Desk, Line
 from ..control.midi_mapper import MidiHand
 from ..control.osc import ERROR, OscFace, Reply, encode
+from ..control.oscquery import Announcement
 from ..control.ports import reachable
 from ..control.presets import Preset, Presets, PresetsFile, presets_file, read_presets, write_preset
 from ..model_info import About
@@ -327,7 +328,7 @@ class Controller:
             from ..control.page_view import View
             from ..control.web import Web
 
-            view = View(self.desk, self.shared, self.look_up, self.midi)
+            view = View(self.desk, self.shared.played, self.look_up, self.midi)
             page = Web(self.setup.web, self.face, view, self.setup.udp.getsockname()[:2])
             lines.append(await page.start())
             self._watchers.append(page.tick)
@@ -338,8 +339,6 @@ class Controller:
 
     async def _announce(self) -> str:
         """Tell the network. Needs zeroconf."""
-        from ..control.discovery import Announcement
-
         assert self.setup.web is not None
         places = {"http": self.setup.web.socket, "osc": self.setup.udp}
         announcement = Announcement(

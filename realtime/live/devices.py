@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from wavevae.cli import Parser
 from wavevae.errors import UserError
 from wavevae.names import composed
+from wavevae.standard_streams import discarded_stderr
 
 NO_DEVICE = "none"
+MOST_CHANNELS = 2
 HOW_TO_GO_ON = "`--device none` plays without sound"
 
 
@@ -38,24 +37,15 @@ class Device:
         return f'{self.index} "{self.name}" ({self.host_api})'
 
 
-@contextmanager
-def hushed() -> Iterator[None]:
-    """The C libraries below PortAudio talk to standard error about every card that is not there."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+def channels_of(device: Device) -> int:
+    """The model's one channel goes to both loudspeakers."""
+    return min(MOST_CHANNELS, device.channels)
 
 
 def import_sounddevice() -> Any:
     """The sounddevice module. Raises: UserError where PortAudio is missing or fails to start."""
     try:
-        with hushed():
+        with discarded_stderr():
             import sounddevice
     except OSError as error:
         raise UserError(

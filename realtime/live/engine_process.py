@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import math
 import time
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -15,7 +14,7 @@ from wavevae.controls import ControlState
 from wavevae.errors import UserError
 from wavevae.units import amplitude_to_db
 
-from ..model_info import About
+from .messages import FADE_OUT, LEAVE, Failed, Load, Ready
 from .processes import ask_for_real_time, give_up_real_time, quiet, settle
 from .shared_memory import LOGGED_BLOCKS, Count, DeckCount, Shared
 
@@ -28,46 +27,6 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.0002, 0.002
 SAFE_SHARE = 0.7
 """Of a block's duration that its computation may take."""
 LONGEST_MESSAGE = 300
-GO = "go"
-FADE_OUT, LEAVE = 1, 2
-"""What DeckCount.STOP asks for: silence; or to end, since another deck plays."""
-
-
-@dataclass(frozen=True)
-class Load:
-    """What a player is to play."""
-
-    path: str
-    seed: int = 0
-    voices: int | None = None
-    """None: as many as are usual."""
-    hears: bool = False
-    sample_rate: int | None = None
-    """What it must be, if that is known."""
-    while_playing: bool = False
-    """Another engine sounds: take nothing from it while this one is made ready."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """It could not be loaded; `status` as the command's."""
-
-    message: str
-    status: int
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A warmed engine, with its measured speed."""
-
-    about: About
-    block_ms: float
-    """Median time a block takes."""
-    worst_block_ms: float
-    real_time_factor: float
-    priority: str
-    enough: int | None = None
-    """The smallest block size that leaves headroom, where the present one does not (0: none does)."""
 
 
 def play(deck: int, shared: Shared, pipe: Connection) -> None:

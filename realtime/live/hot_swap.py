@@ -14,8 +14,9 @@ from dataclasses import replace
 from multiprocessing.context import SpawnContext
 
 from ..model_info import About
-from .children import Child
-from .engine_process import FADE_OUT, GO, LEAVE, Failed, Load, Ready, play
+from .engine_process import play
+from .messages import FADE_OUT, GO, LEAVE, Failed, Load, Ready
+from .processes import Child
 from .shared_memory import DECKS, Count, DeckCount, Shared
 
 MOST_DEATHS, DEATHS_WITHIN_S = 3, 60.0

@@ -10,7 +10,6 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,19 +25,9 @@ from ..control.addresses import ROOT
 from ..control.dispatcher import Desk, Line
 from ..control.presets import preset_of
 from ..model_info import About
+from .messages import RecordSetup
 from .recording_files import Recording, open_recordings, why_it_ended
 from .shared_memory import LOGGED_BLOCKS, TAPE_SAMPLES, Count, Deck, DeckCount, Shared
-
-
-@dataclass(frozen=True)
-class RecordSetup:
-    """Where a session is kept, and what a rendering must know of it."""
-
-    score: Path | None = None
-    audio: Path | None = None
-    seed: int = 0
-    version: str = ""
-
 
 RESUMED = "(resumed)"
 """The preset with which a recording begins that goes on with another."""

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from wavevae.controls import largest_packed
 
-LARGEST_LATENT_DIM = 256
-"""Room is made before the model is known."""
+from ..model_info import LARGEST_LATENT_DIM
+
 DEEPEST_RING, LARGEST_BLOCK = 64, 16384
 SNAPSHOT_SLOTS = 4
 SNAPSHOT_NUMBERS = 1 + largest_packed(LARGEST_LATENT_DIM)
@@ -260,6 +260,11 @@ class Shared:
     def tape(self) -> NDArray[np.float32]:
         """What was played: sample n at n % TAPE_SAMPLES. Writer: shell."""
         return self._tape.array
+
+    def played(self, count: int) -> NDArray[np.float32]:
+        """The last `count` samples that were played."""
+        end = int(self.counts[Count.TAPED])
+        return self.tape[np.arange(end - count, end) % TAPE_SAMPLES]
 
     def input_block(self, number: int) -> NDArray[np.float32]:
         """Where input block `number` lies. Writer: shell."""

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from wavevae.errors import UserError
+from wavevae.standard_streams import discarded_stderr
 
 from .audio_callback import Callback
-from .devices import Device, hushed, import_sounddevice
+from .devices import MOST_CHANNELS, Device, channels_of, import_sounddevice
 
-MOST_CHANNELS = 2
 JACK, JACK_NO_START_SERVER = "JACK", 1
 JACK_LIBRARIES = ("libjack.so.0", "libjack.0.dylib", "libjack64.dll", "libjack.dll")
 CLOSE_AT_MOST_S = 2.0
@@ -39,11 +39,6 @@ class Stream(Protocol):
         """No callback comes after this."""
 
 
-def channels_of(device: Device) -> int:
-    """The model's one channel goes to both loudspeakers."""
-    return min(MOST_CHANNELS, device.channels)
-
-
 def find_period(device: Device) -> int:
     """Samples that a JACK server asks for at a time; 0 for another device, or where it does not say.
 
@@ -52,7 +47,7 @@ def find_period(device: Device) -> int:
     if JACK not in device.host_api:
         return 0
     for name in JACK_LIBRARIES:
-        with contextlib.suppress(OSError, AttributeError), hushed():
+        with contextlib.suppress(OSError, AttributeError), discarded_stderr():
             jack = ctypes.CDLL(name)
             jack.jack_client_open.restype = ctypes.c_void_p
             client = ctypes.c_void_p(jack.jack_client_open(b"wavevae", JACK_NO_START_SERVER, None))

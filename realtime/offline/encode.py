@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
     from ..engine.streaming_model import Core
     from ..model_info import describe
     from .latent_files import LatentWriter
-    from .model_input import encode_file, length_at, load_offline
+    from .pipeline import encode_file, length_at, load_offline
 
     bundle = load_offline(arguments.model, arguments.sr)
     core = Core(bundle)

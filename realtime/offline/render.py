@@ -12,14 +12,12 @@ from wavevae.cli import Parser, parse_sample_rate
 from wavevae.controls import GAIN, MOST_VOICES, TEMPERATURE, Control, ControlState, Refused
 from wavevae.errors import UserError
 from wavevae.families import is_run, render_run
-from wavevae.units import amplitude_to_db, format_seconds
 
 from .label_options import ENDS, INPUT, add_end_options, add_label_options, given, read_ends, remind, tell
 
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle
 
-    from ..engine.engine import Engine
     from ..engine.streaming_model import Core
     from ..model_info import About
     from .render_sources import Fitting, Take
@@ -221,24 +219,6 @@ def choose_take(arguments: argparse.Namespace, core: Core, bundle: Bundle, about
     return render_sources.draw(bundle, arguments.seconds, arguments.seed)
 
 
-def report(arguments: argparse.Namespace, engine: Engine, samples: int, speed: float) -> str:
-    """The last line, and what went wrong."""
-    lines = []
-    if engine.limited:
-        over = amplitude_to_db(engine.peak)
-        lines.append(
-            f"{engine.limited} samples limited (up to {over:.1f} dB over full scale): "
-            f"render again with --gain {arguments.gain - over - 0.05:.1f}"
-        )
-    if engine.broken:
-        lines.append(f"{engine.broken} samples were not finite and are silent: these latents break the model")
-    length = format_seconds(samples / engine.sample_rate)
-    lines.append(
-        f"wrote {arguments.out}: {length} ({samples} samples) at {engine.sample_rate} Hz, {speed:.0f}x real time"
-    )
-    return "\n".join(lines)
-
-
 def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlState) -> None:
     """From the source to the file, block by block."""
     import torch
@@ -253,6 +233,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     from ..model_info import describe
     from .code_files import CodesCore
     from .latent_files import LatentWriter
+    from .pipeline import report
 
     torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
     info, core = bundle.info, CodesCore(bundle) if arguments.codes else Core(bundle)
@@ -285,7 +266,7 @@ def main(argv: list[str]) -> int:
     arguments = build_parser().parse_args(argv)
     _check(arguments)
     if arguments.score:
-        from .render_score import render_score
+        from .score import render_score
 
         return render_score(arguments, _set(GAIN, "--gain", arguments.gain))
     arguments.seed = arguments.seed or 0
@@ -294,7 +275,7 @@ def main(argv: list[str]) -> int:
     temperature = _set(TEMPERATURE, "--temperature", arguments.temperature)
     gain = _set(GAIN, "--gain", arguments.gain)
 
-    from .model_input import load_offline
+    from .pipeline import load_offline
 
     bundle = load_offline(arguments.model, arguments.sr)
     controls = ControlState.initial(bundle.info.latent_dim)

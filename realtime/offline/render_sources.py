@@ -27,7 +27,7 @@ from ..engine.latent_sources import Drawn, FrameSource, Heard, Listed, Shaken
 from ..engine.streaming_model import Core, Frames, Units
 from .label_options import End
 from .latent_files import open_latents, read_frames
-from .model_input import BLOCK_FRAMES, blocks_of, length_at
+from .pipeline import BLOCK_FRAMES, blocks_of, length_at
 
 Block = tuple[int, NDArray[np.float32] | None]
 """Samples to render, and the input to hear if there is any."""

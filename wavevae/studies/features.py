@@ -27,7 +27,7 @@ SEED = 0
 
 
 BANDS: dict[str, Any] = {"norm": None, "mel_scale": "htk"}
-"""torchaudio's own: of the two in use the one that inverts better (docs/references.md)."""
+"""torchaudio's own: of the two in use the one that inverts better (docs/lab/studies.md)."""
 MOMENTUM = 0.99
 
 

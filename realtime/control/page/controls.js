@@ -8,16 +8,7 @@ const ROOM = { pitch: [12, 12, 1], loudness: [40, 100, 10] };
 const NAMED = ["pitch", "loudness", "periodicity", "brightness", "noisiness", "life", "gain"];
 const HANDLED_ELSEWHERE = ["freeze", "mono", "pedal", "glide", "input_pitch", "input_class", "pressure"];
 export const FITTING = ["transpose_auto", "transpose", "fit"];
-const GROUPS = {
-  movement: ["smoothing", "temperature", "spread"],
-  envelope: ["attack", "decay", "sustain", "release"],
-  notes: ["bend"],
-};
-/** What a hand wants of a range that is wider. */
-const USUAL = {
-  gain: [-60, 24], smoothing: [0, 2000], temperature: [0, 2], spread: [0, 2], attack: [0, 2000], decay: [0, 2000],
-  release: [0, 4000], bend: [-2, 2], transpose: [-24, 24],
-};
+const GROUPS = ["movement", "envelope", "notes"];
 const LABELS = { transpose_auto: "auto octave" };
 const HOMES = { gain: 0, life: 1, bend: 0, transpose: 0, temperature: 0, spread: 1, fit: 1, smoothing: 30 };
 
@@ -48,8 +39,8 @@ function naturalSlider(axis, i, doc) {
 
 /** Any other address of one number. */
 function plain(head, path) {
-  const { low, high, unit, doc, whole } = head.controls[path];
-  const [least, most] = USUAL[path] ?? [low ?? (whole ? 0 : -5), high ?? (whole ? 127 : 5)];
+  const { low, high, unit, doc, whole, fader } = head.controls[path];
+  const [least, most] = fader ?? [low ?? (whole ? 0 : -5), high ?? (whole ? 127 : 5)];
   const range = most - least;
   const step = whole || range > 200 ? 1 : range > 40 ? 0.1 : 0.01;
   const label = LABELS[path] ?? path.split("/").pop().replaceAll("_", " ");
@@ -73,9 +64,10 @@ export function describe(head) {
   });
   const learned = numbers.filter((i) => !isNamed(i)).map((i) => axisSlider(head, i));
   const present = (paths) => paths.filter((path) => path in head.controls).map((path) => plain(head, path));
-  const groups = Object.entries(GROUPS).map(([title, paths]) => [title,
-    present(paths.filter((path) => path !== "spread" || modes.includes("sample")))]);
-  const placed = [...NAMED, ...FITTING, ...Object.values(GROUPS).flat(), ...HANDLED_ELSEWHERE, ...names];
+  const isIn = (title) => (path) => head.controls[path].group === title && (path !== "spread" || modes.includes("sample"));
+  const groups = GROUPS.map((title) => [title, present(Object.keys(head.controls).filter(isIn(title)))]);
+  const grouped = Object.keys(head.controls).filter((path) => head.controls[path].group);
+  const placed = [...NAMED, ...FITTING, ...grouped, ...HANDLED_ELSEWHERE, ...names];
   const others = Object.keys(head.controls).filter((path) => !placed.includes(path) && !path.startsWith("mix/"));
   groups.push(["the file's own", present(others)]);
   return { named, axes: learned.slice(0, FIRST_AXES), rest: learned.slice(FIRST_AXES), fitting: present(FITTING),

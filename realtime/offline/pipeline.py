@@ -1,7 +1,8 @@
-"""What `render` and `encode` share: the model, its input in blocks of whole hops."""
+"""What `render` and `encode` share: loading the model, its input in blocks of whole hops, the closing report."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from wavevae.audio import followed, printable, probe, stream_mono
 from wavevae.bundle import Bundle, read_bundle
 from wavevae.errors import UserError
-from wavevae.units import resampled_length
+from wavevae.units import amplitude_to_db, format_seconds, resampled_length
 
 from ..console import say
+from ..engine.engine import Engine
 from ..engine.streaming_model import Core, Frames
 
 BLOCK_FRAMES = 64
@@ -56,3 +58,21 @@ def encode_file(core: Core, path: Path) -> Iterator[tuple[int, Frames]]:
     core.reset()
     for samples, block in blocks_of(path, core.sample_rate, core.hop_length):
         yield samples, core.encode(block)
+
+
+def report(arguments: argparse.Namespace, engine: Engine, samples: int, speed: float) -> str:
+    """The last line, and what went wrong."""
+    lines = []
+    if engine.limited:
+        over = amplitude_to_db(engine.peak)
+        lines.append(
+            f"{engine.limited} samples limited (up to {over:.1f} dB over full scale): "
+            f"render again with --gain {arguments.gain - over - 0.05:.1f}"
+        )
+    if engine.broken:
+        lines.append(f"{engine.broken} samples were not finite and are silent: these latents break the model")
+    length = format_seconds(samples / engine.sample_rate)
+    lines.append(
+        f"wrote {arguments.out}: {length} ({samples} samples) at {engine.sample_rate} Hz, {speed:.0f}x real time"
+    )
+    return "\n".join(lines)
