@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch loads its th
 
 import numpy as np
 import torch
-from wavevae.export.axes import axes_of
+from wavevae.export.latent_pca import axes_of
 from wavevae.export.model_file import Choices, codec_only, describe, make_module
 from wavevae.export.precision import round_weights
 from wavevae.export.torchscript import script

@@ -24,10 +24,10 @@ from wavevae.train.optimizer import make_optimizer
 
 from wavevae import config as configuration
 from wavevae.nn.blocks import activation, residual_stack
-from wavevae.nn.bottleneck import make_bottleneck
+from wavevae.nn.bottlenecks.registry import make_bottleneck
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighing import Objectives, weighted_sum
+from wavevae.objectives.weighted_sum import Objectives, weighted_sum
 
 PRESETS = Path(__file__).parent.parent / "train/presets"
 
@@ -70,7 +70,7 @@ def plain_of_same_size(config: configuration.ModelConfig, size: int) -> PlainSta
 
 def make_step(model: nn.Module, config: configuration.RunConfig, x: Tensor):  # type: ignore[no-untyped-def]
     """A function that takes one training step on x."""
-    objectives = Objectives(config.objective, config.model.sample_rate)
+    objectives = Objectives(config.objective, config.model.sample_rate, bottleneck=config.model.bottleneck)
     optimizer = make_optimizer(model, config.train)
 
     def step() -> None:

@@ -34,15 +34,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from wavevae.train.averaging import AveragedModel
 from wavevae.train.datamodule import AudioDataModule
-from wavevae.train.optimizer import make_optimizer, may_be_fused
-from wavevae.train.resident import Recipe, Recipes, ResidentSounds
+from wavevae.train.device_batches import Recipe, Recipes, ResidentSounds
+from wavevae.train.optimizer import AveragedModel, make_optimizer, may_be_fused
 
 from wavevae.config import RunConfig, override, parse_yaml
 from wavevae.corpus import Item, Store
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighing import Objectives, weighted_sum
+from wavevae.objectives.weighted_sum import Objectives, weighted_sum
 
 PRESETS = Path(__file__).parent.parent / "train/presets"
 MINUTE_S = 60
@@ -121,7 +120,9 @@ class Parts:
         self.averaged = AveragedModel(self.model, config.train.ema_decay)
         if compiled:
             self.model.compile_networks()
-        self.measures = Objectives(config.objective, config.model.sample_rate).to(x.device)
+        self.measures = Objectives(
+            config.objective, config.model.sample_rate, bottleneck=config.model.bottleneck
+        ).to(x.device)
         self.optimizer = make_optimizer(self.model, config.train, may_be_fused(self.model, ""))
         self.count = 0
 

@@ -10,9 +10,14 @@ import copy
 import torch
 from torch import Tensor
 
-from wavevae.nn.bottleneck import LOG_VARIANCE_RANGE, Bottleneck
-from wavevae.nn.hierarchy import PRIOR_LOG_VARIANCE_RANGE, Hierarchical, bounded_prior, with_loudness
-from wavevae.nn.quantizer import ResidualVQ
+from wavevae.nn.bottlenecks.base import LOG_VARIANCE_RANGE, Bottleneck
+from wavevae.nn.bottlenecks.hierarchical import (
+    PRIOR_LOG_VARIANCE_RANGE,
+    Hierarchical,
+    bounded_prior,
+    with_loudness,
+)
+from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 
 from .layers import StreamingLayer, activation, twin_of
 
@@ -98,9 +103,8 @@ class StreamingHierarchy(StreamingLayer):
 
 
 def twin_of_bottleneck(offline: Bottleneck) -> StreamingLayer | None:
-    """None: the latents are the encoder's first numbers."""
-    if isinstance(offline, ResidualVQ):
-        return StreamingQuantizer(offline)
-    if isinstance(offline, Hierarchical):
-        return StreamingHierarchy(offline)
-    return None
+    """The class of this module that the bottleneck names; none: the latents are the encoder's first numbers."""
+    twin: StreamingLayer | None = (
+        globals()[offline.streaming_twin](offline) if offline.streaming_twin else None
+    )
+    return twin

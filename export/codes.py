@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wavevae.nn.quantizer import ResidualVQ
+from wavevae.nn.bottlenecks.codebook import Codebook
 
 from .layers import from_rows, to_rows
 from .torchscript import HostModule, conform
@@ -33,11 +33,11 @@ class CodeMethods(nn.Module):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         host: Any = self
-        quantizer: ResidualVQ = host.bottleneck.quantizer
-        self.codebook_size = int(quantizer.stages[0].codebook.size)  # type: ignore[union-attr,arg-type]
+        books: list[Codebook] = host.bottleneck.quantizer.codebooks()
+        self.codebook_size = books[0].size
         self.uncoded: int = getattr(host, "controls", 0)
-        self.code_channels, self.code_limit = self.uncoded + len(quantizer.stages), LARGEST
-        names = [f"code {n + 1} (0 to {self.codebook_size - 1})" for n in range(len(quantizer.stages))]
+        self.code_channels, self.code_limit = self.uncoded + len(books), LARGEST
+        names = [f"code {n + 1} (0 to {self.codebook_size - 1})" for n in range(len(books))]
         labels = [*host.decode_input_labels[: self.uncoded], *names]
         for method, params, inputs, outputs in (
             ("encode_codes", [1, 1, self.code_channels, host.hop_length], host.encode_input_labels, labels),

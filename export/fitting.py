@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
 from wavevae.corpus_profile import PITCH_BODY, PITCH_RANGE, QUANTILES, SILENCE_DB, CorpusProfile
-from wavevae.nn.instrument import LOWEST_LOUDNESS
+from wavevae.model_config import LOWEST_LOUDNESS
 from wavevae.transfer import (
     CROSSING_SEMITONES,
     CROSSING_WITHIN_TONE,

@@ -12,27 +12,27 @@ import math
 import torch
 from torch import Tensor, nn
 
-from wavevae.nn.conv import CausalConv1d
-from wavevae.nn.instrument import (
+from wavevae.model_config import (
     HIGHEST_LOUDNESS,
     HIGHEST_PITCH,
     LATENT_LIMIT,
     LOWEST_LOUDNESS,
     LOWEST_PITCH,
-    Instrument,
-    InstrumentDecoder,
 )
+from wavevae.nn.bottlenecks.registry import codebook_sizes
+from wavevae.nn.conv import CausalConv1d
+from wavevae.nn.instrument import Instrument, InstrumentDecoder
 from wavevae.nn.instrument_encoder import InstrumentEncoder, SpectrumBands
 from wavevae.nn.pitch import StreamingLoudness, StreamingPitchTracker, finite
 
-from .axes import AxisMap, corpus_profile
 from .bottlenecks import twin_of_bottleneck
 from .codes import InstrumentCodes, with_codes
+from .conditional import ClassAttributes, ClassWeights
 from .fitting import StreamingFit
+from .latent_pca import AxisMap, corpus_profile
 from .layers import StreamingSequence, activation, from_rows, to_rows, twin_of
 from .streaming import refuse_unknown_parts
 from .synthesis import StreamingLife, StreamingSynthesis, keep
-from .told import CODED, ClassAttributes, ClassWeights
 from .torchscript import FLOAT, INT, HostModule, outlet_to_axes, pointwise
 
 UNITS = {"pitch": "MIDI", "loudness": "dB", "periodicity": "0..1"}
@@ -364,6 +364,6 @@ def label(name: str) -> str:
 def instrument_module(model: Instrument, axes: AxisMap) -> InstrumentModule:
     """The kind of module that an instrument needs."""
     kind = ClassedInstrumentModule if model.config.has_class else InstrumentModule
-    if model.config.bottleneck in CODED:
+    if codebook_sizes(model.config):
         kind = with_codes(InstrumentCodes, kind)  # type: ignore[assignment]
     return kind(model, axes)

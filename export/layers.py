@@ -23,7 +23,7 @@ from wavevae.nn.blocks import SLOPE, ResidualUnit
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
 from wavevae.nn.noise import NoiseGate
 
-from .matrices import Matrix
+from .precision import Matrix
 
 
 def activation(x: Tensor, slope: float = SLOPE) -> Tensor:

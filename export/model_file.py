@@ -14,13 +14,15 @@ from wavevae.checkpoint import Checkpoint, build_model
 from wavevae.config import ModelConfig
 from wavevae.errors import UserError
 from wavevae.latents import LatentStatistics
+from wavevae.model_config import BOTTLENECKS
+from wavevae.nn.bottlenecks.registry import bottleneck_class, codebook_sizes
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
 
-from .axes import AxisMap, axes_of, corpus_profile
+from .conditional import codec_module
 from .instrument import instrument_module
+from .latent_pca import AxisMap, axes_of, corpus_profile
 from .precision import halve, round_weights, rounding_error
-from .told import codec_module
 from .torchscript import CodecModule, HostModule, script
 from .verify import references, verify
 
@@ -29,8 +31,6 @@ SMALLEST_RATIO = 64
 
 STREAMING = ("rows", "cached-conv")
 WEIGHTS = ("float32", "float16")
-PLAIN = ("ae", "vae")
-"""Bottlenecks that every form of export knows."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,6 @@ def profile_of(model: Autoencoder | Instrument, axes: AxisMap) -> dict[str, Any]
     return {} if known is None else known.to_dict()
 
 
-def codebook_sizes(config: ModelConfig) -> tuple[int, ...]:
-    """Of each codebook."""
-    count = {"vq": 1, "rvq": config.n_codebooks}.get(config.bottleneck, 0)
-    return (config.codebook_size,) * count
-
-
 def labels(config: ModelConfig) -> dict[str, list[str]]:
     """Kinds of labels that the model is told: names of the classes; for pitch its unit. An instrument's pitch is one of
     its latents."""
@@ -154,10 +148,11 @@ def codec_only(model: Autoencoder | Instrument, option: str) -> Autoencoder:
 def refuse_beyond_plain(config: ModelConfig, option: str) -> None:
     """Raises: UserError for what only the file's own layers can do."""
     labelled = config.condition != "none" and not config.is_instrument
-    if config.bottleneck not in PLAIN or labelled:
+    plain = [name for name in BOTTLENECKS if not bottleneck_class(name).streaming_twin]
+    if config.bottleneck not in plain or labelled:
         raise UserError(
             f"the model has bottleneck {config.bottleneck} and condition {config.condition}; {option} is for "
-            f"bottlenecks {', '.join(PLAIN)} without condition: leave it out"
+            f"bottlenecks {', '.join(plain)} without condition: leave it out"
         )
 
 

@@ -33,14 +33,14 @@ from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
 
 from . import onnx_operators
-from .axes import AxisMap
-from .explicit import Fold, Step, Unfold, explicit_twin_of
-from .explicit_instrument import instrument_steps
-from .fresh import BLOCKS, sizes
+from .latent_pca import AxisMap
 from .model_file import describe, describe_origin, read_model, refuse_beyond_plain
+from .stateless_instrument import instrument_steps
+from .stateless_layers import Fold, Step, Unfold, explicit_twin_of
 from .streaming import StreamingDecoder, StreamingEncoder
 from .torchscript import outlet_to_axes, pointwise
 from .verify import LIMIT, ExportRefused, Verdict, references
+from .verify_subprocess import BLOCKS, sizes
 
 PACKAGES = ("onnx", "onnxruntime")
 OPSET = 17

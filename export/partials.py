@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from wavevae.nn.partials import PartialAnalysis, PartialSynthesis, cycles, present, turned, waves
 
-from .matrices import Matrix
+from .precision import Matrix
 
 
 class Oscillators(nn.Module):

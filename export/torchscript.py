@@ -20,8 +20,8 @@ from wavevae.nn.conv import CausalConv1d
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
 
-from .axes import AxisMap
 from .bottlenecks import twin_of_bottleneck
+from .latent_pca import AxisMap
 from .layers import Rows, twin_of
 from .streaming import StreamingDecoder, StreamingEncoder, Twins
 

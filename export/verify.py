@@ -15,16 +15,14 @@ import torch
 from torch import Tensor
 
 from wavevae.files import write_whole
-from wavevae.nn.bottleneck import Bottleneck
 from wavevae.nn.conditioning import Condition, unlabelled
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.instrument_encoder import control_scales
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.quantizer import ResidualVQ
-from wavevae.nn.reach import earliest
+from wavevae.nn.receptive_field import first_input
 
-from . import fresh
-from .axes import AxisMap
+from . import verify_subprocess
+from .latent_pca import AxisMap
 
 LIMIT = 1e-4
 """Of full scale: a file further off is not put in place."""
@@ -108,10 +106,11 @@ def codes_of(
 ) -> dict[str, Tensor]:
     """`codes` (B, N, F) of a quantizer, an instrument's controls before them, and `codes_scale` (N,); else nothing."""
     bottleneck, controls = model.bottleneck.learned_part(), model.bottleneck.controls
-    if not isinstance(bottleneck, ResidualVQ):
+    if not bottleneck.codebooks():
         return {}
     h = model.features(audio, condition)
     codes = bottleneck.encode(h[:, controls:])[1]
+    assert codes is not None
     sizes = torch.tensor([size for _, size in control_scales(model.config)]) if controls else torch.ones(0)
     return {
         "codes": torch.cat([h[:, :controls], codes.float()], 1),
@@ -131,15 +130,13 @@ def scale_of(model: Autoencoder | Instrument, axes: AxisMap) -> Tensor:
 def sure_frames(model: Autoencoder | Instrument, audio: Tensor, condition: Condition | None) -> Tensor:
     """(B, 1, F) 1 where rounding does not choose another code."""
     h = model.features(audio, condition)[:, model.bottleneck.controls :]
-    bottleneck: Bottleneck = model.bottleneck.learned_part()
-    if not isinstance(bottleneck, ResidualVQ):
-        return h.new_ones(len(h), 1, h.shape[2])
-    return (bottleneck.margin(h) > CLOSE).float()[:, None]
+    margin: Tensor = model.bottleneck.learned_part().margin(h)
+    return (margin > CLOSE).float()[:, None]
 
 
 def heard_alike(model: Autoencoder | Instrument, sure: Tensor) -> Tensor:
     """(B, 1, F) latents that are sure -> (B, 1, F) hops that hear none which is not."""
-    reach = -earliest(model.decoder, 0)  # frames that a hop's first sample hears back
+    reach = -first_input(model.decoder, 0)  # frames that a hop's first sample hears back
     unsure = torch.nn.functional.pad(1 - sure, (reach, 0))
     return 1 - torch.nn.functional.max_pool1d(unsure, reach + 1, stride=1)
 
@@ -167,7 +164,7 @@ def compare(path: Path, expected: list[dict[str, Any]]) -> Verdict:
         content = io.BytesIO()
         torch.save(expected, content)  # in memory: to a file it ends the process where the disk is full
         write_whole(Path(folder) / "reference.pt", content.getvalue())
-        command = [sys.executable, "-I", fresh.__file__, str(path), f"{folder}/reference.pt"]
+        command = [sys.executable, "-I", verify_subprocess.__file__, str(path), f"{folder}/reference.pt"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]

@@ -7,7 +7,8 @@ import torch
 
 from wavevae.config import ModelConfig
 from wavevae.model_config import BOTTLENECKS
-from wavevae.nn.bottleneck import Gaussian, make_bottleneck
+from wavevae.nn.bottlenecks.base import Gaussian
+from wavevae.nn.bottlenecks.registry import codebook_sizes, make_bottleneck
 
 
 def features(mean: float, log_variance: float, frames: int = 4000) -> torch.Tensor:
@@ -47,3 +48,9 @@ def test_every_bottleneck_keeps_the_interface(name: str) -> None:
     latents = bottleneck(h)
     assert latents.z.shape == bottleneck.mean(h).shape == (3, 5, 7)
     assert torch.equal(bottleneck.mean(h), bottleneck.mean(h))
+    statistics = bottleneck.eval().statistics(h[:1])
+    assert statistics.z.shape == (1, 5, 7)
+    assert statistics.latents.shape == (5, 7)
+    assert (latents.codes is not None) == bool(bottleneck.codebooks()) == bool(codebook_sizes(config))
+    assert {term.name for term in bottleneck.loss_terms} <= {"unevenness", *latents.losses}
+    assert bottleneck.first_input(20) <= 20

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from wavevae.train.datamodule import AudioDataModule, Batches, BatchStream, FixedChunks
+from wavevae.train.batches import Batches
+from wavevae.train.datamodule import AudioDataModule, BatchStream, FixedChunks
 
 from wavevae.augment import Augmenter
 from wavevae.config import DataConfig, RunConfig, override

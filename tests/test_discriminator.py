@@ -10,11 +10,14 @@ from wavevae.errors import UserError
 from wavevae.objectives.adversarial import (
     CHANCE,
     adversarial,
+    balanced,
     discriminator_hinge,
     feature_matching,
+    gradients,
+    join,
     mean_score,
+    pull,
 )
-from wavevae.objectives.balancer import balanced, gradients, join, pull
 from wavevae.objectives.discriminator import (
     COMPRESSION,
     MultiScaleDiscriminator,

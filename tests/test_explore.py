@@ -19,8 +19,8 @@ import soundfile
 import torch
 from wavevae.realtime.control.latent_map import LatentMap
 from wavevae.realtime.model_info import About, Axis
+from wavevae.train.checkpointing import latent_statistics
 from wavevae.train.datamodule import AudioDataModule
-from wavevae.train.keeping import latent_statistics
 
 from wavevae import audio
 from wavevae.checkpoint import Checkpoint, write_checkpoint

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 import toy_model
-from wavevae.export import fresh, model_file, verify
+from wavevae.export import model_file, verify, verify_subprocess
 from wavevae.export.__main__ import choose_output, main, parser
-from wavevae.export.axes import autocovariances, axis_map, marginal_density
+from wavevae.export.latent_pca import autocovariances, axis_map, marginal_density
 from wavevae.export.model_file import export_checkpoint, without_path
 from wavevae.export.verify import ExportRefused, Verdict
 
@@ -311,9 +311,9 @@ def test_paths_do_not_travel() -> None:
 
 
 def test_the_calls_of_the_comparison_cover_every_frame() -> None:
-    for block in fresh.BLOCKS:
+    for block in verify_subprocess.BLOCKS:
         for frames in (1, 64, 100, verify.FRAMES):
-            calls = fresh.sizes(block, frames)
+            calls = verify_subprocess.sizes(block, frames)
             assert sum(calls) == frames
             assert min(calls) >= 1
 

@@ -13,13 +13,13 @@ import toy_model
 import toy_playable
 from wavevae.export import onnx_files, verify
 from wavevae.export.__main__ import main
-from wavevae.export.axes import AxisMap, axes_of
 from wavevae.export.cached import cached_twin_of
-from wavevae.export.explicit import explicit_twin_of
-from wavevae.export.fresh import sizes
+from wavevae.export.latent_pca import AxisMap, axes_of
 from wavevae.export.model_file import Choices, export_checkpoint
 from wavevae.export.precision import SMALLEST, round_weights
+from wavevae.export.stateless_layers import explicit_twin_of
 from wavevae.export.verify import ExportRefused
+from wavevae.export.verify_subprocess import sizes
 
 from wavevae.bundle import EXTRA_FILE, BundleInfo, read_bundle
 from wavevae.checkpoint import Checkpoint, build_model, write_checkpoint
@@ -42,7 +42,7 @@ def run_at(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def test_the_file_of_cached_conv_is_the_model_and_loads_alone(tmp_path: Path) -> None:
-    """`fresh.py` compares it in a process that knows only torch; the error found is entered."""
+    """`verify_subprocess.py` compares it in a process that knows only torch; the error found is entered."""
     checkpoint = toy_model.checkpoint(SMALL)
     info = export_checkpoint(checkpoint, tmp_path / "peer.ts", None, Choices("cached-conv"))
     assert 0 < info.streaming_error < 2e-5

@@ -9,8 +9,8 @@ import torch
 import toy_model
 from nn_host import Host
 from torch import Tensor
-from wavevae.export.axes import AxisMap, axis_map
-from wavevae.export.told import codec_module
+from wavevae.export.conditional import codec_module
+from wavevae.export.latent_pca import AxisMap, axis_map
 from wavevae.export.torchscript import script
 
 from wavevae.nn.conditioning import Condition

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from wavevae.train import curves
-from wavevae.train.batch import Batch
+from wavevae.train import training_plots
+from wavevae.train.batches import Batch
 from wavevae.train.health import Health, findings
 from wavevae.train.journal import MetricsFile
 from wavevae.train.run_folder import RunFolder
@@ -16,7 +16,7 @@ from wavevae.train.validation import Validation, codebook_figures, histogram
 from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, override
 from wavevae.nn.conditioning import FiLM
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighing import Objectives
+from wavevae.objectives.weighted_sum import Objectives
 
 WELL = {"val_active_dims": 64.0, "val_kl_nats": 300.0, "val_distance": 2.0}
 WELL |= {"val_distance_mistold_class": 4.0, "val_distance_mistold_pitch": 4.0}
@@ -137,7 +137,7 @@ def test_each_term_s_part_of_the_loss_is_its_weight_times_its_number(tmp_path: P
         file.append(row)
         file.append({"step": step, "share": share, "val_mr_stft": 1.5})
     config = override(RunConfig(), {"kl": 1e-3, "mr_stft": 0.5, "mr_stft_end": 1.0})
-    steps, terms = curves.contributions(tmp_path / "metrics.csv", config)
+    steps, terms = training_plots.contributions(tmp_path / "metrics.csv", config)
     assert steps.tolist() == [10, 20]
     assert terms["mr_stft"].tolist() == pytest.approx([1.0, 2.0])
     assert terms["kl"].tolist() == pytest.approx([0.0, 0.3])
@@ -150,8 +150,8 @@ def test_the_pictures_of_a_run(tmp_path: Path, bottleneck: str) -> None:
     config = override(RunConfig(), {"bottleneck": bottleneck, "codebook_size": 16})
     row = {"step": 10, "share": 0.5, "total": 9.0, "mr_stft": 2.0, "kl": 300.0, "kl_weight": 1e-4}
     MetricsFile(folder.metrics).append(row)
-    curves.draw(folder, config)
-    curves.draw_codebooks(folder, Autoencoder(config.model))
+    training_plots.draw(folder, config)
+    training_plots.draw_codebooks(folder, Autoencoder(config.model))
     there = {path.name for path in tmp_path.glob("*.png")}
     assert there == {"term_losses.png"} | ({"beta_vs_kl.png"} if bottleneck == "vae" else {"codebooks.png"})
     assert all(np.frombuffer(path.read_bytes()[:4], "S4")[0] == b"\x89PNG" for path in tmp_path.glob("*.png"))

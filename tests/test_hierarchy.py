@@ -9,8 +9,8 @@ from torch import Tensor
 
 from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, override
 from wavevae.errors import UserError
-from wavevae.nn.bottleneck import Bottleneck, Gaussian, Latents
-from wavevae.nn.hierarchy import (
+from wavevae.nn.bottlenecks.base import Bottleneck, Gaussian, Latents
+from wavevae.nn.bottlenecks.hierarchical import (
     FAINT,
     LOUDNESS_SCALE,
     PRIOR_LOG_VARIANCE_RANGE,
@@ -22,7 +22,7 @@ from wavevae.nn.hierarchy import (
     with_loudness,
 )
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighing import Objectives
+from wavevae.objectives.weighted_sum import Objectives
 
 SHAPE = ModelConfig(
     widths=(8, 12, 16),
@@ -138,7 +138,7 @@ def test_the_slow_level_hears_how_large_numbers_are() -> None:
 def test_at_the_linear_start_the_slow_level_expects_the_loudness_of_the_group_before() -> None:
     torch.manual_seed(0)
     bottleneck = Hierarchical(12, 2, 4).eval()
-    bottleneck.begin(torch.nn.Conv1d(3, bottleneck.in_channels, 1), torch.ones(10))
+    bottleneck.init_from_linear(torch.nn.Conv1d(3, bottleneck.in_channels, 1), torch.ones(10))
     level = torch.ones(400)
     level[100:200], level[200:] = 0.3, 0.1
     h = torch.cat([torch.randn(1, 10, 400) * level, torch.full((1, 10, 400), -11.5)], 1)
@@ -194,7 +194,7 @@ def test_each_level_has_free_bits_and_a_weight_of_its_own() -> None:
         kl_warm_up=0.0,
     )
     losses = {"kl": torch.tensor([0.2, 0.9]), "kl_top": torch.tensor([0.05, 0.3])}
-    objectives = Objectives(config, 8000)
+    objectives = Objectives(config, 8000, bottleneck="hvae")
     silence = torch.zeros(1, 1, 512)
     raw = objectives.raw(silence, silence, Latents(silence, None, losses, {}))
     assert (float(raw["kl"]), float(raw["kl_top"])) == pytest.approx((1.4, 0.4))
@@ -268,7 +268,7 @@ def test_an_axis_that_the_corpus_does_not_move_costs_within_bounds_when_another_
     kind: Bottleneck,
 ) -> None:
     kind.eval()
-    kind.begin(torch.nn.Conv1d(3, kind.in_channels, 1), torch.tensor([1.0, 0.3, 0.0, 1e-9]))
+    kind.init_from_linear(torch.nn.Conv1d(3, kind.in_channels, 1), torch.tensor([1.0, 0.3, 0.0, 1e-9]))
     h = torch.full((1, kind.in_channels, 8), -9.0)
     h[:, : kind.in_channels // 2] = 0.0
     before = kind(h).losses["kl"]

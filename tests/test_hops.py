@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from wavevae.config import ObjectiveConfig
-from wavevae.nn.bottleneck import Latents
-from wavevae.objectives.hops import hop_profile, hop_unevenness
-from wavevae.objectives.weighing import Objectives, weighted_sum
+from wavevae.nn.bottlenecks.base import Latents
+from wavevae.objectives.distances import hop_profile, hop_unevenness
+from wavevae.objectives.weighted_sum import Objectives, weighted_sum
 
 HOP = 64
 
@@ -102,7 +102,7 @@ def test_effective_weight() -> None:
     totals = []
     for weight in (0.0, 1.5, 3.0):
         config = ObjectiveConfig(hop_evenness=weight, n_ffts=(64,), mel_windows=(64,))
-        objectives = Objectives(config, 8000, HOP)
+        objectives = Objectives(config, 8000, HOP, bottleneck="ae")
         raw = objectives.raw(x, target, latents)
         assert ("hop_evenness" in raw) is (weight > 0)
         assert {objectives.weights(share)["hop_evenness"] for share in (0.0, 0.5, 1.0)} == {weight}

@@ -15,8 +15,8 @@ import pytest
 import torch
 import toy_model
 import toy_playable
-from wavevae.export.axes import axes_of, axis_map
 from wavevae.export.instrument import instrument_module
+from wavevae.export.latent_pca import axes_of, axis_map
 from wavevae.export.model_file import Choices, describe, export_model
 from wavevae.export.precision import round_weights
 from wavevae.export.torchscript import script

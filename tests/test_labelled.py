@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from wavevae.train.batch import Batch, conditions
+from wavevae.train.batches import Batch, Labeller, conditions
 from wavevae.train.datamodule import AudioDataModule, FixedChunks
-from wavevae.train.labelled import Labeller
 
 from wavevae.augment import Augmenter
 from wavevae.config import DataConfig, RunConfig, override

@@ -7,7 +7,7 @@ from wavevae.train.optimizer import make_optimizer
 
 from wavevae.config import ModelConfig, RunConfig, TrainConfig
 from wavevae.evaluation.metrics import hop_rate_energy_db
-from wavevae.nn.linear_start import equal_loudness, linear_start, principal, second_moments, trunk
+from wavevae.nn.linear_init import equal_loudness, linear_start, principal, second_moments, trunk
 from wavevae.nn.model import Autoencoder
 
 SHAPES = {

@@ -7,9 +7,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from wavevae.train.averaging import AveragedModel
 from wavevae.train.budget import Budget
 from wavevae.train.module import PATIENCE, Diverged, TrainingModule, noise_seed
+from wavevae.train.optimizer import AveragedModel
 
 from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, TrainConfig
 from wavevae.objectives.schedules import learning_rate

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from wavevae.config import ObjectiveConfig
-from wavevae.nn.bottleneck import Latents
-from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel
-from wavevae.objectives.waveform import relative_l1
-from wavevae.objectives.weighing import Objectives, weighted_sum
+from wavevae.nn.bottlenecks.base import Latents
+from wavevae.objectives.distances import MultiResolutionSTFT, MultiScaleLogMel, relative_l1
+from wavevae.objectives.weighted_sum import Objectives, weighted_sum
 
 RATE = 16000
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from wavevae.config import ModelConfig
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.partials import PartialAnalysis, PartialSynthesis, cycles
-from wavevae.nn.partials_start import partials_start
+from wavevae.nn.partials_init import partials_start
 
 RATE, HOP, COUNT = 16000, 256, 24
 SHAPE = ModelConfig(

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from wavevae.train.batch import Batch
-from wavevae.train.beginning import make_module
+from wavevae.train.batches import Batch
 from wavevae.train.budget import Budget
+from wavevae.train.initialization import make_module
 from wavevae.train.instrument_data import InstrumentBatch
 from wavevae.train.module import TrainingModule
 

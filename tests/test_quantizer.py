@@ -10,11 +10,12 @@ from torch import Tensor
 from wavevae.train.optimizer import make_optimizer
 
 from wavevae.config import ModelConfig, ObjectiveConfig, TrainConfig
-from wavevae.nn.bottleneck import Latents, make_bottleneck
-from wavevae.nn.codebook import KMEANS_ROUNDS, Codebook, entropy_of, unit
+from wavevae.nn.bottlenecks.base import Latents
+from wavevae.nn.bottlenecks.codebook import KMEANS_ROUNDS, Codebook, entropy_of, unit
+from wavevae.nn.bottlenecks.registry import make_bottleneck
+from wavevae.nn.bottlenecks.residual_vq import LONGEST, LOUDNESS, VQ, ResidualVQ, to_shape, to_sound
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.quantizer import LONGEST, LOUDNESS, VQ, ResidualVQ, to_shape, to_sound
-from wavevae.objectives.weighing import Objectives
+from wavevae.objectives.weighted_sum import Objectives
 
 
 def directions(count: int, dim: int = 4, seed: int = 0) -> Tensor:
@@ -122,13 +123,13 @@ def test_kmeans_finds_clusters_and_leaves_spare_codes_dead() -> None:
     centres = directions(6, seed=4)
     x = unit(centres.repeat_interleave(30, 0) + 0.01 * torch.randn(180, 4))
     book = Codebook(24, 4)
-    book.start(x)
+    book.init_from_data(x)
     found = (book.codes @ centres.T).amax(0)
     assert float(found.min()) > 0.999
     assert float((x - book.vectors(book(x))).square().sum(1).mean()) < 3 * 0.01**2
     assert float(book.weight.sum()) == pytest.approx(1.0)
     few = Codebook(8, 4)
-    few.start(directions(3))
+    few.init_from_data(directions(3))
     assert (few.weight > 0).sum() == 3
     few.learn(x, few(x), torch.ones(180))
     assert (few.weight > 0.01).all()  # the five that were left over have restarted
@@ -163,7 +164,7 @@ def test_a_quiet_frame_is_told_as_well_as_a_loud_one() -> None:
     torch.manual_seed(0)
     h = speech(6000) * 10.0 ** torch.linspace(-2, 0, 6000)[torch.randperm(6000), None]
     bottleneck = residual(3, size=64).eval()
-    bottleneck.start(h)
+    bottleneck.init_from_data(h)
     z = bottleneck.mean(h.T[None])[0].T.detach()
     error = (h - z).square().sum(1) / h.square().sum(1)
     quiet = h.norm(dim=1) < h.norm(dim=1).quantile(0.3)
@@ -178,7 +179,7 @@ def test_each_codebook_takes_what_the_others_left_over() -> None:
     errors = []
     for books in (1, 2, 3):
         bottleneck = residual(books).eval()
-        bottleneck.start(h)
+        bottleneck.init_from_data(h)
         z = bottleneck.mean(h.T[None])[0].T.detach()
         errors.append(float((h - z).square().mean() / h.var(0).mean()))
     assert errors[0] < 0.35
@@ -191,7 +192,7 @@ def test_importance_decides_which_numbers_are_told() -> None:
 
     def told(importance: Tensor) -> Tensor:
         bottleneck = residual(1, size=64).eval()
-        bottleneck.start(h, importance)
+        bottleneck.init_from_data(h, importance)
         z = bottleneck.mean(h.T[None])[0].T.detach()
         return 1 - (h - z).square().mean(0)
 
@@ -267,7 +268,7 @@ def test_rate_is_the_entropy_of_the_codes() -> None:
 def test_commitment_follows_its_rule(rule: str, expected: float) -> None:
     config = ObjectiveConfig(commitment_rule=rule, commitment=0.5, n_ffts=(256,), mel_windows=(256,))
     losses = {"commitment": torch.tensor(0.02), "encoding_variance": torch.tensor(0.08)}
-    objectives = Objectives(config, 8000)
+    objectives = Objectives(config, 8000, bottleneck="rvq")
     raw = objectives.raw(
         torch.zeros(1, 1, 512), torch.zeros(1, 1, 512), Latents(torch.zeros(1), None, losses, {})
     )
@@ -306,7 +307,7 @@ def test_where_the_sphere_is_flat_codes_are_shared_out_as_distances_are() -> Non
     book = Codebook(64, 11)
     torch.manual_seed(0)
     vq = VQ(10, book, 100.0)
-    vq.start(frames)
+    vq.init_from_data(frames)
     vq.eval()
     y = to_shape(frames.T[None], vq.full)[0].T  # (N, 11): what is quantised
     told = vq.stages[0].decode(vq.stages[0](y.T[None]))[0].T

@@ -8,7 +8,7 @@ from torch import nn
 
 from wavevae.config import ModelConfig
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.reach import earliest
+from wavevae.nn.receptive_field import first_input
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -16,7 +16,7 @@ def test_a_layers_past_is_what_its_arithmetic_says(kind: str) -> None:
     layer = LAYERS[kind]().eval()
     with torch.inference_mode():
         for frame in range(60, 68):
-            first = earliest(layer, frame)
+            first = first_input(layer, frame)
             for position, reached in ((first, True), (first - 1, False)):
                 x = torch.zeros(1, 4, 8 * 80)
                 x[..., position] = torch.nan
@@ -51,4 +51,4 @@ def test_a_small_model_by_hand() -> None:
 
 def test_an_unknown_layer_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match="Linear"):
-        earliest(nn.Linear(2, 2), 0)
+        first_input(nn.Linear(2, 2), 0)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from tiny_run import TINY, workplace
 from wavevae.train.__main__ import main
-from wavevae.train.batch import Batch
+from wavevae.train.batches import Batch
 from wavevae.train.datamodule import AudioDataModule
-from wavevae.train.resident import Recipe, Recipes, ResidentSounds, can_be_resident, fits
+from wavevae.train.device_batches import Recipe, Recipes, ResidentSounds, can_be_resident, fits
 
 from wavevae.checkpoint import read_checkpoint
 from wavevae.config import RunConfig, override

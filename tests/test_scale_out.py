@@ -16,8 +16,8 @@ from tiny_run import TINY, workplace
 from torch import Tensor, multiprocessing, nn
 from wavevae.train.__main__ import main
 from wavevae.train.arguments import parse
+from wavevae.train.batches import Batches
 from wavevae.train.budget import Budget
-from wavevae.train.datamodule import Batches
 from wavevae.train.launch import launched
 from wavevae.train.module import TrainingModule
 from wavevae.train.ranks import rate_factor
@@ -70,7 +70,7 @@ def module_of(bottleneck: str) -> TrainingModule:
         20
     )  # loud and soft halves of a batch then differ in their KL
     torch.manual_seed(1)
-    module.model.bottleneck.start(torch.randn(100, model.latent_dim))
+    module.model.bottleneck.init_from_data(torch.randn(100, model.latent_dim))
     return module.train()
 
 

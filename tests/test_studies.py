@@ -13,7 +13,7 @@ from wavevae.train import arguments
 
 from wavevae.config import ModelConfig, RunConfig, TrainConfig, from_tree, override, to_tree
 from wavevae.errors import UserError
-from wavevae.nn.bottleneck import Latents
+from wavevae.nn.bottlenecks.base import Latents
 from wavevae.studies.feature_loss import FeatureObjectives, accuracy, make_objectives
 from wavevae.studies.features import make_features
 from wavevae.studies.sections import faded

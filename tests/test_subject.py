@@ -19,6 +19,7 @@ from wavevae.evaluation.loading import load_model_under_test
 from wavevae.evaluation.model_under_test import Run
 from wavevae.evaluation.sounds import reblocked
 from wavevae.evaluation.yin import median_hz, midi_hz
+from wavevae.nn.bottlenecks.hierarchical import Hierarchical
 from wavevae.nn.model import Autoencoder
 
 RATE = 8000
@@ -192,7 +193,7 @@ def test_the_slow_level_is_swapped_and_nothing_else(tmp_path: Path) -> None:
     own = run.with_slow_level_of(a, a)
     assert torch.allclose(own, run.model(a[None, None])[0, 0], atol=1e-5)
     bottleneck = run.model.bottleneck
-    assert isinstance(bottleneck, bottleneck_stats.Hierarchical)
+    assert isinstance(bottleneck, Hierarchical)
     hidden = [run.model.features(x[None, None]) for x in (a, b)]
     before = bottleneck.mean(hidden[0])
     z = bottleneck_stats.with_other_top(bottleneck, *hidden)

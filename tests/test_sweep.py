@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny_run import workplace
-from wavevae.train.sweep import pictures, table
+from wavevae.train.sweep import sweep_plots, table
 from wavevae.train.sweep.__main__ import main, wanted
-from wavevae.train.sweep.crew import _without_workers
-from wavevae.train.sweep.importance import epsilon_squared, groups_of
 from wavevae.train.sweep.locks import STALE_S, Claims
 from wavevae.train.sweep.pruning import Pruning
 from wavevae.train.sweep.samplers import make_pruner
 from wavevae.train.sweep.space import Space, parse_space, read_space
 from wavevae.train.sweep.storage import folder_of, open_study
+from wavevae.train.sweep.table import epsilon_squared, groups_of
 from wavevae.train.sweep.trial import DONE, FAILED, Outcome, judged
-from wavevae.train.sweep.worker import MOST_DEATHS, Worker
+from wavevae.train.sweep.worker import MOST_DEATHS, Worker, _without_workers
 
 from wavevae.errors import UserError
 
@@ -390,7 +389,7 @@ def test_a_grid_has_no_more_points_than_it_has(capsys: pytest.CaptureFixture[str
 def test_pictures_of_what_has_no_value_yet(tmp_path: Path) -> None:
     row = table.Row(0, "running", None, {"latent_dim": 1}, {}, str(tmp_path / "none"))
     result = table.Result("four", "val_distance", "minimize", [row], {"latent_dim": None})
-    assert pictures.draw(tmp_path, result, grid()) == []
+    assert sweep_plots.draw(tmp_path, result, grid()) == []
     assert "1 running" in table.text(result)
 
 

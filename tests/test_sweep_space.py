@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 import yaml
 from wavevae.train import arguments
-from wavevae.train.sweep.checks import must_resolve
 from wavevae.train.sweep.space import Space, parse_space, read_space
-from wavevae.train.sweep.trial import command
+from wavevae.train.sweep.trial import command, must_resolve
 
 from wavevae.errors import UserError
 

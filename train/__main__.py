@@ -13,7 +13,7 @@ def main(argv: list[str]) -> int:
     quiet.before_torch()
     args = arguments.parse(argv)
     plan = make_plan(args)
-    from .session import train  # torch and Lightning are loaded here, after --help and wrong use
+    from .fit import train  # torch and Lightning are loaded here, after --help and wrong use
 
     return train(plan, args, argv)
 

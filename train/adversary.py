@@ -9,16 +9,17 @@ from torch import Tensor, nn
 
 from wavevae.adversarial_config import AdversarialConfig
 from wavevae.config import RunConfig
+from wavevae.nn.distributed import sum_over_ranks
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.sync import sum_over_ranks
 from wavevae.objectives.adversarial import (
     CHANCE,
     adversarial,
     discriminator_hinge,
     feature_matching,
+    gradients,
+    join,
     mean_score,
 )
-from wavevae.objectives.balancer import gradients, join
 from wavevae.objectives.discriminator import MultiScaleDiscriminator
 from wavevae.objectives.schedules import rise
 from wavevae.units import seconds_to_samples

@@ -16,7 +16,6 @@ from wavevae.families import family_of
 from wavevae.model_config import BOTTLENECKS, CONDITIONS, OF_FAMILY
 
 from .budget import parse_time
-from .unchanged import by_heart
 
 DESCRIPTION = """\
 Learn an instrument from sounds: folder(s), files or an NSynth-layout set -> a run folder.
@@ -51,6 +50,18 @@ SETTINGS = {
 }
 """Options that are short names of settings."""
 
+OVERFIT_EPOCHS = 40
+"""Of `--overfit`, as study A; unless a budget is given."""
+OVERFIT_ZEROES = (
+    "polarity",
+    "phase",
+    "gain_db",
+    "pitch_semitones",
+    "label_dropout",
+    "tied_semitones",
+    "tied_gain_db",
+)
+"""Settings that change chunks and labels; `--overfit` sets them to 0."""
 RESUMABLE = (
     "data",
     "out",
@@ -220,4 +231,17 @@ def resolve(args: argparse.Namespace) -> RunConfig:
     typed |= {full_key(key): value for key, value in parse_settings(args.set).items()}
     config = override(RunConfig(), without_overlap(values, typed) | typed)
     family_of(config).check_typed(config, typed)
-    return by_heart(config, bool(budget_values(args)))
+    return apply_overfit(config, bool(budget_values(args)))
+
+
+def apply_overfit(config: RunConfig, has_budget: bool) -> RunConfig:
+    """Config overrides for `--overfit`: chunks as they are, a validation an epoch, OVERFIT_EPOCHS without a budget."""
+    chunks = config.data.overfit
+    if not chunks:
+        return config
+    steps = max(1, round(chunks / config.train.batch_size))
+    values: dict[str, Any] = {f"data.{name}": 0.0 for name in OVERFIT_ZEROES}
+    values["train.validate_every"] = steps
+    if not has_budget:
+        values |= {"train.max_time_s": None, "train.max_steps": OVERFIT_EPOCHS * steps}
+    return override(config, values)

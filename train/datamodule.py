@@ -1,9 +1,4 @@
-"""Chunks -> batches. What a step sees is a pure function of (seed, step, rank): resumed equals uninterrupted.
-
-epoch 0: a permutation of all chunks          epoch 1: another one
-|step 0      |step 1      |step 2      | ...  |
- rank0 rank1  rank0 rank1  rank0 rank1         positions 0, 1, 2, ... are dealt out in this order
-"""
+"""The sounds of a run for Lightning: endless training batches made ahead, fixed validation chunks."""
 
 from __future__ import annotations
 
@@ -11,14 +6,14 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from wavevae.augment import Augmenter, Draw
+from wavevae.augment import Augmenter
 from wavevae.config import RunConfig
 from wavevae.corpus import Chunks, Item, Store, split
 from wavevae.corpus.labels import Labels, find_labels
@@ -26,110 +21,13 @@ from wavevae.corpus.pitch_track import PitchTrack
 from wavevae.errors import UserError
 from wavevae.units import seconds_to_samples
 
-from .batch import Batch
-from .labelled import Example, Labeller, Told, stacked
-from .resident import Recipe, Recipes, ResidentSounds, can_be_resident, fits
+from .batches import Batch, Batches, Labeller, Sounds
+from .device_batches import Recipe, Recipes, ResidentSounds, can_be_resident, fits
+from .instrument_data import InstrumentBatches
 
 VALIDATION_CHUNKS = 64
 PREFETCH = 4
 """Batches made ahead."""
-ORDER, DRAWS = 1, 2
-"""Streams of random numbers that share a seed."""
-
-
-Sounds = torch.Tensor | Batch
-"""(B, 1, T), with labels where there is something to tell."""
-
-
-class Drawn(NamedTuple):
-    """What is random of a chunk."""
-
-    jitter: int
-    """Samples by which its start is moved."""
-    told: Told
-    augment: Draw
-
-
-class Batches:
-    """Training batches by step number.
-
-    Every chunk of the grid comes once an epoch, on one rank only; its start is moved by up to half a grid step
-    either way (inside its file), then it is augmented.
-    """
-
-    def __init__(
-        self,
-        chunks: Chunks,
-        augmenter: Augmenter,
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        labeller: Labeller | None = None,
-    ) -> None:
-        if len(chunks) == 0:
-            raise ValueError("no chunks to train on")
-        self.chunks, self.augmenter, self.batch_size = chunks, augmenter, batch_size
-        self.seed, self.rank, self.world_size = seed, rank, world_size
-        self.labeller = labeller
-        self._orders: dict[int, np.ndarray] = {}
-
-    @property
-    def steps_an_epoch(self) -> float:
-        return len(self.chunks) / (self.batch_size * self.world_size)
-
-    def order(self, epoch: int) -> np.ndarray:
-        """The epoch's permutation of the chunks; the last two are kept at hand."""
-        order = self._orders.get(epoch)
-        if order is None:
-            order = np.random.default_rng([self.seed, ORDER, epoch]).permutation(len(self.chunks))
-            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1} | {epoch: order}
-        return order
-
-    def indices(self, step: int) -> list[int]:
-        """The chunks of this rank's batch."""
-        return [int(self.order(p // len(self.chunks))[p % len(self.chunks)]) for p in self._positions(step)]
-
-    def places(self, step: int) -> list[tuple[int, int]]:
-        """(chunk, position in the whole run) of this rank's batch."""
-        return list(zip(self.indices(step), self._positions(step), strict=True))
-
-    def _positions(self, step: int) -> range:
-        first = (step * self.world_size + self.rank) * self.batch_size
-        return range(first, first + self.batch_size)
-
-    def batch(self, step: int) -> Sounds:
-        """float32 (batch_size, 1, chunk_samples), with labels where there is a labeller."""
-        examples = [self._example(index, position) for index, position in self.places(step)]
-        if self.labeller is None:
-            return torch.from_numpy(np.stack([e.audio for e in examples])[:, None, :])
-        return stacked(examples)
-
-    def draws(self, index: int, position: int) -> Drawn:
-        """Everything random of one chunk, seeded by its place in the whole run."""
-        rng = np.random.default_rng([self.seed, DRAWS, position])
-        half = self.chunks.step // 2
-        jitter = int(rng.integers(-half, half + 1))
-        told = Told() if self.labeller is None else self.labeller.draws(self.chunks.item(index), rng)
-        return Drawn(jitter, told, self.augmenter.draw(rng))
-
-    def _example(self, index: int, position: int) -> Example:
-        """One chunk."""
-        drawn = self.draws(index, position)
-        begun: list[
-            tuple[int, int]
-        ] = []  # item and start, decided by the first read: the encoder hears the same place
-
-        def read(before: int, samples: int) -> np.ndarray:
-            if not begun:
-                begun.append(self.chunks.place(index, drawn.jitter, samples)[:2])
-            item, start = begun[0]
-            return self.chunks.span(item, start - before, before + samples)
-
-        length = self.chunks.chunk_samples
-        if self.labeller is None:
-            return Example(self.augmenter.apply(drawn.augment, read, length))
-        return self.labeller.make(drawn.told, drawn.augment, read, self.augmenter, length)
 
 
 class BatchStream(IterableDataset[Sounds | Recipe]):
@@ -252,8 +150,6 @@ class AudioDataModule(pl.LightningDataModule):
         tied = self.labels is not None or self.config.data.tied_gain_db > 0
         labeller = Labeller(self.labels, self.config.data, self.augmenter.sample_rate) if tied else None
         if self.config.model.is_instrument:
-            from .instrument_data import InstrumentBatches
-
             drawn = (self.train_chunks, self.augmenter, train.batch_size, train.seed, rank, world_size)
             return InstrumentBatches(*drawn, labeller, self.config.model, self.track, self.store)
         return Batches(

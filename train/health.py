@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from wavevae.config import RunConfig
+from wavevae.nn.bottlenecks.registry import bottleneck_class
 from wavevae.objectives.adversarial import CHANCE
 
 from .module import TrainingModule
@@ -21,7 +22,7 @@ MANY_NATS = 15.0
 FEW_CODES = 0.5
 """Share of the codes that must be used."""
 NARROW_SHARE = 0.1
-"""Of an hvae's expectations, how many may be as narrow as they can be."""
+"""Share of the priors that the slow latents set, up to which they may be as narrow as they can be."""
 SMALLEST_GAIN = 0.01
 """How much further off a sound must be under another's label."""
 NEVER_WRONG, AT_A_LOSS = 0.1, 0.95
@@ -53,7 +54,7 @@ def collapsed(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
 
 
 def silent_top(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
-    """An hvae whose slow level costs no more than is free."""
+    """Slow latents whose KL is no more than their free bits."""
     nats, objective = values.get("val_kl_nats_top"), config.objective
     free = objective.free_bits_top * config.model.top_dim
     if nats is None or nats > free:
@@ -70,7 +71,7 @@ def exploded(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
     if nats is None or nats <= MANY_NATS * dims:
         return {}
     objective = config.objective
-    if config.model.bottleneck == "hvae":
+    if bottleneck_class(config.model.bottleneck).has_top_level:
         return {
             "explosion": f"the KL is {nats:.0f} nats a frame, {nats / dims:.0f} a dimension: the slow level expects "
             f"other fast latents than come; try --set kl={4 * objective.kl:g}, --set top_every="
@@ -83,7 +84,7 @@ def exploded(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
 
 
 def narrow_prior(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
-    """An hvae whose slow level is surer than its bound lets it be: where it is wrong the KL is as large as it gets."""
+    """Priors set by slow latents at the lower bound of their variance: where they are wrong the KL is largest."""
     share = values.get("val_narrow_prior")
     if share is None or share <= NARROW_SHARE:
         return {}

@@ -20,8 +20,7 @@ from wavevae.corpus.labels import NO_LABEL
 from wavevae.corpus.pitch_track import PitchTrack
 from wavevae.units import frames_to_samples
 
-from .datamodule import Batches
-from .labelled import Labeller
+from .batches import Batches, Labeller
 
 LEAD_FRAMES = 8
 """Before what is compared: the decoder's convolutions have a past by then."""

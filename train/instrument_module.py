@@ -17,20 +17,20 @@ from wavevae.corpus.pitch_track import PitchTrack
 from wavevae.nn.conditioning import Condition, one_hot
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.instrument import Instrument
-from wavevae.nn.instrument_start import instrument_start
+from wavevae.nn.instrument_init import instrument_start
 from wavevae.nn.pitch import PitchTracker
 from wavevae.nn.synthesizer import SynthesisState
 from wavevae.objectives.named_axes import NamedAxes
-from wavevae.objectives.weighing import weighted_sum
+from wavevae.objectives.weighted_sum import weighted_sum
 
 from .adversary import anchor
 from .budget import Budget
 from .instrument_data import LEAD_FRAMES, InstrumentBatch
-from .material import Material
 from .module import TrainingModule, noise_seed
 from .plan import Plan
 from .progress import say
 from .ranks import world_size
+from .training_data import Material
 
 VOICED = 0.4
 """Share of the loud frames that must have one clear pitch for it to describe the sounds: speech has 0.5, polyphonic

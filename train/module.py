@@ -12,14 +12,13 @@ from wavevae.checkpoint import Checkpoint
 from wavevae.config import RunConfig
 from wavevae.families import family_of
 from wavevae.objectives.schedules import learning_rate
-from wavevae.objectives.weighing import weighted_sum
+from wavevae.objectives.weighted_sum import weighted_sum
 
 from .adversary import Adversary, anchor, still
-from .averaging import AveragedModel
-from .batch import Batch, conditions, plain
+from .batches import Batch, conditions, plain
 from .budget import Budget
 from .guard import StepGuard
-from .optimizer import make_optimizer, may_be_fused, resume
+from .optimizer import AveragedModel, make_optimizer, may_be_fused, resume
 from .ranks import clock_of_first_wish_of_any, rate_factor, world_size
 from .validation import Validation
 
@@ -82,7 +81,7 @@ class TrainingModule(pl.LightningModule):
     # -- where it begins, and where it goes on -------------------------------------------------------------
 
     def initialise(self, material: Any) -> bool:
-        """Set the weights from the corpus (train.material.Material); False: as a codec's, see `beginning`."""
+        """Set the weights from the corpus (train.training_data.Material); False: as a codec's, see `initialization`."""
         return False
 
     def begun(self) -> None:
@@ -177,10 +176,9 @@ class TrainingModule(pl.LightningModule):
         """Schedule, step, average, count: in this order, and nothing of it elsewhere."""
         self.scheduled = {
             "learning_rate": self.rate * self.rate_factor,
-            "kl_weight": self.weights["kl"],
+            "kl_weight": 0.0,  # a column of every run
+            **{f"{name}_weight": w for name, w in self.weights.items() if name in ("kl", "kl_top")},
         }
-        if "kl_top" in self.terms:
-            self.scheduled["kl_top_weight"] = self.weights["kl_top"]
         if self.adversary is not None:
             weights = self.adversary.weights(self.share)
             self.scheduled |= {f"{name}_weight": weight for name, weight in weights.items()}

@@ -1,17 +1,19 @@
-"""The one place that says how weights are moved."""
+"""How weights are moved: the optimizer with its parameter groups, and the average that is validated and exported."""
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
 
 from wavevae.config import TrainConfig
-from wavevae.nn.linear_start import trunk
+from wavevae.nn.linear_init import trunk
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.partials_start import partial_maps
-from wavevae.nn.quantizer import ResidualVQ
+from wavevae.nn.partials_init import partial_maps
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def may_be_fused(model: nn.Module, precision: str) -> bool:
@@ -49,15 +51,37 @@ def started(model: Autoencoder, config: TrainConfig) -> set[int]:
     """The ids of the parameters that a start in closed form has set."""
     codec = config.start == "linear" and not model.config.is_instrument  # an instrument's start is rougher
     set_by_start = [*trunk(model), *partial_maps(model)] if codec else []
-    if isinstance(model.bottleneck.learned_part(), ResidualVQ):
-        set_by_start += model.bottleneck.parameters()
+    set_by_start += model.bottleneck.learned_part().data_parameters()
     return {id(parameter) for parameter in set_by_start}
 
 
 def in_front_of_codes(model: Autoencoder) -> set[int]:
     """The ids of the parameters that decide which codes a sound gets."""
-    quantizer = model.bottleneck.learned_part()
-    if not isinstance(quantizer, ResidualVQ):
-        return set()
-    into = [parameter for stage in quantizer.stages for parameter in stage.into.parameters()]  # type: ignore[union-attr]
-    return {id(parameter) for parameter in (*model.encoder.parameters(), *into)}
+    before = model.bottleneck.learned_part().code_parameters()
+    return {id(parameter) for parameter in (*model.encoder.parameters(), *before)} if before else set()
+
+
+class AveragedModel(nn.Module, Generic[Model]):
+    """Exponential moving average of a model's weights (Polyak & Juditsky 1992).
+
+    The decay grows as (1 + n) / (10 + n) up to its value, so that a short run is not held at its start.
+    """
+
+    def __init__(self, model: Model, decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+        self.model: Model = copy.deepcopy(model).eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> AveragedModel:
+        """It is only ever evaluated: training mode would let noise and dropout into it."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def update(self, model: Model, step: int) -> None:
+        """Move towards `model`, after its `step`-th step."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        mine = [p.detach() for p in self.model.parameters()]
+        theirs = [p.detach() for p in model.parameters()]
+        torch._foreach_lerp_(mine, theirs, 1.0 - decay)
+        for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
+            own.copy_(other)

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from wavevae.nn.conditioning import Condition
 from wavevae.objectives.schedules import learning_rate, rise_by_steps
-from wavevae.objectives.weighing import weighted_sum
+from wavevae.objectives.weighted_sum import weighted_sum
 from wavevae.studies.feature_loss import accuracy
 
-from .batch import Batch, conditions, plain
-from .material import Material
+from .batches import Batch, conditions, plain
 from .module import TrainingModule, noise_seed
 from .progress import say
 from .ranks import world_size
+from .training_data import Material
 from .validation import Compared, Validation
 
 PLATEAU_PATIENCE, PLATEAU_FACTOR = 3, 0.5

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from wavevae.config import ModelConfig
-from wavevae.nn.bottleneck import Latents
-from wavevae.nn.codebook import entropy_of
+from wavevae.nn.bottlenecks.base import Latents
+from wavevae.nn.bottlenecks.codebook import entropy_of
 from wavevae.nn.conditioning import Condition
-from wavevae.nn.sync import sum_over_ranks
-from wavevae.objectives.weighing import REGULARISERS, weighted_sum
+from wavevae.nn.distributed import sum_over_ranks
+from wavevae.objectives.weighted_sum import weighted_sum
 
-from .batch import Batch, conditions
+from .batches import Batch, conditions
 
 MISTOLD = "distance_mistold"
 """The distance when every chunk is decoded under the label of another: no more than told rightly, and labels are
@@ -84,7 +84,8 @@ class Validation:
 
     def distance(self, raw: dict[str, Tensor]) -> Tensor:
         """Weighed as at the end of the budget, the same yardstick at every moment; regularisers left out."""
-        distances = {name: value for name, value in raw.items() if name not in REGULARISERS}
+        others = self.objectives.regulariser_names
+        distances = {name: value for name, value in raw.items() if name not in others}
         return weighted_sum(distances, self.objectives.weights(1.0)) / getattr(self.objectives, "scale", 1.0)
 
     def means(self) -> dict[str, float]:

@@ -135,7 +135,7 @@ class ObjectiveConfig:
     free_bits: float = 0.5
     """Nats a latent dimension and frame that cost nothing."""
     kl_top: float = 1e-4
-    """hvae: the same six of the slow level; nats a frame, so a held latent's are divided by its frames."""
+    """Two levels: the same six of the slow one; nats a frame, so a held latent's are divided by its frames."""
     kl_top_schedule: str = "linear"
     kl_top_warm_up: float = 0.3
     kl_top_cycles: int = 3

@@ -57,10 +57,11 @@ class ModelFamily:
         """Give a model what its checkpoint keeps of the training latents, beside the weights."""
 
     def objectives(self, run: RunConfig) -> Any:
-        """The loss terms and their weights, as `wavevae.objectives.weighing.Objectives`."""
-        from wavevae.objectives.weighing import Objectives
+        """The loss terms and their weights, as `wavevae.objectives.weighted_sum.Objectives`."""
+        from wavevae.objectives.weighted_sum import Objectives
 
-        return Objectives(run.objective, run.model.sample_rate, run.model.hop_length)
+        shape = run.model
+        return Objectives(run.objective, shape.sample_rate, shape.hop_length, shape.bottleneck)
 
     def check_typed(self, run: RunConfig, typed: Mapping[str, Any]) -> None:
         """Raises: UserError where a setting that was typed, 'section.field', has no effect on this family."""

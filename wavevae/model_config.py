@@ -14,8 +14,21 @@ FAMILIES = ("codec", "instrument")
 OSCILLATORS = ("auto", "harmonic", "dense", "both", "none")
 LOOK_BACK_S = 0.035
 """Of an instrument's encoder: how far behind the newest sample the moment lies that a frame describes, about."""
-BOTTLENECKS = ("ae", "vae", "vq", "rvq", "hvae")
+BOTTLENECKS = {
+    "ae": "base.Identity",
+    "vae": "base.Gaussian",
+    "vq": "residual_vq.VQ",
+    "rvq": "residual_vq.ResidualVQ",
+    "hvae": "hierarchical.Hierarchical",
+}
+"""The registry: the name in a configuration -> module and class in `wavevae.nn.bottlenecks`, which needs torch."""
 CONDITIONS = ("none", "class", "pitch", "class+pitch")
+LOWEST_PITCH, HIGHEST_PITCH = -24.0, 148.0
+"""MIDI; what is asked beyond is played at the limit. 148 is above half of any usual sample rate: silence."""
+LOWEST_LOUDNESS, HIGHEST_LOUDNESS = -100.0, 12.0
+"""dB RMS; the lowest is silence."""
+LATENT_LIMIT = 20.0
+"""Of learned latents, standard deviations of the prior."""
 OF_FAMILY = {
     "codec": (
         *("model.fold", "model.ratios", "model.widths", "model.dilations", "model.hop_overlap"),
@@ -118,7 +131,7 @@ class ModelConfig:
         require(not late, "hop_overlap", self.hop_overlap, "use 0 with a pitch: partials fade by themselves")
         require(self.noise_bands >= 0, "noise_bands", self.noise_bands, "use 0 or more")
         require_known("family", self.family, FAMILIES)
-        require_known("bottleneck", self.bottleneck, BOTTLENECKS)
+        require_known("bottleneck", self.bottleneck, tuple(BOTTLENECKS))
         require_known("condition", self.condition, CONDITIONS)
         self._check_bottleneck()
         if self.family == "instrument":

@@ -16,12 +16,12 @@ from wavevae.checkpoint import Checkpoint, read_payload, write_payload
 from wavevae.config import ModelConfig, from_tree, to_tree
 from wavevae.errors import UserError
 from wavevae.families import family_of
-from wavevae.nn.bottleneck import Bottleneck, make_bottleneck
+from wavevae.nn.bottlenecks.base import Bottleneck
+from wavevae.nn.bottlenecks.registry import make_bottleneck
 from wavevae.nn.conditioning import Condition, make_condition
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.instrument import ControlledBottleneck, InstrumentDecoder, InstrumentEncoder
 from wavevae.nn.networks import Decoder, Encoder
-from wavevae.nn.quantizer import ResidualVQ
 
 FORMAT_VERSION = 1
 
@@ -61,7 +61,9 @@ class EncoderPart(Part):
 
         Raises: UserError for a model without codebooks.
         """
-        return codebooks(self).encode(self._features(x, condition)[:, self.bottleneck.controls :])[1]
+        codes = quantizer_of(self).encode(self._features(x, condition)[:, self.bottleneck.controls :])[1]
+        assert codes is not None
+        return codes
 
     def _features(self, x: Tensor, condition: Condition | None) -> Tensor:
         features: Tensor = self.encoder(pad_to_multiple(x, self.config.hop_length), condition)
@@ -86,16 +88,16 @@ class DecoderPart(Part):
 
         Raises: UserError without codebooks.
         """
-        return codebooks(self).decode_codes(codes)
+        return quantizer_of(self).decode_codes(codes)
 
 
 PARTS: dict[str, type[Part]] = {"encoder": EncoderPart, "decoder": DecoderPart}
 
 
-def codebooks(part: Part) -> ResidualVQ:
-    """Raises: UserError for a model without any."""
+def quantizer_of(part: Part) -> Bottleneck:
+    """Raises: UserError for a model without codebooks."""
     quantizer = part.bottleneck.learned_part()
-    if not isinstance(quantizer, ResidualVQ):
+    if not quantizer.codebooks():
         raise UserError(f"a model with the bottleneck {part.config.bottleneck} has no codes; use its latents")
     return quantizer
 

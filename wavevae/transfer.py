@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from wavevae.corpus.pitch_track import LOUD_RANGE_DB, VOICED_PERIODICITY
 from wavevae.corpus_profile import QUANTILES, SILENCE_DB, Array, CorpusProfile, corpus_profile, known_pitch
 from wavevae.errors import UserError
-from wavevae.nn.instrument import LOWEST_LOUDNESS, LOWEST_PITCH
+from wavevae.model_config import LOWEST_LOUDNESS, LOWEST_PITCH
 
 __all__ = [
     "CorpusProfile",

@@ -94,8 +94,8 @@ def main(argv: list[str]) -> int:
     """Exit status: 0 all trials told, 130 interrupted. Raises: UserError."""
     quiet.before_torch()
     args, space = parse(argv)
-    from .checks import must_resolve
     from .storage import import_optuna
+    from .trial import must_resolve
 
     import_optuna()
     must_resolve(space)
@@ -111,9 +111,8 @@ def main(argv: list[str]) -> int:
 
 def employ_crew(args: argparse.Namespace, space: Space, argv: list[str]) -> int:
     """Several workers; one that died matters only where its trial was not gone on with."""
-    from .crew import employ
     from .storage import open_study
-    from .worker import finished
+    from .worker import employ, finished
 
     status = employ(argv, args.workers)
     if status and finished(open_study(args.storage, space)[0]) < wanted(args, space):
@@ -150,14 +149,14 @@ def work(args: argparse.Namespace, space: Space) -> int:
 
 def finish(args: argparse.Namespace, space: Space) -> int:
     """Table and pictures, from the storage."""
-    from . import pictures, table
+    from . import sweep_plots, table
     from .storage import folder_of, open_study
 
     study, _ = open_study(args.storage, space)
     runs = folder_of(args.storage)
     result = table.gather(study, space, runs)
     table.write_csv(runs / "trials.csv", result)
-    drawn = pictures.draw(runs, result, space)
+    drawn = sweep_plots.draw(runs, result, space)
     tell(args, result, [runs / "trials.csv", *drawn])
     return 0
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from wavevae.files import write_whole
 
 from .axes import Range
-from .importance import epsilon_squared, groups_of
 from .space import Space
 from .worker import folder_name
 
+MOST_PARTS = 5
+FEWEST_A_PART = 3
 STATES = {
     TrialState.COMPLETE: "done",
     TrialState.PRUNED: "pruned",
@@ -145,3 +147,30 @@ def _closing(result: Result) -> Sequence[str]:
 def as_json(result: Result) -> dict[str, Any]:
     """Plain values."""
     return asdict(result)
+
+
+def groups_of(values: Sequence[Any], ranged: bool) -> list[Hashable]:
+    """The group of each trial: its choice, or which part of the range, cut into parts with equally many trials."""
+    if not ranged:
+        return list(values)
+    parts = max(2, min(MOST_PARTS, len(values) // FEWEST_A_PART))
+    edges = np.quantile(np.asarray(values, float), np.linspace(0, 1, parts + 1)[1:-1])
+    return [int(np.searchsorted(edges, float(v), side="right")) for v in values]
+
+
+def epsilon_squared(objective: Sequence[float], groups: Sequence[Hashable]) -> float | None:
+    """How much a key matters: the share of the objective's variance that it accounts for by itself, 0 to 1.
+
+    One-way analysis of variance over the finished trials, corrected for what luck would explain (Kelley 1935): a key
+    that does nothing is at 0 in the mean. None for one group only, as many groups as trials, or no variance.
+    """
+    y = np.asarray(objective, float)
+    names = list(dict.fromkeys(groups))
+    total = float(((y - y.mean()) ** 2).sum())
+    if len(names) < 2 or len(names) >= len(y) or total <= 0:
+        return None
+    members = [y[[g == name for g in groups]] for name in names]
+    within = float(sum(((m - m.mean()) ** 2).sum() for m in members))
+    error = within / (len(y) - len(names))
+    between = total - within
+    return max(0.0, (between - (len(names) - 1) * error) / total)

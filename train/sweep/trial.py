@@ -16,12 +16,15 @@ from wavevae.errors import UserError
 
 from .. import arguments
 from ..run_folder import RunFolder
+from .axes import Choices, Settings
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
     from .space import Space
 
+MOST_POINTS = 1000
+"""Of a grid that are looked at one by one."""
 DONE, PRUNED, FAILED, STOPPED = "done", "pruned", "failed", "stopped"
 
 
@@ -82,7 +85,7 @@ def run(
 
 def train(trial: Trial, space: Space, plan: Any, args: Any, words: list[str]) -> Outcome:
     """One sitting of it."""
-    from ..session import train as sit
+    from ..fit import train as sit
     from .pruning import Pruning
     from .samplers import RUNGS
 
@@ -133,3 +136,30 @@ def step_of(folder: Path) -> int:
 
     last = RunFolder(folder).last
     return read_checkpoint(last).step if last.is_file() else 0
+
+
+def must_resolve(space: Space) -> None:
+    """Before anything is trained: every setting of a space must be one that `wavevae train` takes.
+
+    Raises: UserError naming the point that cannot be.
+    """
+    for labels in points(space):
+        settings = space.settings(labels)
+        try:
+            arguments.resolve(arguments.parse(command(space, settings, (), Path("."))))
+        except UserError as error:
+            where = ", ".join(f"{name} {value}" for name, value in labels.items())
+            raise UserError(f"{space.name}: {where}: {error}") from None
+
+
+def points(space: Space) -> list[dict[str, object]]:
+    """A grid's points; of another space its first point, and each end of each axis in it."""
+    if space.sampler == "grid":
+        return [dict(point) for point in space.grid()[:MOST_POINTS]]
+    ends = {axis.name: _labels(axis, axis.ends()) for axis in space.axes}
+    first = {name: labels[0] for name, labels in ends.items()}
+    return [{**first, name: label} for name, labels in ends.items() for label in labels]
+
+
+def _labels(axis: object, ends: list[Settings]) -> list[object]:
+    return list(axis.labels) if isinstance(axis, Choices) else [next(iter(end.values())) for end in ends]

@@ -3,8 +3,8 @@
 from wavevae.corpus.chunks import Chunks
 from wavevae.corpus.files import OWN, Found, find_files
 from wavevae.corpus.progress import ConsoleProgress, Progress, silent
-from wavevae.corpus.report import Row, training_report, write_report
-from wavevae.corpus.split import split
+from wavevae.corpus.report import Row, write_report
+from wavevae.corpus.split import split, training_report
 from wavevae.corpus.store import Item, Store, build_store
 
 __all__ = [

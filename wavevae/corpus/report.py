@@ -6,12 +6,9 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from wavevae.files import replacing
-
-if TYPE_CHECKING:
-    from wavevae.corpus.store import Item, Store
 
 HEADER = ("path", "status", "seconds", "reason")
 
@@ -38,31 +35,6 @@ def write_report(path: Path, rows: Iterable[Row]) -> None:
         table = csv.writer(file)
         table.writerow(HEADER)
         table.writerows((r.path, r.status, f"{r.seconds:.6f}", r.reason) for r in rows)
-
-
-def training_report(store: Store, train: Sequence[Item], validation: Sequence[Item]) -> list[Row]:
-    """The store's rows as one training run uses them: held-out files named, unused ones (a test split) skipped."""
-    from wavevae.audio import printable
-
-    roles: dict[str, set[str]] = {}
-    for role, items in (("", train), ("validation", validation)):
-        for item in items:
-            roles.setdefault(printable(item.path), set()).add(role)
-    splits = {printable(item.path): item.split for item in store.items}
-    rows = []
-    for row in store.report:
-        part = roles.get(row.path)
-        if row.status == "used" and row.path in splits:
-            if part is None:
-                named = splits[row.path]
-                row = Row(
-                    row.path, "skipped", 0.0, f"left alone: the {named} split" if named else "left alone"
-                )
-            elif "validation" in part:
-                said = "validation" if len(part) == 1 else "its end held out for validation"
-                row = row._replace(reason="; ".join(filter(None, (said, row.reason))))
-        rows.append(row)
-    return rows
 
 
 def why_nothing(rows: Sequence[Row]) -> str:

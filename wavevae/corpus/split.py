@@ -6,6 +6,8 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 
+from wavevae.audio import printable
+from wavevae.corpus.report import Row
 from wavevae.corpus.store import Item, Store
 from wavevae.errors import UserError
 
@@ -74,3 +76,26 @@ def split(store: Store, validation_share: float, seed: int, by: str = "own") -> 
         free, learn = free + learn, []
     more, held = _by_share(free, validation_share, seed)
     return learn + more, hold + held
+
+
+def training_report(store: Store, train: Sequence[Item], validation: Sequence[Item]) -> list[Row]:
+    """The store's rows as one training run uses them: held-out files named, unused ones (a test split) skipped."""
+    roles: dict[str, set[str]] = {}
+    for role, items in (("", train), ("validation", validation)):
+        for item in items:
+            roles.setdefault(printable(item.path), set()).add(role)
+    splits = {printable(item.path): item.split for item in store.items}
+    rows = []
+    for row in store.report:
+        part = roles.get(row.path)
+        if row.status == "used" and row.path in splits:
+            if part is None:
+                named = splits[row.path]
+                row = Row(
+                    row.path, "skipped", 0.0, f"left alone: the {named} split" if named else "left alone"
+                )
+            elif "validation" in part:
+                said = "validation" if len(part) == 1 else "its end held out for validation"
+                row = row._replace(reason="; ".join(filter(None, (said, row.reason))))
+        rows.append(row)
+    return rows

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from wavevae.evaluation.metrics import kl_per_frame
-from wavevae.nn.bottleneck import Bottleneck, Gaussian
-from wavevae.nn.hierarchy import Hierarchical
-from wavevae.nn.quantizer import ResidualVQ
+from wavevae.nn.bottlenecks.base import Bottleneck
 
 
 class Seen(NamedTuple):
@@ -32,40 +30,18 @@ def look(bottleneck: Bottleneck, hidden: Tensor) -> Seen:
 
     Controls come first, in their own units; KL and codes are those of the learned latents.
     """
-    if bottleneck.controls:
-        controls, learned = hidden[:, : bottleneck.controls], hidden[:, bottleneck.controls :]
-        seen = look(bottleneck.learned_part(), learned)
-        return seen._replace(
-            z=torch.cat([controls, seen.z], 1), latents=torch.cat([controls[0], seen.latents])
-        )
-    z = bottleneck.mean(hidden)
-    if isinstance(bottleneck, Gaussian):
-        _, log_variance = bottleneck.split(hidden)
-        relative = z[0] / bottleneck.prior_std
-        return Seen(z, relative, kl_per_frame(relative, log_variance[0]))
-    if isinstance(bottleneck, Hierarchical):
-        std = getattr(bottleneck, "prior_std", torch.ones(1, 1))
-        relative = torch.cat([z[0, : bottleneck.bottom_dim] / std, z[0, bottleneck.bottom_dim :]])
-        return Seen(z, relative, _of_levels(bottleneck, hidden))
-    if isinstance(bottleneck, ResidualVQ):
-        return Seen(z, z[0], codes=bottleneck.encode(hidden)[1][0])
-    return Seen(z, z[0])
-
-
-def _of_levels(bottleneck: Hierarchical, hidden: Tensor) -> Tensor:
-    """Both levels' KL (frames,), a slow group's shared out over its frames."""
-    _, fast, slow = bottleneck.levels(hidden, noise=False)[:3]
-    held = (slow[0].sum(0) / bottleneck.every).repeat_interleave(bottleneck.every)
-    total: Tensor = fast[0].sum(0) + held[: fast.shape[-1]]
-    return total.double()
+    controls, learned = hidden[:, : bottleneck.controls], hidden[:, bottleneck.controls :]
+    found = bottleneck.learned_part().statistics(learned)
+    kl = found.kl if found.log_variance is None else kl_per_frame(found.latents, found.log_variance)
+    z, latents = torch.cat([controls, found.z], 1), torch.cat([controls[0], found.latents])
+    return Seen(z, latents, kl, found.codes)
 
 
 def with_other_top(bottleneck: Bottleneck, hidden: Tensor, other: Tensor) -> Tensor:
     """z of `hidden` (1, in_channels, frames) as it is when the slow level is that of `other`, of the same length; what
     follows from the slow level follows from the other's."""
-    controls, levels = bottleneck.controls, bottleneck.learned_part()
-    assert isinstance(levels, Hierarchical)
-    z = levels.under(hidden[:, controls:], levels.mean(other[:, controls:])[:, levels.bottom_dim :])
+    controls = bottleneck.controls
+    z = bottleneck.learned_part().with_top_latents_of(hidden[:, controls:], other[:, controls:])
     return torch.cat([hidden[:, :controls], z], 1)
 
 

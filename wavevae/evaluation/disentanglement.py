@@ -22,6 +22,7 @@ from wavevae.evaluation.labels import class_of, pitch_of
 from wavevae.evaluation.model_under_test import ModelUnderTest, Run
 from wavevae.evaluation.selection import Selection, Source
 from wavevae.evaluation.sounds import sound
+from wavevae.nn.bottlenecks.registry import bottleneck_class
 
 MOST_FILES = 80
 LONGEST_S = 8.0
@@ -247,7 +248,10 @@ def run(
 ) -> Mapping[str, Any]:
     """{class, pitch, slow_level: ...}, what of it the model has; nothing for a MODEL.ts."""
     facts = subject.facts
-    if not isinstance(subject, Run) or (facts.condition == "none" and facts.bottleneck != "hvae"):
+    if not isinstance(subject, Run):
+        return {}
+    levels = bottleneck_class(facts.bottleneck).has_top_level
+    if facts.condition == "none" and not levels:
         return {}
     judged = listen(selection.sources, facts.sample_rate, MOST_FILES)
     found: dict[str, Any] = {}
@@ -256,6 +260,6 @@ def run(
         found["class"] = of_class(subject, judged, real, field)
     if "pitch" in facts.condition:
         found["pitch"] = of_pitch(subject, judged)
-    if facts.bottleneck == "hvae":
+    if levels:
         found["slow_level"] = of_slow_level(subject, judged)
     return {name: part for name, part in found.items() if part is not None}

@@ -16,7 +16,7 @@ from wavevae.nn.instrument import Instrument
 from wavevae.nn.pitch import StreamingPitchTracker
 
 TURN_FRAMES = 256
-"""A long sound is cut at multiples of this, and of an hvae's groups."""
+"""A long sound is cut at multiples of this, and of the groups of slow latents."""
 
 
 class InstrumentRun(Run):

@@ -14,6 +14,7 @@ from wavevae.evaluation.model_under_test import Facts, Run, learned_shift
 from wavevae.families import family_of, located
 from wavevae.latents import LatentStatistics
 from wavevae.names import composed
+from wavevae.nn.bottlenecks.registry import codebook_sizes
 
 
 def load_run(path: Path, which: str, device: torch.device | None = None) -> Run:
@@ -39,7 +40,7 @@ def load_run(path: Path, which: str, device: torch.device | None = None) -> Run:
         model.hop_length,
         model.latent_dim,
         shape.bottleneck,
-        codebook_size=shape.codebook_size if shape.bottleneck in ("vq", "rvq") else 0,
+        codebook_size=max(codebook_sizes(shape), default=0),
         condition=shape.condition,
         classes=tuple(map(composed, shape.classes)),
         class_field=checkpoint.config.data.class_field,

@@ -19,9 +19,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.errors import UserError
-from wavevae.model_config import ModelConfig
+from wavevae.model_config import (
+    HIGHEST_LOUDNESS,
+    HIGHEST_PITCH,
+    LATENT_LIMIT,
+    LOWEST_LOUDNESS,
+    LOWEST_PITCH,
+    ModelConfig,
+)
 from wavevae.nn.blocks import ResidualUnit, activation, residual_stack
-from wavevae.nn.bottleneck import Bottleneck, Latents, make_bottleneck
+from wavevae.nn.bottlenecks.base import Bottleneck, Latents
+from wavevae.nn.bottlenecks.registry import make_bottleneck
 from wavevae.nn.conditioning import Condition, make_condition
 from wavevae.nn.conv import CausalConv1d, pad_to_multiple, shrink
 from wavevae.nn.instrument_encoder import (
@@ -47,12 +55,6 @@ if TYPE_CHECKING:
 
 NAMED = ("brightness", "noisiness")
 """The first learned latents."""
-LOWEST_PITCH, HIGHEST_PITCH = -24.0, 148.0
-"""MIDI; what is asked beyond is played at the limit. 148 is above half of any usual sample rate: silence."""
-LOWEST_LOUDNESS, HIGHEST_LOUDNESS = -100.0, 12.0
-"""dB RMS; the lowest is silence."""
-LATENT_LIMIT = 20.0
-"""Of learned latents, standard deviations of the prior."""
 START_SHARE = {"index": -0.3, "noise": -5.0, "carriers": -5.0}
 """Of the decoder before it has learned: slope of the partials' log power, level of the rest against them."""
 
@@ -349,7 +351,7 @@ class Instrument(nn.Module):
         Raises: UserError without a profile of the corpus, for a transposition that cannot be played or another fit
         than 0 to 1.
         """
-        from wavevae.transfer import fit_latents  # needs this module's limits
+        from wavevae.transfer import fit_latents  # numpy and the corpus, needed here alone
 
         if self.profile is None:
             raise UserError("the model has no profile of its corpus to fit to; train it again")

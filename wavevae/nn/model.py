@@ -6,11 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
-from wavevae.nn.bottleneck import Latents, make_bottleneck
+from wavevae.nn.bottlenecks.base import Latents
+from wavevae.nn.bottlenecks.registry import make_bottleneck
 from wavevae.nn.conditioning import Condition, make_condition
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.networks import Decoder, Encoder
-from wavevae.nn.reach import receptive_field_samples
+from wavevae.nn.receptive_field import receptive_field_samples
 
 
 class Autoencoder(nn.Module):

@@ -1,8 +1,14 @@
-"""What discriminators and models want of each other's opinions; each gives a raw, unweighted number."""
+"""Hinge GAN losses and feature matching, raw and unweighted, and how their gradients are balanced with the distances.
+
+Balancing follows EnCodec (Défossez et al. 2022, eq. 4). A discriminator's scores have no fixed size, so a fixed weight
+would have no fixed meaning. Here a weight of 0.1 says:
+a tenth of the pull of all distances. EnCodec sets the size of every gradient; this leaves the distances as they are,
+so that their recipe holds on, and takes each step's own sizes, so that there is nothing to be remembered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -13,6 +19,8 @@ CHANCE = 2.0
 """Hinge loss of a discriminator that cannot tell; 0 of one that is never wrong, nor in doubt."""
 SMALLEST = 1e-6
 """Mean size of features that counts as nothing."""
+SMALLEST_PULL = 1e-12
+"""Gradient norm that counts as none."""
 
 
 def mean_score(opinions: Sequence[Opinion]) -> Tensor:
@@ -47,3 +55,31 @@ def feature_matching(of_real: Sequence[Opinion], of_made: Sequence[Opinion]) -> 
 def relative_distance(real: Tensor, made: Tensor) -> Tensor:
     """Mean L1, as a share of the mean size of the first."""
     return (made - real).abs().mean() / real.abs().mean().clamp_min(SMALLEST)
+
+
+def pull(gradient: Tensor) -> Tensor:
+    """(B, ...) -> scalar: norm of each item's gradient, mean over the batch."""
+    return gradient.flatten(1).float().norm(dim=1).mean()
+
+
+def balanced(own: Tensor, others: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """`own` plus each of the others at weight x the size of `own`; all are gradients at one place, (B, ...)."""
+    size = pull(own)
+    total = own
+    for name, gradient in others.items():
+        total = total + (weights[name] * size / pull(gradient).clamp_min(SMALLEST_PULL)).to(
+            own
+        ) * gradient.to(own)
+    return total
+
+
+def join(estimate: Tensor, others: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
+    """From now on a gradient that comes back to `estimate` takes the others along, `balanced`."""
+    estimate.register_hook(lambda own: balanced(own, others, weights))
+
+
+def gradients(terms: Mapping[str, Tensor], place: Tensor) -> dict[str, Tensor]:
+    """Of scalars with respect to one tensor, and to nothing else."""
+    return {
+        name: torch.autograd.grad(term, place, retain_graph=True)[0].detach() for name, term in terms.items()
+    }

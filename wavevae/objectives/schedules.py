@@ -81,7 +81,7 @@ def kl_weight(share: float, config: ObjectiveConfig) -> float:
 
 
 def kl_top_weight(share: float, config: ObjectiveConfig) -> float:
-    """The same of the slow level of an hvae."""
+    """The same of the slow latents of two levels."""
     risen = rise(share, config.kl_top_warm_up, config.kl_top_schedule, config.kl_top_cycles)
     return config.kl_top * (config.kl_top_baseline + (1.0 - config.kl_top_baseline) * risen)
 

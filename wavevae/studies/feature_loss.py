@@ -1,4 +1,4 @@
-"""What a study minimised: a distance of features and the KL, behind the face of `wavevae.objectives.weighing`."""
+"""What a study minimised: a distance of features and the KL, behind the face of `wavevae.objectives.weighted_sum`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from wavevae.config import RunConfig
-from wavevae.nn.bottleneck import Latents
+from wavevae.nn.bottlenecks.base import Latents
 from wavevae.objectives.schedules import kl_weight
 from wavevae.studies.features import make_features
 
@@ -18,6 +18,8 @@ class FeatureObjectives(nn.Module):
     The distance is a mean over all numbers of a window. A Gaussian decoder of fixed sigma over D numbers has the
     negative log-likelihood D / (2 sigma^2) MSE + constant (Kingma & Welling 2014, appendix C.2): that is its weight.
     """
+
+    regulariser_names = ("kl",)
 
     def __init__(self, config: RunConfig, numbers: int) -> None:
         super().__init__()

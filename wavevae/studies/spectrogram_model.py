@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.config import RunConfig
-from wavevae.nn.bottleneck import Bottleneck, Gaussian, Identity, Latents
+from wavevae.nn.bottlenecks.base import Bottleneck, Gaussian, Identity, Latents
 from wavevae.nn.conditioning import Condition, make_condition
 from wavevae.studies.features import make_features
 from wavevae.studies.window_networks import Labels, WindowDecoder, WindowEncoder

@@ -12,7 +12,7 @@ from wavevae.errors import UserError
 from wavevae.evaluation.loading import load_model_under_test
 from wavevae.evaluation.model_under_test import Run
 from wavevae.latents import LatentStatistics
-from wavevae.nn.bottleneck import Gaussian
+from wavevae.nn.bottlenecks.base import Gaussian
 from wavevae.units import samples_to_frames
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Run by path in a process of its own: load a MODEL.ts with torch alone and compare it with reference tensors.
 
-    python -I fresh.py MODEL.ts REFERENCE.pt      prints one JSON object
+    python -I verify_subprocess.py MODEL.ts REFERENCE.pt      prints one JSON object
 
 REFERENCE.pt holds a list; each has `attributes` to set, `audio` (B, 1, T) and what the offline model makes of it:
 `latents` (B, D, F), `resynthesis` (B, 1, T), `sound` (B, 1, T, decoded from `latents`), `scale` (D,) by which latents

@@ -10,15 +10,19 @@ as long as the mu-law (ITU-T G.711) makes it, and that length once more, as a nu
 """
 
 import math
+from collections.abc import Mapping
 from typing import Dict, List, Optional, Tuple  # noqa: UP035  (TorchScript reads these)
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavevae.nn.bottleneck import Bottleneck, Latents
-from wavevae.nn.codebook import Codebook, distances, unit
-from wavevae.nn.sync import mean_over_ranks
+from wavevae.config import ObjectiveConfig
+from wavevae.errors import UserError
+from wavevae.model_config import ModelConfig
+from wavevae.nn.bottlenecks.base import Bottleneck, Latents, LossTerm, Statistics
+from wavevae.nn.bottlenecks.codebook import Codebook, distances, unit
+from wavevae.nn.distributed import mean_over_ranks
 
 SMALLEST = 1e-8
 MU = 1000.0
@@ -30,6 +34,28 @@ FLATNESS = 3.0
 there, and equal distances on it equal ones between frames."""
 LONGEST = 1.25
 """Compressed; 15 dB above full length. Sums of codes may pass 1, and the way back is steep."""
+FRAMES_A_CODE = 32
+"""Of the corpus, for the start of a codebook, where there are as many."""
+SMALLEST_VARIANCE = 1e-4
+"""Of encodings of length 1; keeps the ratio finite where all are the same."""
+
+
+def relative_commitment(raw: Mapping[str, Tensor], config: ObjectiveConfig) -> Tensor:
+    """Mean square from encodings to codes; by the rule `variance` the share of their variance that is left over.
+
+    The same weight then means the same for encodings that are spread wide and for those that hardly differ.
+    """
+    if config.commitment_rule == "fixed":
+        return raw["commitment"]
+    return raw["commitment"] / raw["encoding_variance"].clamp_min(SMALLEST_VARIANCE)
+
+
+COMMITMENT = LossTerm("commitment", relative_commitment, lambda progress, config: config.commitment)
+UNEVENNESS = LossTerm(
+    "unevenness",
+    lambda raw, config: raw.get("unevenness") if config.evenness else None,  # known in training mode only
+    lambda progress, config: config.evenness,
+)
 
 
 def length(x: Tensor) -> Tensor:
@@ -78,7 +104,7 @@ class Quantizer(nn.Module):
         return self.out(self.codebook.vectors(index).transpose(1, 2))
 
     @torch.jit.unused
-    def start(self, h: Tensor, importance: Tensor) -> Tensor:
+    def init_from_data(self, h: Tensor, importance: Tensor) -> Tensor:
         """From frames (N, dim) -> what is left of them over, (N, dim).
 
         `into` becomes the principal axes of the frames weighed by `importance` (dim,), and one constant, so that
@@ -98,7 +124,7 @@ class Quantizer(nn.Module):
             self.into.weight.copy_((matrix / spread).unsqueeze(-1))
             self.into.bias.copy_(bias)  # type: ignore[union-attr]
             e = unit(self.into(h.float()[..., None])[..., 0])
-            self.codebook.start(e)
+            self.codebook.init_from_data(e)
             c = self.codebook.vectors(self.codebook(e)).double()
             c = torch.cat([c, c.new_ones(len(c), 1)], 1)
             ridge = 1e-6 * len(c) * torch.eye(c.shape[1], device=device, dtype=c.dtype)
@@ -117,6 +143,8 @@ class ResidualVQ(Bottleneck):
     """
 
     full: Tensor
+    loss_terms = (COMMITMENT, UNEVENNESS)
+    streaming_twin = "StreamingQuantizer"
 
     def __init__(
         self,
@@ -131,6 +159,27 @@ class ResidualVQ(Bottleneck):
         """Length of a loud frame."""
         self.frame_rate, self.dropout = frame_rate, dropout
         self.stages = nn.ModuleList(Quantizer(latent_dim + 1, c.codes.shape[1], c) for c in codebooks)
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> Bottleneck:
+        books = [new_codebook(config) for _ in range(config.n_codebooks)]
+        return cls(config.latent_dim, books, config.frame_rate, config.codebook_dropout)
+
+    @classmethod
+    def codebook_sizes(cls, config: ModelConfig) -> Tuple[int, ...]:  # noqa: UP006
+        return (config.codebook_size,) * config.n_codebooks
+
+    @torch.jit.unused
+    def codebooks(self) -> List[Codebook]:  # noqa: UP006
+        return [stage.codebook for stage in self.stages]  # type: ignore[misc]
+
+    @torch.jit.unused
+    def data_parameters(self) -> List[nn.Parameter]:  # noqa: UP006
+        return list(self.parameters())
+
+    @torch.jit.unused
+    def code_parameters(self) -> List[nn.Parameter]:  # noqa: UP006
+        return [parameter for stage in self.stages for parameter in stage.into.parameters()]  # type: ignore[union-attr]
 
     def encode(self, h: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
         """(B, latent_dim, F) -> z of the same shape, codes (B, n_codebooks, F). Scriptable, deterministic."""
@@ -172,7 +221,26 @@ class ResidualVQ(Bottleneck):
         return torch.stack(margins).amin(0)
 
     @torch.jit.unused
-    def start(self, h: Tensor, importance: Optional[Tensor] = None) -> None:  # noqa: UP045
+    def statistics(self, h: Tensor) -> Statistics:
+        z, codes = self.encode(h)
+        return Statistics(z, z[0], codes=codes[0])
+
+    @torch.jit.unused
+    def init_frames(self) -> int:
+        return FRAMES_A_CODE * self.codebooks()[0].size
+
+    @torch.jit.unused
+    def init_from_data(self, h: Tensor, importance: Optional[Tensor] = None) -> None:  # noqa: UP045
+        size = self.codebooks()[0].size
+        if len(h) < size:
+            raise UserError(
+                f"codebook_size is {size}, but the sounds have {len(h)} frames only; give more sound, or "
+                f"--set codebook_size={max(2, len(h) // FRAMES_A_CODE)}"
+            )
+        self._init(h, importance)
+
+    @torch.jit.unused
+    def _init(self, h: Tensor, importance: Optional[Tensor] = None) -> None:  # noqa: UP045
         """Projections and codes from frames (N, latent_dim), stage by stage; `importance` of each number."""
         h = h.detach().float()
         self.full.copy_(torch.quantile(h.norm(dim=1), 0.99).clamp_min(SMALLEST))
@@ -182,7 +250,7 @@ class ResidualVQ(Bottleneck):
         if importance is not None:
             weights[:-1] = importance
         for stage in self.stages:
-            left = stage.start(left, weights)  # type: ignore[operator]
+            left = stage.init_from_data(left, weights)  # type: ignore[operator]
 
     @torch.jit.unused
     def started(self) -> bool:
@@ -201,7 +269,7 @@ class ResidualVQ(Bottleneck):
     def forward(self, h: Tensor) -> Latents:
         """(B, latent_dim, F) -> Latents; learns the codebooks in training mode."""
         if self.training and not self.started():
-            self.start(h.detach().transpose(1, 2).flatten(0, 1))
+            self._init(h.detach().transpose(1, 2).flatten(0, 1))
         y = to_shape(h.float(), self.full)
         told, codes, terms = torch.zeros_like(y), [], []
         kept = self.kept(h)
@@ -257,3 +325,16 @@ class VQ(ResidualVQ):
 
     def __init__(self, latent_dim: int, codebook: Codebook, frame_rate: float) -> None:
         super().__init__(latent_dim, [codebook], frame_rate)
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> Bottleneck:
+        return cls(config.latent_dim, new_codebook(config), config.frame_rate)
+
+    @classmethod
+    def codebook_sizes(cls, config: ModelConfig) -> Tuple[int, ...]:  # noqa: UP006
+        return (config.codebook_size,)
+
+
+def new_codebook(config: ModelConfig) -> Codebook:
+    """Untrained, of the sizes that the configuration gives."""
+    return Codebook(config.codebook_size, config.code_dim, config.codebook_decay, config.codebook_dead)

@@ -11,11 +11,11 @@ from wavevae.config import TrainConfig
 from wavevae.units import format_seconds
 
 from .budget import show_time
-from .material import Material
 from .module import TrainingModule
 from .plan import Plan
 from .progress import describe_validation, judged_on, say
 from .ranks import rate_factor
+from .training_data import Material
 
 
 def greeting(

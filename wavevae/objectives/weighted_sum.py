@@ -8,24 +8,29 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.config import ObjectiveConfig
-from wavevae.nn.bottleneck import Latents
-from wavevae.objectives.hops import hop_unevenness
-from wavevae.objectives.schedules import kl_top_weight, kl_weight, over_budget
-from wavevae.objectives.spectral import MultiResolutionSTFT, MultiScaleLogMel, SharedSpectra
-from wavevae.objectives.waveform import relative_l1
-
-SMALLEST_VARIANCE = 1e-4
-"""Of encodings of length 1; keeps the ratio finite where all are the same."""
-REGULARISERS = ("named_axes", "kl", "kl_top", "commitment", "unevenness")
-"""Terms that say nothing of how alike two sounds are: they pick no best checkpoint."""
+from wavevae.nn.bottlenecks.base import Latents
+from wavevae.nn.bottlenecks.registry import bottleneck_class
+from wavevae.objectives.distances import (
+    MultiResolutionSTFT,
+    MultiScaleLogMel,
+    SharedSpectra,
+    hop_unevenness,
+    relative_l1,
+)
+from wavevae.objectives.schedules import over_budget
 
 
 class Objectives(nn.Module):
-    """The terms a configuration asks for; a term of weight 0 is not computed."""
+    """The terms a configuration asks for, the bottleneck's own among them; a distance of weight 0 is not computed."""
 
-    def __init__(self, config: ObjectiveConfig, sample_rate: int, hop_length: int = 256) -> None:
+    def __init__(
+        self, config: ObjectiveConfig, sample_rate: int, hop_length: int = 256, bottleneck: str = "vae"
+    ) -> None:
         super().__init__()
         self.config = config
+        self.bottleneck_terms = bottleneck_class(bottleneck).loss_terms
+        self.regulariser_names = ("named_axes", *(term.name for term in self.bottleneck_terms))
+        """Terms that say nothing of how alike two sounds are: they pick no best checkpoint."""
         self.hop_length = hop_length
         stft, mel = config.mr_stft or config.mr_stft_end, config.log_mel or config.log_mel_end
         shared = bool(stft and mel) and config.n_ffts == config.mel_windows
@@ -42,10 +47,7 @@ class Objectives(nn.Module):
             "waveform_l1": over_budget(share, config.waveform_l1, config.waveform_l1_end),
             "hop_evenness": config.hop_evenness,
             "named_axes": config.named_axes,
-            "kl": kl_weight(share, config),
-            "kl_top": kl_top_weight(share, config),
-            "commitment": config.commitment,
-            "unevenness": config.evenness,
+            **{term.name: term.weight(share, config) for term in self.bottleneck_terms},
         }
 
     def raw(self, estimate: Tensor, target: Tensor, latents: Latents) -> dict[str, Tensor]:
@@ -61,33 +63,11 @@ class Objectives(nn.Module):
             terms["waveform_l1"] = relative_l1(estimate, target)
         if self.config.hop_evenness:
             terms["hop_evenness"] = hop_unevenness(estimate, target, self.hop_length)
-        return terms | self.regularisers(latents.losses)
-
-    def regularisers(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The bottleneck's own terms, unweighted scalars."""
-        terms: dict[str, Tensor] = {}
-        if "kl" in losses:
-            terms["kl"] = self.charged_kl(losses["kl"])
-        if "kl_top" in losses:
-            terms["kl_top"] = losses["kl_top"].clamp_min(self.config.free_bits_top).sum()
-        if "commitment" in losses:
-            terms["commitment"] = self.commitment(losses)
-        if self.config.evenness and "unevenness" in losses:
-            terms["unevenness"] = losses["unevenness"]
+        for term in self.bottleneck_terms:
+            scalar = term.scalar(latents.losses, self.config)
+            if scalar is not None:
+                terms[term.name] = scalar
         return terms
-
-    def charged_kl(self, kl: Tensor) -> Tensor:
-        """Nats a frame beyond the free bits of each dimension (Kingma et al. 2016, eq. 15): (D,) -> scalar."""
-        return kl.clamp_min(self.config.free_bits).sum()
-
-    def commitment(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """Mean square from encodings to codes; by the rule `variance` the share of their variance that is left over.
-
-        The same weight then means the same for encodings that are spread wide and for those that hardly differ.
-        """
-        if self.config.commitment_rule == "fixed":
-            return losses["commitment"]
-        return losses["commitment"] / losses["encoding_variance"].clamp_min(SMALLEST_VARIANCE)
 
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

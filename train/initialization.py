@@ -8,22 +8,18 @@ from torch import Tensor
 
 from wavevae.config import RunConfig
 from wavevae.corpus.labels import NO_LABEL, Label
-from wavevae.errors import UserError
 from wavevae.families import family_of, located
 from wavevae.nn.conv import pad_to_multiple
-from wavevae.nn.linear_start import linear_start
+from wavevae.nn.linear_init import linear_start
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.partials_start import partials_start
-from wavevae.nn.quantizer import ResidualVQ
+from wavevae.nn.partials_init import partials_start
 
-from .batch import labelled
+from .batches import labelled
 from .budget import Budget
-from .material import Material
 from .module import TrainingModule
 from .progress import say
+from .training_data import Material
 
-FRAMES_A_CODE = 32
-"""Heard for the start of a codebook, where there are as many."""
 CHUNKS_AT_ONCE = 16
 
 
@@ -38,9 +34,10 @@ def begin(module: TrainingModule, material: Material) -> None:
     model, config = module.model, module.config
     if not module.initialise(material) and config.train.start == "linear":
         say(f"start   {start_networks(model, material):.0%} of the energy at equal loudness")
-    if isinstance(model.bottleneck.learned_part(), ResidualVQ):
+    bottleneck = model.bottleneck.learned_part()
+    if bottleneck.init_frames():
         torch.manual_seed(config.train.seed)
-        start_codebooks(model, material)
+        bottleneck.init_from_data(encoder_frames(model, material, bottleneck.init_frames()))
     module.begun()
 
 
@@ -52,25 +49,18 @@ def start_networks(model: Autoencoder, material: Material) -> float:
     return partials_start(model, audio, torch.tensor([label.pitch for label in labels]))
 
 
-def start_codebooks(model: Autoencoder, material: Material) -> None:
-    """Projections and codes from frames of the corpus. Raises: UserError where there are fewer than codes."""
-    size = model.config.codebook_size
+def encoder_frames(model: Autoencoder, material: Material, count: int) -> Tensor:
+    """At least `count` frames of the encoder's output for its bottleneck, (n, in_channels), where there are as many."""
     frames_a_chunk = max(1, material.chunks.chunk_samples // model.hop_length)
-    picked = material.spread(-(-FRAMES_A_CODE * size // frames_a_chunk))
+    picked = material.spread(-(-count // frames_a_chunk))
     rows: list[Tensor] = []
     with torch.no_grad():
         for first in range(0, len(picked), CHUNKS_AT_ONCE):
             audio, labels = heard(model, material, picked[first : first + CHUNKS_AT_ONCE])
             condition = labelled(model.config, labels, torch.device("cpu"))
             features = model.features(audio, condition)[:, model.bottleneck.controls :]
-            rows.append(features.transpose(1, 2).flatten(0, 1))  # (n, in_channels)
-    frames = torch.cat(rows)
-    if len(frames) < size:
-        raise UserError(
-            f"codebook_size is {size}, but the sounds have {len(frames)} frames only; give more sound, or "
-            f"--set codebook_size={max(2, len(frames) // FRAMES_A_CODE)}"
-        )
-    model.bottleneck.learned_part().start(frames)
+            rows.append(features.transpose(1, 2).flatten(0, 1))
+    return torch.cat(rows)
 
 
 def heard(model: Autoencoder, material: Material, numbers: np.ndarray) -> tuple[Tensor, list[Label]]:

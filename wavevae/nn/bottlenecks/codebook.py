@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavevae.nn.sync import from_first, gathered, mean_over_ranks, sum_over_ranks
+from wavevae.nn.distributed import from_first, gathered, mean_over_ranks, sum_over_ranks
 
 KMEANS_ROUNDS = 10
 SMALLEST_NORM = 1e-12
@@ -115,7 +115,7 @@ class Codebook(nn.Module):
 
     @torch.jit.unused
     @torch.no_grad()
-    def start(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Spherical k-means over encodings (N, D) of length 1 (Dhillon & Modha 2001), the first rank's on all.
 
         With fewer rows than codes the codes that are left over stay where they are, as dead ones.

@@ -15,23 +15,23 @@ import torch
 from wavevae.errors import Failure, UserError
 
 from . import quiet
-from .beginning import begin, make_module
+from .checkpointing import Checkpoints
+from .diagnosis import Learned, outlook
 from .health import Health
+from .initialization import begin, make_module
 from .instrument_module import choose_oscillators
 from .interrupt import Interrupted, stop_gently
 from .journal import Journal
-from .keeping import Checkpoints
 from .launch import FOLDER_VARIABLE, is_first, launched
-from .material import Material, gather
 from .module import Diverged
-from .outlook import Learned, outlook
 from .overfit import Overfit
-from .pictures import Pictures
 from .plan import Plan
 from .progress import Progress, say
 from .run_folder import commit, lock, notes
-from .telling import farewell, greeting
+from .run_summary import farewell, greeting
 from .trainer import count, make_trainer, processes
+from .training_data import Material, load_training_data
+from .training_plots import Pictures
 
 
 def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Sequence[pl.Callback] = ()) -> int:
@@ -41,7 +41,7 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Seque
     trainer = make_trainer(args, plan)
     for remark in plan.remarks:
         say(f"resuming {plan.folder.path}: {remark}")
-    material = gather(plan)
+    material = load_training_data(plan)
     plan = choose_oscillators(told_classes(plan, material), material)
     module = make_module(plan.config, plan.budget())
     if plan.resumed is not None:

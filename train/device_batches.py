@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,11 +25,7 @@ from wavevae.corpus import Chunks
 from wavevae.corpus.worker import FULL_SCALE
 from wavevae.units import db_to_amplitude, semitones_to_ratio
 
-from .batch import Batch
-from .labelled import Told
-
-if TYPE_CHECKING:
-    from .datamodule import Batches
+from .batches import Batch, Batches, Told
 
 LARGEST_SHARE = 0.25
 """Of the device's free memory that sounds may take."""

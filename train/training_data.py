@@ -130,7 +130,7 @@ class Material:
         corpus.write_report(path, corpus.training_report(self.store, self.learned, self.held))
 
 
-def gather(plan: Plan) -> Material:
+def load_training_data(plan: Plan) -> Material:
     """Find, decode, split, cut. Raises: UserError where there is nothing to learn from."""
     config, rate = plan.config, plan.config.model.sample_rate
     progress = None if is_first() else corpus.silent

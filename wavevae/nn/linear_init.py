@@ -64,7 +64,7 @@ def linear_start(model: Autoencoder, hops: Array) -> float:
     with torch.no_grad():
         write_encoder(model.encoder, first, layers, axes)
         write_decoder(model.decoder, first, layers, decoding_taps(hops, deepest, axes, model.decoder.inlet))
-    model.bottleneck.begin(model.encoder.outlet.conv, tensor(np.sqrt(np.maximum(variance, 0.0))))
+    model.bottleneck.init_from_linear(model.encoder.outlet.conv, tensor(np.sqrt(np.maximum(variance, 0.0))))
     return float(np.trace(codec @ covariance @ codec.T) / max(np.trace(covariance), 1e-30))
 
 

@@ -20,7 +20,7 @@ from wavevae.latents import LatentStatistics
 from wavevae.transfer import corpus_profile
 from wavevae.units import frames_to_samples, samples_to_frames
 
-from .batch import labelled
+from .batches import labelled
 from .datamodule import AudioDataModule
 from .module import TrainingModule
 from .run_folder import RunFolder

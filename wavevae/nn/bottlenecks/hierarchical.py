@@ -15,15 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wavevae.model_config import ModelConfig
 from wavevae.nn.blocks import SLOPE, ResidualUnit, activation
-from wavevae.nn.bottleneck import (
+from wavevae.nn.bottlenecks.base import (
+    KL,
     LOG_VARIANCE_RANGE,
     Bottleneck,
     Latents,
+    LossTerm,
+    Statistics,
+    beyond_free_bits,
     floored,
 )
 from wavevae.nn.conv import CausalConv1d, Downsample, init_conv, pad_to_multiple, shrink
-from wavevae.nn.sync import mean_over_ranks
+from wavevae.nn.distributed import mean_over_ranks
+from wavevae.objectives.schedules import kl_top_weight
 
 HIDDEN = 64
 """Channels between the levels."""
@@ -44,6 +50,11 @@ AT_BOUND = 0.5
 """Nats of log-variance from the lower end within which a prior counts as held by it."""
 FIRST_LOG_VARIANCE = -2.0
 """Of the slow posterior at the start: it carries something before the decoder has learned not to listen."""
+
+
+KL_TOP = LossTerm(
+    "kl_top", lambda raw, config: beyond_free_bits(raw["kl_top"], config.free_bits_top), kl_top_weight
+)
 
 
 def hold(top: Tensor, every: int, frames: int) -> Tensor:
@@ -124,6 +135,9 @@ class Hierarchical(Bottleneck):
     """
 
     prior_std: Tensor
+    has_top_level = True
+    loss_terms = (KL, KL_TOP)
+    streaming_twin = "StreamingHierarchy"
 
     def __init__(self, latent_dim: int, top_dim: int, every: int) -> None:
         super().__init__()
@@ -138,6 +152,10 @@ class Hierarchical(Bottleneck):
             bias = self.slow.outlet.conv.bias
             assert bias is not None
             bias[top_dim:] = FIRST_LOG_VARIANCE
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> Bottleneck:
+        return cls(config.latent_dim, config.top_dim, config.top_every)
 
     def levels(self, h: Tensor, noise: bool) -> tuple[Tensor, ...]:
         """(B, in_channels, F) -> z (B, latent_dim, F), KL of the fast level (B, bottom_dim, F), of the slow level
@@ -194,15 +212,32 @@ class Hierarchical(Bottleneck):
         fast = other.mean + torch.exp(0.5 * other.log_variance) * drawn
         return torch.cat([self.prior_std * fast, top], 1)
 
+    def with_top_latents_of(self, h: Tensor, other: Tensor) -> Tensor:
+        return self.under(h, self.mean(other)[:, self.bottom_dim :])
+
+    def statistics(self, h: Tensor) -> Statistics:
+        """The KL is that of both levels, a slow group's shared out over its frames."""
+        z, kl, kl_top = self.levels(h, noise=False)[:3]
+        held = (kl_top[0].sum(0) / self.every).repeat_interleave(self.every)
+        total: Tensor = kl[0].sum(0) + held[: kl.shape[-1]]
+        bottom, top = z[0, : self.bottom_dim], z[0, self.bottom_dim :]
+        return Statistics(z, torch.cat([bottom / self.prior_std, top]), kl=total.double())
+
     def direct_axes(self) -> int:
         return self.bottom_dim
+
+    def first_input(self, frame: int) -> int:
+        """Of a group the fast latents depend on the group before, through the slow ones."""
+        slow = self.slow
+        group = frame // self.every - 1 - slow.outlet.past - slow.unit.pointwise.past - slow.unit.dilated.past
+        return min(frame, group * self.every - slow.gather.past)
 
     def look_back_frames(self) -> int:
         slow = self.slow
         groups = slow.unit.dilated.past + slow.unit.pointwise.past + slow.outlet.past + 1
         return (groups + 1) * self.every + slow.gather.past
 
-    def begin(self, outlet: nn.Conv1d, std: Tensor) -> None:
+    def init_from_linear(self, outlet: nn.Conv1d, std: Tensor) -> None:
         self.prior_std[: len(std)] = floored(std)[:, None]
         with torch.no_grad():
             assert outlet.bias is not None

@@ -5,15 +5,14 @@ from __future__ import annotations
 from torch import nn
 
 from wavevae.nn.blocks import ResidualUnit
-from wavevae.nn.bottleneck import Bottleneck
+from wavevae.nn.bottlenecks.base import Bottleneck
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
-from wavevae.nn.hierarchy import Hierarchical
 from wavevae.nn.instrument import InstrumentDecoder
 from wavevae.nn.networks import Decoder, Encoder
 from wavevae.nn.noise import NoiseGate
 
 
-def earliest(layer: nn.Module, frame: int) -> int:
+def first_input(layer: nn.Module, frame: int) -> int:
     """The first input frame on which output frame `frame` of a layer or network depends.
 
     An Encoder's input frames are samples; a Decoder's output frames are of its outer rate (`fold` samples),
@@ -28,39 +27,35 @@ def earliest(layer: nn.Module, frame: int) -> int:
         case Upsample():
             return frame // layer.ratio - layer.past
         case ResidualUnit():
-            return earliest_of((layer.dilated, layer.pointwise), frame)
+            return first_input_of((layer.dilated, layer.pointwise), frame)
         case NoiseGate():
-            return earliest_of((layer.gate, layer.mix), frame)
-        case Hierarchical():
-            late = frame // layer.every - 1  # a group gets what the one before has heard
-            slow = earliest_of((layer.slow.gather, layer.slow.unit, layer.slow.outlet), late)
-            return min(frame, slow)
+            return first_input_of((layer.gate, layer.mix), frame)
         case Bottleneck():
-            return frame
+            return layer.first_input(frame)
         case nn.Sequential() | nn.ModuleList():
-            return earliest_of(tuple(layer), frame)
+            return first_input_of(tuple(layer), frame)
         case Encoder():
-            deep = earliest_of((layer.core, layer.outlet), frame)
-            first = earliest_of((layer.inlet, layer.stages), deep) * layer.fold
+            deep = first_input_of((layer.core, layer.outlet), frame)
+            first = first_input_of((layer.inlet, layer.stages), deep) * layer.fold
             return first if layer.partials is None else min(first, (deep - 1) * layer.partials.hop_length)
         case Decoder():
-            gated = frame if layer.noise is None else earliest(layer.noise, frame)
-            last = min(earliest(layer.outlet, frame), earliest(layer.outlet, gated))
-            deep = earliest(layer.stages, last)
+            gated = frame if layer.noise is None else first_input(layer.noise, frame)
+            last = min(first_input(layer.outlet, frame), first_input(layer.outlet, gated))
+            deep = first_input(layer.stages, last)
             if layer.partials is not None:  # amplitudes come from the hop before
                 deep = min(deep, frame * layer.fold // layer.partials.hop_length - 1)
-            return earliest_of((layer.inlet, layer.core), deep)
+            return first_input_of((layer.inlet, layer.core), deep)
         case InstrumentDecoder():  # a hop begins where the frame before was reached
-            return earliest_of((layer.inlet, layer.core, layer.outlet), frame - 1)
+            return first_input_of((layer.inlet, layer.core, layer.outlet), frame - 1)
     raise TypeError(
-        f"{type(layer).__name__} is not known to wavevae/nn/reach.py; say there how far back it hears"
+        f"{type(layer).__name__} is not known to wavevae/nn/receptive_field.py; say there how far back it hears"
     )
 
 
-def earliest_of(layers: tuple[nn.Module, ...], frame: int) -> int:
+def first_input_of(layers: tuple[nn.Module, ...], frame: int) -> int:
     """The same of layers called one after the other."""
     for layer in reversed(layers):
-        frame = earliest(layer, frame)
+        frame = first_input(layer, frame)
     return frame
 
 
@@ -72,7 +67,7 @@ def receptive_field_samples(
     The hop's first sample hears furthest back. Where latents are held over a group, the group's last hop does.
     """
     outer = hop_length // encoder.fold
-    hops = range(bottleneck.every if isinstance(bottleneck, Hierarchical) else 1)
+    hops = range(bottleneck.every)
     return max(
-        (hop + 1) * hop_length - earliest_of((encoder, bottleneck, decoder), hop * outer) for hop in hops
+        (hop + 1) * hop_length - first_input_of((encoder, bottleneck, decoder), hop * outer) for hop in hops
     )

@@ -1,4 +1,4 @@
-"""RUN/validation/ and the curves: what the averaged model makes of the same held-out sounds, over training."""
+"""Plots of a run: reconstructions of the same held-out sounds over training, terms of the loss, KL, use of codes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import pytorch_lightning as pl
 import torch
 
 from wavevae import audio
+from wavevae.config import RunConfig
 from wavevae.corpus.labels import NO_LABEL, Label
 from wavevae.evaluation import plots
+from wavevae.families import family_of
+from wavevae.nn.bottlenecks.registry import bottleneck_class
+from wavevae.nn.model import Autoencoder
 
-from . import curves
-from .batch import labelled
+from .batches import labelled
 from .module import TrainingModule
 from .run_folder import RunFolder
 
@@ -80,8 +83,8 @@ class Pictures(pl.Callback):
         self.undrawn = []
         if self.folder.metrics.is_file():
             plots.losses(self.folder.metrics, self.folder.losses_picture)
-            curves.draw(self.folder, module.config)
-        curves.draw_codebooks(self.folder, module.averaged.model)
+            draw(self.folder, module.config)
+        draw_codebooks(self.folder, module.averaged.model)
         self.cost_s += time.monotonic() - began
 
 
@@ -91,3 +94,64 @@ def reconstruct(module: TrainingModule, sound: np.ndarray, label: Label = NO_LAB
     x = torch.from_numpy(np.ascontiguousarray(sound)).to(module.device).reshape(1, 1, -1)
     condition = labelled(module.config.model, [label], module.device)
     return np.nan_to_num(module.averaged.model(x, condition).reshape(-1).float().cpu().numpy())
+
+
+def draw(folder: RunFolder, config: RunConfig) -> None:
+    """term_losses.png, and beta_vs_kl.png where there is a KL, from metrics.csv."""
+    if "kl" in [term.name for term in bottleneck_class(config.model.bottleneck).loss_terms]:
+        plots.beta_vs_kl(folder.metrics, folder.kl_picture)
+    term_losses(folder.metrics, folder.terms_picture, config)
+
+
+def contributions(csv_path: Path, config: RunConfig) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """(steps, what each term adds to the loss there), from the training rows of metrics.csv."""
+    columns = plots.read_columns(csv_path)
+    training = np.isfinite(columns.get("total", np.zeros(0)))
+    steps, shares = (columns.get(name, np.zeros(0))[training] for name in ("step", "share"))
+    objectives = family_of(config).objectives(config)
+    weights = [objectives.weights(float(share)) for share in shares]
+    names = [name for name in objectives.weights(0.0) if name in columns]
+    return steps, {n: columns[n][training] * np.array([w[n] for w in weights]) for n in names}
+
+
+def term_losses(csv_path: Path, png_path: Path, config: RunConfig) -> None:
+    """Every term times its weight over the steps: distances drawn through, regularisers dashed."""
+    steps, terms = contributions(csv_path, config)
+    regularisers = family_of(config).objectives(config).regulariser_names
+    figure = plots.new_figure(7.5, 4.4)
+    axes = figure.subplots()
+    for number, (name, added) in enumerate(terms.items()):
+        style = "--" if name in regularisers else "-"
+        there = added > 0
+        if there.any():
+            axes.plot(steps[there], added[there], style, color=f"C{number % 10}", lw=1.2, label=name)
+    axes.set_yscale("log")
+    axes.set_xlabel("step")
+    axes.set_ylabel("weight x term: its part of the loss")
+    axes.grid(alpha=0.25)
+    if axes.get_lines():
+        axes.legend(fontsize=9, title="dashed: regularisers")
+    plots.save(figure, png_path)
+
+
+def draw_codebooks(folder: RunFolder, model: Autoencoder) -> None:
+    """codebooks.png where there are any: how often each code is used, most used first, against an even use."""
+    books = model.bottleneck.learned_part().codebooks()
+    if not books:
+        return
+    figure = plots.new_figure(7, 4.2)
+    axes = figure.subplots()
+    for number, book in enumerate(books):
+        share = np.sort(book.share.cpu().numpy())[::-1]
+        perplexity = float(book.entropy().exp())
+        axes.plot(
+            np.arange(1, len(share) + 1), np.maximum(share, 1e-7), label=f"{number + 1}: {perplexity:.0f}"
+        )
+    size = model.config.codebook_size
+    axes.axhline(1 / size, color="0.5", lw=0.8, ls=":")
+    axes.set_yscale("log")
+    axes.set_xlabel("code, most used first")
+    axes.set_ylabel("share of the frames")
+    axes.legend(fontsize=9, title=f"codebook: perplexity of {size}\ndotted: all alike")
+    axes.grid(alpha=0.25)
+    plots.save(figure, folder.codebooks_picture)

@@ -15,18 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
+from wavevae.nn.bottlenecks.registry import codebook_sizes
 from wavevae.nn.conditioning import PITCHES
 from wavevae.nn.model import Autoencoder
 
-from .axes import AxisMap
 from .codes import CodecCodes, with_codes
+from .latent_pca import AxisMap
 from .layers import twin_of
 from .streaming import Twins
 from .torchscript import FLOAT, INT, CodecModule
 
 NONE, SAME = -1, -2
-CODED = ("vq", "rvq")
-"""Bottlenecks with codes."""
 
 
 class ClassWeights(nn.Module):
@@ -169,4 +168,4 @@ def codec_module(config: ModelConfig) -> type[CodecModule]:
     """The kind of module that a model needs."""
     kinds = {"none": CodecModule, "class": ToldClass, "pitch": ToldPitch, "class+pitch": ToldBoth}
     kind = kinds[config.condition]
-    return with_codes(CodecCodes, kind) if config.bottleneck in CODED else kind  # type: ignore[return-value]
+    return with_codes(CodecCodes, kind) if codebook_sizes(config) else kind  # type: ignore[return-value]

@@ -19,9 +19,9 @@ from wavevae.nn.instrument_encoder import InstrumentEncoder, class_shares
 from wavevae.nn.pitch import finite, start_of_path
 from wavevae.nn.synthesizer import LifeState, SynthesisState
 
-from .axes import AxisMap
-from .explicit import Remembering, Step, explicit_twin_of
+from .latent_pca import AxisMap
 from .onnx_operators import PlainLoudness, PlainNoise, PlainSpectrum, of_kind, plain_tracker
+from .stateless_layers import Remembering, Step, explicit_twin_of
 from .torchscript import outlet_to_axes
 
 Network = TypeVar("Network", InstrumentEncoder, InstrumentDecoder)

@@ -105,7 +105,7 @@ def explicit_twin_of(offline: nn.Module) -> StreamingLayer:
     for kind, make in TWINS.items():
         if type(offline) is kind:
             return make(offline)  # type: ignore[operator]
-    raise TypeError(f"{type(offline).__name__} has no explicit twin; write one in export/explicit.py")
+    raise TypeError(f"{type(offline).__name__} has no explicit twin; write one in export/stateless_layers.py")
 
 
 class Step(nn.Module):

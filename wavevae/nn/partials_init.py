@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.nn.conv import shrink
-from wavevae.nn.linear_start import Array, principal, quieten, strided, tensor
+from wavevae.nn.linear_init import Array, principal, quieten, strided, tensor
 from wavevae.nn.model import Autoencoder
 
 QUIET = 1e-4
@@ -41,7 +41,7 @@ def partials_start(model: Autoencoder, audio: Tensor, pitch: Tensor) -> float:
         write_decoder(model, axes)
     std = np.sqrt(np.einsum("ij,jk,ik->i", axes, moments(rows), axes))
     std = np.maximum(std, WEAKEST * std.max())
-    model.bottleneck.begin(model.encoder.outlet.conv, tensor(std))
+    model.bottleneck.init_from_linear(model.encoder.outlet.conv, tensor(std))
     return float(np.trace(axes @ covariance @ axes.T) / max(np.trace(covariance), 1e-30))
 
 
