@@ -48,11 +48,11 @@ class Stage:
     """An instrument and the desk that drives it, without processes."""
 
     def __init__(self, model: Path, voices: int | None = None, block: int = BLOCK) -> None:
-        from wavevae.realtime.control.dispatcher import Desk
-        from wavevae.realtime.engine.playable_model import Instrument
+        from wavevae.realtime.control.dispatcher import Dispatcher
+        from wavevae.realtime.engine.playable_model import PlayableModel
 
-        self.instrument, self.block = Instrument(model, 0, voices), block
-        self.desk = Desk(self.instrument.about)
+        self.instrument, self.block = PlayableModel(model, 0, voices), block
+        self.desk = Dispatcher(self.instrument.about)
         self.instrument.warm_up(block)
         self.instrument.begin(self.desk.state)
         self.rate = self.instrument.about.sample_rate
@@ -333,7 +333,7 @@ def fire(model: Path, options: argparse.Namespace) -> Found:
 
 FLOOD = """
 import socket, sys, time
-from wavevae.realtime.osc import encode
+from wavevae.realtime.control.osc import encode
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 to, due, n = ("127.0.0.1", int(sys.argv[1])), time.monotonic(), 0
 while True:

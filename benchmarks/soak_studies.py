@@ -47,7 +47,7 @@ print(1000 * worst)
 BURN = f"import os; os.nice({os.environ.get('BURNER_NICE', '0')})\nwhile True: pass"
 FLOOD = """
 import socket, sys, time
-from wavevae.realtime.osc import encode
+from wavevae.realtime.control.osc import encode
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 to, due, n = ("127.0.0.1", int(sys.argv[1])), time.monotonic(), 0
 while True:

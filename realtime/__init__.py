@@ -1,1 +1,2 @@
-"""The playing workshop: a model file -> sound, live or offline."""
+"""Plays a model file, live or offline. engine/ computes sound, control/ takes messages, live/ runs the processes of
+`wavevae serve`, offline/ renders to files."""

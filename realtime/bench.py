@@ -1,4 +1,5 @@
-"""`wavevae bench`: what a model file costs, block by block, on one thread; alone or in turns with another."""
+"""`wavevae bench`: measures the time a model file takes per block on one thread, alone or in turns with another
+file."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ EXAMPLE = """\
 
 
 @dataclass(frozen=True)
-class Player:
+class BenchedModel:
     """A loaded file that keeps nn~'s contract."""
 
     path: Path
@@ -70,7 +71,7 @@ class Player:
         return self.module.decode(wires[..., hop - 1 :: hop])
 
 
-def load(path: Path, sample_rate: int | None) -> Player:
+def load(path: Path, sample_rate: int | None) -> BenchedModel:
     """Any nn~ file. Raises: UserError for what is none, or does not say its rate where none is given."""
     import torch
 
@@ -94,7 +95,7 @@ def load(path: Path, sample_rate: int | None) -> Player:
         sample_rate = int(module.sampling_rate)
     if sample_rate is None:
         raise UserError(f"{path} does not say its sample rate; give it with --sr")
-    return Player(path, module, sample_rate, parameters, ratios)
+    return BenchedModel(path, module, sample_rate, parameters, ratios)
 
 
 def read_ratios(module: Any, method: str) -> tuple[int, int, int, int]:
@@ -103,7 +104,7 @@ def read_ratios(module: Any, method: str) -> tuple[int, int, int, int]:
     return a, b, c, d
 
 
-def start_of(player: Player, method: str, block: int) -> dict[str, Any]:
+def start_of(player: BenchedModel, method: str, block: int) -> dict[str, Any]:
     """Load time, first calls, memory, as a fresh process finds them. Raises: RuntimeError where it fails."""
     method = method.split("+")[0]
     channels, in_ratio = player.ratios[method][:2]
@@ -136,7 +137,7 @@ def start_of(player: Player, method: str, block: int) -> dict[str, Any]:
     }
 
 
-def describe(player: Player) -> dict[str, Any]:
+def describe(player: BenchedModel) -> dict[str, Any]:
     return {
         "path": printable(player.path),
         "file_mb": player.path.stat().st_size / 1e6,
@@ -146,7 +147,9 @@ def describe(player: Player) -> dict[str, Any]:
     }
 
 
-def measure(players: list[Player], method: str, block: int, rounds: int, rate: int) -> list[dict[str, Any]]:
+def measure(
+    players: list[BenchedModel], method: str, block: int, rounds: int, rate: int
+) -> list[dict[str, Any]]:
     """A row a file of one method and block size, at a rate; the first file's row has the ratio to the second."""
     from .block_timing import in_turns, peak_flops, ratio, work_of
 
@@ -187,7 +190,7 @@ def line(row: dict[str, Any]) -> str:
     )
 
 
-def tell(player: Player, start: dict[str, Any]) -> str:
+def tell(player: BenchedModel, start: dict[str, Any]) -> str:
     """What the file is, and how it starts."""
     calls = ", ".join(f"{ms:.0f}" for ms in start["first_calls_cpu_ms"])
     return (
@@ -199,7 +202,7 @@ def tell(player: Player, start: dict[str, Any]) -> str:
     )
 
 
-def run(players: list[Player], options: argparse.Namespace) -> dict[str, Any]:
+def run(players: list[BenchedModel], options: argparse.Namespace) -> dict[str, Any]:
     """Everything, told as it is found."""
     rate = options.at or players[0].sample_rate
     methods = [m for m in options.methods if all(player.has(m) for player in players)]

@@ -1,7 +1,7 @@
-"""Times of calls on a busy machine: in turns, by the clock and by CPU time; and what the core could do at best.
+"""Measures wall and CPU time of calls on a busy machine, and the peak rate of the core.
 
-CPU time leaves out waiting for a core that others use, not what they do to its caches and its clock rate. So what
-is compared is measured in turns, a burst of calls each, and every figure's peak right beside it.
+CPU time leaves out waiting for a core that other programs use, but not their effect on its caches and its clock rate.
+So calls that are compared are measured in turns, a burst of each, with the peak measured beside them.
 
     python -I block_timing.py MODEL.ts METHOD CHANNELS FRAMES      times the first calls, in a process of its own
 """

@@ -1,4 +1,4 @@
-"""What is said to people, on standard error."""
+"""Prints messages and progress to standard error."""
 
 from __future__ import annotations
 

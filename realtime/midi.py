@@ -1,4 +1,4 @@
-"""`wavevae midi`: a MIDI controller becomes OSC, in a process of its own."""
+"""`wavevae midi`: sends the messages of a MIDI controller as OSC."""
 
 from __future__ import annotations
 

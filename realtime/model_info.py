@@ -1,4 +1,4 @@
-"""What the control side knows of the model that plays. No torch: it travels from the engine to other processes."""
+"""What a model can do, as the control side needs it. Imports no torch: the engine sends it to other processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXT = 3
 
 @dataclass(frozen=True)
 class Axis:
-    """One slider."""
+    """One latent axis."""
 
     name: str
     low: float
@@ -55,8 +55,8 @@ class Attribute:
 
 
 @dataclass(frozen=True)
-class About:
-    """The model, as far as it can be controlled."""
+class ModelInfo:
+    """A model's axes, labels, attributes and abilities."""
 
     path: str
     name: str
@@ -126,11 +126,11 @@ class About:
         return tuple(v for attribute in self.attributes for v in attribute.values)
 
 
-def describe(bundle: Bundle, voices: int | None = None, hears: bool = False) -> About:
+def describe(bundle: Bundle, voices: int | None = None, hears: bool = False) -> ModelInfo:
     """What a loaded file says of itself; `voices` None: as many as are usual for its kind."""
     info, names = bundle.info, _attribute_names(bundle.module)
     density = info.density
-    return About(
+    return ModelInfo(
         path=str(bundle.path),
         name=bundle.path.name,
         sample_rate=info.sample_rate,

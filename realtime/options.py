@@ -58,8 +58,8 @@ OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothi
   /wavevae/subscribe i         a port of yours that then gets every /wavevae/state/... 30 times a second; 0 ends it
 Bundles with a time tag are applied at their time, up to 10 s ahead.
 
-ranges, and where they begin; /wavevae/<name> f sets those that are not above:
-""" + "\n".join(f"  {c.name:<12} {range_of(c):<34} {c.doc}" for c in CONTROLS)
+Numbers: their range, their first value, what they are:
+""" + "\n".join(f"  /wavevae/{c.name:<12} {range_of(c):<24} {c.doc}" for c in CONTROLS)
 
 
 def build_parser() -> Parser:

@@ -1,4 +1,4 @@
-"""`wavevae serve`: a model played live, under control of OSC, MIDI and a page."""
+"""`wavevae serve`: plays a model live, controlled by OSC, MIDI and a web page."""
 
 from __future__ import annotations
 
@@ -16,10 +16,20 @@ from .control.addresses import ROOT
 from .control.ports import LOOPBACK, WebSetup, in_url, open_tcp, open_udp
 from .engine.timing import count_delay, describe_input_delay, good_depth
 from .live.devices import NO_DEVICE
-from .live.messages import ControlSetup, Found, Load, MidiSetup, Open, Opened, Ready, RecordSetup, Wish
+from .live.messages import (
+    ControlSetup,
+    DeviceChoice,
+    Found,
+    Load,
+    MidiSetup,
+    Open,
+    Opened,
+    Ready,
+    RecordSetup,
+)
 from .live.processes import StopSignals
-from .live.supervisor import LOOK_EVERY_S, Interrupted, Session, Summary
-from .model_info import About
+from .live.supervisor import LOOK_EVERY_S, Interrupted, Summary, Supervisor
+from .model_info import ModelInfo
 from .options import AUTO, build_parser
 
 HTTP_PORT = 9001
@@ -97,7 +107,7 @@ def _set_up(arguments: argparse.Namespace, sockets: contextlib.ExitStack) -> Con
     )
 
 
-def _prepare(arguments: argparse.Namespace, session: Session) -> tuple[Found, Ready, Opened]:
+def _prepare(arguments: argparse.Namespace, session: Supervisor) -> tuple[Found, Ready, Opened]:
     """Devices found and opened, the model loaded and warm. Raises: UserError, Interrupted."""
     found = session.find()
     block = arguments.block_size or found.good_block
@@ -115,7 +125,9 @@ def _prepare(arguments: argparse.Namespace, session: Session) -> tuple[Found, Re
     return found, ready, session.open(Open(rate))
 
 
-def first_messages(arguments: argparse.Namespace, about: About) -> tuple[tuple[str, tuple[object, ...]], ...]:
+def first_messages(
+    arguments: argparse.Namespace, about: ModelInfo
+) -> tuple[tuple[str, tuple[object, ...]], ...]:
     """What --transpose and --fit set. Raises: UserError where the file has nothing of the kind."""
     wanted: dict[str, object] = {}
     if arguments.transpose is not None:
@@ -131,7 +143,7 @@ def first_messages(arguments: argparse.Namespace, about: About) -> tuple[tuple[s
     return tuple((f"{ROOT}/{name}", (value,)) for name, value in wanted.items())
 
 
-def _why_not(about: About) -> str:
+def _why_not(about: ModelInfo) -> str:
     if not about.is_instrument:
         return "it is a codec and gives its input back as it is"
     return "it knows nothing of its corpus" if about.plays_pitch else "it has no pitch"
@@ -139,7 +151,7 @@ def _why_not(about: About) -> str:
 
 def _describe(
     arguments: argparse.Namespace,
-    session: Session,
+    session: Supervisor,
     setup: ControlSetup,
     found: Found,
     ready: Ready,
@@ -170,7 +182,7 @@ def _describe(
     return lines
 
 
-def _keys(about: About) -> list[str]:
+def _keys(about: ModelInfo) -> list[str]:
     """What keys do with an instrument, and why nothing sounds yet."""
     if not about.is_instrument:
         return []
@@ -201,7 +213,7 @@ def _moved(arguments: argparse.Namespace) -> str:
     return f"; {', '.join(moves)}" if moves else ""
 
 
-def _burden(about: About) -> str:
+def _burden(about: ModelInfo) -> str:
     """What was computed at once when the time was taken, if it is more than one voice."""
     voices = [f"{about.voices} voices"] if about.voices > 1 else []
     parts = [*voices, *(["the input"] if about.hears else [])]
@@ -216,7 +228,7 @@ def _warning(ready: Ready, block: int, rate: int) -> str:
     return text + "no block size would do here: a lighter preset plays"
 
 
-def _watch(session: Session, seconds: float | None) -> None:
+def _watch(session: Supervisor, seconds: float | None) -> None:
     """Until it is time to end: report lost sound when it happens. Raises: Interrupted, EngineDied."""
     start = reported_at = time.monotonic()
     reported = 0
@@ -231,10 +243,10 @@ def _watch(session: Session, seconds: float | None) -> None:
 
 def _serve(arguments: argparse.Namespace, stop: StopSignals) -> Summary:
     """Everything between the command line and the summary."""
-    wish = Wish(arguments.device, arguments.input or None, arguments.input is not None)
+    wish = DeviceChoice(arguments.device, arguments.input or None, arguments.input is not None)
     with contextlib.ExitStack() as open_things:
         setup = _set_up(arguments, open_things)
-        session = open_things.enter_context(Session(wish, stop, arguments.in_callback))
+        session = open_things.enter_context(Supervisor(wish, stop, arguments.in_callback))
         session.prepare_control(setup)
         found, ready, opened = _prepare(arguments, session)
         listening = session.listen(ready.about, first_messages(arguments, ready.about))

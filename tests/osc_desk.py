@@ -6,9 +6,9 @@ import struct
 from dataclasses import replace
 
 from pythonosc.osc_message import OscMessage
-from wavevae.realtime.control.dispatcher import Desk
-from wavevae.realtime.control.osc import OscFace, encode
-from wavevae.realtime.model_info import About, Axis
+from wavevae.realtime.control.dispatcher import Dispatcher
+from wavevae.realtime.control.osc import OscServer, encode
+from wavevae.realtime.model_info import Axis, ModelInfo
 
 from wavevae.controls import ControlState
 
@@ -21,9 +21,9 @@ LATENTS = 4
 LATENT = "/wavevae/latent/0"
 
 
-def toy_about(**changes: object) -> About:
+def toy_about(**changes: object) -> ModelInfo:
     axes = tuple(Axis(f"axis {i}", -2.0, 2.0, 0.25) for i in range(LATENTS))
-    return replace(About("/toy.ts", "toy.ts", 22050, 256, axes), **changes)  # type: ignore[arg-type]
+    return replace(ModelInfo("/toy.ts", "toy.ts", 22050, 256, axes), **changes)  # type: ignore[arg-type]
 
 
 class Table:
@@ -32,9 +32,9 @@ class Table:
     def __init__(self, **changes: object) -> None:
         self.published: list[ControlState] = []
         self.now = 1.7e9
-        self.desk = Desk(toy_about(**changes), lambda state, lines: self.published.append(state))
+        self.desk = Dispatcher(toy_about(**changes), lambda state, lines: self.published.append(state))
         heard = {"level": -12.5, "latents": [0.5] * LATENTS}
-        self.face = OscFace(self.desk, lambda: dict(heard), lambda: self.now)
+        self.face = OscServer(self.desk, lambda: dict(heard), lambda: self.now)
 
     @property
     def state(self) -> ControlState:

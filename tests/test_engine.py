@@ -11,9 +11,15 @@ import torch
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
 from wavevae.realtime.engine.dsp import Limiter, Ramp
 from wavevae.realtime.engine.engine import Engine
-from wavevae.realtime.engine.latent_sources import FrameSource, Heard, Knobs, Shaken, largest_remainder
-from wavevae.realtime.engine.streaming_model import Core
-from wavevae.realtime.engine.voices import Solo
+from wavevae.realtime.engine.latent_sources import (
+    ControlSource,
+    EncodedInput,
+    FrameSource,
+    NoisySource,
+    largest_remainder,
+)
+from wavevae.realtime.engine.streaming_model import StreamingModel
+from wavevae.realtime.engine.voices import SingleVoice
 
 from wavevae.bundle import Bundle, read_bundle
 from wavevae.controls import GAIN, LATENT, ControlState, Note, Refused, Share, largest_packed
@@ -37,12 +43,12 @@ def bundle(toy: Bundle) -> Bundle:
 
 
 def make_engine(bundle: Bundle, fade_in: bool = False, **changes: object) -> Engine:
-    source = Knobs(replace(NEUTRAL, **changes), FRAME_RATE)  # type: ignore[arg-type]
+    source = ControlSource(replace(NEUTRAL, **changes), FRAME_RATE)  # type: ignore[arg-type]
     return play(bundle, source, fade_in)
 
 
 def play(bundle: Bundle, source: FrameSource, fade_in: bool = False) -> Engine:
-    return Engine(Solo(Core(bundle)), SAMPLE_RATE, HOP, source, fade_in)
+    return Engine(SingleVoice(StreamingModel(bundle)), SAMPLE_RATE, HOP, source, fade_in)
 
 
 def decoded(bundle: Bundle, frames: np.ndarray) -> np.ndarray:
@@ -85,7 +91,7 @@ def test_warm_up_leaves_no_trace(bundle: Bundle) -> None:
 
 
 def test_latents_glide_in_a_line_and_arrive_exactly() -> None:
-    knobs = Knobs(NEUTRAL, frame_rate=100.0)
+    knobs = ControlSource(NEUTRAL, frame_rate=100.0)
     aimed = replace(NEUTRAL, smoothing_ms=100.0).with_latents((1.0, 0.0, -2.0, 0.0))
     path = np.concatenate([knobs.frames(n, aimed) for n in (1, 4, 3, 6)])
     np.testing.assert_allclose(path[:10, 0], np.arange(1, 11) / 10, rtol=1e-6)
@@ -106,7 +112,7 @@ def test_a_new_target_for_one_axis_leaves_the_glide_of_another_alone() -> None:
 
 
 def test_without_smoothing_the_next_frame_is_there() -> None:
-    knobs = Knobs(NEUTRAL, FRAME_RATE)
+    knobs = ControlSource(NEUTRAL, FRAME_RATE)
     assert (knobs.frames(1, NEUTRAL.with_latents((3.0,) * LATENTS, glide_ms=0.0)) == 3.0).all()
 
 
@@ -147,7 +153,7 @@ def test_reset_starts_the_model_afresh_after_a_dip(bundle: Bundle) -> None:
 
 
 def test_freeze_holds_whatever_moves(bundle: Bundle) -> None:
-    engine = play(bundle, Shaken(Knobs(NEUTRAL, FRAME_RATE), 1, FRAME_RATE))
+    engine = play(bundle, NoisySource(ControlSource(NEUTRAL, FRAME_RATE), 1, FRAME_RATE))
     shaking = replace(NEUTRAL, temperature=1.0, latents=(1.0,) * LATENTS)
     engine.process(shaking, 512)
     held = engine.latents
@@ -160,11 +166,11 @@ def test_freeze_holds_whatever_moves(bundle: Bundle) -> None:
 
 def test_noise_is_the_seeds_and_as_wide_as_the_temperature() -> None:
     hot = replace(NEUTRAL, temperature=0.5)
-    whole = Shaken(Knobs(NEUTRAL, FRAME_RATE), 3, FRAME_RATE).frames(4000, hot)
-    parts = Shaken(Knobs(NEUTRAL, FRAME_RATE), 3, FRAME_RATE)
+    whole = NoisySource(ControlSource(NEUTRAL, FRAME_RATE), 3, FRAME_RATE).frames(4000, hot)
+    parts = NoisySource(ControlSource(NEUTRAL, FRAME_RATE), 3, FRAME_RATE)
     np.testing.assert_array_equal(whole, np.concatenate([parts.frames(n, hot) for n in (1, 999, 3000)]))
     assert whole.std() == pytest.approx(0.5, rel=0.02)
-    assert not Shaken(Knobs(NEUTRAL, FRAME_RATE), 3, FRAME_RATE).frames(9, NEUTRAL).any()
+    assert not NoisySource(ControlSource(NEUTRAL, FRAME_RATE), 3, FRAME_RATE).frames(9, NEUTRAL).any()
 
 
 def test_output_stays_within_full_scale_and_says_how_much_did_not(bundle: Bundle) -> None:
@@ -200,11 +206,11 @@ def test_the_limiter_turns_down_what_follows_a_peak_and_lets_the_quiet_alone() -
 def test_a_model_that_says_nan_is_silent_then_plays_on(bundle: Bundle) -> None:
     engine = make_engine(bundle)
     broken = replace(NEUTRAL, latents=(math.nan,) * LATENTS)
-    engine.source = Knobs(broken, FRAME_RATE)
+    engine.source = ControlSource(broken, FRAME_RATE)
     wild = engine.process(broken, 512)
     assert np.isfinite(wild).all()
     assert engine.broken > 0
-    engine.source = Knobs(NEUTRAL, FRAME_RATE)
+    engine.source = ControlSource(NEUTRAL, FRAME_RATE)
     expected = decoded(bundle, np.zeros((2, LATENTS)))
     np.testing.assert_array_equal(engine.process(NEUTRAL, 512), expected)
 
@@ -228,7 +234,7 @@ def test_a_heard_sound_comes_out_as_the_model_says_it(bundle: Bundle, block: int
     with torch.inference_mode():
         expected = bundle.module.forward(delayed[None, None])[0, 0]
     bundle.module.reset()
-    engine = play(bundle, Heard(Core(bundle).encode, HOP))
+    engine = play(bundle, EncodedInput(StreamingModel(bundle).encode, HOP))
     pieces = [sound[i : i + block] for i in range(0, 7000 // block * block, block)]
     audio = np.concatenate([engine.process(NEUTRAL, block, piece) for piece in pieces])
     np.testing.assert_allclose(audio, expected[: len(audio)], atol=1e-6)

@@ -18,7 +18,7 @@ import pytest
 import soundfile
 import torch
 from wavevae.realtime.control.latent_map import LatentMap
-from wavevae.realtime.model_info import About, Axis
+from wavevae.realtime.model_info import Axis, ModelInfo
 from wavevae.train.checkpointing import latent_statistics
 from wavevae.train.datamodule import AudioDataModule
 
@@ -352,7 +352,7 @@ def test_the_plane_is_that_of_the_xy_pad() -> None:
 def test_serve_shows_the_points_in_that_plane() -> None:
     points = np.random.default_rng(0).standard_normal((20, 3))
     axes = tuple(Axis(str(i), -2.0, 2.0, 0.5) for i in range(3))
-    about = About("m.ts", "m", RATE, HOP, axes, points=tuple(tuple(p) for p in points.tolist()))
+    about = ModelInfo("m.ts", "m", RATE, HOP, axes, points=tuple(tuple(p) for p in points.tolist()))
     np.testing.assert_allclose(LatentMap(about).places, Plane.of(points).places(points))
     bare = LatentMap(replace(about, points=()))
     assert bare.bounds() == [[-2.0, 2.0], [-2.0, 2.0]]

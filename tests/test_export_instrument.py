@@ -17,7 +17,7 @@ from wavevae.export.latent_pca import AxisMap, axes_of
 from wavevae.export.model_file import Choices, export_checkpoint, export_model
 from wavevae.export.torchscript import script
 from wavevae.export.verify_subprocess import BLOCKS, sizes, stream
-from wavevae.realtime.engine.streaming_model import Core
+from wavevae.realtime.engine.streaming_model import StreamingModel
 from wavevae.realtime.offline.encode import main as encode
 from wavevae.realtime.offline.render import main as render
 
@@ -597,7 +597,7 @@ def test_other_forms_are_refused(model: Instrument, tmp_path: Path) -> None:
 def test_knobs_at_zero_sound_as_the_corpus_does(path: Path) -> None:
     """serve and render think in standard deviations; 0 is the corpus' mean pitch and loudness."""
     bundle = read_bundle(path)
-    core, axes = Core(bundle), bundle.info.axes
+    core, axes = StreamingModel(bundle), bundle.info.axes
     sound = torch.from_numpy(core.decode(np.zeros((100, LATENTS), np.float32)))[2 * HOP :]
     assert level_db(sound) == pytest.approx(axes[1].mean, abs=1.5)
     frames = core.encode(toy_playable.tone(RATE, 40 * HOP, axes[0].mean, axes[1].mean)[0, 0].numpy())

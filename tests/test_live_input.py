@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import toy_playable
 from osc_desk import toy_about
-from wavevae.realtime.control.dispatcher import Desk
-from wavevae.realtime.engine.playable_model import Instrument
+from wavevae.realtime.control.dispatcher import Dispatcher
+from wavevae.realtime.engine.playable_model import PlayableModel
 from wavevae.realtime.engine.timing import describe_input_delay
 from wavevae.realtime.live import streams
 from wavevae.realtime.live.control_process import _natural
 from wavevae.realtime.live.devices import Device
 from wavevae.realtime.live.messages import Opened
-from wavevae.realtime.model_info import About, Attribute, Axis
+from wavevae.realtime.model_info import Attribute, Axis, ModelInfo
 from wavevae.realtime.options import build_parser
 from wavevae.realtime.serve import _check, first_messages
 
@@ -40,11 +40,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def instrument(model: Path) -> Instrument:
-    return Instrument(model, seed=0, hears=True)
+def instrument(model: Path) -> PlayableModel:
+    return PlayableModel(model, seed=0, hears=True)
 
 
-def playable(**changes: Any) -> About:
+def playable(**changes: Any) -> ModelInfo:
     axes = tuple(Axis(name, -2.0, 2.0, 0.1, 10.0, 2.0) for name in NAMES)
     own = tuple(Attribute(n, (k,), (v,)) for n, k, v in (("life", 2, 1.0), ("transpose", 2, 0.0)))
     fitting = (Attribute("fit", (2,), (0.0,)), Attribute("transpose_auto", (1,), (0.0,)))
@@ -64,7 +64,7 @@ def test_transpose_and_fit_are_set_before_the_first_sound(model: Path) -> None:
         (("--transpose", "-12"), {"transpose": -12.0}),
         ((), {}),
     ):
-        desk = Desk(playable())
+        desk = Dispatcher(playable())
         for path, arguments in first_messages(options(model, "--input", "mic", *words), desk.about):
             desk.apply(path, arguments)
         found = dict(zip((a.name for a in desk.about.attributes), desk.state.attributes, strict=True))
@@ -98,7 +98,7 @@ def test_wrong_uses_are_one_line(model: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_another_model_is_transposed_and_fitted_as_the_one_before() -> None:
-    desk = Desk(playable())
+    desk = Dispatcher(playable())
     desk.apply("/wavevae/transpose_auto", (1,))
     desk.apply("/wavevae/fit", (0.7,))
     fewer = playable().attributes
@@ -115,14 +115,14 @@ def test_what_sounds_is_told_in_natural_units() -> None:
     assert _natural(playable(), []) == _natural(toy_about(), [0.0] * 4) == {}
 
 
-def hearing(instrument: Instrument, fit: float = 1.0) -> ControlState:
+def hearing(instrument: PlayableModel, fit: float = 1.0) -> ControlState:
     values = {"fit": fit, "transpose_auto": float(fit > 0)}
     names = [a.name for a in instrument.about.attributes]
     before = dict(zip(names, instrument.about.attribute_values, strict=True))
     return replace(instrument.controls, mode=TRANSFORM, attributes=tuple({**before, **values}.values()))
 
 
-def through(instrument: Instrument, controls: ControlState, sound: np.ndarray, block: int) -> np.ndarray:
+def through(instrument: PlayableModel, controls: ControlState, sound: np.ndarray, block: int) -> np.ndarray:
     instrument.begin(controls)
     sound = sound.astype(np.float32)[: len(sound) // block * block]
     return np.concatenate([instrument.engine.process(controls, block, x) for x in sound.reshape(-1, block)])
@@ -137,7 +137,7 @@ def tone(seconds: float, midi: float = 57.0, level: float = -20.0) -> np.ndarray
 
 
 @pytest.mark.parametrize("fit", [0.0, 1.0])
-def test_silence_in_gives_silence_out(instrument: Instrument, fit: float) -> None:
+def test_silence_in_gives_silence_out(instrument: PlayableModel, fit: float) -> None:
     controls, rng = hearing(instrument, fit), np.random.default_rng(0)
     assert level_db(through(instrument, controls, np.zeros(2 * RATE), 512)) < -110
     noise = 10 ** (-90 / 20) * rng.standard_normal(2 * RATE)
@@ -148,7 +148,7 @@ def test_silence_in_gives_silence_out(instrument: Instrument, fit: float) -> Non
 
 
 @pytest.mark.parametrize("bad", [1e6, math.nan, math.inf])
-def test_an_input_that_is_no_sound_leaves_no_trace(instrument: Instrument, bad: float) -> None:
+def test_an_input_that_is_no_sound_leaves_no_trace(instrument: PlayableModel, bad: float) -> None:
     controls = hearing(instrument)
     sound = np.concatenate([np.full(RATE // 2, bad), np.zeros(RATE), tone(1.0)])
     made = through(instrument, controls, sound, 512)
@@ -160,7 +160,7 @@ def test_an_input_that_is_no_sound_leaves_no_trace(instrument: Instrument, bad: 
     assert (pitch - 57) % 12 == pytest.approx(0, abs=0.1)
 
 
-def test_the_confidence_is_that_of_the_input_whatever_is_made_of_it(instrument: Instrument) -> None:
+def test_the_confidence_is_that_of_the_input_whatever_is_made_of_it(instrument: PlayableModel) -> None:
     rng = np.random.default_rng(1)
     for fit in (0.0, 1.0):
         controls = hearing(instrument, fit)
@@ -180,7 +180,7 @@ def rise_s(sound: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("block", [256, 512, 1024, 128, 480])
-def test_an_input_is_as_late_as_is_said(instrument: Instrument, block: int) -> None:
+def test_an_input_is_as_late_as_is_said(instrument: PlayableModel, block: int) -> None:
     sound = np.concatenate([np.zeros(RATE // 2), tone(1.5)])
     made = through(instrument, hearing(instrument, 0.0), sound, block)
     said = describe_input_delay(instrument.about, block, 0, Opened(0.0))

@@ -11,7 +11,7 @@ import mido
 from osc_desk import Table, labelled, toy_about
 from test_midi import Plugs, cc, message, sent
 from wavevae.realtime.control.midi_map import BUTTONS, USUAL_MAP, Row, usual_map
-from wavevae.realtime.control.midi_mapper import LEARN, MidiHand
+from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper
 from wavevae.realtime.control.midi_ports import Listener, RtPort
 from wavevae.realtime.control.midi_translate import Translator
 from wavevae.realtime.model_info import Axis
@@ -107,7 +107,7 @@ def test_keys_of_a_controller_that_is_gone_are_lifted() -> None:
 
 def test_a_thousand_notes_a_second_leave_none_behind(tmp_path: Path) -> None:
     face = labelled(voices=8).face
-    hand = MidiHand(face, "x", tmp_path / "toy.midi.yaml", print, lambda work, what: work())
+    hand = MidiMapper(face, "x", tmp_path / "toy.midi.yaml", print, lambda work, what: work())
     chance = random.Random(3)
     start = time.process_time()
     for _ in range(1000):
@@ -116,8 +116,8 @@ def test_a_thousand_notes_a_second_leave_none_behind(tmp_path: Path) -> None:
         hand.hear(off(chance.choice((pitch, pitch, chance.randrange(128)))))
     spent = time.process_time() - start
     hand.hear(cc(123, 0))
-    assert not any(n.held for n in face.desk.state.notes)
-    assert len(face.desk.state.notes) <= 8
+    assert not any(n.held for n in face.dispatcher.state.notes)
+    assert len(face.dispatcher.state.notes) <= 8
     assert face.rejected == 0
     assert spent < 1.0
 
@@ -180,7 +180,7 @@ def test_keys_that_have_a_row_of_their_own_do_not_play_and_do_not_hang() -> None
 
 def test_the_usual_map_of_the_desk_is_that_of_the_model_that_plays(tmp_path: Path) -> None:
     desk = Table()
-    hand = MidiHand(desk.face, "x", tmp_path / "toy.midi.yaml", print, lambda work, what: work())
+    hand = MidiMapper(desk.face, "x", tmp_path / "toy.midi.yaml", print, lambda work, what: work())
     hand.hear(cc(70, 127))
     assert desk.state.latents[0] == 3.0
     axes = tuple(Axis(name, -2.0, 2.0, 0.1) for name in ("pitch", "loudness", "periodicity", "brightness"))

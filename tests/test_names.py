@@ -7,7 +7,7 @@ import pytest
 from wavevae.realtime.control.midi_ports import fitting
 from wavevae.realtime.control.note_addresses import label_of
 from wavevae.realtime.control.presets import Presets
-from wavevae.realtime.model_info import About
+from wavevae.realtime.model_info import ModelInfo
 
 from wavevae.cli import expanded
 from wavevae.controls import Refused
@@ -63,7 +63,7 @@ def test_models_of_either_form_know_the_class(there: str, asked: str) -> None:
 
 
 def test_osc_takes_text_and_number_for_the_same_class() -> None:
-    about = About("toy.ts", "toy", 22050, 256, (), classes=("1", "2"), has_class=True)
+    about = ModelInfo("toy.ts", "toy", 22050, 256, (), classes=("1", "2"), has_class=True)
     assert label_of(1, about) == label_of("1", about) == 0
     assert label_of("none", about) == label_of(-1, about) == -1
     for wrong in (0, "0", 3, "horn", -2):

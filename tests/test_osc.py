@@ -454,4 +454,4 @@ def test_a_declared_control_has_an_address_a_preset_a_knob_and_its_help(control:
     assert table.desk.table[address].value() == pytest.approx(value)
     low, high = usual_range(address)
     assert control.low <= low < high <= control.high
-    assert re.search(rf"^  {control.name} .*{re.escape(control.doc)}$", EXAMPLE, re.MULTILINE)
+    assert re.search(rf"^  {address} .*{re.escape(control.doc)}$", EXAMPLE, re.MULTILINE)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_playable
-from wavevae.realtime.control.dispatcher import Desk
-from wavevae.realtime.engine.playable_model import Instrument
+from wavevae.realtime.control.dispatcher import Dispatcher
+from wavevae.realtime.engine.playable_model import PlayableModel
 from wavevae.realtime.engine.polyphony import CHORD_DB, velocity_db
 
 from wavevae.controls import ControlState, Refused
@@ -21,8 +21,8 @@ class Stage:
     """A built instrument, a desk that drives it, and what was played so far."""
 
     def __init__(self, path: Path, **options: object) -> None:
-        self.instrument = Instrument(path, 7, **options)  # type: ignore[arg-type]
-        self.desk = Desk(self.instrument.about)
+        self.instrument = PlayableModel(path, 7, **options)  # type: ignore[arg-type]
+        self.desk = Dispatcher(self.instrument.about)
         self.instrument.begin(self.desk.state)
         self.send("life", 0)
 

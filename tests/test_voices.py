@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional, write_toy
-from wavevae.realtime.control.dispatcher import Desk
+from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.engine.latent_sources import MODE_FADE_MS
-from wavevae.realtime.engine.playable_model import Instrument
+from wavevae.realtime.engine.playable_model import PlayableModel
 from wavevae.realtime.engine.voices import Tuned
 
 from wavevae.controls import MODES, ControlState, Share
@@ -23,8 +23,8 @@ class Stage:
     """An instrument and a desk that drives it."""
 
     def __init__(self, path: Path, **options: object) -> None:
-        self.instrument = Instrument(path, 7, **options)  # type: ignore[arg-type]
-        self.desk = Desk(self.instrument.about)
+        self.instrument = PlayableModel(path, 7, **options)  # type: ignore[arg-type]
+        self.desk = Dispatcher(self.instrument.about)
         self.instrument.begin(self.desk.state)
 
     def play(self, blocks: int = 1, heard: np.ndarray | None = None) -> np.ndarray:
@@ -216,7 +216,7 @@ def test_the_encoder_is_told_apart_from_what_sounds(conditional: Path) -> None:
 
 
 def test_every_voice_is_warm_before_it_may_sound(conditional: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    instrument = Instrument(conditional, 0, voices=3, hears=True)
+    instrument = PlayableModel(conditional, 0, voices=3, hears=True)
     calls: list[tuple[str, int, int]] = []
     for number, core in enumerate(instrument._cores):
         decode, encode = core.decode, core.encode
@@ -243,7 +243,7 @@ def test_every_voice_is_warm_before_it_may_sound(conditional: Path, monkeypatch:
 
 def test_voices_are_refused_where_there_is_no_pitch(plain: Path) -> None:
     with pytest.raises(UserError, match="no pitch"):
-        Instrument(plain, 0, voices=2)
+        PlayableModel(plain, 0, voices=2)
 
 
 def test_a_mode_change_is_a_cross_fade_of_latents(plain: Path) -> None:

@@ -21,10 +21,10 @@ from live import Live, live
 from osc_desk import toy_about
 from toy_bundle import write_conditional
 from wavevae.export import model_file, verify
-from wavevae.realtime.control.dispatcher import Desk
+from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.control.latent_map import LatentMap
-from wavevae.realtime.control.osc import OscFace
-from wavevae.realtime.control.page_view import BANDS, SCOPE_POINTS, WINDOW, View
+from wavevae.realtime.control.osc import OscServer
+from wavevae.realtime.control.page_view import BANDS, SCOPE_POINTS, WINDOW, PageView
 from wavevae.realtime.control.ports import WebSetup, open_tcp
 from wavevae.realtime.control.web import FOLDER, LARGEST_MESSAGE, Web
 from wavevae.realtime.live.processes import context
@@ -45,10 +45,10 @@ class House:
     def __init__(self, token: str = "", **about: object) -> None:
         self.shared = Shared(context())
         points = ((0.0, 0.0, 0.0, 0.0), (1.0, 1.0, 0.0, 0.0))
-        self.face = OscFace(Desk(toy_about(**{"points": points, **about})), dict)
+        self.face = OscServer(Dispatcher(toy_about(**{"points": points, **about})), dict)
         socket = open_tcp("127.0.0.1", 0)
         self.port = socket.getsockname()[1]
-        self.view = View(self.face.desk, self.shared.played, lambda: dict(KNOWN), None)
+        self.view = PageView(self.face.dispatcher, self.shared.played, lambda: dict(KNOWN), None)
         self.web = Web(
             WebSetup(socket, "127.0.0.1", self.port, token), self.face, self.view, ("127.0.0.1", 9)
         )
@@ -246,8 +246,8 @@ def test_what_a_page_sends_goes_through_the_table() -> None:
             for text in ("{", '{"send": ["/wavevae/gain", [NaN]]}', '{"send": ["/wavevae/gain", [1e999]]}'):
                 await talk.send_str(text)
                 assert (await talk.receive_json())["error"]
-            assert house.face.desk.state.latents[1] == 1.5
-            assert house.face.desk.state.frozen
+            assert house.face.dispatcher.state.latents[1] == 1.5
+            assert house.face.dispatcher.state.frozen
             assert (house.face.accepted, house.face.rejected) == (2, len(wrong) + 3)
             house.web.tick()
             while "targets" not in (frame := await talk.receive_json()):
@@ -272,7 +272,7 @@ def test_every_visitor_sees_what_another_does_and_a_new_model() -> None:
                 await asyncio.sleep(0.001)
             house.web.tick()
             assert (await two.receive_json())["presets"] == ["mine"]
-            house.face.desk.change(toy_about(name="other.ts"))
+            house.face.dispatcher.change(toy_about(name="other.ts"))
             house.web.tick()
             heads = [m for _ in range(3) if "about" in (m := await two.receive_json())]
             assert heads[-1]["about"]["name"] == "other.ts"
@@ -297,7 +297,7 @@ def test_keys_do_not_stay_down_on_a_page_that_is_gone() -> None:
             assert held(house) == {72}
 
     def held(house: House) -> set[int]:
-        return {note.pitch for note in house.face.desk.state.notes if note.held}
+        return {note.pitch for note in house.face.dispatcher.state.notes if note.held}
 
     visit(test, has_pitch=True, voices=4)
 
@@ -321,8 +321,8 @@ def test_the_map_of_an_instrument_is_that_of_its_learned_latents() -> None:
 
 def test_the_spectrum_shows_a_tone_at_its_pitch_and_level() -> None:
     shared = Shared(context())
-    desk = Desk(toy_about())
-    view = View(desk, shared.played, lambda: dict(KNOWN), None)
+    desk = Dispatcher(toy_about())
+    view = PageView(desk, shared.played, lambda: dict(KNOWN), None)
     rate = desk.about.sample_rate
     shared.tape[:WINDOW] = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(WINDOW) / rate)
     shared.counts[Count.TAPED] = WINDOW

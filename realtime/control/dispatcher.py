@@ -1,4 +1,4 @@
-"""Where all hands meet: OSC, MIDI, the page and a score change one state, through one table of addresses."""
+"""Applies messages of OSC, MIDI, the page and scores to one `ControlState`, through one table of addresses."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import replace
 from wavevae.controls import OF_FILE, ControlState, Refused, Share
 from wavevae.names import matching
 
-from ..model_info import About
+from ..model_info import ModelInfo
+from . import addresses, note_addresses
 from .addresses import Address, Arguments, prepare
 from .latent_map import LatentMap
-from .model_addresses import build
 from .presets import Presets
 
 MOST_JOURNAL = 100_000
@@ -19,12 +19,12 @@ Line = tuple[str, Arguments]
 """An address and its arguments, as they were accepted."""
 
 
-class Desk:
-    """Keeps the state. `publish` is called by `flush` with the new state and the messages that led there."""
+class Dispatcher:
+    """Holds the state. `flush` calls `publish` with the new state and the messages that changed it."""
 
     def __init__(
         self,
-        about: About,
+        about: ModelInfo,
         publish: Callable[[ControlState, list[Line]], None] = lambda state, lines: None,
         presets: Presets | None = None,
     ) -> None:
@@ -36,11 +36,12 @@ class Desk:
         """Addresses that do not change the state: queries, models, learning."""
         self._take(about)
 
-    def _take(self, about: About) -> None:
+    def _take(self, about: ModelInfo) -> None:
         self.about, self.map = about, LatentMap(about)
-        self.table = build(self)
+        rows = (*addresses.rows(self), *note_addresses.rows(self))
+        self.table = {row.path: row for row in rows}
 
-    def change(self, about: About, presets: Presets | None = None) -> None:
+    def change(self, about: ModelInfo, presets: Presets | None = None) -> None:
         """Another model: what fits is kept, classes by their names, notes as far as there are voices. To be
         published by the caller."""
         before, old = self.state, self.about
@@ -61,7 +62,7 @@ class Desk:
         self.presets = presets or self.presets
         self._take(about)
 
-    def _same_attributes(self, about: About) -> tuple[float, ...]:
+    def _same_attributes(self, about: ModelInfo) -> tuple[float, ...]:
         """The file's own; what every instrument has (life, transpose, fit) keeps its value from one to the next."""
         old, before, place = self.about, self.state.attributes, 0
         kept: dict[str, tuple[float, ...]] = {}
@@ -71,7 +72,7 @@ class Desk:
             place += len(attribute.kinds)
         return tuple(v for a in about.attributes for v in kept.get(a.name, a.values))
 
-    def _carried(self, about: About, latents: tuple[float, ...]) -> tuple[float, ...]:
+    def _carried(self, about: ModelInfo, latents: tuple[float, ...]) -> tuple[float, ...]:
         """The present controls of an instrument (pitch, loudness ...) in another's standard deviations."""
         old, before = self.about, self.state
         natural = {

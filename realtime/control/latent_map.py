@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wavevae.latent_plane import Plane
 
-from ..model_info import About
+from ..model_info import ModelInfo
 
 NEIGHBOURS = 8
 CLOSEST = 1e-4
@@ -23,7 +23,7 @@ CLOSEST = 1e-4
 class LatentMap:
     """The map of one model."""
 
-    def __init__(self, about: About) -> None:
+    def __init__(self, about: ModelInfo) -> None:
         self._first = about.n_controls
         """The first learned axis."""
         axes = about.axes[self._first : self._first + 2]

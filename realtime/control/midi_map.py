@@ -1,4 +1,4 @@
-"""Which control of a MIDI controller turns what: a YAML list, one row a control.
+"""The map from MIDI messages to OSC addresses: a YAML list of rows.
 
 - {cc: 74, address: /wavevae/latent/0, range: [-3, 3]}
 - {cc14: 1, channel: 2, address: /wavevae/gain, range: [-60, 0], curve: fast}
@@ -6,7 +6,7 @@
 - {note: all, address: /wavevae/note}
 - {polytouch: all, address: /wavevae/note/pressure}
 
-A row of a certain key takes it from the row of all keys. Below /wavevae/note/ the number of the key is sent first.
+A row for one key overrides the row for all keys. Addresses below /wavevae/note/ get the key number first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""MIDI within the control process: a controller's messages go straight to the desk."""
+"""Applies the messages of a MIDI controller within the control process, and learns new rows of its map."""
 
 from __future__ import annotations
 
@@ -14,24 +14,30 @@ from .addresses import ROOT, Address, Arguments, text
 from .midi_map import Row, read_map, usual_map, write_learnt
 from .midi_ports import Listener, System
 from .midi_translate import Sent, Translator
-from .osc import OscFace
+from .osc import OscServer
 
 LEARN = f"{ROOT}/midi/learn"
 
 
-class MidiHand:
-    """A port, its map, and learning. Raises: UserError for a map that is wrong, or without MIDI."""
+class MidiMapper:
+    """Listens to a port. Raises: UserError for a map that is wrong, or without MIDI."""
 
     def __init__(
         self,
-        face: OscFace,
+        osc_server: OscServer,
         port: str,
         map_file: Path,
         say: Callable[[str], None],
         later: Callable[[Callable[[], None], str], None],
     ) -> None:
         """`later` writes files in a thread."""
-        self._face, self._port, self._file, self._say, self._later = face, port, map_file, say, later
+        self._osc_server, self._port, self._file, self._say, self._later = (
+            osc_server,
+            port,
+            map_file,
+            say,
+            later,
+        )
         self._usual = not map_file.is_file()
         """Nobody has chosen the rows: they follow the model."""
         self._rows = self._usual_rows() if self._usual else read_map(map_file)
@@ -39,7 +45,7 @@ class MidiHand:
         self._listener: Listener | None = None
         self._refused: set[str] = set()
         doc = "the next control moved is bound to this address, or sends what follows it; nothing: not after all"
-        face.desk.extra[LEARN] = Address(LEARN, "s", doc, self._learn)
+        osc_server.dispatcher.extra[LEARN] = Address(LEARN, "s", doc, self._learn)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> str:
         """Returns a line for the terminal."""
@@ -74,13 +80,13 @@ class MidiHand:
 
     def _act(self, sent: list[Sent]) -> None:
         for address, arguments in sent:
-            why = self._face.act(address, arguments)
+            why = self._osc_server.act(address, arguments)
             if why and address not in self._refused:
                 self._refused.add(address)  # once: a fader would say it a hundred times
                 self._say(f"MIDI: {why}")
 
     def _usual_rows(self) -> tuple[Row, ...]:
-        about = self._face.desk.about
+        about = self._osc_server.dispatcher.about
         return usual_map(about.latent_dim, about.n_controls)
 
     def bindings(self) -> dict[str, str]:
@@ -90,7 +96,7 @@ class MidiHand:
     def _learn(self, state: ControlState, arguments: Arguments) -> ControlState:
         """An address, and what a button is to send there; an address that takes nothing is a button's."""
         address = text(arguments[0], "address") if arguments else None
-        row = self._face.desk.table.get(address) if address is not None else None
+        row = self._osc_server.dispatcher.table.get(address) if address is not None else None
         if address is not None and row is None:
             raise Refused(f"no such address here to bind: {address[:80]}")
         sends = tuple(a for a in arguments[1:] if isinstance(a, (int, float, str)))

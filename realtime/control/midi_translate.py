@@ -1,4 +1,4 @@
-"""MIDI messages in, OSC messages out, by a map; and learning: what is moved next is bound."""
+"""Translates MIDI messages to OSC messages by a map. While learning, the next control that moves is bound."""
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
-"""Addresses of notes, and of a conditional model: classes and their mix, what its encoder is told."""
+"""The addresses of notes, of class labels and their mix, and of the labels for the encoder of a live input."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from wavevae.controls import (
     BEND,
@@ -26,8 +25,21 @@ from wavevae.controls import (
 )
 from wavevae.names import class_number
 
-from ..model_info import About
-from .addresses import ROOT, Act, Address, Arguments, Range, Value, count, one, ranges_of, switch, whole
+from ..model_info import ModelInfo
+from .addresses import (
+    ROOT,
+    Act,
+    Address,
+    Arguments,
+    Range,
+    Value,
+    World,
+    count,
+    one,
+    ranges_of,
+    switch,
+    whole,
+)
 from .note_allocation import change, lift, press_pedal, set_mono, set_offset, strike
 
 NONE, AS_OUTPUT = "none", "same"
@@ -35,32 +47,25 @@ LARGEST_CLASS_NAME = 10**9
 """Of classes that are named by numbers."""
 
 
-class Player(Protocol):
-    """What these addresses need to know."""
-
-    state: ControlState
-    about: About
-
-
-def rows(player: Player) -> Iterator[Address]:
+def rows(world: World) -> Iterator[Address]:
     """Every address of this kind; those that the model has nothing for say so."""
-    yield from _classes(player)
-    yield from _notes(player)
-    yield from _input(player)
+    yield from _classes(world)
+    yield from _notes(world)
+    yield from _input(world)
 
 
 # classes
 
 
-def _classes(player: Player) -> Iterator[Address]:
-    about = player.about
+def _classes(world: World) -> Iterator[Address]:
+    about = world.about
     labels = (NONE, *about.classes)
     yield Address(
         f"{ROOT}/class",
         "s",
         "class of a model trained with --condition class; several with their weights, in turn, are a mix",
         partial(_set_classes, about),
-        (lambda: told(player.state, about)) if about.has_class else None,
+        (lambda: told(world.state, about)) if about.has_class else None,
         (Range(choices=labels),) if about.has_class else (),
     )
     for label, name in enumerate(about.classes if about.can_mix else ()):
@@ -69,12 +74,12 @@ def _classes(player: Player) -> Iterator[Address]:
             "f",
             f"class {name}: {WEIGHT.doc}",
             partial(_set_weight, label),
-            partial(lambda i: weight_of(player.state, i), label),
+            partial(lambda i: weight_of(world.state, i), label),
             ranges_of(WEIGHT),
         )
 
 
-def told(state: ControlState, about: About) -> Value:
+def told(state: ControlState, about: ModelInfo) -> Value:
     """A class by its name, or names and weights in turn."""
     if not state.mix:
         return NONE
@@ -87,7 +92,7 @@ def weight_of(state: ControlState, label: int) -> float:
     return next((s.weight for s in state.mix if s.label == label), 0.0)
 
 
-def label_of(value: object, about: About, name: str = "class") -> int:
+def label_of(value: object, about: ModelInfo, name: str = "class") -> int:
     """The number of a class by its name or number; -1 for 'none'. Raises: Refused."""
     if value == NONE:
         return NO_LABEL
@@ -98,7 +103,7 @@ def label_of(value: object, about: About, name: str = "class") -> int:
     return number
 
 
-def _set_classes(about: About, state: ControlState, arguments: Arguments) -> ControlState:
+def _set_classes(about: ModelInfo, state: ControlState, arguments: Arguments) -> ControlState:
     """One class, or classes and weights in turn."""
     if not about.has_class:
         raise Refused(f"{about.name} has no classes; train with `--condition class`")
@@ -136,8 +141,8 @@ def _mixed(state: ControlState, mix: tuple[Share, ...]) -> ControlState:
 # notes
 
 
-def _notes(player: Player) -> Iterator[Address]:
-    about = player.about
+def _notes(world: World) -> Iterator[Address]:
+    about = world.about
     key, keyed = Range(0, HIGHEST_PITCH), partial(_keyed, about)
     yield Address(
         f"{ROOT}/note",
@@ -154,7 +159,7 @@ def _notes(player: Player) -> Iterator[Address]:
             "f",
             control.doc,
             keyed(partial(_set_number, control)),
-            partial(lambda f: getattr(player.state, f), field),
+            partial(lambda f: getattr(world.state, f), field),
             ranges_of(control),
             control.unit,
         )
@@ -189,12 +194,12 @@ def _notes(player: Player) -> Iterator[Address]:
             "i",
             doc,
             partial(_switch, about, name),
-            partial(lambda n: int(getattr(player.state, n)), name),
+            partial(lambda n: int(getattr(world.state, n)), name),
             (Range(0, 1),),
         )
 
 
-def _keyed(about: About, act: Callable[[About, ControlState, Arguments], ControlState]) -> Act:
+def _keyed(about: ModelInfo, act: Callable[[ModelInfo, ControlState, Arguments], ControlState]) -> Act:
     """Raises: Refused where keys do nothing."""
 
     def checked(state: ControlState, arguments: Arguments) -> ControlState:
@@ -207,14 +212,16 @@ def _keyed(about: About, act: Callable[[About, ControlState, Arguments], Control
     return checked
 
 
-def _play(about: About, state: ControlState, arguments: Arguments) -> ControlState:
+def _play(about: ModelInfo, state: ControlState, arguments: Arguments) -> ControlState:
     count(arguments, 2)
     pitch = whole(arguments[0], 0, HIGHEST_PITCH, "pitch")
     velocity = VELOCITY.check(arguments[1])
     return lift(state, pitch) if velocity == 0 else strike(state, about.voices, pitch, velocity)
 
 
-def _set_number(control: Control, about: About, state: ControlState, arguments: Arguments) -> ControlState:
+def _set_number(
+    control: Control, about: ModelInfo, state: ControlState, arguments: Arguments
+) -> ControlState:
     return replace(state, **{control.name: one(control, arguments)})  # type: ignore[arg-type]
 
 
@@ -224,14 +231,14 @@ def _set_of_note(control: Control, state: ControlState, arguments: Arguments) ->
     return change(state, pitch, **{control.name: control.check(arguments[1])})
 
 
-def _set_offset(about: About, state: ControlState, arguments: Arguments) -> ControlState:
+def _set_offset(about: ModelInfo, state: ControlState, arguments: Arguments) -> ControlState:
     count(arguments, 3)
     pitch = whole(arguments[0], 0, HIGHEST_PITCH, "pitch")
     axis = whole(arguments[1], 0, about.latent_dim - 1, "axis")
     return set_offset(state, pitch, axis, OFFSET.check(arguments[2]))
 
 
-def _switch(about: About, name: str, state: ControlState, arguments: Arguments) -> ControlState:
+def _switch(about: ModelInfo, name: str, state: ControlState, arguments: Arguments) -> ControlState:
     on = switch(arguments, getattr(state, name))
     return press_pedal(state, on) if name == "pedal" else set_mono(state, on, about.voices)
 
@@ -246,15 +253,15 @@ def _drone(state: ControlState, arguments: Arguments) -> ControlState:
 # what the encoder is told of a live input
 
 
-def _input(player: Player) -> Iterator[Address]:
-    about = player.about
+def _input(world: World) -> Iterator[Address]:
+    about = world.about
     if about.has_input_class:
         yield Address(
             f"{ROOT}/input_class",
             "s",
             f"class that the encoder is told of a live input ('{AS_OUTPUT}': the one that sounds)",
             partial(_set_input_class, about),
-            lambda: (AS_OUTPUT, NONE, *about.classes)[player.state.input_label - SAME],
+            lambda: (AS_OUTPUT, NONE, *about.classes)[world.state.input_label - SAME],
             (Range(choices=(AS_OUTPUT, NONE, *about.classes)),),
         )
     if about.has_input_pitch:
@@ -263,12 +270,12 @@ def _input(player: Player) -> Iterator[Address]:
             "f",
             f"MIDI pitch that the encoder is told of a live input ({SAME}: the one that sounds, {NO_PITCH}: none)",
             _set_input_pitch,
-            lambda: player.state.input_pitch,
+            lambda: world.state.input_pitch,
             (Range(SAME, HIGHEST_PITCH),),
         )
 
 
-def _set_input_class(about: About, state: ControlState, arguments: Arguments) -> ControlState:
+def _set_input_class(about: ModelInfo, state: ControlState, arguments: Arguments) -> ControlState:
     count(arguments, 1)
     same = arguments[0] in (AS_OUTPUT, SAME)
     return replace(state, input_label=SAME if same else label_of(arguments[0], about, "input_class"))

@@ -1,7 +1,7 @@
-"""Which voice plays which note.
+"""Allocates voices to notes.
 
-A key takes a voice in this order: the one that plays its pitch already, one that has never played, the one that was
-struck longest ago among those released, the one that was struck longest ago.
+A new note takes, in this order: the voice that already plays its pitch, an unused voice, the oldest released voice, the
+oldest voice.
 """
 
 from __future__ import annotations

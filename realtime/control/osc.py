@@ -1,8 +1,7 @@
 """OSC over UDP: datagrams in, replies out.
 
-A message either is exactly right and changes the desk, or it changes nothing, is counted, and its sender is
-told why on /wavevae/error. A datagram with more than there is room for is refused whole. Bundles with a time tag are
-applied at their time.
+A message with an error changes nothing; it is counted, and its sender gets the reason on /wavevae/error. A datagram
+with too many messages is refused as a whole. Bundles with a time tag are applied at their time.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from wavevae.controls import ControlState, Refused
 
 from .addresses import ROOT, Address, Arguments, Value, count, text
-from .dispatcher import Desk
+from .dispatcher import Dispatcher
 from .osc_packets import MOST_QUERIES, Dated, Message, parse, unpack
 
 ERROR = f"{ROOT}/error"
@@ -50,19 +49,19 @@ def encode(address: str, *values: Value) -> bytes:
     return message.build().dgram
 
 
-class OscFace:
-    """Takes datagrams to a desk.
+class OscServer:
+    """Applies datagrams to a `Dispatcher`.
 
-    `look_up` gives the values, besides the desk's own, that queries and subscriptions may ask for.
+    `look_up` returns the values, besides those of the dispatcher, that queries and subscriptions may ask for.
     """
 
     def __init__(
         self,
-        desk: Desk,
+        dispatcher: Dispatcher,
         look_up: Callable[[], dict[str, Value]] = dict,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.desk, self._look_up, self._clock = desk, look_up, clock
+        self.dispatcher, self._look_up, self._clock = dispatcher, look_up, clock
         self.accepted = self.rejected = 0
         self.subscribers: list[Sender] = []
         self.sender: Sender = ()
@@ -74,7 +73,7 @@ class OscFace:
         """Answered in this datagram."""
         self._pending: list[tuple[float, int, Message, Sender]] = []
         self._order = 0
-        desk.extra.update(
+        dispatcher.extra.update(
             {
                 f"{ROOT}/subscribe": Address(
                     f"{ROOT}/subscribe", "i", "a port that gets /wavevae/state/... 30 times a second; 0 ends it",
@@ -90,14 +89,14 @@ class OscFace:
         """Everything a datagram asks for. Never raises for what is in it. Returns what to send back."""
         self._begin(sender)
         try:
-            messages = unpack(datagram, self._clock(), self.desk.about.latent_dim)
+            messages = unpack(datagram, self._clock(), self.dispatcher.about.latent_dim)
             self._make_room(messages)
         except Refused as reason:
             self._refuse(str(reason))
             return self._replies
         for due, data in messages:
             self._handle_message(data, due)
-        self.desk.flush()
+        self.dispatcher.flush()
         return self._replies
 
     def _begin(self, sender: Sender) -> None:
@@ -119,7 +118,7 @@ class OscFace:
             self._begin(sender)
             self._try(message)
             replies += self._replies
-        self.desk.flush()
+        self.dispatcher.flush()
         return replies
 
     @property
@@ -131,13 +130,13 @@ class OscFace:
         """A message from nobody on the network (MIDI, the page). Returns why it was refused, or nothing."""
         self._begin(())
         why = self._apply(path, arguments)
-        self.desk.flush()
+        self.dispatcher.flush()
         return f"{path[:100]}: {why}" if why else ""
 
     def _apply(self, path: str, arguments: Arguments) -> str:
-        """Change the desk and count. Returns why it was refused, or nothing."""
+        """Change the dispatcher and count. Returns why it was refused, or nothing."""
         try:
-            self.desk.apply(path, arguments)
+            self.dispatcher.apply(path, arguments)
         except Refused as reason:
             self.rejected += 1
             return str(reason) or "refused"
@@ -153,9 +152,9 @@ class OscFace:
 
     def values(self) -> dict[str, Value]:
         """All that can be subscribed to, by name."""
-        state = self.desk.state
+        state = self.dispatcher.state
         return {
-            **{r.name: r.value() for r in self.desk.table.values() if r.value and "/" not in r.name},
+            **{r.name: r.value() for r in self.dispatcher.table.values() if r.value and "/" not in r.name},
             "muted": int(state.muted),
             "targets": list(state.latents),
             "accepted": self.accepted,
@@ -214,7 +213,7 @@ class OscFace:
         if self._queries > MOST_QUERIES:
             raise Refused(f"more than {MOST_QUERIES} queries in one datagram; send several")
         name = text(arguments[0], "name").removeprefix(ROOT + "/")
-        row = self.desk.table.get(f"{ROOT}/{name}")
+        row = self.dispatcher.table.get(f"{ROOT}/{name}")
         values = self._asked = self._asked or self.values()
         if name in values:
             value = values[name]

@@ -1,6 +1,6 @@
-"""OSC datagrams, strictly: what comes out of here is exactly what was sent, or nothing.
+"""A strict parser of OSC datagrams: it returns exactly what was sent, or refuses it.
 
-Read here and not by python-osc, which takes a truncated number for 0.0, recurses into bundles without end and
+python-osc does not do: it takes a truncated number for 0.0, recurses into bundles without end and
 expands wildcards in addresses with a regular expression that a packet of 36 bytes can keep busy for 15 s. (OSC 1.0:
 strings end in zeros up to a multiple of 4 bytes. OSC 1.1: T, F, N and I have no bytes.)
 """

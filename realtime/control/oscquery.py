@@ -1,4 +1,4 @@
-"""The table as OSCQuery JSON, after Vidvox' proposal (github.com/Vidvox/OSCQueryProposal); and its announcement."""
+"""The table of addresses as OSCQuery JSON (github.com/Vidvox/OSCQueryProposal), and its announcement by zeroconf."""
 
 from __future__ import annotations
 

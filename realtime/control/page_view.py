@@ -1,4 +1,4 @@
-"""What the control page shows: the model once, levels and a spectrum thirty times a second."""
+"""The data of the control page: the model once, then levels and a spectrum thirty times a second."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from wavevae.controls import CONTROLS, MODES, NATURAL
 
 from ..model_info import Axis
 from .addresses import Address, Range, Value
-from .dispatcher import Desk
-from .midi_mapper import MidiHand
+from .dispatcher import Dispatcher
+from .midi_mapper import MidiMapper
 
 WINDOW = 2048
 """Samples of the spectrum."""
@@ -60,25 +60,25 @@ def rounded(value: Value | None) -> Any:
     return round(float(value), DIGITS) if isinstance(value, (int, float)) else value
 
 
-class View:
-    """Collects it from where it is known."""
+class PageView:
+    """Collects the data."""
 
     def __init__(
         self,
-        desk: Desk,
+        dispatcher: Dispatcher,
         played: Callable[[int], NDArray[np.float32]],
         look_up: Callable[[], dict[str, Value]],
-        midi: MidiHand | None,
+        midi: MidiMapper | None,
     ) -> None:
         """`played` returns so many samples, the last that sounded."""
-        self._desk, self._played, self._look_up, self._midi = desk, played, look_up, midi
+        self._dispatcher, self._played, self._look_up, self._midi = dispatcher, played, look_up, midi
         self._window = np.hanning(WINDOW).astype(np.float32)
 
     def head(self) -> dict[str, Any]:
         """What changes seldom: the model, its axes, classes and map, the controls with their ranges, presets, what
         MIDI turns."""
-        about, desk = self._desk.about, self._desk
-        labels = sorted(set(desk.map.labels))
+        about, dispatcher = self._dispatcher.about, self._dispatcher
+        labels = sorted(set(dispatcher.map.labels))
         return {
             "about": {
                 "name": about.name,
@@ -92,30 +92,30 @@ class View:
                 "has_input_class": about.hears and about.has_input_class,
                 "has_input_pitch": about.hears and about.has_input_pitch,
                 "modes": [m for m in MODES if self._plays(m)],
-                "bounds": desk.map.bounds(),
-                "map": np.round(desk.map.places, DIGITS).tolist(),
-                "map_axes": list(desk.map.names),
-                "map_labels": [labels.index(name) for name in desk.map.labels],
+                "bounds": dispatcher.map.bounds(),
+                "map": np.round(dispatcher.map.places, DIGITS).tolist(),
+                "map_axes": list(dispatcher.map.names),
+                "map_labels": [labels.index(name) for name in dispatcher.map.labels],
                 "map_names": labels,
             },
             "controls": {row.name: control_of(row) for row in self._numbers()},
-            "presets": list(desk.presets.named),
+            "presets": list(dispatcher.presets.named),
             "midi": self._midi is not None,
             "bindings": self._midi.bindings() if self._midi else {},
         }
 
     def _plays(self, mode: str) -> bool:
-        about = self._desk.about
+        about = self._dispatcher.about
         return {"transform": about.hears, "sample": about.can_sample}.get(mode, True)
 
     def _numbers(self) -> list[Address]:
         """Addresses of one number that can be set and asked for; those of the axes go as lists."""
-        rows = self._desk.table.values()
+        rows = self._dispatcher.table.values()
         return [r for r in rows if r.tags in ("f", "i") and r.value and r.name.split("/")[0] not in PER_AXIS]
 
     def frame(self) -> dict[str, Any]:
         """What moves."""
-        state, known = self._desk.state, self._look_up()
+        state, known = self._dispatcher.state, self._look_up()
         recent = self._played(WINDOW)
         return {
             "values": {row.name: number_of(row) for row in self._numbers()},
@@ -153,7 +153,7 @@ class View:
     def _spectrum(self, sound: NDArray[np.float32]) -> list[int]:
         """BANDS levels in dB below full scale, evenly spaced in pitch: the highest bin of each."""
         levels = np.abs(np.fft.rfft(sound * self._window)) * (4 / WINDOW)
-        rate = self._desk.about.sample_rate
+        rate = self._dispatcher.about.sample_rate
         edges = np.geomspace(LOWEST_HZ, rate / 2, BANDS + 1) * WINDOW / rate
         low = np.minimum(edges[:-1].astype(int), len(levels) - 1)
         high = np.maximum(low + 1, np.ceil(edges[1:]).astype(int))

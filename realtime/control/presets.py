@@ -26,7 +26,7 @@ from wavevae.errors import UserError
 from wavevae.files import locked, write_whole
 from wavevae.names import composed, matching
 
-from ..model_info import About
+from ..model_info import ModelInfo
 
 FORMAT = 1
 LONGEST_NAME, MOST_PRESETS = 64, 999
@@ -40,7 +40,7 @@ VECTORS = {"latents": LATENT, "scale": SCALE, "bias": BIAS}
 Preset = dict[str, Any]
 
 
-def preset_of(state: ControlState, about: About) -> Preset:
+def preset_of(state: ControlState, about: ModelInfo) -> Preset:
     """What is worth keeping, as plain values."""
     return {
         **{name: getattr(state, name) for name in KEPT},
@@ -51,7 +51,7 @@ def preset_of(state: ControlState, about: About) -> Preset:
     }
 
 
-def recalled(preset: Preset, state: ControlState, about: About, seconds: float | None) -> ControlState:
+def recalled(preset: Preset, state: ControlState, about: ModelInfo, seconds: float | None) -> ControlState:
     """The state that leads to a preset, in the present smoothing or in so many seconds.
 
     Raises: Refused for a preset of another model or one that was meddled with. A mode that cannot be played here
@@ -84,12 +84,12 @@ def recalled(preset: Preset, state: ControlState, about: About, seconds: float |
     )
 
 
-def _latents(kept: Any, about: About) -> tuple[float, ...]:
+def _latents(kept: Any, about: ModelInfo) -> tuple[float, ...]:
     """Raises: Refused, TypeError."""
     return tuple((LATENT if i >= about.n_controls else ANYWHERE).check(v) for i, v in enumerate(kept))
 
 
-def _mix(kept: Any, about: About) -> tuple[Share, ...]:
+def _mix(kept: Any, about: ModelInfo) -> tuple[Share, ...]:
     """Names and weights, or one name, or nothing. Raises: ValueError for a class that is not here."""
     named = {kept: 1.0} if isinstance(kept, str) else kept or {}
     known = {name: matching(name, about.classes) or name for name in named}

@@ -1,4 +1,4 @@
-"""The control page and OSCQuery over HTTP: one WebSocket a visitor, everything through the desk.
+"""The control page and OSCQuery over HTTP: one WebSocket per visitor, whose messages go through the dispatcher.
 
 It listens on loopback. Requests by another name of this machine (DNS rebinding) or from another site's page are
 refused; with --allow-remote the page and its socket want the token, and OSCQuery, which only reads, does not: its
@@ -21,9 +21,9 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from .addresses import ROOT, Arguments
-from .osc import OscFace
+from .osc import OscServer
 from .oscquery import ATTRIBUTES, find, host_info, tree
-from .page_view import View
+from .page_view import PageView
 from .ports import LOOPBACK, WILDCARDS, WebSetup, in_url, plain_address, reachable
 
 CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css"}
@@ -90,8 +90,8 @@ class Visitor:
 class Web:
     """The server; `tick` is called 30 times a second."""
 
-    def __init__(self, setup: WebSetup, face: OscFace, view: View, osc: tuple[str, int]) -> None:
-        self._setup, self._face, self._view, self._osc = setup, face, view, osc
+    def __init__(self, setup: WebSetup, osc_server: OscServer, view: PageView, osc: tuple[str, int]) -> None:
+        self._setup, self._osc_server, self._view, self._osc = setup, osc_server, view, osc
         self._visitors: set[Visitor] = set()
         self._head = ""
         self._runner: web.AppRunner | None = None
@@ -192,9 +192,9 @@ class Web:
             return web.Response(text=_read("index.html"), content_type="text/html", charset="utf-8")
         if "HOST_INFO" in request.query:
             return web.json_response(
-                host_info(self._osc_host(request), self._osc[1], self._face.desk.about.name)
+                host_info(self._osc_host(request), self._osc[1], self._osc_server.dispatcher.about.name)
             )
-        node = find(tree(self._face.desk.rows()), request.path)
+        node = find(tree(self._osc_server.dispatcher.rows()), request.path)
         if node is None:
             raise web.HTTPNotFound(text=f"no address {request.path[:100]}", headers=HEADERS)
         asked = [name for name in request.query if name.isupper()][:8]
@@ -241,7 +241,7 @@ class Web:
     def _release(self, visitor: Visitor) -> None:
         """No key stays down on a page that is gone: closed, or on a phone that sleeps."""
         for pitch in visitor.held:
-            self._face.act(NOTE, (pitch, 0))
+            self._osc_server.act(NOTE, (pitch, 0))
 
     def _take(self, text: str, visitor: Visitor) -> str:
         """{"send": [address, [arguments]]}. Returns what is wrong with it, or nothing."""
@@ -250,10 +250,10 @@ class Web:
             if not isinstance(address, str) or not isinstance(arguments, list):
                 raise ValueError
         except (ValueError, TypeError, KeyError, RecursionError):
-            self._face.rejected += 1
+            self._osc_server.rejected += 1
             return 'not a message; send {"send": [address, [arguments]]}'
         values = _hashable(arguments)
-        why = self._face.act(address, values)
+        why = self._osc_server.act(address, values)
         if address == NOTE and not why:
             pitch, velocity = values
             (visitor.held.add if velocity else visitor.held.discard)(pitch)

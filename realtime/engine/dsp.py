@@ -1,4 +1,4 @@
-"""Straight glides to a target, exact on arrival: for latents (a step a frame), gain and fades (a step a sample)."""
+"""Linear ramps for latents (one step a frame), gain and fades (one step a sample), and the output limiter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Controls and a block in, a block out: the same live and offline, so that what is rendered equals what is played.
+"""Computes a block of output from the controls and a block of input. Live and offline playing share it, so that a
+rendering equals the performance.
 
         controls ──> source ──> latents ──> decoder ──> remainder ──> gain, fades ──> limiter ──> block
 (input sound) ────────┘                   whole hops   any number of samples

@@ -1,7 +1,7 @@
-"""Where latent frames come from: the controls, a sound, a list of frames, a density.
+"""Sources of latent frames: the controls, an encoded input, a list of frames, the density of the training latents.
 
-Each is asked for the next `count` frames, (count, latent_dim) float32 in standard deviations, and keeps its
-place between calls: how the frames are cut into calls makes no difference.
+`frames(count, controls)` returns the next (count, latent_dim) float32, in standard deviations. A source keeps its
+position between calls, so the result does not depend on how frames are cut into calls.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .timing import largest_remainder
 
 
 class FrameSource(Protocol):
-    """What the engine asks for latents."""
+    """The interface of all sources."""
 
     def hear(self, audio: Audio, controls: ControlState) -> None:
         """Input samples, if the source listens to any."""
@@ -32,8 +32,8 @@ class FrameSource(Protocol):
         """The model's state was cleared: forget what led here."""
 
 
-class Deaf:
-    """A source that does not listen to an input."""
+class NoInput:
+    """A source without an input."""
 
     def hear(self, audio: Audio, controls: ControlState) -> None:
         raise ValueError("this source takes no input sound")
@@ -42,8 +42,8 @@ class Deaf:
         pass
 
 
-class Knobs(Deaf):
-    """The controls drive: every axis glides to its target in the time that was set with it."""
+class ControlSource(NoInput):
+    """Mode generate: every axis glides to its target, in the glide time that was set with the target."""
 
     def __init__(self, controls: ControlState, frame_rate: float) -> None:
         self._frame_rate = frame_rate
@@ -57,8 +57,8 @@ class Knobs(Deaf):
         self._glide.jump(controls.latents)
 
 
-class Heard:
-    """A sound drives: the model's encoder listens.
+class EncodedInput:
+    """Mode transform: latents of the input sound, from the model's encoder.
 
     Frames need whole hops; so that blocks of the size first heard never leave one short, silence goes before
     the sound and delays it (by nothing, when blocks are whole hops).
@@ -83,8 +83,8 @@ class Heard:
         self._waiting = None
 
 
-class Listed(Deaf):
-    """Frames given beforehand: `read(start, count)` returns (count, latent_dim)."""
+class FrameList(NoInput):
+    """A list of frames: `read(start, count)` returns (count, latent_dim)."""
 
     def __init__(self, read: Callable[[int, int], Frames]) -> None:
         self._read, self._place = read, 0
@@ -103,8 +103,8 @@ class Sampler(Protocol):
     def draw(self, frames: int) -> Frames: ...
 
 
-class Drawn(Deaf):
-    """A density of the training latents drives."""
+class DensitySource(NoInput):
+    """Mode sample: draws from the density of the training latents."""
 
     def __init__(self, sampler: Sampler, frame_rate: float) -> None:
         self._sampler, self._spread = sampler, Settling(frame_rate)
@@ -136,9 +136,9 @@ class Settling:
         return self._ramp.advance(count)[:, 0]
 
 
-class Shaken:
-    """Another source with Gaussian noise of the controls' temperature on every frame and axis but the first ones: of an
-    instrument that is pitch and loudness."""
+class NoisySource:
+    """Adds Gaussian noise to the frames of another source: temperature is its standard deviation, the first axes
+    (pitch, loudness and periodicity of an instrument) stay as they are."""
 
     def __init__(self, source: FrameSource, seed: int, frame_rate: float, first: int = 0) -> None:
         self._source, self._random, self._first = source, np.random.default_rng(seed), first
@@ -160,8 +160,8 @@ class Shaken:
         self._source.restart(controls)
 
 
-class Recorded:
-    """Another source whose frames are also given to `keep`, as the decoder gets them."""
+class RecordingSource:
+    """Passes the frames of another source on, and also to `keep`."""
 
     def __init__(self, source: FrameSource, keep: Callable[[Frames], None]) -> None:
         self._source, self._keep = source, keep
@@ -181,7 +181,7 @@ class Recorded:
 MODE_FADE_MS = 60.0
 
 
-class Live:
+class LiveSource:
     """The mode's source; its change is a cross-fade of latents.
 
     generate: the targets. transform: scale * z + bias of what is heard. sample: a draw, moved by the targets.
@@ -192,11 +192,11 @@ class Live:
         self,
         controls: ControlState,
         frame_rate: float,
-        heard: Heard | None = None,
-        drawn: Drawn | None = None,
+        heard: EncodedInput | None = None,
+        drawn: DensitySource | None = None,
     ) -> None:
         self._frame_rate, self._heard, self._drawn = frame_rate, heard, drawn
-        self._knobs = Knobs(controls, frame_rate)
+        self._knobs = ControlSource(controls, frame_rate)
         self._scale, self._bias = Ramp(controls.scale), Ramp(controls.bias)
         self._shares = Ramp(self._one_hot(controls.mode))
 

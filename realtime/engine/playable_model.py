@@ -1,4 +1,4 @@
-"""From a model file to an engine that is ready to play: the same for `serve` and for `render --score`."""
+"""Builds a warmed engine from a model file, for `serve` and for `render --score`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from wavevae.latents import DensitySampler
 
 from ..model_info import LARGEST_LATENT_DIM, describe
 from .engine import Engine
-from .latent_sources import Drawn, FrameSource, Heard, Live, Shaken
+from .latent_sources import DensitySource, EncodedInput, FrameSource, LiveSource, NoisySource
 from .polyphony import Polyphony
-from .streaming_model import Core
-from .voices import MIDDLE_PITCH, Choir, Decoder, Solo
+from .streaming_model import StreamingModel
+from .voices import MIDDLE_PITCH, Decoder, PolySynth, SingleVoice
 
 
-class Instrument:
-    """A model file loaded as often as it has voices, and its engine.
+class PlayableModel:
+    """A loaded model file and its engine. A codec that plays notes is loaded once per voice.
 
     Raises: UserError for a file that cannot be played.
     """
@@ -50,7 +50,10 @@ class Instrument:
                 )
             self.about = replace(self.about, voices=1)
         copies = 0 if self.about.is_instrument else self.about.voices - 1
-        self._cores = [Core(bundle), *(Core(read_bundle(path, sample_rate)) for _ in range(copies))]
+        self._cores = [
+            StreamingModel(bundle),
+            *(StreamingModel(read_bundle(path, sample_rate)) for _ in range(copies)),
+        ]
         self.controls = self.initial()
         self.engine = Engine(
             self._decoder(), self.about.sample_rate, self.about.hop_length, self._source(self.controls)
@@ -85,19 +88,21 @@ class Instrument:
         if self.about.is_instrument:
             return Polyphony(self._cores[0], self.about)
         if self.about.has_pitch:
-            return Choir(self._cores, self.about)
-        return Solo(self._cores[0], self.about)
+            return PolySynth(self._cores, self.about)
+        return SingleVoice(self._cores[0], self.about)
 
     def _source(self, controls: ControlState) -> FrameSource:
         core, about = self._cores[0], self.about
         frame_rate = about.sample_rate / about.hop_length
         drawn = None
         if about.can_sample:
-            drawn = Drawn(
+            drawn = DensitySource(
                 DensitySampler(self._bundle.info.density, np.random.default_rng(self._seed)), frame_rate
             )
-        heard = Heard(core.encode, core.hop_length) if about.hears else None
-        return Shaken(Live(controls, frame_rate, heard, drawn), self._seed, frame_rate, about.n_controls)
+        heard = EncodedInput(core.encode, core.hop_length) if about.hears else None
+        return NoisySource(
+            LiveSource(controls, frame_rate, heard, drawn), self._seed, frame_rate, about.n_controls
+        )
 
 
 def refuse_unplayable(bundle: Bundle, sample_rate: int | None, instead: bool = False) -> None:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from wavevae.controls import GENERATE, TRANSFORM, ControlState, Note
 
-from ..model_info import About
+from ..model_info import ModelInfo
 from .dsp import Ramp
 from .latent_sources import MODE_FADE_MS
-from .streaming_model import Audio, Core, Frames
+from .streaming_model import Audio, Frames, StreamingModel
 from .voices import Tuned
 
 SPARE_ROWS = 2
@@ -89,7 +89,7 @@ class Voice:
     """One row: the base frames with a note's own pitch, loudness and offsets. A learned way of playing a note would
     take the place of this one: it has the same methods."""
 
-    def __init__(self, about: About, frame_rate: float) -> None:
+    def __init__(self, about: ModelInfo, frame_rate: float) -> None:
         self._about, self._frames_a_ms = about, frame_rate / 1000
         self._loudness = about.axis("loudness")
         self._bright = about.axis("brightness") if "brightness" in [a.name for a in about.axes] else None
@@ -169,7 +169,7 @@ class Polyphony:
 
     newest: Frames | None
 
-    def __init__(self, core: Core, about: About) -> None:
+    def __init__(self, core: StreamingModel, about: ModelInfo) -> None:
         self._core, self._about, self._tuned = core, about, Tuned(core, about)
         self._frame_rate = core.sample_rate / core.hop_length
         self._rows = about.voices + SPARE_ROWS

@@ -1,10 +1,10 @@
-"""A loaded model file as the engine sees it: rows of latents in, one channel of samples out, and the way back.
+"""Encodes and decodes with a loaded model file: latents (frames, latent_dim), mono samples.
 
-Everything in realtime/ thinks of latents in standard deviations of the training data, 0 their mean; here they become
-the file's own units (an instrument's pitch is in MIDI) and come back.
+Elsewhere in realtime/ latents are in standard deviations of the training data, 0 being their mean. This module converts
+to the file's own units (MIDI for an instrument's pitch) and back.
 
-Ours and any other file that keeps nn~'s contract: several channels are mixed to one, a file without `reset()`
-gets its buffers back as they were loaded, attributes are set by their names.
+It plays every file that keeps the contract of nn~: several output channels are mixed to one, a file without `reset()`
+is reset by restoring its buffers, attributes are set by name.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Units:
         return frames if self._same else ((frames - self._mean) / self._std).astype(np.float32)
 
 
-class Core:
-    """One instance of a model: it has one state and plays one voice."""
+class StreamingModel:
+    """One instance of a model, with one state."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.module: Any = bundle.module

@@ -1,4 +1,4 @@
-"""How long things take, by arithmetic. No torch: the audio shell imports this."""
+"""Computes delays from block size, ring depth and hop length. Imports no torch: the audio process uses it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from wavevae.controls import SMOOTHING
 
-from ..model_info import About
+from ..model_info import ModelInfo
 
 FADE_MS = 10.0
 """Start, stop, panic and reset: long enough not to click, short enough to be now."""
@@ -46,7 +46,7 @@ class Delay:
         )
 
 
-def count_delay(about: About, block_size: int, ring_depth: int, device_s: float) -> Delay:
+def count_delay(about: ModelInfo, block_size: int, ring_depth: int, device_s: float) -> Delay:
     """The parts of the delay of an engine that plays blocks of this size."""
     per_sample = 1000 / about.sample_rate
     return Delay(
@@ -71,7 +71,7 @@ class Latencies(Protocol):
     def rebuffered_s(self) -> float: ...
 
 
-def describe_input_delay(about: About, block_size: int, ring_depth: int, opened: Latencies) -> str:
+def describe_input_delay(about: ModelInfo, block_size: int, ring_depth: int, opened: Latencies) -> str:
     """From a live input to its sound: what is computed here, and what the device states of itself."""
     per_sample = 1000 / about.sample_rate
     parts = (

@@ -1,6 +1,6 @@
-"""From latents to sound: one voice that always sounds, or the notes of a codec that is told pitches.
+"""Decoders for a codec: one voice that always sounds, or the notes of a codec that is conditioned on pitch.
 
-The notes of an instrument: polyphony.py.
+polyphony.py plays the notes of an instrument.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import numpy as np
 
 from wavevae.controls import HIGHEST_PITCH, NO_LABEL, NO_PITCH, SAME, ControlState, Note
 
-from ..model_info import About
+from ..model_info import ModelInfo
 from .dsp import Ramp
-from .streaming_model import Audio, Core, Frames
+from .streaming_model import Audio, Frames, StreamingModel
 
 MIDDLE_PITCH = 60
 DRONE = Note(NO_PITCH, 1.0, True, 0)
@@ -45,7 +45,7 @@ class Decoder(Protocol):
 class Tuned:
     """A core that follows the classes and the file's own attributes."""
 
-    def __init__(self, core: Core, about: About | None = None) -> None:
+    def __init__(self, core: StreamingModel, about: ModelInfo | None = None) -> None:
         self.core, self.about = core, about
         self._frames_a_ms = core.sample_rate / core.hop_length / 1000
         self._mix: Ramp | None = None
@@ -67,7 +67,7 @@ class Tuned:
             self.core.set(attribute.name, *controls.attributes[place:last])
             place = last
 
-    def _follow_classes(self, about: About, count: int, controls: ControlState) -> None:
+    def _follow_classes(self, about: ModelInfo, count: int, controls: ControlState) -> None:
         if not about.can_mix:
             self.core.set("class", controls.mix[0].label if controls.mix else NO_LABEL)
             return
@@ -109,12 +109,12 @@ class Tuned:
         self._mix = None
 
 
-class Solo:
+class SingleVoice:
     """One voice that always sounds."""
 
     newest: Frames | None = None
 
-    def __init__(self, core: Core, about: About | None = None) -> None:
+    def __init__(self, core: StreamingModel, about: ModelInfo | None = None) -> None:
         self._tuned = Tuned(core, about)
 
     def follow(self, count: int, controls: ControlState) -> None:
@@ -140,7 +140,7 @@ class Voice:
     """One note at a time: struck, it rises to its velocity; released, it falls. A bend moves it at once: the
     file's oscillators keep their phase."""
 
-    def __init__(self, core: Core, about: About, listens: bool = False) -> None:
+    def __init__(self, core: StreamingModel, about: ModelInfo, listens: bool = False) -> None:
         """`listens`: its core also hears the live input, whose past a note must not clear."""
         self._tuned, self._level, self._note = Tuned(core, about), Ramp(0.0), Note(NO_PITCH, 0.0, False, -1)
         self._listens = listens
@@ -180,15 +180,16 @@ def bent(note: Note, controls: ControlState) -> float:
     return min(max(note.pitch + controls.bend, 0.0), float(HIGHEST_PITCH))
 
 
-class Choir:
-    """Several voices with the same latents, each its own pitch; one drones until the first note.
+class PolySynth:
+    """Several voices that share their latents and differ in pitch; the first sounds until a note is played.
 
-    Each has an instance of the model for itself: a pitch belongs to an instance. A silent one costs nothing.
+    Each voice has its own instance of the model, because the pitch label belongs to an instance. A silent voice is not
+    computed.
     """
 
     newest: Frames | None = None
 
-    def __init__(self, cores: list[Core], about: About) -> None:
+    def __init__(self, cores: list[StreamingModel], about: ModelInfo) -> None:
         self._cores, self._about = cores, about
         self._hop = cores[0].hop_length
         self.begin_again()

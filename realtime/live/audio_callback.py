@@ -1,4 +1,5 @@
-"""The audio shell: what the sound card calls, and what counts the sound that was lost. No torch, no model."""
+"""The audio callback, which copies blocks from the ring to the sound card, and the count of lost blocks. Imports no
+torch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The audio shell's process: finds the device, opens it, lets it call, ends. No torch.
+"""The audio process: finds the devices, opens them and runs the callback. Imports no torch.
 
-It is a process of its own so that a device that hangs can be given up: the supervisor ends this one and starts
-another, while the engine waits with its ring full.
+It is a separate process so that the supervisor can end it when a device hangs and start another, while the engine waits
+with its ring full.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from wavevae.errors import UserError
 from .audio_callback import Callback, Watch
 from .devices import NO_DEVICE, choose, find_devices
 from .engine_process import make_player
-from .messages import Failed, Found, Load, Open, Opened, Ready, Wish
+from .messages import DeviceChoice, Failed, Found, Load, Open, Opened, Ready
 from .processes import ask_for_real_time, quiet, settle
 from .shared_memory import Count, Shared
 from .streams import CardStream, ClockStream, Stream, find_period
@@ -24,7 +24,7 @@ from .streams import CardStream, ClockStream, Stream, find_period
 LOOK_EVERY_S = 0.05
 
 
-def sound(wish: Wish, shared: Shared, pipe: Connection) -> None:
+def sound(wish: DeviceChoice, shared: Shared, pipe: Connection) -> None:
     """Entry point of the process: Found, (Open) Opened, (go) sound until QUIT; or Failed and the end."""
     settle()
     try:
@@ -41,7 +41,7 @@ def sound(wish: Wish, shared: Shared, pipe: Connection) -> None:
     os._exit(0)  # PortAudio may hang at the end of a process
 
 
-def find(wish: Wish) -> Found:
+def find(wish: DeviceChoice) -> Found:
     """Raises: UserError where a device is not there."""
     if wish.output == NO_DEVICE:
         return Found(None, None)

@@ -1,6 +1,6 @@
-"""The control process: OSC, MIDI, the control page, presets, recording. No torch, no sound.
+"""The control process: OSC, MIDI, the control page, presets, recording. Imports no torch.
 
-Everything runs in one asyncio loop; what may block (files, MIDI drivers) has a thread of its own.
+One asyncio loop runs everything except what may block (files, MIDI drivers), which has its own threads.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from wavevae.controls import MODES, TRANSFORM, ControlState, Refused
 from wavevae.errors import Failure, UserError
 
 from ..control.addresses import ROOT, Address, Arguments, Value, count, text
-from ..control.dispatcher import Desk, Line
-from ..control.midi_mapper import MidiHand
-from ..control.osc import ERROR, OscFace, Reply, encode
+from ..control.dispatcher import Dispatcher, Line
+from ..control.midi_mapper import MidiMapper
+from ..control.osc import ERROR, OscServer, Reply, encode
 from ..control.oscquery import Announcement
 from ..control.ports import reachable
 from ..control.presets import Preset, Presets, PresetsFile, presets_file, read_presets, write_preset
-from ..model_info import About
+from ..model_info import ModelInfo
 from .messages import Begin, ControlSetup, Listening, Problem, RecordingLost, WantModel
 from .processes import ask_to_be_preferred, settle
 from .recorder import Recorder
@@ -59,7 +59,7 @@ def control(setup: ControlSetup, shared: Shared, pipe: Connection) -> None:
     asyncio.run(controller.run())
 
 
-def _natural(about: About, latents: list[float]) -> dict[str, Value]:
+def _natural(about: ModelInfo, latents: list[float]) -> dict[str, Value]:
     """Pitch (MIDI), loudness (dB) and periodicity of what sounds, as far as it has them."""
     controls = about.axes[: about.n_controls]
     return {axis.name: axis.natural(value) for axis, value in zip(controls, latents, strict=False)}
@@ -74,14 +74,14 @@ def _is_file(path: Path) -> bool:
 
 
 class Controller:
-    """Carries messages to the desk and replies back; feeds those who watch."""
+    """Carries messages to the dispatcher and replies back; feeds those who watch."""
 
     def __init__(self, setup: ControlSetup, begin: Begin, shared: Shared, pipe: Connection) -> None:
         self.setup, self.shared, self._pipe = setup, shared, pipe
         self._files = ThreadPoolExecutor(1)
-        self.desk = Desk(begin.about, self._publish, self._presets(begin.about))
+        self.dispatcher = Dispatcher(begin.about, self._publish, self._presets(begin.about))
         self._deck = shared.decks[begin.deck]
-        self.face = OscFace(self.desk, self.look_up)
+        self.osc_server = OscServer(self.dispatcher, self.look_up)
         self._add_model_address()
         self._watchers: list[Callable[[], None]] = []
         """Called 30 times a second."""
@@ -95,9 +95,9 @@ class Controller:
         if setup.record.score or setup.record.audio:
             self._recorder = self._make_recorder(begin.resumed)
         if begin.about.hears and not begin.resumed:
-            self.face.act(f"{ROOT}/mode", (MODES[TRANSFORM],))
+            self.osc_server.act(f"{ROOT}/mode", (MODES[TRANSFORM],))
         for path, arguments in begin.first:
-            self.face.act(path, arguments)
+            self.osc_server.act(path, arguments)
 
     # the loop
 
@@ -127,9 +127,9 @@ class Controller:
         self._count()
         if self._recorder is not None:
             self._recorder.look()
-        if self.face.subscribers:
-            messages = self.face.state_messages()
-            for subscriber in self.face.subscribers:
+        if self.osc_server.subscribers:
+            messages = self.osc_server.state_messages()
+            for subscriber in self.osc_server.subscribers:
                 for data in messages:
                     self._send(Reply(data, subscriber))
         for watcher in self._watchers:
@@ -154,7 +154,7 @@ class Controller:
                 break
             except OSError:  # some systems report here that an earlier reply found nobody
                 continue
-            for reply in self.face.handle(datagram, sender):
+            for reply in self.osc_server.handle(datagram, sender):
                 self._send(reply)
         self._count()
         self._set_timer()
@@ -164,12 +164,12 @@ class Controller:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.face.next_due is not None:
-            delay = max(0.0, self.face.next_due - time.time())
+        if self.osc_server.next_due is not None:
+            delay = max(0.0, self.osc_server.next_due - time.time())
             self._timer = asyncio.get_running_loop().call_later(delay, self._run_due)
 
     def _run_due(self) -> None:
-        for reply in self.face.run_due():
+        for reply in self.osc_server.run_due():
             self._send(reply)
         self._count()
         self._set_timer()
@@ -180,15 +180,15 @@ class Controller:
             self.setup.udp.sendto(reply.data, reply.to)
 
     def _count(self) -> None:
-        self.shared.counts[Count.ACCEPTED] = self.face.accepted
-        self.shared.counts[Count.REJECTED] = self.face.rejected
+        self.shared.counts[Count.ACCEPTED] = self.osc_server.accepted
+        self.shared.counts[Count.REJECTED] = self.osc_server.rejected
 
     # what others know
 
     def look_up(self) -> dict[str, Value]:
-        """Values that the desk does not have."""
+        """Values that the dispatcher does not have."""
         fields, latents = self._deck.meter.read()
-        about = self.desk.about
+        about = self.dispatcher.about
         return {
             "level": fields.get("level_db", FLOOR_DB),
             "real_time_factor": fields.get("real_time_factor", 0.0),
@@ -198,7 +198,7 @@ class Controller:
             **({"confidence": fields.get("confidence", 0.0)} if about.hears and about.plays_pitch else {}),
             "underflows": self.shared.lost,
             "limited": int(self._deck.counts[DeckCount.LIMITED]),
-            "presets": list(self.desk.presets.named),
+            "presets": list(self.dispatcher.presets.named),
             "midi": self.midi.port if self.midi else "",
             "learning": (self.midi.translator.learning or "") if self.midi else "",
             "model": about.name,
@@ -223,7 +223,14 @@ class Controller:
         setup = self.setup.record
         try:
             recorder = Recorder(
-                setup, self.shared, self._deck, self.desk, self.later, self.say, self._lose_recording, resumed
+                setup,
+                self.shared,
+                self._deck,
+                self.dispatcher,
+                self.later,
+                self.say,
+                self._lose_recording,
+                resumed,
             )
         except (UserError, Failure) as error:
             if not resumed:
@@ -241,9 +248,9 @@ class Controller:
         """After an earlier control process that died."""
         _, packed = self._deck.controls.read()
         if len(packed):
-            self.desk.resume(ControlState.unpack(packed.tolist()))
+            self.dispatcher.resume(ControlState.unpack(packed.tolist()))
 
-    def _presets(self, about: About) -> Presets:
+    def _presets(self, about: ModelInfo) -> Presets:
         """Those beside the model; stored by a thread, so that a slow disk holds nobody up."""
         path = presets_file(Path(about.path))
         file = PresetsFile(path)
@@ -282,35 +289,35 @@ class Controller:
             count(arguments, 1)
             path = expanded(text(arguments[0], "model"))
             if not path.is_absolute():
-                path = Path(self.desk.about.path).parent / path
+                path = Path(self.dispatcher.about.path).parent / path
             if not _is_file(path):
                 raise Refused(f"no model file at {str(path)[:120]}")
-            self._model_asked_by = self.face.sender
+            self._model_asked_by = self.osc_server.sender
             self._pipe.send(WantModel(str(path)))
             return state
 
         doc = "change to another MODEL.ts without a gap (a name without folder: beside the present one)"
         path = f"{ROOT}/model"
-        self.desk.extra[path] = Address(path, "s", doc, ask, lambda: self.desk.about.name)
+        self.dispatcher.extra[path] = Address(path, "s", doc, ask, lambda: self.dispatcher.about.name)
 
     def _change(self, begin: Begin) -> None:
         """The controls go to another deck, as far as they fit its model."""
         self._deck = self.shared.decks[begin.deck]
-        if begin.about != self.desk.about:
-            self.desk.change(begin.about, self._presets(begin.about))
-        self.desk.resume(self.desk.state)
-        self._deck.controls.write(self.desk.state.pack())
+        if begin.about != self.dispatcher.about:
+            self.dispatcher.change(begin.about, self._presets(begin.about))
+        self.dispatcher.resume(self.dispatcher.state)
+        self._deck.controls.write(self.dispatcher.state.pack())
         if self._recorder is not None:
             self._recorder.change(begin.about, self._deck)
 
     # optional parts
 
-    def _make_midi(self) -> MidiHand | None:
+    def _make_midi(self) -> MidiMapper | None:
         """Raises: UserError."""
         setup = self.setup.midi
         if setup is None:
             return None
-        hand = MidiHand(self.face, setup.port, setup.map_file, self.say, self.later)
+        hand = MidiMapper(self.osc_server, setup.port, setup.map_file, self.say, self.later)
         self._closers.insert(0, hand.stop)
         return hand
 
@@ -325,11 +332,11 @@ class Controller:
         if self.midi is not None:
             lines.append(self.midi.start(asyncio.get_running_loop()))
         if self.setup.web is not None:
-            from ..control.page_view import View
+            from ..control.page_view import PageView
             from ..control.web import Web
 
-            view = View(self.desk, self.shared.played, self.look_up, self.midi)
-            page = Web(self.setup.web, self.face, view, self.setup.udp.getsockname()[:2])
+            view = PageView(self.dispatcher, self.shared.played, self.look_up, self.midi)
+            page = Web(self.setup.web, self.osc_server, view, self.setup.udp.getsockname()[:2])
             lines.append(await page.start())
             self._watchers.append(page.tick)
             self._closers.insert(0, page.stop)
@@ -342,7 +349,8 @@ class Controller:
         assert self.setup.web is not None
         places = {"http": self.setup.web.socket, "osc": self.setup.udp}
         announcement = Announcement(
-            self.desk.about.name, {kind: (reachable(s), s.getsockname()[1]) for kind, s in places.items()}
+            self.dispatcher.about.name,
+            {kind: (reachable(s), s.getsockname()[1]) for kind, s in places.items()},
         )
         self._closers.insert(0, announcement.stop)
         return await announcement.start()

@@ -1,4 +1,4 @@
-"""`wavevae devices`: the sound cards found here, and how `serve` finds one by name or number."""
+"""`wavevae devices`: lists the sound cards; `serve` chooses one by name or number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine's process: loads and warms a model, says what it found, then keeps its deck's ring full."""
+"""The engine process: loads and warms a model, reports its speed, then keeps the ring of its deck full."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ class Player:
     """An engine that is driven by its deck's controls and fills its deck's ring."""
 
     def __init__(self, load: Load, deck: int, shared: Shared) -> None:
-        from ..engine.playable_model import Instrument
+        from ..engine.playable_model import PlayableModel
 
-        self.instrument = Instrument(
+        self.instrument = PlayableModel(
             load.path, load.seed, load.voices, load.hears, load.sample_rate, load.while_playing
         )
         self.shared, self.deck, self._while_playing = shared, shared.decks[deck], load.while_playing

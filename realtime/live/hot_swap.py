@@ -1,8 +1,8 @@
-"""Which engine sounds: the spare is made ready while the other plays, then the shell fades over to it.
+"""Changes the model without a gap: a spare engine loads it while the other plays, then the audio callback cross-fades.
 
     load ──> ready ──> controls follow ──> go ──> ring full ──> fade ──> the old engine leaves, a new spare comes
 
-The spare has torch loaded and waits. It takes over for another model, and for an engine that died.
+The spare process has imported torch already. It also replaces an engine whose process died.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.context import SpawnContext
 
-from ..model_info import About
+from ..model_info import ModelInfo
 from .engine_process import play
 from .messages import FADE_OUT, GO, LEAVE, Failed, Load, Ready
 from .processes import Child
@@ -28,7 +28,7 @@ class EngineDied(RuntimeError):
     """It ended on its own, and again."""
 
 
-class Decks:
+class HotSwap:
     """The engine that plays, its spare, and what is under way between them.
 
     `switch` is called with the new model and its deck before that engine begins: the control side follows.
@@ -39,7 +39,7 @@ class Decks:
         self,
         spawn: SpawnContext,
         shared: Shared,
-        switch: Callable[[About, int], None],
+        switch: Callable[[ModelInfo, int], None],
         refuse: Callable[[str], None],
         say: Callable[[str], None],
     ) -> None:
@@ -159,7 +159,7 @@ class Decks:
             self._stage = self._fading
 
     def _fading(self) -> None:
-        """The old engine leaves when the shell has gone over (or no shell is there to do so)."""
+        """The old engine leaves when the audio process has gone over (or no audio process is there to do so)."""
         counts = self._shared.counts
         late = time.monotonic() - self._switched_at > FADE_AT_MOST_S
         if counts[Count.DECK] != counts[Count.WANTED] and not late:

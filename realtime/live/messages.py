@@ -1,7 +1,7 @@
-"""Every message between the processes of a performance. Light: all of them import it.
+"""Every message between the processes of a performance.
 
-The supervisor sends a `Load` to an engine process, `Wish` and `Open` to the audio process, `ControlSetup` and `Begin`
-to the control process; the others are their answers.
+The supervisor sends a `Load` to an engine process, `DeviceChoice` and `Open` to the audio process, `ControlSetup` and
+`Begin` to the control process; the others are their answers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..control.ports import WebSetup
-from ..model_info import About
+from ..model_info import ModelInfo
 from .devices import Device, channels_of
 
 DEFAULT_BLOCK = 512
@@ -53,7 +53,7 @@ class Failed:
 class Ready:
     """A warmed engine, with its measured speed."""
 
-    about: About
+    about: ModelInfo
     block_ms: float
     """Median time a block takes."""
     worst_block_ms: float
@@ -67,7 +67,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Wish:
+class DeviceChoice:
     """Which devices, in the user's words."""
 
     output: str | None = None
@@ -162,7 +162,7 @@ class ControlSetup:
 class Begin:
     """A model is about to play on a deck; `resumed`: the controls go on as they are in the shared memory."""
 
-    about: About
+    about: ModelInfo
     deck: int
     resumed: bool
     first: tuple[tuple[str, tuple[object, ...]], ...] = ()

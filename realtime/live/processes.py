@@ -1,4 +1,5 @@
-"""Manners of the processes that play: none outlives its parent, none collects garbage while it sounds."""
+"""Child processes and their pipes, real-time priority, signals. A child ends with its parent and collects no garbage
+while it plays."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Keeps a performance: every message at the block it took effect, and the sound that was played.
+"""Records a performance: every message with the block in which it took effect, and the output.
 
-The engine logs from which version of the controls it made each block; so a score rendered with the same blocks
-meets the same controls at the same samples.
+The engine logs the version of the controls that each block was made from. So a score rendered with the same block size
+has the same controls at the same samples.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from wavevae.audio import printable
 from wavevae.units import format_seconds
 
 from ..control.addresses import ROOT
-from ..control.dispatcher import Desk, Line
+from ..control.dispatcher import Dispatcher, Line
 from ..control.presets import preset_of
-from ..model_info import About
+from ..model_info import ModelInfo
 from .messages import RecordSetup
 from .recording_files import Recording, open_recordings, why_it_ended
 from .shared_memory import LOGGED_BLOCKS, TAPE_SAMPLES, Count, Deck, DeckCount, Shared
@@ -44,7 +44,7 @@ class Recorder:
         setup: RecordSetup,
         shared: Shared,
         deck: Deck,
-        desk: Desk,
+        dispatcher: Dispatcher,
         later: Callable[[Callable[[], None], str], None],
         say: Callable[[str], None],
         lost: Callable[[str], None],
@@ -54,7 +54,7 @@ class Recorder:
         the tape reaches back."""
         self._shared, self._deck, self._later, self._setup = shared, deck, later, setup
         self._say, self._lost = say, lost
-        self._rate, self._block_size = desk.about.sample_rate, deck.ring.block_size
+        self._rate, self._block_size = dispatcher.about.sample_rate, deck.ring.block_size
         self._waiting: deque[tuple[int, list[Line]]] = deque()
         """Messages by the version of the controls that they led to."""
         self._block = 0
@@ -66,11 +66,11 @@ class Recorder:
         self._stopped: set[Path] = set()
         """Recordings that cannot go on."""
         self._told_of_rf64 = False
-        presets = desk.presets.named
+        presets = dispatcher.presets.named
         if resumed:
             self._resume()
-            presets = {**presets, RESUMED: preset_of(desk.state, desk.about)}
-        self._session = self._head(desk, presets)
+            presets = {**presets, RESUMED: preset_of(dispatcher.state, dispatcher.about)}
+        self._session = self._head(dispatcher, presets)
         self._write({"session": self._session})
         if resumed:
             self._write({"time": 0.0, "address": f"{ROOT}/preset/recall", "args": [RESUMED, 0.0]})
@@ -88,8 +88,8 @@ class Recorder:
         """Of the files."""
         return ", ".join(printable(r.path) for r in (self._score, self._audio) if r is not None)
 
-    def _head(self, desk: Desk, presets: dict[str, Any]) -> dict[str, Any]:
-        about = desk.about
+    def _head(self, dispatcher: Dispatcher, presets: dict[str, Any]) -> dict[str, Any]:
+        about = dispatcher.about
         return {
             "wavevae": self._setup.version,
             "model": about.name,
@@ -142,7 +142,7 @@ class Recorder:
         if self._audio is None:
             self._shared.counts[Count.RECORDED] = taped
 
-    def change(self, about: About, deck: Deck) -> None:
+    def change(self, about: ModelInfo, deck: Deck) -> None:
         """Another model begins on another deck: its blocks are counted from about now."""
         self.look()
         self._origin = int(self._shared.counts[Count.TAPED])

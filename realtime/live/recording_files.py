@@ -1,7 +1,7 @@
-"""Files of a performance that cannot be made again: they grow on the disk as they come, and none replaces another.
+"""The files of a recording. They are written as the performance goes on and never replace an existing file.
 
-Whatever kills the process, what was written until then can be read: a WAV's header is brought up to date with every
-piece, a score's lines are flushed one by one.
+A killed process leaves readable files: every write updates the header of the WAV file, and each line of the score is
+flushed.
 """
 
 from __future__ import annotations

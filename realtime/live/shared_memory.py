@@ -1,13 +1,13 @@
-"""What the processes of `serve` share: snapshots, rings of blocks, counters. Nobody ever waits for anybody.
+"""The shared memory of `serve`: snapshots, rings of blocks, counters. No process waits for another.
 
-    control process ──controls──> engine process ──ring of blocks──> audio shell ──tape──> control process
+    control process ──controls──> engine process ──ring of blocks──> audio process ─tape──> control process
            ^  └──────meter, counters──────┘  ^                          │
            └───────counters──────────────────┴──────input blocks────────┘
 
-There are two decks (an engine, its controls, its ring, its meter): one sounds, on the other the next model is
-made ready. The memory is multiprocessing's anonymous kind: it has no name, so nothing is left when every process
-is gone, however they went. Every number has exactly one writer. Indices are published after what they point at;
-x86-64 keeps that order, and elsewhere the interpreter's own locks lie between the two statements.
+There are two decks (an engine, its controls, its ring, its meter): one plays while the other loads the next model. The
+memory is multiprocessing's anonymous kind: it has no name, so nothing is left when all processes have ended. Every
+number has exactly one writer. Indices are published after what they point at; x86-64 keeps that order, and elsewhere
+the interpreter's own locks lie between the two statements.
 """
 
 from __future__ import annotations
@@ -90,20 +90,20 @@ class Snapshot:
 class Count(IntEnum):
     """Where each counter or flag of the performance lies, and which process writes it."""
 
-    CALLBACKS = 0  # shell
-    EMPTY = 1  # shell: callbacks that found the ring empty
-    DEVICE_UNDERFLOWS = 2  # shell: as PortAudio reports them
-    MISSING = 3  # shell: callbacks that never came
-    DECK = 4  # shell: the deck that sounds
-    TAPED = 5  # shell: samples played since the start
-    HEARD = 6  # shell: input blocks given
+    CALLBACKS = 0  # audio process
+    EMPTY = 1  # audio process: callbacks that found the ring empty
+    DEVICE_UNDERFLOWS = 2  # audio process: as PortAudio reports them
+    MISSING = 3  # audio process: callbacks that never came
+    DECK = 4  # audio process: the deck that sounds
+    TAPED = 5  # audio process: samples played since the start
+    HEARD = 6  # audio process: input blocks given
     QUIT = 7  # supervisor: every process is to end
     WANTED = 8  # supervisor: the deck that is to sound
     ACCEPTED = 9  # control: messages
     REJECTED = 10  # control: messages
     DEPTH = 11  # supervisor: blocks of a ring
     BLOCK = 12  # supervisor: samples of a block
-    CALLBACK_US = 13  # shell: the 99th percentile of a callback's time, microseconds
+    CALLBACK_US = 13  # audio process: the 99th percentile of a callback's time, microseconds
     TAPE_LOST = 14  # control: samples that were overwritten before they were recorded
     RECORDED = 15  # control: samples played that are in a recording on the disk
 
@@ -112,7 +112,7 @@ class DeckCount(IntEnum):
     """The same, of one deck."""
 
     WRITTEN = 0  # engine: blocks put into the ring
-    TAKEN = 1  # shell: blocks taken out of it
+    TAKEN = 1  # audio process: blocks taken out of it
     STOP = 2  # supervisor: the engine is to fade out
     SILENT = 3  # engine: it has faded out
     LIMITED = 4  # engine: samples beyond full scale
@@ -258,7 +258,7 @@ class Shared:
 
     @property
     def tape(self) -> NDArray[np.float32]:
-        """What was played: sample n at n % TAPE_SAMPLES. Writer: shell."""
+        """What was played: sample n at n % TAPE_SAMPLES. Writer: audio process."""
         return self._tape.array
 
     def played(self, count: int) -> NDArray[np.float32]:
@@ -267,5 +267,5 @@ class Shared:
         return self.tape[np.arange(end - count, end) % TAPE_SAMPLES]
 
     def input_block(self, number: int) -> NDArray[np.float32]:
-        """Where input block `number` lies. Writer: shell."""
+        """Where input block `number` lies. Writer: audio process."""
         return self._input.array[number % INPUT_BLOCKS, : int(self.counts[Count.BLOCK])]

@@ -1,4 +1,4 @@
-"""Where the callback is called from: a sound card through PortAudio, or a clock when there is none."""
+"""Streams that call the audio callback: a sound card through PortAudio, or a clock without a device."""
 
 from __future__ import annotations
 

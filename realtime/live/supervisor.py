@@ -1,7 +1,7 @@
-"""One performance: its processes started, watched and ended.
+"""Starts, watches and ends the processes of a performance.
 
-This process supervises; the sound shell, the engines and the control process are its children. It computes
-nothing and touches no device: whatever hangs or dies, it is still there to replace it.
+The audio process, the engines and the control process are children of this one. It computes nothing and opens no
+device, so that it can replace a child that hangs or dies.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from typing import Any
 from wavevae.errors import Failure, UserError
 
 from ..console import say
-from ..model_info import About
+from ..model_info import ModelInfo
 from .audio_process import sound
 from .control_process import control
-from .hot_swap import Decks
+from .hot_swap import HotSwap
 from .messages import (
     FADE_OUT,
     GO,
     Begin,
     ControlSetup,
+    DeviceChoice,
     Failed,
     Found,
     Listening,
@@ -34,7 +35,6 @@ from .messages import (
     Ready,
     RecordingLost,
     WantModel,
-    Wish,
 )
 from .processes import Child, StopSignals, context
 from .shared_memory import Count, DeckCount, Shared
@@ -45,10 +45,12 @@ OPEN_AT_MOST_S = 10.0
 TRY_EVERY_S = 1.0
 
 
-class Keeper:
-    """The shell's process, whichever it is at the moment."""
+class AudioKeeper:
+    """Starts the audio process, and starts another when the device or its server is lost."""
 
-    def __init__(self, spawn: SpawnContext, wish: Wish, shared: Shared, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, spawn: SpawnContext, wish: DeviceChoice, shared: Shared, say: Callable[[str], None]
+    ) -> None:
         self._spawn, self._wish, self._shared, self._say = spawn, wish, shared, say
         self._order: Open | None = None
         self._callbacks, self._moved = 0, time.monotonic()
@@ -61,7 +63,7 @@ class Keeper:
         return Child(self._spawn, "sound", sound, self._wish, self._shared)
 
     def answer(self) -> Any:
-        """What the first shell said: Found, then Opened; None so far. Raises: UserError when it cannot."""
+        """What the first audio process said: Found, then Opened; None so far. Raises: UserError when it cannot."""
         said = self.child.hear()
         if isinstance(said, Failed):
             raise UserError(said.message)
@@ -105,7 +107,7 @@ class Keeper:
         self._restart()
 
     def _try_again(self, now: float) -> None:
-        """Lead a new shell from Found to sound; when it fails or hangs, another."""
+        """Lead a new audio process from Found to sound; when it fails or hangs, another."""
         said = self.child.hear()
         if isinstance(said, Found) and self._order is not None:
             self.child.tell(self._order)
@@ -164,21 +166,23 @@ class Summary:
         return text + (f"; {self.broken} samples not finite, silenced" if self.broken else "")
 
 
-class Session:
-    """Owns the children and the shared memory. Use as a context: on leaving, every process is gone."""
+class Supervisor:
+    """Owns the children and the shared memory. Leaving its context ends every process."""
 
-    def __init__(self, wish: Wish, stop: StopSignals, in_callback: bool = False) -> None:
+    def __init__(self, wish: DeviceChoice, stop: StopSignals, in_callback: bool = False) -> None:
         self._spawn, self.stop, self.in_callback = context(), stop, in_callback
         self.shared = Shared(self._spawn)
-        self.keeper = Keeper(self._spawn, wish, self.shared, say)
-        self.decks = None if in_callback else Decks(self._spawn, self.shared, self._switch, self._refuse, say)
+        self.keeper = AudioKeeper(self._spawn, wish, self.shared, say)
+        self.decks = (
+            None if in_callback else HotSwap(self._spawn, self.shared, self._switch, self._refuse, say)
+        )
         self._control: Child | None = None
         self._setup: ControlSetup | None = None
-        self._about: About | None = None
+        self._about: ModelInfo | None = None
         self.lost_recordings = 0
         """Recordings that ended before the performance."""
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -226,7 +230,7 @@ class Session:
         self._setup = setup
         self._control = Child(self._spawn, "control", control, setup, self.shared)
 
-    def listen(self, about: About, first: tuple[tuple[str, tuple[object, ...]], ...] = ()) -> Listening:
+    def listen(self, about: ModelInfo, first: tuple[tuple[str, tuple[object, ...]], ...] = ()) -> Listening:
         """From now on messages are heard, those of `first` as if they came before.
 
         Raises: UserError for a map or a file it cannot use.
@@ -310,7 +314,7 @@ class Session:
             if message is None and not alive:
                 break
 
-    def _switch(self, about: About, deck: int) -> None:
+    def _switch(self, about: ModelInfo, deck: int) -> None:
         self._about = about
         if self._control is not None:
             self._control.tell(Begin(about, deck, resumed=False))

@@ -1,7 +1,7 @@
-"""A quantizer's codes as `encode --codes` writes them and `render --codes` plays them.
+"""The codes of a quantizer in files: `encode --codes` writes them, `render --codes` plays them.
 
-(frames, codebooks) whole numbers; of an instrument its controls in natural units go first: (frames, controls +
-codebooks).
+They are whole numbers (frames, codebooks); for an instrument (frames, controls + codebooks), the controls in their own
+units.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from wavevae.audio import printable
 from wavevae.bundle import Bundle
 from wavevae.errors import UserError
 
-from ..engine.latent_sources import Listed
-from ..engine.streaming_model import Audio, Core, Frames, Units
+from ..engine.latent_sources import FrameList
+from ..engine.streaming_model import Audio, Frames, StreamingModel, Units
 from .latent_files import CHECKED_AT_ONCE, open_latents, read_frames
 from .render_sources import Take, cut
 
 
-class CodesCore(Core):
-    """A model whose frames are codes: no units, nothing to be moved by controls. Raises: UserError without codes."""
+class CodesModel(StreamingModel):
+    """A model whose frames are codes, which controls do not move. Raises: UserError for a model without codes."""
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle)
@@ -62,16 +62,16 @@ class CodesCore(Core):
             return audio
 
 
-def from_codes(core: CodesCore, path: Path) -> Take:
+def from_codes(core: CodesModel, path: Path) -> Take:
     """Codes from a file: frames x hop_length samples. Raises: UserError for numbers that are no codes."""
     codes = open_latents(path, core.latent_dim)
     for start in range(0, len(codes), CHECKED_AT_ONCE):
         refuse_others(codes[start : start + CHECKED_AT_ONCE], core, path, start)
-    source = Listed(lambda start, count: read_frames(codes, start, count))
+    source = FrameList(lambda start, count: read_frames(codes, start, count))
     return Take(source, cut(len(codes) * core.hop_length, core.hop_length), len(codes) * core.hop_length)
 
 
-def refuse_others(codes: NDArray, core: CodesCore, path: Path, first: int) -> None:
+def refuse_others(codes: NDArray, core: CodesModel, path: Path, first: int) -> None:
     """Raises: UserError for what is no whole number of its codebook."""
     coded = codes[:, core.uncoded :]
     fine = (coded >= 0) & (coded < np.array(core.sizes)) & (coded == np.rint(coded))

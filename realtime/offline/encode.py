@@ -1,4 +1,4 @@
-"""`wavevae encode`: the latents of a sound."""
+"""`wavevae encode`: writes the latents of a sound file."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
 
     from ..console import Progress
-    from ..engine.streaming_model import Core
+    from ..engine.streaming_model import StreamingModel
     from ..model_info import describe
     from .latent_files import LatentWriter
     from .pipeline import encode_file, length_at, load_offline
 
     bundle = load_offline(arguments.model, arguments.sr)
-    core = Core(bundle)
+    core = StreamingModel(bundle)
     kind = "<f4"
     if arguments.codes:
-        from .code_files import CodesCore
+        from .code_files import CodesModel
 
-        core = coded = CodesCore(bundle)
+        core = coded = CodesModel(bundle)
         kind = coded.kind
     about = describe(bundle)
     tell(core, about, arguments)

@@ -1,5 +1,5 @@
-"""`--class`, `--pitch`, `--input-class`, `--input-pitch`: what a conditional model is told offline; `--class-a` and so
-on: at either end of an interpolation."""
+"""The options for labels of a conditional model: `--class` and `--pitch` for the decoder, `--input-class` and
+`--input-pitch` for the encoder, `--class-a` and so on for the ends of an interpolation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from wavevae.names import class_number
 from ..console import say
 
 if TYPE_CHECKING:
-    from ..engine.streaming_model import Core
-    from ..model_info import About
+    from ..engine.streaming_model import StreamingModel
+    from ..model_info import ModelInfo
 
 NONE = "none"
 OUTPUT, INPUT = ("class", "pitch"), ("input_class", "input_pitch")
@@ -61,7 +61,7 @@ def add_end_options(parser: argparse.ArgumentParser) -> None:
         add(f"--class-{end}", metavar="NAME", help=f"class of {sound} [as --class]")
 
 
-def read_ends(about: About, arguments: argparse.Namespace) -> tuple[End, End]:
+def read_ends(about: ModelInfo, arguments: argparse.Namespace) -> tuple[End, End]:
     """What is said of both ends. Raises: UserError for a label that the model does not know or is not told."""
     labels: list[int | None] = [None, None]
     pitches: list[float | None] = [None, None]
@@ -88,7 +88,7 @@ def read_ends(about: About, arguments: argparse.Namespace) -> tuple[End, End]:
     return End(labels[0], pitches[0]), End(labels[1], pitches[1])
 
 
-def refusal(name: str, text: str, about: About, kind: str) -> UserError:
+def refusal(name: str, text: str, about: ModelInfo, kind: str) -> UserError:
     """Of a label that the model is not told."""
     return UserError(
         f"{option(name)} {text}: {about.name} is not told a {kind}; leave it out, or train with "
@@ -106,7 +106,7 @@ def given(arguments: argparse.Namespace, names: tuple[str, ...] = (*OUTPUT, *INP
     return [option(name) for name in names if getattr(arguments, name) is not None]
 
 
-def tell(core: Core, about: About, arguments: argparse.Namespace) -> None:
+def tell(core: StreamingModel, about: ModelInfo, arguments: argparse.Namespace) -> None:
     """Set them. What comes in is told as what is to sound, unless it is said apart.
 
     Raises: UserError for a label that the model does not know or is not told.
@@ -121,7 +121,7 @@ def tell(core: Core, about: About, arguments: argparse.Namespace) -> None:
         core.set(name, value)
 
 
-def remind(about: About, arguments: argparse.Namespace) -> None:
+def remind(about: ModelInfo, arguments: argparse.Namespace) -> None:
     """A word where a conditional model hears a sound and is told nothing of it: it may say very little then."""
     kinds = [kind for kind in ("class", "pitch") if getattr(about, f"has_{kind}")]
     if kinds and not given(arguments):
@@ -129,7 +129,7 @@ def remind(about: About, arguments: argparse.Namespace) -> None:
         say(f"{about.name} was trained with labels and is told none: it may be faint or dull; see {options}")
 
 
-def _class(text: str, name: str, about: About) -> int:
+def _class(text: str, name: str, about: ModelInfo) -> int:
     """Its number: by name, else as a number."""
     number = class_number(text, about.classes)
     if number is not None:

@@ -1,4 +1,4 @@
-"""Latents in files: (frames, latent_dim) in .npy, or .csv with one frame a line (a line of names may go first)."""
+"""Latents in files: (frames, latent_dim) in .npy, or .csv with one frame a line and an optional header line."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from wavevae.units import amplitude_to_db, format_seconds, resampled_length
 
 from ..console import say
 from ..engine.engine import Engine
-from ..engine.streaming_model import Core, Frames
+from ..engine.streaming_model import Frames, StreamingModel
 
 BLOCK_FRAMES = 64
 """Latent frames a call, always: the same cut gives the same bytes."""
@@ -53,7 +53,7 @@ def blocks_of(
         yield len(block), np.pad(block, (0, -len(block) % hop_length))
 
 
-def encode_file(core: Core, path: Path) -> Iterator[tuple[int, Frames]]:
+def encode_file(core: StreamingModel, path: Path) -> Iterator[tuple[int, Frames]]:
     """A sound's latents, piece by piece, from a cleared state: (samples heard, (F, latent_dim))."""
     core.reset()
     for samples, block in blocks_of(path, core.sample_rate, core.hop_length):

@@ -1,4 +1,4 @@
-"""`wavevae render`: a model played offline, of any length, through the engine that also plays live."""
+"""`wavevae render`: plays a model into a file of any length, with the engine that also plays live."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .label_options import ENDS, INPUT, add_end_options, add_label_options, give
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle
 
-    from ..engine.streaming_model import Core
-    from ..model_info import About
+    from ..engine.streaming_model import StreamingModel
+    from ..model_info import ModelInfo
     from .render_sources import Fitting, Take
 
 SOURCES = ("input", "latents", "codes", "interpolate", "sample", "score")
@@ -201,17 +201,19 @@ def choose_fitting(arguments: argparse.Namespace, bundle: Bundle) -> Fitting | N
     return None
 
 
-def choose_take(arguments: argparse.Namespace, core: Core, bundle: Bundle, about: About) -> Take:
+def choose_take(
+    arguments: argparse.Namespace, core: StreamingModel, bundle: Bundle, about: ModelInfo
+) -> Take:
     """The one source asked for. Raises: UserError where it cannot be had."""
     from . import render_sources
-    from .code_files import CodesCore, from_codes
+    from .code_files import CodesModel, from_codes
 
     fitting = choose_fitting(arguments, bundle)
     if arguments.input:
         return render_sources.transfer(core, bundle, arguments.input, arguments.seed, fitting)
     if arguments.latents:
         return render_sources.from_list(bundle, arguments.latents, arguments.seed)
-    if isinstance(core, CodesCore):
+    if isinstance(core, CodesModel):
         return from_codes(core, arguments.codes)
     if arguments.interpolate:
         ends = read_ends(about, arguments)
@@ -227,29 +229,31 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
 
     from ..console import Progress
     from ..engine.engine import Engine
-    from ..engine.latent_sources import Recorded
-    from ..engine.streaming_model import Core
-    from ..engine.voices import Solo
+    from ..engine.latent_sources import RecordingSource
+    from ..engine.streaming_model import StreamingModel
+    from ..engine.voices import SingleVoice
     from ..model_info import describe
-    from .code_files import CodesCore
+    from .code_files import CodesModel
     from .latent_files import LatentWriter
     from .pipeline import report
 
     torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
-    info, core = bundle.info, CodesCore(bundle) if arguments.codes else Core(bundle)
+    info, core = bundle.info, CodesModel(bundle) if arguments.codes else StreamingModel(bundle)
     about = describe(bundle)
     tell(core, about, arguments)
     if arguments.input or (arguments.interpolate and not given(arguments, ENDS)):
         remind(about, arguments)
     take = choose_take(arguments, core, bundle, about)
-    engine = Engine(Solo(core), info.sample_rate, info.hop_length, take.source, fade_in=False)
+    engine = Engine(SingleVoice(core), info.sample_rate, info.hop_length, take.source, fade_in=False)
     engine.reset(controls)
     progress = Progress("rendered", take.samples, info.sample_rate)
     with contextlib.ExitStack() as files:
         out = files.enter_context(Writer(arguments.out, info.sample_rate, samples=take.samples, comment=MADE))
         if arguments.save_latents:
             kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
-            engine.source = Recorded(take.source, lambda frames: kept.write(core.units.of_file(frames)))
+            engine.source = RecordingSource(
+                take.source, lambda frames: kept.write(core.units.of_file(frames))
+            )
         unwanted = take.late
         for samples, heard in take.blocks:
             sound = engine.process(controls, samples, heard)[unwanted:]

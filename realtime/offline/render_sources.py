@@ -1,6 +1,7 @@
-"""What `render` can render: a sound, a list of latents, a way from one sound to another, a draw from the density.
+"""The sources that `render` plays: a sound, a list of latents, an interpolation between two sounds, a draw from the
+density.
 
-A take is a source of latents, the blocks to ask the engine for, and how long it is in all.
+A `Take` is a source of latents, the blocks that the engine computes, and the length in samples.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from wavevae.transfer import chosen_fit, fit_latents, transposition
 from wavevae.units import frames_to_samples, seconds_to_samples
 
 from ..console import say
-from ..engine.latent_sources import Drawn, FrameSource, Heard, Listed, Shaken
-from ..engine.streaming_model import Core, Frames, Units
+from ..engine.latent_sources import DensitySource, EncodedInput, FrameList, FrameSource, NoisySource
+from ..engine.streaming_model import Frames, StreamingModel, Units
 from .label_options import End
 from .latent_files import open_latents, read_frames
 from .pipeline import BLOCK_FRAMES, blocks_of, length_at
@@ -85,37 +86,39 @@ class Fitting:
         return fit_latents(frames, self.profile, self.transpose, self.fit)
 
 
-def transfer(core: Core, bundle: Bundle, sound: Path, seed: int, fitting: Fitting | None = None) -> Take:
+def transfer(
+    core: StreamingModel, bundle: Bundle, sound: Path, seed: int, fitting: Fitting | None = None
+) -> Take:
     """The model's own version of a sound: as long, and aligned with it; fitted, it is encoded as a whole before."""
     info = bundle.info
     samples = length_at(sound, info.sample_rate)
     late = info.algorithmic_latency_samples
     if fitting is None:
-        heard = Shaken(Heard(core.encode, info.hop_length), seed, info.frame_rate)
+        heard = NoisySource(EncodedInput(core.encode, info.hop_length), seed, info.frame_rate)
         return Take(heard, blocks_of(sound, info.sample_rate, info.hop_length, late), samples, late)
     frames = fitting.apply(encode_whole(core, sound, late), printable(sound))
-    source = Shaken(listed(core, partial(read_frames, frames)), seed, info.frame_rate)
+    source = NoisySource(listed(core, partial(read_frames, frames)), seed, info.frame_rate)
     return Take(source, cut(samples + late, info.hop_length), samples, late)
 
 
-def encode_whole(core: Core, sound: Path, more: int = 0) -> Frames:
+def encode_whole(core: StreamingModel, sound: Path, more: int = 0) -> Frames:
     """The latents of a sound followed by `more` samples of silence, (F, latent_dim) in the file's units."""
     core.reset()
     blocks = blocks_of(sound, core.sample_rate, core.hop_length, more)
     return core.units.of_file(np.concatenate([core.encode(block) for _, block in blocks]))
 
 
-def listed(core: Core, read: Callable[[int, int], Frames]) -> Listed:
+def listed(core: StreamingModel, read: Callable[[int, int], Frames]) -> FrameList:
     """Frames in the file's units, `read(start, count)`, for the engine."""
-    return Listed(lambda start, count: core.units.standard(read(start, count)))
+    return FrameList(lambda start, count: core.units.standard(read(start, count)))
 
 
 def from_list(bundle: Bundle, path: Path, seed: int) -> Take:
     """Latents from a file, in the units of the model's own: frames x hop_length samples. Raises: UserError."""
     latents, units = open_latents(path, bundle.info.latent_dim), Units(bundle.info)
     samples = frames_to_samples(len(latents), bundle.info.hop_length)
-    source = Shaken(
-        Listed(lambda start, count: units.standard(read_frames(latents, start, count))),
+    source = NoisySource(
+        FrameList(lambda start, count: units.standard(read_frames(latents, start, count))),
         seed,
         bundle.info.frame_rate,
     )
@@ -133,11 +136,11 @@ def draw(bundle: Bundle, seconds: float, seed: int) -> Take:
         raise UserError(
             f"{printable(bundle.path)} holds no density to sample from ({error}); export it again"
         ) from None
-    return Take(Drawn(sampler, bundle.info.frame_rate), cut(samples, bundle.info.hop_length), samples)
+    return Take(DensitySource(sampler, bundle.info.frame_rate), cut(samples, bundle.info.hop_length), samples)
 
 
 def morph(
-    core: Core,
+    core: StreamingModel,
     bundle: Bundle,
     sounds: Sequence[Path],
     seed: int,
@@ -158,7 +161,7 @@ def morph(
         for frames, end in zip((a, b), ends, strict=True):
             if end.pitch is not None:
                 frames[:, 0] = end.pitch
-    source = Shaken(listed(core, partial(mixed, a, b)), seed, info.frame_rate)
+    source = NoisySource(listed(core, partial(mixed, a, b)), seed, info.frame_rate)
     late = 0 if info.is_instrument else info.algorithmic_latency_samples
     told = ends != (End(), End())
     whole = samples + late
@@ -166,7 +169,9 @@ def morph(
     return Take(source, blocks, samples, late)
 
 
-def end_frames(core: Core, bundle: Bundle, sound: Path, end: End, fitting: Fitting | None) -> Frames:
+def end_frames(
+    core: StreamingModel, bundle: Bundle, sound: Path, end: End, fitting: Fitting | None
+) -> Frames:
     """Latents of one end (F, latent_dim), encoded under its own labels; an instrument's begin where the sound does, a
     codec's go on until all of the sound has come out."""
     info = bundle.info
@@ -204,7 +209,9 @@ GLIDE_FRAMES = 4
 """Latent frames between two steps of labels on the way from one sound to another."""
 
 
-def told_on_the_way(core: Core, bundle: Bundle, ends: tuple[End, End], samples: int) -> Iterator[Block]:
+def told_on_the_way(
+    core: StreamingModel, bundle: Bundle, ends: tuple[End, End], samples: int
+) -> Iterator[Block]:
     """Blocks before each of which the model is told the labels of that place: shares of the classes, or the nearer
     end's where it takes only one; pitch on a line, unless it is a latent."""
     info = bundle.info

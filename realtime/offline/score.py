@@ -4,8 +4,8 @@
     {"time": 2.5, "address": "/wavevae/preset/recall", "args": ["dark", 4]}
     {"time": 9.0, "end": true}
 
-A session that `serve --record` kept begins with a line of its own, {"session": ...}: block size, seed and presets,
-with which it is rendered again sample by sample.
+A score of `serve --record` begins with a line {"session": ...}: block size, seed and presets, which a rendering needs
+to equal the performance sample by sample.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from wavevae.units import db_to_amplitude, seconds_to_samples
 
 from ..console import Progress, say
 from ..control.addresses import ROOT, Arguments
-from ..control.dispatcher import Desk
+from ..control.dispatcher import Dispatcher
 from ..control.presets import Presets
 from ..engine.engine import Engine
-from ..engine.latent_sources import Recorded
-from ..engine.playable_model import Instrument
-from ..model_info import About
+from ..engine.latent_sources import RecordingSource
+from ..engine.playable_model import PlayableModel
+from ..model_info import ModelInfo
 from .latent_files import LatentWriter
 from .pipeline import report
 
@@ -169,14 +169,14 @@ def _session(head: Any) -> dict[str, Any]:
 class Conductor:
     """Gives the controls for each block. Raises: UserError for a message that would be refused."""
 
-    def __init__(self, score: Score, about: About) -> None:
+    def __init__(self, score: Score, about: ModelInfo) -> None:
         self._score, self._rate = score, about.sample_rate
-        self.desk = Desk(about, presets=Presets(dict(score.presets)))
+        self.dispatcher = Dispatcher(about, presets=Presets(dict(score.presets)))
         self._next = 0
         if score.hears and about.hears:
-            self.desk.apply(f"{ROOT}/mode", (MODES[TRANSFORM],))
+            self.dispatcher.apply(f"{ROOT}/mode", (MODES[TRANSFORM],))
 
-    def rehearse(self, about: About) -> None:
+    def rehearse(self, about: ModelInfo) -> None:
         """Every message, without sound: what is wrong is said before anything is rendered."""
         Conductor(self._score, about).until(seconds_to_samples(LATEST_S, self._rate))
 
@@ -189,8 +189,8 @@ class Conductor:
 
     def _apply(self, event: Event) -> None:
         try:
-            self.desk.apply(event.address, event.arguments)
-            self.desk.flush()
+            self.dispatcher.apply(event.address, event.arguments)
+            self.dispatcher.flush()
         except Refused as reason:
             why = ONE_MODEL if event.address == f"{ROOT}/model" else str(reason)
             raise _wrong(self._score.path, event.line, f"{event.address}: {why}") from None
@@ -211,7 +211,7 @@ def perform(
         if start >= end:
             engine.fade_out()
         heard = next(sound, np.zeros(block, np.float32)) if sound is not None else None
-        yield engine.process(conductor.desk.state, block, heard)
+        yield engine.process(conductor.dispatcher.state, block, heard)
         start += block
 
 
@@ -224,14 +224,14 @@ def render_score(arguments: argparse.Namespace, gain_db: float) -> int:
     conductor.rehearse(about)
     conductor.until(0)
     instrument.warm_up(score.block_size)
-    instrument.begin(conductor.desk.state)
+    instrument.begin(conductor.dispatcher.state)
     progress = Progress("rendered", seconds_to_samples(score.seconds, about.sample_rate), about.sample_rate)
     gain = np.float32(db_to_amplitude(gain_db))
     with contextlib.ExitStack() as files:
         out = files.enter_context(Writer(arguments.out, about.sample_rate, comment=MADE))
         if arguments.save_latents:
             kept = files.enter_context(LatentWriter(arguments.save_latents, about.latent_dim))
-            instrument.engine.source = Recorded(instrument.engine.source, kept.write)
+            instrument.engine.source = RecordingSource(instrument.engine.source, kept.write)
         sound = _sound(arguments.score_input, about.sample_rate, score.block_size)
         for block in perform(score, conductor, instrument.engine, sound):
             out.write(block if gain_db == 0 else np.clip(block * gain, -1, 1))
@@ -240,7 +240,7 @@ def render_score(arguments: argparse.Namespace, gain_db: float) -> int:
     return 0
 
 
-def _instrument(arguments: argparse.Namespace, score: Score) -> Instrument:
+def _instrument(arguments: argparse.Namespace, score: Score) -> PlayableModel:
     """Raises: UserError for a model that cannot play the score."""
     if not arguments.model.is_file():
         raise UserError(f"no model file at {arguments.model}; make one with `wavevae export RUN -o MODEL.ts`")
@@ -249,7 +249,7 @@ def _instrument(arguments: argparse.Namespace, score: Score) -> Instrument:
     seed = arguments.seed if arguments.seed is not None else score.seed or 0
     voices = arguments.voices or score.voices
     hears = score.hears or arguments.score_input is not None
-    return Instrument(arguments.model, seed, voices, hears, arguments.sr)
+    return PlayableModel(arguments.model, seed, voices, hears, arguments.sr)
 
 
 def _sound(path: Path | None, sample_rate: int, block_size: int) -> Iterator[NDArray[np.float32]] | None:
