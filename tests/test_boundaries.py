@@ -5,6 +5,7 @@ knows no other room, control imports no torch, and the processes of `serve` stan
 """
 
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def package_of(path: Path) -> list[str]:
     return parts if parts[0] == "wavevae" else ["wavevae", *parts]
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """The absolute name of every module that a file imports."""
     names: set[str] = set()
