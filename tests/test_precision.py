@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from wavevae.train.batches import Batch
 from wavevae.train.budget import Budget
+from wavevae.train.initialization import make_module
 from wavevae.train.instrument_data import InstrumentBatch
 from wavevae.train.module import TrainingModule
-from wavevae.train.study_module import make_module
 
 from wavevae.config import RunConfig, override
 

@@ -12,8 +12,8 @@ from wavevae.accelerator import add_accelerator_option
 from wavevae.cli import Parser, parse_sample_rate
 from wavevae.config import RunConfig, full_key, override, parse_settings, parse_yaml
 from wavevae.errors import UserError, nearest
-from wavevae.model_config import BOTTLENECKS, CONDITIONS, OF_FAMILY, check_typed_family
-from wavevae.studies.study_config import check_typed
+from wavevae.families import family_of
+from wavevae.model_config import BOTTLENECKS, CONDITIONS, OF_FAMILY
 
 from .budget import parse_time
 
@@ -230,9 +230,7 @@ def resolve(args: argparse.Namespace) -> RunConfig:
     typed |= budget_values(args)
     typed |= {full_key(key): value for key, value in parse_settings(args.set).items()}
     config = override(RunConfig(), without_overlap(values, typed) | typed)
-    check_typed(config.reference, typed)
-    if not config.reference.is_reference:
-        check_typed_family(config.model, typed)
+    family_of(config).check_typed(config, typed)
     return apply_overfit(config, bool(budget_values(args)))
 
 

@@ -15,9 +15,8 @@ import torch
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.corpus.labels import NO_LABEL, class_names
+from wavevae.families import family_of
 from wavevae.latents import LatentStatistics
-from wavevae.nn.model import Autoencoder
-from wavevae.studies.spectrogram_model import SpectrogramModel
 from wavevae.transfer import corpus_profile
 from wavevae.units import frames_to_samples, samples_to_frames
 
@@ -38,9 +37,7 @@ CHUNKS_AT_ONCE = 16
 
 
 @torch.no_grad()
-def latent_statistics(
-    model: Autoencoder | SpectrogramModel, data: AudioDataModule, count: int
-) -> dict[str, Any]:
+def latent_statistics(model: Any, data: AudioDataModule, count: int) -> dict[str, Any]:
     """Statistics of the latents of at most `count` chunks spread over the training set.
 
     Each is encoded with the sound that leads up to it, so that its first frames are as they are in the flow.
@@ -49,8 +46,8 @@ def latent_statistics(
     count *= MORE_OF_CONTROLS if model.config.is_instrument else 1
     picked = np.unique(np.linspace(0, len(chunks) - 1, min(count, len(chunks))).round().astype(int))
     device = next(model.parameters()).device
-    windowed = isinstance(model, SpectrogramModel)  # each window by itself: nothing leads up to it
-    lead_frames = 0 if windowed else samples_to_frames(chunks.chunk_samples // 2, model.hop_length)
+    streams = family_of(data.config).streams  # else each latent frame is by itself
+    lead_frames = samples_to_frames(chunks.chunk_samples // 2, model.hop_length) if streams else 0
     lead = frames_to_samples(lead_frames, model.hop_length)
     sequences: list[np.ndarray] = []
     for first in range(0, len(picked), CHUNKS_AT_ONCE):

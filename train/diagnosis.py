@@ -34,7 +34,6 @@ from .launch import is_first
 from .module import TrainingModule
 from .plan import Plan
 from .training_data import AudibleChunks, Material
-from .validation import Validation
 
 PLAYED, PLAYED_S = 8, 5.0
 """Excerpts that the playing at the end of a run is judged by, and their length."""
@@ -223,7 +222,7 @@ def distance_on_learned(module: TrainingModule, material: Material) -> float:
     chunks, labels = material.chunks, material.data.labels
     whole = Chunks(material.store, material.learned, chunks.chunk_samples, 0.0)
     picked = AudibleChunks(whole, len(material.data.validation_chunks), labels)
-    found = Validation(module.objectives, module.config.model)
+    found = module.new_validation()
     for batch in DataLoader(picked, batch_size=module.config.train.batch_size):
         moved = (
             Batch(*(part.to(module.device) for part in batch))

@@ -18,7 +18,7 @@ from . import quiet
 from .checkpointing import Checkpoints
 from .diagnosis import Learned, outlook
 from .health import Health
-from .initialization import begin
+from .initialization import begin, make_module
 from .instrument_module import choose_oscillators
 from .interrupt import Interrupted, stop_gently
 from .journal import Journal
@@ -29,7 +29,6 @@ from .plan import Plan
 from .progress import Progress, say
 from .run_folder import commit, lock, notes
 from .run_summary import farewell, greeting
-from .study_module import make_module
 from .trainer import count, make_trainer, processes
 from .training_data import Material, load_training_data
 from .training_plots import Pictures

@@ -6,30 +6,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.config import RunConfig
 from wavevae.corpus.labels import NO_LABEL, Label
+from wavevae.families import family_of, located
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.linear_init import linear_start
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.partials_init import partials_start
 
 from .batches import labelled
-from .instrument_module import InstrumentModule, begin_instrument
+from .budget import Budget
 from .module import TrainingModule
 from .progress import say
-from .study_module import begin_study
 from .training_data import Material
 
 CHUNKS_AT_ONCE = 16
 
 
+def make_module(config: RunConfig, budget: Budget) -> TrainingModule:
+    """The training module of the family of the model that the configuration describes."""
+    module: TrainingModule = located(family_of(config).training)(config, budget)
+    return module
+
+
 def begin(module: TrainingModule, material: Material) -> None:
     """Set the model, then its average. Raises: UserError for codebooks larger than the frames there are."""
     model, config = module.model, module.config
-    if config.reference.is_reference:
-        return begin_study(module, material)
-    if isinstance(module, InstrumentModule):
-        begin_instrument(module, material)
-    elif config.train.start == "linear":
+    if not module.initialise(material) and config.train.start == "linear":
         say(f"start   {start_networks(model, material):.0%} of the energy at equal loudness")
     bottleneck = model.bottleneck.learned_part()
     if bottleneck.init_frames():

@@ -55,14 +55,26 @@ class InstrumentModule(TrainingModule):
         named = config.objective.named_axes > 0
         self.named_axes = NamedAxes(self.instrument.decoder) if named else None
 
-    def built(self) -> Any:
-        return Instrument(self.config.model)
-
     @property
     def instrument(self) -> Instrument:
         """The model by its own type."""
         model: Any = self.model
         return model  # type: ignore[no-any-return]
+
+    def initialise(self, material: Material) -> bool:
+        """Sets the ranges of the controls from the corpus and, with a linear start, the outlets in closed form."""
+        track = material.track
+        assert track is not None
+        decoder = self.instrument.decoder
+        for index, (low, high) in enumerate(control_ranges(track, self.config.model.controls)):
+            decoder.low[index], decoder.high[index] = low, high
+        if self.config.train.start == "linear":
+            chunks = material.chunks
+            picked = np.stack([chunks.read(int(n)) for n in material.spread(START_CHUNKS)])[:, None]
+            audio = pad_to_multiple(torch.from_numpy(picked), self.instrument.hop_length)
+            explained = instrument_start(self.instrument, audio)
+            say(f"start   {explained:.0%} of the variance of log spectra")
+        return True
 
     def measured(self) -> dict[str, Tensor]:
         return {} if self.named_axes is None else dict(self.named_axes.state_dict())
@@ -159,21 +171,6 @@ def local_flatness_db(material: Material) -> float:
         total += band.sum(1) * 10 * torch.log10(band.log().mean(1).exp() / band.mean(1))
         weight += band.sum(1)
     return float((total / weight.clamp_min(1e-9)).mean())
-
-
-def begin_instrument(module: InstrumentModule, material: Material) -> None:
-    """Set the ranges of the controls from the corpus and, with a linear start, the outlets in closed form."""
-    track = material.track
-    assert track is not None
-    decoder = module.instrument.decoder
-    for index, (low, high) in enumerate(control_ranges(track, module.config.model.controls)):
-        decoder.low[index], decoder.high[index] = low, high
-    if module.config.train.start == "linear":
-        chunks = material.chunks
-        picked = np.stack([chunks.read(int(n)) for n in material.spread(START_CHUNKS)])[:, None]
-        audio = pad_to_multiple(torch.from_numpy(picked), module.instrument.hop_length)
-        explained = instrument_start(module.instrument, audio)
-        say(f"start   {explained:.0%} of the variance of log spectra")
 
 
 def control_ranges(track: PitchTrack, names: tuple[str, ...]) -> list[tuple[float, float]]:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from wavevae.checkpoint import Checkpoint
 from wavevae.config import RunConfig
-from wavevae.nn.model import Autoencoder
+from wavevae.families import family_of
 from wavevae.objectives.schedules import learning_rate
-from wavevae.objectives.weighted_sum import Objectives, weighted_sum
+from wavevae.objectives.weighted_sum import weighted_sum
 
 from .adversary import Adversary, anchor, still
 from .batches import Batch, conditions, plain
@@ -51,10 +51,10 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         torch.manual_seed(config.train.seed)
         self.config, self.budget = config, budget
-        self.model = self.built()
+        self.family = family_of(config)
+        self.model: Any = self.family.build(config)
         self.averaged = AveragedModel(self.model, config.train.ema_decay)
-        shape = config.model
-        self.objectives = Objectives(config.objective, shape.sample_rate, shape.hop_length, shape.bottleneck)
+        self.objectives: Any = self.family.objectives(config)
         self.adversary = Adversary(config) if config.adversarial.on else None
         self.step = 0  # Lightning's global_step counts optimisers and forgets on resume
         self.share = 0.0
@@ -66,7 +66,7 @@ class TrainingModule(pl.LightningModule):
         self.scheduled: dict[str, float] = {}  # what held in the last step
         self.terms: dict[str, Tensor] = {}  # raw numbers of the last step
         self.validation: dict[str, float] = {}
-        self._validation = Validation(self.objectives, config.model)
+        self._validation = self.new_validation()
         self._resumed: Checkpoint | None = None
 
     @property
@@ -74,11 +74,15 @@ class TrainingModule(pl.LightningModule):
         """Steps that were not finite so far; asks the device."""
         return self.guard.skipped
 
-    def built(self) -> Autoencoder:
-        """The model, weights at random."""
-        return Autoencoder(self.config.model)
+    def new_validation(self) -> Validation:
+        """Sums of one validation, empty."""
+        return Validation(self.objectives, self.config.model)
 
     # -- where it begins, and where it goes on -------------------------------------------------------------
+
+    def initialise(self, material: Any) -> bool:
+        """Set the weights from the corpus (train.training_data.Material); False: as a codec's, see `initialization`."""
+        return False
 
     def begun(self) -> None:
         """The model has been set to where training begins: its average begins there too."""

@@ -22,13 +22,11 @@ def greeting(
     plan: Plan, material: Material, module: TrainingModule, trainer: pl.Trainer, threads: int
 ) -> None:
     """How many files, seconds, chunks, parameters; hop and latency; where and for how long."""
-    model, reference = plan.config.model, plan.config.reference
+    model = plan.config.model
     parameters = sum(p.numel() for p in module.model.parameters())
     hop = module.model.hop_length
     hop_ms = 1000 * hop / model.sample_rate
-    kind = f"{reference.spectrogram} windows, does not stream" if reference.is_reference else "no look-ahead"
-    if model.is_instrument:
-        kind = f"pitch heard {1000 * model.algorithmic_latency / model.sample_rate:.0f} ms late"
+    kind = module.family.latency(plan.config)
     machine = trainer.strategy.root_device.type
     if machine == "cpu":
         machine += f", {threads} thread{'s' if threads > 1 else ''}"
@@ -73,11 +71,10 @@ def farewell(plan: Plan, material: Material, module: TrainingModule) -> None:
         f"curves    {folder.losses_picture}, {folder.metrics}, tensorboard --logdir {shell_word(folder.tensorboard)}"
     )
     say("next:")
-    is_reference = plan.config.reference.is_reference
     name = Path(path.resolve().name)
     rendering = ("render", path, "--input", "IN.wav", "-o", "OUT.wav")
     exporting = ("export", path, "-o", name.with_name(f"{name}.ts"))
-    say(f"  {shown(*(rendering if is_reference else exporting))}")
+    say(f"  {shown(*(exporting if module.family.streams else rendering))}")
     report = ("-o", name.with_name(f"{name}-report"))
     if material.held:  # what was learned says little of other sounds
         say(f"  {shown('evaluate', path, '--held-out', *report)}")

@@ -8,20 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.config import RunConfig
+from wavevae.nn.conditioning import Condition
 from wavevae.objectives.schedules import learning_rate, rise_by_steps
 from wavevae.objectives.weighted_sum import weighted_sum
-from wavevae.studies.feature_loss import make_objectives
-from wavevae.studies.spectrogram_model import SpectrogramModel
+from wavevae.studies.feature_loss import accuracy
 
 from .batches import Batch, conditions, plain
-from .budget import Budget
-from .instrument_module import InstrumentModule
 from .module import TrainingModule, noise_seed
 from .progress import say
 from .ranks import world_size
 from .training_data import Material
-from .validation import Validation
+from .validation import Compared, Validation
 
 PLATEAU_PATIENCE, PLATEAU_FACTOR = 3, 0.5
 """Study D: the rate is halved after three validations (its epochs) without a gain."""
@@ -32,13 +29,17 @@ LEVEL_CHUNKS = 256
 class StudyModule(TrainingModule):
     """A study's model, its loss, its optimizer and the schedule of its rate."""
 
-    def __init__(self, config: RunConfig, budget: Budget) -> None:
-        super().__init__(config, budget)
-        self.objectives: Any = make_objectives(config)
-        self._validation = Validation(self.objectives, config.model)
+    def new_validation(self) -> Validation:
+        return StudyValidation(self.objectives, self.config.model)
 
-    def built(self) -> Any:
-        return SpectrogramModel(self.config)
+    def initialise(self, material: Material) -> bool:
+        """Sets the level of the features from the training set; the weights stay random."""
+        model: Any = self.model
+        chunks = material.chunks
+        picked = [chunks.read(int(n)) for n in material.spread(LEVEL_CHUNKS)]
+        with torch.no_grad():
+            model.spectrum.fit(torch.from_numpy(np.stack(picked)[:, None]))
+        return True
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam (Kingma & Ba 2015) or AdamW; what a plateau has seen lies beside the rate, so that a resume goes on."""
@@ -106,18 +107,12 @@ class StudyModule(TrainingModule):
             say(f"no gain for {PLATEAU_PATIENCE} validations: learning rate {self.rate:.3g}")
 
 
-def make_module(config: RunConfig, budget: Budget) -> TrainingModule:
-    """What trains the model that the configuration names."""
-    if config.model.is_instrument:
-        return InstrumentModule(config, budget)
-    return (StudyModule if config.reference.is_reference else TrainingModule)(config, budget)
+class StudyValidation(Validation):
+    """Compares windows of features, and no sound."""
 
+    def compared(self, model: Any, audio: Tensor, condition: Condition | None) -> Compared:
+        target = model.windows(audio)
+        return Compared(target, model.hidden(target, condition), model.decoded)
 
-def begin_study(module: TrainingModule, material: Material) -> None:
-    """The level of the features from what is learned from; weights start at random."""
-    model: Any = module.model
-    chunks = material.chunks
-    picked = [chunks.read(int(n)) for n in material.spread(LEVEL_CHUNKS)]
-    with torch.no_grad():
-        model.spectrum.fit(torch.from_numpy(np.stack(picked)[:, None]))
-    module.begun()
+    def more(self, estimate: Tensor, target: Tensor) -> dict[str, Tensor]:
+        return {"accuracy": accuracy(estimate.float(), target)}

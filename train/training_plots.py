@@ -15,9 +15,9 @@ from wavevae import audio
 from wavevae.config import RunConfig
 from wavevae.corpus.labels import NO_LABEL, Label
 from wavevae.evaluation import plots
+from wavevae.families import family_of
 from wavevae.nn.bottlenecks.registry import bottleneck_class
 from wavevae.nn.model import Autoencoder
-from wavevae.studies.feature_loss import make_objectives
 
 from .batches import labelled
 from .module import TrainingModule
@@ -108,7 +108,7 @@ def contributions(csv_path: Path, config: RunConfig) -> tuple[np.ndarray, dict[s
     columns = plots.read_columns(csv_path)
     training = np.isfinite(columns.get("total", np.zeros(0)))
     steps, shares = (columns.get(name, np.zeros(0))[training] for name in ("step", "share"))
-    objectives = make_objectives(config)
+    objectives = family_of(config).objectives(config)
     weights = [objectives.weights(float(share)) for share in shares]
     names = [name for name in objectives.weights(0.0) if name in columns]
     return steps, {n: columns[n][training] * np.array([w[n] for w in weights]) for n in names}
@@ -117,7 +117,7 @@ def contributions(csv_path: Path, config: RunConfig) -> tuple[np.ndarray, dict[s
 def term_losses(csv_path: Path, png_path: Path, config: RunConfig) -> None:
     """Every term times its weight over the steps: distances drawn through, regularisers dashed."""
     steps, terms = contributions(csv_path, config)
-    regularisers = make_objectives(config).regulariser_names
+    regularisers = family_of(config).objectives(config).regulariser_names
     figure = plots.new_figure(7.5, 4.4)
     axes = figure.subplots()
     for number, (name, added) in enumerate(terms.items()):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,11 +12,9 @@ from torch import Tensor
 from wavevae.config import ModelConfig
 from wavevae.nn.bottlenecks.base import Latents
 from wavevae.nn.bottlenecks.codebook import entropy_of
+from wavevae.nn.conditioning import Condition
 from wavevae.nn.distributed import sum_over_ranks
-from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighted_sum import Objectives, weighted_sum
-from wavevae.studies.feature_loss import FeatureObjectives, accuracy
-from wavevae.studies.spectrogram_model import SpectrogramModel
+from wavevae.objectives.weighted_sum import weighted_sum
 
 from .batches import Batch, conditions
 
@@ -23,10 +23,20 @@ MISTOLD = "distance_mistold"
 not listened to."""
 
 
+class Compared(NamedTuple):
+    """One batch of a validation."""
+
+    target: Tensor
+    hidden: Tensor
+    """What the bottleneck gets, (B, in_channels, frames)."""
+    decode: Callable[..., Tensor]
+    """(z, condition=...) -> an estimate of `target`."""
+
+
 class Validation:
     """Sums over chunks and processes of one validation, then its means."""
 
-    def __init__(self, objectives: Objectives | FeatureObjectives, config: ModelConfig) -> None:
+    def __init__(self, objectives: Any, config: ModelConfig) -> None:
         self.objectives, self.config = objectives, config
         self.sums: dict[str, Tensor] = {}
         self.counts: Tensor | None = None
@@ -35,21 +45,23 @@ class Validation:
         """Forget."""
         self.sums, self.counts = {}, None
 
-    def add(self, model: Autoencoder | SpectrogramModel, batch: Batch) -> None:
-        """One batch through the model; spectrogram models are judged by their features, waveform models by sound."""
+    def compared(self, model: Any, audio: Tensor, condition: Condition | None) -> Compared:
+        """What an estimate is compared with, and how it is made: sound (B, 1, T), of a waveform model."""
+        decode = partial(model.in_place, length=audio.shape[-1])
+        return Compared(audio, model.features(model.ahead(audio), condition), decode)
+
+    def more(self, estimate: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Figures beyond the loss terms."""
+        return {}
+
+    def add(self, model: Any, batch: Batch) -> None:
+        """One batch through the model."""
         condition, _ = conditions(batch, self.config)
-        if isinstance(model, SpectrogramModel):
-            target = model.windows(batch.audio)
-            hidden, decode = model.hidden(target, condition), model.decoded
-        else:
-            target = batch.audio
-            hidden = model.features(model.ahead(target), condition)
-            decode = partial(model.in_place, length=target.shape[-1])
+        target, hidden, decode = self.compared(model, batch.audio, condition)
         latents, z = model.bottleneck(hidden), model.bottleneck.mean(hidden)
         estimate = decode(z, condition=condition)
         raw = self.raw(estimate, target, latents)
-        if isinstance(model, SpectrogramModel):
-            raw["accuracy"] = accuracy(estimate.float(), target)
+        raw |= self.more(estimate, target)
         raw |= {k: v.float() for k, v in latents.metrics.items() if k not in raw}
         if condition is not None:
             parts = {"class": "classes", "pitch": "pitch"}

@@ -21,11 +21,11 @@ from torch import Tensor
 from wavevae.cli import expanded, shown
 from wavevae.config import RunConfig, from_tree, to_tree
 from wavevae.errors import UserError
+from wavevae.families import family_of
 from wavevae.files import replacing
 
 if TYPE_CHECKING:
     from wavevae.nn.model import Autoencoder
-    from wavevae.studies.spectrogram_model import SpectrogramModel
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
@@ -191,47 +191,20 @@ def find_checkpoint(run_or_path: str | Path, which: str = "best") -> Path:
     )
 
 
-def make_model(config: RunConfig) -> Autoencoder | SpectrogramModel:
-    """What a configuration describes, weights at random: a waveform model, or a spectrogram model of the studies."""
-    from wavevae.nn.model import Autoencoder
-
-    if config.model.is_instrument:
-        from wavevae.nn.instrument import Instrument
-
-        return Instrument(config.model)  # type: ignore[return-value]  # the same face
-    if not config.reference.is_reference:
-        return Autoencoder(config.model)
-    from wavevae.studies.spectrogram_model import SpectrogramModel  # needs torchaudio
-
-    return SpectrogramModel(config)
-
-
-def refuse_reference(checkpoint: Checkpoint) -> None:
-    """Raises: UserError for a spectrogram model, where a waveform model is needed."""
-    kind = checkpoint.config.reference
-    if kind.is_reference:
-        raise UserError(
-            f"this is a spectrogram model ({kind.spectrogram}): it neither streams nor exports; hear it with "
-            "`wavevae render RUN --input IN.wav -o OUT.wav`"
-        )
-
-
 def build_model(checkpoint: Checkpoint) -> Autoencoder:
-    """The autoencoder with the averaged weights, in eval mode.
+    """A model that streams, with the averaged weights, in eval mode.
 
-    Raises: UserError where they do not fit, and for a spectrogram model.
+    Raises: UserError where they do not fit, and for a family that does not stream.
     """
-    refuse_reference(checkpoint)
-    model: Autoencoder = build_any(checkpoint)  # type: ignore[assignment]
+    family_of(checkpoint.config).refuse_streaming(checkpoint.config)
+    model: Autoencoder = build_any(checkpoint)
     return model
 
 
-def build_any(checkpoint: Checkpoint) -> Autoencoder | SpectrogramModel:
-    """The model with the averaged weights, in eval mode. Raises: UserError where they do not fit."""
-    from wavevae.nn.instrument import Instrument
-    from wavevae.transfer import CorpusProfile
-
-    model = make_model(checkpoint.config)
+def build_any(checkpoint: Checkpoint) -> Any:
+    """The model of any family with the averaged weights, in eval mode. Raises: UserError where they do not fit."""
+    family = family_of(checkpoint.config)
+    model = family.build(checkpoint.config)
     try:
         model.load_state_dict(checkpoint.state)
     except RuntimeError as error:
@@ -239,11 +212,10 @@ def build_any(checkpoint: Checkpoint) -> Autoencoder | SpectrogramModel:
             f"the checkpoint's weights (wavevae {checkpoint.wavevae_version}) do not fit the model of this "
             f"wavevae {version('wavevae')}; use the version that wrote it, or train again"
         ) from error
-    if isinstance(model, Instrument) and checkpoint.latents.get("profile"):
-        model.profile = CorpusProfile.from_dict(checkpoint.latents["profile"])
+    family.restore(model, checkpoint.latents)
     return model.eval()
 
 
-def load_model(run_or_path: str | Path, which: str = "best") -> Autoencoder | SpectrogramModel:
+def load_model(run_or_path: str | Path, which: str = "best") -> Any:
     """A run folder or .ckpt -> its model in eval mode. Raises: UserError."""
     return build_any(read_checkpoint(find_checkpoint(run_or_path, which)))

@@ -6,6 +6,7 @@ A run is resolved from a preset (YAML values), then files, then `--set key=value
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from argparse import ArgumentTypeError
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +19,6 @@ from wavevae.checks import require, require_known
 from wavevae.cli import parse_sample_rate
 from wavevae.errors import UserError, nearest
 from wavevae.model_config import ModelConfig, check_family
-from wavevae.studies.study_config import StudyConfig
-from wavevae.studies.study_config import check as check_study
 
 KL_SCHEDULES = ("constant", "linear", "cosine", "logistic", "cyclical")
 COMMITMENT_RULES = ("fixed", "variance")
@@ -233,6 +232,17 @@ class TrainConfig:
         require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "use 0 up to (not including) 1")
 
 
+PLUGGED_SECTIONS = {"reference": ("wavevae.studies.study_config", "StudyConfig")}
+"""Sections of model families that are plugged in (wavevae.families): module and class, which may have a `check`."""
+
+
+def plugged_section(name: str) -> type:
+    """The class of such a section."""
+    module, cls = PLUGGED_SECTIONS[name]
+    found: type = getattr(importlib.import_module(module), cls)
+    return found
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """A whole run, as written to RUN/config.yaml."""
@@ -242,10 +252,11 @@ class RunConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    reference: StudyConfig = field(default_factory=StudyConfig)
+    reference: Any = field(default_factory=plugged_section("reference"))
 
     def __post_init__(self) -> None:
-        check_study(self.reference, vars(self))
+        for name in PLUGGED_SECTIONS:
+            getattr(self, name).check(vars(self))
         check_family(self.model, vars(self))
 
 

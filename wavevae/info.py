@@ -125,15 +125,13 @@ def _values(module: Any, name: str) -> tuple[Any, ...]:
 
 def describe_run(path: Path) -> dict[str, Any]:
     """Plain values of a run folder or a checkpoint. Raises: UserError."""
-    from wavevae.checkpoint import find_checkpoint, make_model, read_checkpoint
+    from wavevae.checkpoint import find_checkpoint, read_checkpoint
+    from wavevae.families import family_of
 
     found = find_checkpoint(path)
     checkpoint = read_checkpoint(found)
-    model, reference = checkpoint.config.model, checkpoint.config.reference
-    built = make_model(checkpoint.config)
-    weights = built.parameters() if reference.is_reference else checkpoint.state.values()
-    counted = sum(tensor.numel() for tensor in weights)
-    late = None if reference.is_reference else model.algorithmic_latency
+    model, family = checkpoint.config.model, family_of(checkpoint.config)
+    built = family.build(checkpoint.config)
     playing = {}
     if model.is_instrument:
         profile = checkpoint.latents.get("profile", {})
@@ -142,13 +140,14 @@ def describe_run(path: Path) -> dict[str, Any]:
         "run": printable(path),
         "checkpoint": printable(found),
         "wavevae_version": checkpoint.wavevae_version,
-        "spectrogram_model": reference.spectrogram if reference.is_reference else None,
+        "spectrogram_model": None,  # a key of every run
+        **family.info(checkpoint.config),
         **_rates(model.sample_rate, built.hop_length, model.n_latents),
         "bottleneck": model.bottleneck,
-        "algorithmic_latency_samples": late,
+        "algorithmic_latency_samples": family.algorithmic_latency(checkpoint.config),
         **playing,
         **_field(built.receptive_field, model.sample_rate),
-        "parameters": counted,
+        "parameters": family.count_parameters(built, checkpoint.state),
         "steps": checkpoint.step,
         "trained_s": checkpoint.elapsed_s,
         "audio_heard_s": checkpoint.audio_s,

@@ -12,9 +12,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from wavevae.checkpoint import Checkpoint, read_payload, refuse_reference, write_payload
+from wavevae.checkpoint import Checkpoint, read_payload, write_payload
 from wavevae.config import ModelConfig, from_tree, to_tree
 from wavevae.errors import UserError
+from wavevae.families import family_of
 from wavevae.nn.bottlenecks.base import Bottleneck
 from wavevae.nn.bottlenecks.registry import make_bottleneck
 from wavevae.nn.conditioning import Condition, make_condition
@@ -104,9 +105,9 @@ def quantizer_of(part: Part) -> Bottleneck:
 def save_parts(checkpoint: Checkpoint, folder: Path) -> list[Path]:
     """Write encoder.pt and decoder.pt, each with its configuration and the latents' statistics.
 
-    Raises: UserError for a spectrogram model.
+    Raises: UserError for a family that does not stream.
     """
-    refuse_reference(checkpoint)
+    family_of(checkpoint.config).refuse_streaming(checkpoint.config)
     paths = []
     for name, kind in PARTS.items():
         wanted = kind(checkpoint.config.model).state_dict()

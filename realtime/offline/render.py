@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from wavevae.cli import Parser, parse_sample_rate
 from wavevae.controls import GAIN, MOST_VOICES, TEMPERATURE, Control, ControlState, Refused
 from wavevae.errors import UserError
-from wavevae.studies.render_study import is_run
-from wavevae.studies.render_study import main as render_run
+from wavevae.families import is_run, render_run
 
 from .label_options import ENDS, INPUT, add_end_options, add_label_options, given, read_ends, remind, tell
 
@@ -267,7 +266,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
 def main(argv: list[str]) -> int:
     """Entry point of `wavevae render`."""
     if any(is_run(argument) for argument in argv):
-        return render_run(argv)  # a spectrogram model: it does not stream, the run itself is rendered
+        return render_run(argv)  # of a family that does not stream
     arguments = build_parser().parse_args(argv)
     _check(arguments)
     if arguments.score:

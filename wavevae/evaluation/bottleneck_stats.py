@@ -1,4 +1,4 @@
-"""What a bottleneck shows of itself: latents, the KL of its posterior, its codes."""
+"""Statistics of a bottleneck: its latents, the KL of its posterior, its codes."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def unlabelled(selection: Selection, kind: str, labels: Sequence[object]) -> lis
 
 @dataclass
 class Session:
-    """What all models of one command share."""
+    """What the models of one command have in common."""
 
     args: argparse.Namespace
     selection: Selection

@@ -1,4 +1,4 @@
-"""Which moments are kept to be listened to and looked at: spread evenly over everything that is judged."""
+"""Excerpts of the evaluated sounds, to hear and to see: spread evenly over their total time."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from wavevae.evaluation.model_under_test import (
     Labels,
     ModelUnderTest,
     Piece,
-    in_place,
+    compensate_latency,
     learned_shift,
 )
 from wavevae.latents import sample_density
@@ -117,7 +117,7 @@ class Model:
         def late(blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
             return self._pieces(blocks, labels, decode=True)
 
-        return in_place(late, blocks, self.late, self.facts.hop_length)
+        return compensate_latency(late, blocks, self.late, self.facts.hop_length)
 
     def encode(self, blocks: Iterable[np.ndarray], labels: Labels = NONE) -> Iterator[Piece]:
         return self._pieces(blocks, labels, decode=False)

@@ -37,7 +37,7 @@ class Pool:
 
 @dataclass
 class LatentCollector:
-    """What the pass keeps of the latents of the seconds that are heard."""
+    """Keeps the latents of audible seconds: sums for each file, and some frames."""
 
     latent_dim: int
     pools: dict[str, Pool] = field(default_factory=dict)

@@ -10,8 +10,8 @@ from wavevae.accelerator import refuse_float64
 from wavevae.checkpoint import build_any, find_checkpoint, read_checkpoint
 from wavevae.errors import UserError
 from wavevae.evaluation.file_under_test import Model, load_file
-from wavevae.evaluation.instrument_run import InstrumentRun
 from wavevae.evaluation.model_under_test import Facts, Run, learned_shift
+from wavevae.families import family_of, located
 from wavevae.latents import LatentStatistics
 from wavevae.names import composed
 from wavevae.nn.bottlenecks.registry import codebook_sizes
@@ -48,13 +48,8 @@ def load_run(path: Path, which: str, device: torch.device | None = None) -> Run:
         details=details,
     )
     statistics = LatentStatistics.from_dict(checkpoint.latents) if checkpoint.latents else None
-    if checkpoint.config.reference.is_reference:
-        from wavevae.studies.study_run import StudyRun
-
-        return StudyRun(model, facts, statistics)  # type: ignore[arg-type]
-    if shape.is_instrument:
-        return InstrumentRun(model, facts, statistics)  # type: ignore[arg-type]
-    return Run(model, facts, statistics)  # type: ignore[arg-type]
+    run: Run = located(family_of(checkpoint.config).evaluation)(model, facts, statistics)
+    return run
 
 
 def load_model_under_test(

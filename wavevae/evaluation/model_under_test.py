@@ -1,4 +1,4 @@
-"""What is being evaluated: a run (or checkpoint), or a MODEL.ts, behind one way to reconstruct a stream of sound."""
+"""What is evaluated, behind one interface: it reconstructs a stream of sound. `loading` makes one from a path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NONE: Labels = {}
 
 
 class Piece(NamedTuple):
-    """A stretch of a sound, what became of it, and what lay between."""
+    """A stretch of a sound, its reconstruction, and the latents between them."""
 
     reference: Tensor
     """(samples,)"""
@@ -42,13 +42,13 @@ class Piece(NamedTuple):
     """(n_codebooks, frames) of a quantizer, where they can be seen."""
 
 
-def in_place(
+def compensate_latency(
     reconstruct: Callable[[Iterable[np.ndarray]], Iterator[Piece]],
     blocks: Iterable[np.ndarray],
     late: int,
     hop_length: int,
 ) -> Iterator[Piece]:
-    """The pieces of a subject that answers `late` samples late, with every answer beside what it answers."""
+    """The pieces of a model whose output is `late` samples late, each beside the input that it belongs to."""
     before: Piece | None = None
     for piece in reconstruct(followed(blocks, late)):
         if before is not None:
@@ -64,7 +64,7 @@ def in_place(
 
 @dataclass(frozen=True)
 class Facts:
-    """What the report says of the subject."""
+    """What the report says of the model."""
 
     kind: str
     """run or model."""
@@ -76,7 +76,7 @@ class Facts:
     codebook_size: int = 0
     """Of a quantizer whose codes can be seen, else 0."""
     condition: str = "none"
-    """What it is told: none, class, pitch, class+pitch."""
+    """Labels of a conditional model: none, class, pitch, class+pitch."""
     classes: tuple[str, ...] = ()
     class_field: str = ""
     """The label that was its class in training; none: the folder, or NSynth's family."""
@@ -146,7 +146,7 @@ class Run:
         return None
 
     def condition(self, labels: Labels) -> Condition | None:
-        """What of the labels the model can be told; none for an unconditional one."""
+        """The labels that the model knows, as its condition; none for an unconditional model."""
         config, facts = self.model.config, self.facts
         if config.condition == "none":
             return None
@@ -160,7 +160,7 @@ class Run:
         def late(blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
             return self._reconstruct(blocks, labels)
 
-        return in_place(late, blocks, self.model.algorithmic_latency, self.facts.hop_length)
+        return compensate_latency(late, blocks, self.model.algorithmic_latency, self.facts.hop_length)
 
     @torch.inference_mode()
     def _reconstruct(self, blocks: Iterable[np.ndarray], labels: Labels) -> Iterator[Piece]:

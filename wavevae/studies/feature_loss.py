@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from wavevae.config import RunConfig
 from wavevae.nn.bottlenecks.base import Latents
 from wavevae.objectives.schedules import kl_weight
-from wavevae.objectives.weighted_sum import Objectives
 from wavevae.studies.features import make_features
 
 
@@ -55,10 +54,7 @@ def accuracy(estimate: Tensor, target: Tensor) -> Tensor:
     return 100 * (1 - error / (energy + 1e-8)).clamp_min(0).mean()
 
 
-def make_objectives(config: RunConfig) -> Objectives | FeatureObjectives:
-    """What the run minimises, of a waveform model or a reference."""
-    if not config.reference.is_reference:
-        shape = config.model
-        return Objectives(config.objective, shape.sample_rate, shape.hop_length, shape.bottleneck)
+def make_objectives(config: RunConfig) -> FeatureObjectives:
+    """The loss terms of a study's run."""
     features = make_features(config.reference, config.model.sample_rate)
     return FeatureObjectives(config, features.channels * features.bins * config.reference.window_frames)

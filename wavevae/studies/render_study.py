@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavevae.cli import Parser, expanded, shown
+from wavevae.cli import Parser, shown
 from wavevae.errors import UserError
 from wavevae.units import db_to_amplitude, format_seconds
 
@@ -28,12 +28,6 @@ EXAMPLE = """\
   wavevae render runs/b --interpolate low.wav high.wav -o between.wav
   wavevae render runs/c --input note.wav --upper-bound -o features-inverted.wav
 """
-
-
-def is_run(argument: str) -> bool:
-    """Whether an argument of `wavevae render` names a run or a checkpoint, and not a MODEL.ts."""
-    path = expanded(argument)
-    return (path / "checkpoints").is_dir() or (path.suffix == ".ckpt" and path.is_file())
 
 
 def parser() -> Parser:

@@ -93,9 +93,19 @@ class StudyConfig:
         require(self.griffin_lim_steps >= 0, "griffin_lim_steps", self.griffin_lim_steps, "use 0 or more")
 
     @property
-    def is_reference(self) -> bool:
+    def in_use(self) -> bool:
         """Whether the run is of a spectrogram model at all."""
         return self.spectrogram != "none"
+
+    def check(self, sections: Mapping[str, Any]) -> None:
+        """Raises: UserError for what a spectrogram model cannot be given in the other sections."""
+        if not self.in_use:
+            return
+        bottleneck, start = sections["model"].bottleneck, sections["train"].start
+        if bottleneck not in ("ae", "vae"):
+            raise UserError(f"bottleneck {bottleneck}: a spectrogram model of the studies has ae or vae")
+        if start != "random":
+            raise UserError(f"start {start}: a spectrogram model starts at random; use --set start=random")
 
     @property
     def stride(self) -> int:
@@ -121,25 +131,12 @@ HEEDED: Mapping[str, tuple[str, ...]] = {
 """What a spectrogram model takes from these sections; the rest belongs to waveform models."""
 
 
-def check(reference: StudyConfig, sections: Mapping[str, Any]) -> None:
-    """Raises: UserError for what a spectrogram model cannot be given."""
-    if not reference.is_reference:
-        return
-    bottleneck, start = sections["model"].bottleneck, sections["train"].start
-    if bottleneck not in ("ae", "vae"):
-        raise UserError(f"bottleneck {bottleneck}: a spectrogram model of the studies has ae or vae")
-    if start != "random":
-        raise UserError(f"start {start}: a spectrogram model starts at random; use --set start=random")
-
-
-def check_typed(reference: StudyConfig, keys: Iterable[str]) -> None:
-    """Raises: UserError where a setting that was typed, 'section.field', would do nothing.
+def check_typed(keys: Iterable[str]) -> None:
+    """Raises: UserError where a setting that was typed, 'section.field', would do nothing to a spectrogram model.
 
     Only what is typed: a configuration written by another version may hold other defaults, and does no harm.
     """
-    kind = "spectrogram" if reference.is_reference else "waveform"
     for key in keys:
         section, name = key.split(".")
-        heeded = section not in HEEDED or name in HEEDED[section]
-        if not (heeded if reference.is_reference else section != "reference"):
-            raise UserError(f"{name} says nothing to a {kind} model; leave it out")
+        if section in HEEDED and name not in HEEDED[section]:
+            raise UserError(f"{name} says nothing to a spectrogram model; leave it out")

@@ -108,7 +108,7 @@ def split_by_file(excerpts: Sequence[Excerpt], share: float) -> tuple[list[Excer
 
 
 @dataclass(frozen=True)
-class TimbreJudge:
+class TimbreClassifier:
     """Takes half seconds for the corpus or for foreign."""
 
     classifier: linear.Classifier
@@ -120,9 +120,9 @@ class TimbreJudge:
         return (names.count("corpus") / len(names) if names else None), len(names)
 
 
-def train_judge(
+def train_classifier(
     corpus: Sequence[Excerpt], foreign: Sequence[Excerpt], sample_rate: int
-) -> TimbreJudge | None:
+) -> TimbreClassifier | None:
     """Of as many half seconds of one as of the other; none where either has too few."""
     a, b = (vectors([e.audio for e in part], sample_rate) for part in (corpus, foreign))
     count = min(len(a), len(b))
@@ -131,7 +131,7 @@ def train_judge(
     rng = np.random.default_rng(0)
     a, b = (x[rng.permutation(len(x))[:count]] for x in (a, b))
     names = ["corpus"] * count + ["foreign"] * count
-    return TimbreJudge(linear.fit(np.concatenate([a, b]), names), sample_rate)
+    return TimbreClassifier(linear.fit(np.concatenate([a, b]), names), sample_rate)
 
 
 # -- what went in against what came out -----------------------------------------------------------------------
@@ -204,7 +204,7 @@ def transfers(player: Player, foreign: Sequence[Excerpt], corpus_midi: float | N
     return made
 
 
-def moved(judge: TimbreJudge, made: Sequence[Transfer]) -> tuple[float | None, int]:
+def moved(judge: TimbreClassifier, made: Sequence[Transfer]) -> tuple[float | None, int]:
     """Share of the half seconds audible in the input whose output is taken for the corpus; silence is not."""
     rate = judge.sample_rate
     taken = count = 0
@@ -224,7 +224,7 @@ def transfer_figures(
     rate = player.sample_rate
     learned, rest = split_by_file(corpus, 2 / 3)
     known, unknown = split_by_file(foreign, 1 / 2)
-    judge = train_judge(learned, known, rate)
+    judge = train_classifier(learned, known, rate)
     made = transfers(player, unknown, corpus_midi)
     if not made:
         return {}, [], "nothing finite came out"
