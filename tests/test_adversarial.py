@@ -199,6 +199,7 @@ sys.exit(__main__.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, sounds: Path) -> None:
     """40 steps, with a discriminator from step 12 on, against a kill -9 after 23, and the rest from step 20."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -267,6 +268,7 @@ def train_on_two(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_hold_the_same_model_and_discriminator(tmp_path: Path) -> None:
     multiprocessing.spawn(train_on_two, (str(tmp_path),), nprocs=2)
     two = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]

@@ -93,6 +93,7 @@ def test_bursts_are_taken_in_turns_after_a_warm_up() -> None:
     assert [len(t.wall) for t in times] == [len(t.cpu) for t in times] == [2 * block_timing.BURST] * 2
 
 
+@pytest.mark.slow
 def test_two_files_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine, other = foreign(tmp_path / "a.ts", NnTilde()), foreign(tmp_path / "b.ts", NnTilde())
     assert bench.main([str(mine), "--against", str(other), *QUICK, "--sr", "22050", "--json"]) == 0

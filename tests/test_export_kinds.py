@@ -41,6 +41,7 @@ def run_at(folder: Path, checkpoint: Checkpoint) -> Path:
 # -- cached-conv ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_file_of_cached_conv_is_the_model_and_loads_alone(tmp_path: Path) -> None:
     """`verify_subprocess.py` compares it in a process that knows only torch; the error found is entered."""
     checkpoint = toy_model.checkpoint(SMALL)

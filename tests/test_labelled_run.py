@@ -69,7 +69,7 @@ def test_a_run_with_codes_and_labels(notes: Path, capsys: pytest.CaptureFixture[
     assert Path("run/term_losses.png").is_file()
 
 
-@pytest.mark.parametrize("bottleneck", ["vae", "rvq"])
+@pytest.mark.parametrize("bottleneck", ["vae", pytest.param("rvq", marks=pytest.mark.slow)])
 def test_an_exported_note_is_played_at_the_pitch_it_is_told(notes: Path, bottleneck: str) -> None:
     """The journey of a pitch: NSynth's label -> training -> the file's attribute -> what is measured in the sound."""
     options = ("--bottleneck", bottleneck, "--condition", "pitch", "--max-steps", 20, "--out", "run")
@@ -93,6 +93,7 @@ def test_an_hvae_run_logs_both_levels(notes: Path) -> None:
     assert Path("run/beta_vs_kl.png").is_file()
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_equals_uninterrupted(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Codebooks, their averages and their restarts included; the stop comes at step 7, whatever the clock."""
     options = (notes, *SMALL, "--bottleneck", "vq", "--condition", "class+pitch", "--max-steps", 24)

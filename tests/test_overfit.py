@@ -78,6 +78,7 @@ def test_the_loss_falls_and_a_curve_shows_it(
         assert {row["reason"] for row in csv.DictReader(file)} <= {"", "left alone"}
 
 
+@pytest.mark.slow
 def test_the_first_steps_do_not_throw_a_start_in_closed_form_away(sounds: Path, tmp_path: Path) -> None:
     """Learning by heart never comes far above where it began, and ends below; without a warm-up it does."""
 

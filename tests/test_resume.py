@@ -158,7 +158,13 @@ sys.exit(__main__.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("moment", ["on_train_start", "validation_step", "training_step"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        *(pytest.param(m, marks=pytest.mark.slow) for m in ("on_train_start", "validation_step")),
+        "training_step",
+    ],
+)
 def test_ctrl_c_before_the_first_step_is_done_saves_a_run_that_can_be_exported(
     tmp_path: Path, sounds: Path, moment: str
 ) -> None:

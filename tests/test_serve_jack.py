@@ -70,6 +70,7 @@ def find_offset(recorded: np.ndarray, reference: np.ndarray, probe_samples: int 
     return int((energy - 2 * correlation).argmin())
 
 
+@pytest.mark.slow
 def test_what_is_heard_is_the_decoders_output(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.wav"
     take = [
@@ -146,7 +147,7 @@ def test_an_input_is_heard_again_when_the_server_was_gone(instrument: Path, peri
     assert (found["transpose"], found["status"]) == (2.0, 0)
 
 
-@pytest.mark.parametrize("block", [512, 480])
+@pytest.mark.parametrize("block", [512, pytest.param(480, marks=pytest.mark.slow)])
 def test_an_input_is_as_late_as_serve_says(instrument: Path, block: int) -> None:
     found = script(str(HERE.parent / "benchmarks" / "transform.py"), instrument, "--block-size", block)
     if found["underflows"] == 0:

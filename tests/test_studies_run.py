@@ -102,6 +102,7 @@ def test_it_is_loaded_like_any_model(run_a: Path) -> None:
 
 
 @pytest.mark.parametrize(("preset", "more"), [("study-c", SMALL), ("study-d-vae", STFT)])
+@pytest.mark.slow
 def test_a_resumed_run_is_the_uninterrupted_one(place: Path, preset: str, more: tuple[str, ...]) -> None:
     argv = [str(place / "two"), "--preset", preset, *more, "--set", "condition=none"]
     whole, halves = place / f"{preset}-whole", place / f"{preset}-halves"

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from tiny_run import workplace
 from wavevae.train.sweep import sweep_plots, table
+from wavevae.train.sweep import worker as sweep_worker
 from wavevae.train.sweep.__main__ import main, wanted
 from wavevae.train.sweep.locks import STALE_S, Claims
 from wavevae.train.sweep.pruning import Pruning
@@ -396,8 +397,6 @@ def test_pictures_of_what_has_no_value_yet(tmp_path: Path) -> None:
 def test_a_worker_that_died_does_not_spoil_what_the_others_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from wavevae.train.sweep import crew
-
     (tmp_path / "four.yaml").write_text("sampler: grid\npreset: codec\nspace: {latent_dim: [1, 2, 3, 4]}\n")
     done = 2
 
@@ -405,7 +404,7 @@ def test_a_worker_that_died_does_not_spoil_what_the_others_finished(
         worker(tmp_path, grid(), lambda *_: Outcome(DONE, 1.0), done).work()
         return 9
 
-    monkeypatch.setattr(crew, "employ", employ)
+    monkeypatch.setattr(sweep_worker, "employ", employ)
     words = [str(tmp_path / "four.yaml"), "--storage", str(tmp_path / "s.journal"), "--workers", "2"]
     assert main(words) == 9
     assert "the same command goes on" in capsys.readouterr().err
