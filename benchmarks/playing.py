@@ -315,12 +315,12 @@ def start(model: Path, options: argparse.Namespace) -> Found:
 def fire(model: Path, options: argparse.Namespace) -> Found:
     """Notes change and every control moves, five thousand messages a second, for some minutes."""
     from live import live
-    from soak_studies import summary
+    from soak_studies import flood, summary
 
-    flood = FLOOD.replace("VOICES", str(options.fire_voices))
+    program = flood(KEYS_AND_KNOBS.replace("VOICES", str(options.fire_voices)))
     arguments = ("--device", "jack", "--block-size", options.block, "--voices", options.fire_voices)
     with live(model, *arguments) as player:
-        sender = subprocess.Popen([sys.executable, "-c", flood, str(player.address[1])])
+        sender = subprocess.Popen([sys.executable, "-c", program, str(player.address[1])])
         try:
             time.sleep(60 * options.minutes)
         finally:
@@ -331,23 +331,14 @@ def fire(model: Path, options: argparse.Namespace) -> Found:
     return {**found, "messages_a_s": round(found["taken"] / (60 * options.minutes))}
 
 
-FLOOD = """
-import socket, sys, time
-from wavevae.realtime.control.osc import encode
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-to, due, n = ("127.0.0.1", int(sys.argv[1])), time.monotonic(), 0
-while True:
-    for _ in range(10):
-        n += 1
-        if n % 500 < VOICES:
-            message = encode("/wavevae/note", 45 + 4 * (n % 500) + n // 500 % 3, 0.6)
-        elif n % 500 == 499:
-            message = encode("/wavevae/bend", (n // 500 % 5 - 2) / 10)
-        else:
-            message = encode("/wavevae/latent/%d" % (3 + n % 5), (n % 200) / 100 - 1)
-        udp.sendto(message, to)
-    due += 10 / 5000
-    time.sleep(max(0.0, due - time.monotonic()))
+KEYS_AND_KNOBS = """
+if n % 500 < VOICES:
+    message = encode("/wavevae/note", 45 + 4 * (n % 500) + n // 500 % 3, 0.6)
+elif n % 500 == 499:
+    message = encode("/wavevae/bend", (n // 500 % 5 - 2) / 10)
+else:
+    message = encode("/wavevae/latent/%d" % (3 + n % 5), (n % 200) / 100 - 1)
+udp.sendto(message, to)
 """
 LIVE = {"key": key, "start": start, "fire": fire}
 STUDIES: dict[str, Callable[[Path, argparse.Namespace], Found]] = {**OFFLINE, **LIVE}

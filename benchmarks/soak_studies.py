@@ -14,6 +14,7 @@ import re
 import struct
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -45,7 +46,16 @@ print(1000 * worst)
 """
 """Wakes up every 5 ms, at the engine's priority: how late it is at worst is the machine's doing."""
 BURN = f"import os; os.nice({os.environ.get('BURNER_NICE', '0')})\nwhile True: pass"
-FLOOD = """
+LATENTS = """
+message = encode("/wavevae/latent/%d" % (n % 4), (n % 200) / 100 - 1)
+udp.sendto(message if n % 20 else b"/wavevae/latent/*" + bytes([n % 256] * 7), to)
+"""
+
+
+def flood(messages: str) -> str:
+    """A program that sends FLOOD_HZ messages a second to the port it is given; `messages`: what it does for each, with
+    `n` its number, `udp` and `to`."""
+    return f"""
 import socket, sys, time
 from wavevae.realtime.control.osc import encode
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -53,11 +63,10 @@ to, due, n = ("127.0.0.1", int(sys.argv[1])), time.monotonic(), 0
 while True:
     for _ in range(10):
         n += 1
-        message = encode("/wavevae/latent/%d" % (n % 4), (n % 200) / 100 - 1)
-        udp.sendto(message if n % 20 else b"/wavevae/latent/*" + bytes([n % 256] * 7), to)
-    due += 10 / %f
+{textwrap.indent(messages, 8 * " ")}
+    due += 10 / {FLOOD_HZ}
     time.sleep(max(0.0, due - time.monotonic()))
-""".replace("%f", str(FLOOD_HZ))
+"""
 
 
 def children(*commands: list[str]) -> list[subprocess.Popen]:
@@ -101,7 +110,7 @@ def fire(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
     """OSC flood, burners, another model every CHANGE_EVERY_S."""
     models = [folder / f"{preset}{n}.ts" for n in (0, 1)]
     with live(models[0], "--device", "jack") as player:
-        noise = children([BURN], [BURN], [FLOOD, str(player.address[1])])
+        noise = children([BURN], [BURN], [flood(LATENTS), str(player.address[1])])
         watch = subprocess.Popen([sys.executable, "-c", WATCH], stdin=-1, stdout=-1, text=True)
         held, lost, changes, began, stolen = [], [], 0, time.monotonic(), stolen_ms()
         try:

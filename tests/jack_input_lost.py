@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
 
-from live import live
+from live import jack_again, live
 
 SING = """
 import math, time, numpy, sounddevice
@@ -43,14 +42,10 @@ def connected() -> bool:
 
 def main() -> None:
     model, *period = sys.argv[1:]
-    command = os.environ["JACK_COMMAND"]
-    if period:
-        command = re.sub(r"-p \d+", f"-p {period[0]}", command)
     with live(model, "--device", "jack", "--input", "--transpose", "2") as player:
         os.kill(int(os.environ["JACK_PID"]), signal.SIGKILL)
         lost = player.says("trying again until it is back")
-        again = subprocess.Popen(shlex.split(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
+        with jack_again("".join(period)):
             back = player.says("the device is back")
             transpose = player.query("transpose")[0]
             singer = subprocess.Popen([sys.executable, "-c", SING])
@@ -59,13 +54,6 @@ def main() -> None:
             singer.wait()
             answer = {"lost": lost, "back": back, "heard": heard, "transpose": transpose}
             answer["status"] = player.end()
-        finally:
-            again.terminate()  # not killed: JACK's registry would keep its name
-            try:
-                again.wait(5)
-            except subprocess.TimeoutExpired:
-                again.kill()
-                again.wait()
     print(json.dumps({**answer, "said": player.said}))
 
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
-import subprocess
 import sys
 
-from live import live
+from live import jack_again, live
 
 
 def main() -> None:
@@ -22,21 +20,11 @@ def main() -> None:
         player.send("/wavevae/latent/0", 1.5)
         os.kill(int(os.environ["JACK_PID"]), signal.SIGKILL)
         lost = player.says("trying again until it is back")
-        again = subprocess.Popen(
-            shlex.split(os.environ["JACK_COMMAND"]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
+        with jack_again():
             back = player.says("the device is back")
             answer = {"lost": lost, "back": back, "sounds": player.level_above(-40)}
             answer["targets"] = player.query("targets")
             answer["status"] = player.end()
-        finally:
-            again.terminate()  # not killed: JACK's registry would keep its name
-            try:
-                again.wait(5)
-            except subprocess.TimeoutExpired:
-                again.kill()
-                again.wait()
     print(json.dumps({**answer, "said": player.said}))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -168,3 +169,21 @@ def live(*arguments: object) -> Iterator[Live]:
             os.killpg(instrument.process.pid, signal.SIGKILL)
             instrument.process.wait()
         instrument.udp.close()
+
+
+@contextmanager
+def jack_again(period: str = "") -> Iterator[None]:
+    """Starts JACK's server again (JACK_COMMAND of with_jack.sh), with another period where one is given."""
+    command = os.environ["JACK_COMMAND"]
+    if period:
+        command = re.sub(r"-p \d+", f"-p {period}", command)
+    server = subprocess.Popen(shlex.split(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        server.terminate()  # not killed: JACK's registry would keep its name
+        try:
+            server.wait(5)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()

@@ -6,6 +6,7 @@ evaluation reads, how far back it looks and what its exported form is called are
 No `from __future__ import annotations` here: TorchScript reads the annotations of quantizers.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -77,7 +78,7 @@ def beyond_free_bits(kl: Tensor, free_bits: float) -> Tensor:
 KL = LossTerm("kl", lambda raw, config: beyond_free_bits(raw["kl"], config.free_bits), kl_weight)
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(nn.Module, ABC):
     """Interface. A method that uses nothing random, codes or levels leaves the defaults as they are."""
 
     in_channels: int
@@ -94,8 +95,8 @@ class Bottleneck(nn.Module):
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> "Bottleneck":
-        """Untrained, of the sizes that the configuration gives."""
-        raise NotImplementedError
+        """Untrained, of the sizes that the configuration gives. Raises: TypeError for one that wraps another."""
+        raise TypeError(f"{cls.__name__} is built around another bottleneck, not from a configuration")
 
     @classmethod
     def codebook_sizes(cls, config: ModelConfig) -> tuple[int, ...]:
@@ -108,13 +109,13 @@ class Bottleneck(nn.Module):
 
     # -- sound to latents ----------------------------------------------------------------------------------
 
+    @abstractmethod
     def forward(self, h: Tensor) -> Latents:
         """(B, in_channels, frames) -> Latents; draws at random where the method does, in training mode."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mean(self, h: Tensor) -> Tensor:
         """The deterministic latents (B, latent_dim, frames) that `encode` gives."""
-        raise NotImplementedError
 
     def first_input(self, frame: int) -> int:
         """The first frame of the encoder's output on which latent frame `frame` depends."""
@@ -130,8 +131,11 @@ class Bottleneck(nn.Module):
         return Statistics(z, z[0])
 
     def with_top_latents_of(self, h: Tensor, other: Tensor) -> Tensor:
-        """z of `h` as it is when the slow latents are those of `other`, of the same shape."""
-        raise NotImplementedError
+        """z of `h` as it is when the slow latents are those of `other`, of the same shape.
+
+        Raises: TypeError where there is no top level.
+        """
+        raise TypeError(f"{type(self).__name__} has no slow latents")
 
     # -- before and during training --------------------------------------------------------------------------
 
@@ -171,8 +175,8 @@ class Bottleneck(nn.Module):
         return self.mean(h), None
 
     def decode_codes(self, codes: Tensor) -> Tensor:
-        """Codes (B, n, F), n up to n_codebooks -> z (B, latent_dim, F)."""
-        raise NotImplementedError
+        """Codes (B, n, F), n up to n_codebooks -> z (B, latent_dim, F). Raises: TypeError without codes."""
+        raise TypeError(f"{type(self).__name__} has no codes")
 
     def margin(self, h: Tensor) -> Tensor:
         """(B, in_channels, F) -> (B, F) how much nearer the chosen codes are than the next; inf without codes."""
