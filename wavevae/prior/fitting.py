@@ -1,0 +1,253 @@
+"""Training of the prior: control sequences and their notes -> a fitted performer."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wavevae.corpus_profile import CorpusProfile
+
+from .improviser import Improviser
+from .model import Prior
+from .notes import VOICED, FoundNote, find_notes
+from .performer import NoteFeatures, Performer
+
+
+STREAMS = 32
+"""Recordings are strung together in so many rows, in another order every SPLICINGS-th part of the training."""
+SPLICINGS = 6
+TIED_SHARE, LONGEST_REST_S = 0.25, 0.5
+"""Between two recordings: nothing, or a rest of silence."""
+SILENCE_BELOW_DB = 60.0
+
+
+class Part(NamedTuple):
+    """One recording as the performer learns from it."""
+
+    rows: NDArray[np.float32]
+    """(F, 3): key, level, held."""
+    frames: NDArray[np.float32]
+    """(F, D), scaled deviations."""
+    known: NDArray[np.float32]
+    """(F, D): 1 where a value means something."""
+    label: int
+
+
+class Streams(NamedTuple):
+    """Recordings one after the other in rows of equal length."""
+
+    features: Tensor
+    """(N, F, count)"""
+    frames: Tensor
+    """(N, F, D)"""
+    known: Tensor
+    """(N, F, D)"""
+
+
+def note_frames(notes: Sequence[FoundNote], frames: int) -> NDArray[np.float32]:
+    """(frames, 3): key, level, held. Before and between notes key and level are those of the last."""
+    rows = np.zeros((frames, 3), np.float32)
+    for note in notes:
+        pitch = 0.0 if math.isnan(note.pitch) else note.pitch
+        rows[note.onset :, :2] = pitch, note.level
+        rows[note.onset : note.release, 2] = 1.0
+    return rows
+
+
+def deviations(z: NDArray[Any], rows: NDArray[np.float32], profile: CorpusProfile) -> tuple[Any, Any]:
+    """Frames as the performer says them, and which values mean something, both (frames, D)."""
+    made = np.array(z, np.float32)
+    known = np.ones_like(made)
+    loudness = 1 if profile.has_pitch else 0
+    quietest = rows[:, 1] - 60.0
+    made[:, loudness] = np.maximum(made[:, loudness], quietest) - rows[:, 1]
+    if profile.has_pitch:
+        off = made[:, 0] - rows[:, 0]
+        sure = (made[:, 2] >= VOICED) & (np.abs(off) < 3.0)
+        made[:, 0] = np.where(sure, off, 0.0)
+        known[:, 0] = sure
+    return made, known
+
+
+def prepare(
+    sequences: Sequence[NDArray[Any]], profile: CorpusProfile, classes: Sequence[int] | None = None, n_classes: int = 0
+) -> tuple[Prior, list[Part]]:
+    """A prior with an untrained performer, and what the performer learns from.
+
+    `sequences`: latents of recordings, each (frames, n_latents); `classes`: the label of each, -1 for none.
+    """
+    notes = [find_notes(z, profile) for z in sequences]
+    labels = [-1] * len(notes) if classes is None else list(classes)
+    timbre_of_key = None
+    if not profile.has_pitch:
+        notes, timbre_of_key = _sorted_by_timbre(sequences, notes, profile)
+    levels = [n.level for q in notes for n in q] or [-20.0]
+    low, high = (0.0, 1.0)
+    if profile.has_pitch:
+        low, high = np.quantile([n.pitch for q in notes for n in q] or [60.0], [0.01, 0.99])
+    timbres = 0 if timbre_of_key is None else int(timbre_of_key.max()) + 1
+    features = NoteFeatures(profile.has_pitch, float(low), float(high), n_classes, timbres)
+    if timbre_of_key is not None:
+        features.timbre_of_key.copy_(torch.from_numpy(timbre_of_key))
+    features.level_range.copy_(torch.tensor(np.quantile(levels, [0.02, 0.98])))
+    performer = Performer(len(profile.axis_names), features)
+    rows = [note_frames(q, len(z)) for z, q in zip(sequences, notes, strict=True)]
+    made, known = zip(*(deviations(z, r, profile) for z, r in zip(sequences, rows, strict=True)), strict=True)
+    frames, means_something = np.concatenate(made), np.concatenate(known)
+    weight = means_something.sum(0).clip(1)
+    offset = (frames * means_something).sum(0) / weight
+    scale = np.sqrt((np.square(frames - offset) * means_something).sum(0) / weight).clip(0.02)
+    performer.offset.copy_(torch.from_numpy(offset))
+    performer.scale.copy_(torch.from_numpy(scale))
+    parts = [
+        Part(r, (((m - offset) / scale) * k).clip(-12, 12).astype(np.float32), k, label)
+        for r, m, k, label in zip(rows, made, known, labels, strict=True)
+    ]
+    loudest = profile.loudness[-1] if profile.loudness else -12.0
+    return Prior(performer, Improviser(_note_table(notes, labels), profile.frame_rate), loudest), parts
+
+
+def _note_table(notes: Sequence[Sequence[FoundNote]], labels: Sequence[int]) -> Tensor:
+    """(N, COLUMNS) for the improviser."""
+    rows = []
+    for recording, label in zip(notes, labels, strict=True):
+        for n, note in enumerate(recording):
+            before = recording[n - 1] if n else note
+            earlier = recording[n - 2] if n > 1 else before
+            last = n == len(recording) - 1
+            rest = 0 if last else recording[n + 1].onset - note.release
+            length = math.log(max(1, before.release - before.onset))
+            key = round(note.pitch)
+            leap = round(before.pitch) - round(earlier.pitch)
+            held = note.release - note.onset
+            rows.append([key, note.level, held, rest, n == 0, last, label, round(before.pitch), leap, length])
+    return torch.tensor(rows or [[60, -20, 43, 20, 1, 1, -1, 60, 0, 3]], dtype=torch.float32)
+
+
+def _sorted_by_timbre(
+    sequences: Sequence[NDArray[Any]], notes: list[list[FoundNote]], profile: CorpusProfile
+) -> tuple[list[list[FoundNote]], NDArray[np.int64]]:
+    """Gives notes without a pitch keys: their timbres in up to TIMBRES groups (k-means of the latents after the onset),
+    from dark to bright, and which group each of the 128 keys plays."""
+    places = [(i, n) for i, q in enumerate(notes) for n in q]
+    if not places:
+        return notes, np.zeros(128, np.int64)
+    after = max(1, round(0.06 * profile.frame_rate))
+    loudness = profile.axis_names.index("loudness")
+    sounds = np.stack([np.asarray(sequences[i][n.onset : n.onset + after], np.float64).mean(0) for i, n in places])
+    sounds = np.delete(sounds, loudness, 1) / np.maximum(np.delete(np.array(profile.std), loudness), 1e-3)
+    bright = profile.axis_names.index("brightness") - 1
+    groups = _k_means(sounds, min(TIMBRES, max(1, len(sounds) // 6)))
+    order = np.argsort([sounds[groups == g, bright].mean() for g in range(groups.max() + 1)])
+    groups = np.argsort(order)[groups]
+    timbre_of_key = _timbre_of_key(int(groups.max()) + 1)
+    first_key = [next(k for k in DRUMS_DARK_TO_BRIGHT if timbre_of_key[k] == g) for g in range(groups.max() + 1)]
+    given = iter(groups)
+    keyed = [[replace(n, pitch=float(first_key[next(given)])) for n in q] for q in notes]
+    return keyed, timbre_of_key
+
+
+TIMBRES = 8
+DRUMS_DARK_TO_BRIGHT = (36, 35, 41, 43, 45, 47, 48, 50, 38, 40, 37, 39, 56, 53, 51, 42, 44, 46, 54, 49, 57, 55)
+"""General MIDI percussion: kicks, toms, snares, claps, bells, hats, cymbals."""
+
+
+def _timbre_of_key(groups: int) -> NDArray[np.int64]:
+    """(128,): drums by their brightness, other keys in turn."""
+    table = np.arange(128) % groups
+    count = len(DRUMS_DARK_TO_BRIGHT)
+    for place, key in enumerate(DRUMS_DARK_TO_BRIGHT):
+        table[key] = min(groups - 1, place * groups // count)
+    return table.astype(np.int64)
+
+
+def _k_means(x: NDArray[Any], groups: int, rounds: int = 30) -> NDArray[np.int64]:
+    """Group numbers (N,) without empty groups (Lloyd 1982), begun at far points."""
+    centres = [x[np.argmin(np.square(x - x.mean(0)).sum(1))]]
+    while len(centres) < groups:
+        distance = np.min([np.square(x - c).sum(1) for c in centres], 0)
+        centres.append(x[np.argmax(distance)])
+    middle = np.stack(centres)
+    for _ in range(rounds):
+        found = np.square(x[:, None] - middle[None]).sum(2).argmin(1)
+        middle = np.stack([x[found == g].mean(0) if (found == g).any() else middle[g] for g in range(groups)])
+    return np.unique(found, return_inverse=True)[1].astype(np.int64)
+
+
+def splice(performer: Performer, parts: Sequence[Part], frame_rate: float, seed: int) -> Streams:
+    """All recordings in a random order, as rows, with rests between them. What a row has too much is cut."""
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(parts))
+    loudness = performer.loudness_at
+    floor = (-SILENCE_BELOW_DB - float(performer.offset[loudness])) / float(performer.scale[loudness])
+    floor = max(-12.0, floor)
+    pieces: list[Part] = []
+    for number in order:
+        part = parts[number]
+        pieces.append(part)
+        rest = 0 if random.random() < TIED_SHARE else int(random.integers(3, round(LONGEST_REST_S * frame_rate)))
+        rows = np.repeat(part.rows[-1:], rest, 0)
+        rows[:, 2] = 0.0
+        frames = np.zeros((rest, performer.latents), np.float32)
+        frames[:, loudness] = floor
+        known = np.zeros_like(frames)
+        known[:, loudness] = 1.0
+        pieces.append(Part(rows, frames, known, part.label))
+    joined = [np.concatenate([piece[column] for piece in pieces]) for column in range(3)]
+    labels = np.concatenate([np.full(len(piece.rows), piece.label) for piece in pieces])
+    count = min(STREAMS, max(1, len(joined[0]) // 400))
+    length = len(joined[0]) // count
+    rows, frames, known = (
+        torch.from_numpy(v[: count * length].reshape(count, length, -1)) for v in joined
+    )
+    n_classes = performer.features.classes
+    shares = np.eye(n_classes + 1, dtype=np.float32)[labels][:, :n_classes]  # -1, none, is the last row
+    classes = torch.from_numpy(shares[: count * length].reshape(count, length, n_classes))
+    state = performer.features.initial(count, frames)
+    told = []
+    for n in range(length):
+        one, state = performer.features(rows[:, n, 0], rows[:, n, 1], rows[:, n, 2], classes[:, n], state)
+        told.append(one)
+    return Streams(torch.stack(told, 1), frames, known)
+
+
+def fit(performer: Performer, parts: Sequence[Part], frame_rate: float, steps: int, seed: int = 0, excerpt: int = 192, batch: int = 24, noise: float = 0.3, rate: float = 3e-3, say: Callable[[str], None] = print, stop_s: float = 1e9) -> float:
+    """Returns the last mean loss."""
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(performer.parameters(), rate, weight_decay=0.01)
+    begun, mean, splicing = time.monotonic(), math.nan, -1
+    for step in range(steps):
+        progress = max(step / steps, (time.monotonic() - begun) / stop_s)
+        if progress >= 1: break
+        if int(progress * SPLICINGS) != splicing:
+            splicing = int(progress * SPLICINGS)
+            streams = splice(performer, parts, frame_rate, seed + splicing)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (step + 1) / 30) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        count, length = streams.frames.shape[:2]
+        row = torch.randint(count, (batch, 1), generator=generator)
+        # one in eight begins where the row does, before the first note
+        start = (torch.rand(batch, 1, generator=generator) * 1.14 - 0.14).clamp(min=0) * max(0, length - excerpt)
+        at = start.long() + torch.arange(min(excerpt, length))
+        features, frames, known = streams.features[row, at], streams.frames[row, at], streams.known[row, at]
+        before = torch.where((at > 0)[..., None], streams.frames[row, (at - 1).clamp(min=0)], torch.zeros(()))
+        width = noise * torch.rand(batch, 1, 1, generator=generator)
+        heard = before + width * torch.randn(before.shape, generator=generator)
+        loss = performer.loss(features, frames, heard, known)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(performer.parameters(), 1.0)
+        optimizer.step()
+        value = float(loss.detach())
+        mean = value if math.isnan(mean) else mean + 0.05 * (value - mean)
+        if step % 100 == 0:
+            say(f"{step} {mean:.3f} {time.monotonic() - begun:.1f}s")
+    return mean
