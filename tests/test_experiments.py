@@ -14,6 +14,7 @@ def test_an_experiment_starts(
     program: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", [str(program), "--help"])
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(program), run_name="__main__")
+    assert not ended.value.code
     assert f"experiments/{program.name}" in capsys.readouterr().out
