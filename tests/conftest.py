@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from sound_folder import RATE
+from tiny_run import workplace
+from toy_bundle import write_toy
 
 from wavevae.corpus import Store, build_store, silent
 from wavevae.corpus import store as store_module
@@ -20,6 +22,21 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("WAVEVAE_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture
+def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Tones to learn from; the test runs in an empty folder."""
+    with workplace(tmp_path, monkeypatch) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A playable toy MODEL.ts. Test files about other models have a `model` of their own."""
+    path = tmp_path_factory.mktemp("toy") / "toy.ts"
+    write_toy(path)
+    return path
 
 
 @pytest.fixture
