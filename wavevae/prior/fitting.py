@@ -20,7 +20,6 @@ from .model import Prior
 from .notes import VOICED, FoundNote, find_notes
 from .performer import NoteFeatures, Performer
 
-
 STREAMS = 32
 """Recordings are strung together in so many rows, in another order every SPLICINGS-th part of the training."""
 SPLICINGS = 6
@@ -78,7 +77,10 @@ def deviations(z: NDArray[Any], rows: NDArray[np.float32], profile: CorpusProfil
 
 
 def prepare(
-    sequences: Sequence[NDArray[Any]], profile: CorpusProfile, classes: Sequence[int] | None = None, n_classes: int = 0
+    sequences: Sequence[NDArray[Any]],
+    profile: CorpusProfile,
+    classes: Sequence[int] | None = None,
+    n_classes: int = 0,
 ) -> tuple[Prior, list[Part]]:
     """A prior with an untrained performer, and what the performer learns from.
 
@@ -142,21 +144,48 @@ def _sorted_by_timbre(
         return notes, np.zeros(128, np.int64)
     after = max(1, round(0.06 * profile.frame_rate))
     loudness = profile.axis_names.index("loudness")
-    sounds = np.stack([np.asarray(sequences[i][n.onset : n.onset + after], np.float64).mean(0) for i, n in places])
+    sounds = np.stack(
+        [np.asarray(sequences[i][n.onset : n.onset + after], np.float64).mean(0) for i, n in places]
+    )
     sounds = np.delete(sounds, loudness, 1) / np.maximum(np.delete(np.array(profile.std), loudness), 1e-3)
     bright = profile.axis_names.index("brightness") - 1
     groups = _k_means(sounds, min(TIMBRES, max(1, len(sounds) // 6)))
     order = np.argsort([sounds[groups == g, bright].mean() for g in range(groups.max() + 1)])
     groups = np.argsort(order)[groups]
     timbre_of_key = _timbre_of_key(int(groups.max()) + 1)
-    first_key = [next(k for k in DRUMS_DARK_TO_BRIGHT if timbre_of_key[k] == g) for g in range(groups.max() + 1)]
+    first_key = [
+        next(k for k in DRUMS_DARK_TO_BRIGHT if timbre_of_key[k] == g) for g in range(groups.max() + 1)
+    ]
     given = iter(groups)
     keyed = [[replace(n, pitch=float(first_key[next(given)])) for n in q] for q in notes]
     return keyed, timbre_of_key
 
 
 TIMBRES = 8
-DRUMS_DARK_TO_BRIGHT = (36, 35, 41, 43, 45, 47, 48, 50, 38, 40, 37, 39, 56, 53, 51, 42, 44, 46, 54, 49, 57, 55)
+DRUMS_DARK_TO_BRIGHT = (
+    36,
+    35,
+    41,
+    43,
+    45,
+    47,
+    48,
+    50,
+    38,
+    40,
+    37,
+    39,
+    56,
+    53,
+    51,
+    42,
+    44,
+    46,
+    54,
+    49,
+    57,
+    55,
+)
 """General MIDI percussion: kicks, toms, snares, claps, bells, hats, cymbals."""
 
 
@@ -182,6 +211,16 @@ def _k_means(x: NDArray[Any], groups: int, rounds: int = 30) -> NDArray[np.int64
     return np.unique(found, return_inverse=True)[1].astype(np.int64)
 
 
+def _rest(after: Part, frames: int, loudness: int, floor: float) -> Part:
+    """Silence, of which nothing but the loudness is known."""
+    rows = np.repeat(after.rows[-1:], frames, 0)
+    rows[:, 2] = 0.0
+    silent = np.zeros((frames, after.frames.shape[1]), np.float32)
+    known = np.zeros_like(silent)
+    silent[:, loudness], known[:, loudness] = floor, 1.0
+    return Part(rows, silent, known, after.label)
+
+
 def splice(performer: Performer, parts: Sequence[Part], frame_rate: float, seed: int) -> Streams:
     """All recordings in a random order, as rows, with rests between them. What a row has too much is cut."""
     random = np.random.default_rng(seed)
@@ -193,24 +232,24 @@ def splice(performer: Performer, parts: Sequence[Part], frame_rate: float, seed:
     for number in order:
         part = parts[number]
         pieces.append(part)
-        rest = 0 if random.random() < TIED_SHARE else int(random.integers(3, round(LONGEST_REST_S * frame_rate)))
-        rows = np.repeat(part.rows[-1:], rest, 0)
-        rows[:, 2] = 0.0
-        frames = np.zeros((rest, performer.latents), np.float32)
-        frames[:, loudness] = floor
-        known = np.zeros_like(frames)
-        known[:, loudness] = 1.0
-        pieces.append(Part(rows, frames, known, part.label))
-    joined = [np.concatenate([piece[column] for piece in pieces]) for column in range(3)]
+        rest = (
+            0 if random.random() < TIED_SHARE else int(random.integers(3, round(LONGEST_REST_S * frame_rate)))
+        )
+        pieces.append(_rest(part, rest, loudness, floor))
     labels = np.concatenate([np.full(len(piece.rows), piece.label) for piece in pieces])
-    count = min(STREAMS, max(1, len(joined[0]) // 400))
-    length = len(joined[0]) // count
-    rows, frames, known = (
-        torch.from_numpy(v[: count * length].reshape(count, length, -1)) for v in joined
-    )
+    total = len(labels)
+    count = min(STREAMS, max(1, total // 400))
+    length = total // count
+
+    def in_rows(values: list[NDArray[np.float32]]) -> Tensor:
+        return torch.from_numpy(np.concatenate(values)[: count * length].reshape(count, length, -1))
+
+    rows = in_rows([piece.rows for piece in pieces])
+    frames = in_rows([piece.frames for piece in pieces])
+    known = in_rows([piece.known for piece in pieces])
     n_classes = performer.features.classes
     shares = np.eye(n_classes + 1, dtype=np.float32)[labels][:, :n_classes]  # -1, none, is the last row
-    classes = torch.from_numpy(shares[: count * length].reshape(count, length, n_classes))
+    classes = in_rows([shares])
     state = performer.features.initial(count, frames)
     told = []
     for n in range(length):
@@ -219,35 +258,61 @@ def splice(performer: Performer, parts: Sequence[Part], frame_rate: float, seed:
     return Streams(torch.stack(told, 1), frames, known)
 
 
-def fit(performer: Performer, parts: Sequence[Part], frame_rate: float, steps: int, seed: int = 0, excerpt: int = 192, batch: int = 24, noise: float = 0.3, rate: float = 3e-3, say: Callable[[str], None] = print, stop_s: float = 1e9) -> float:
-    """Returns the last mean loss."""
+EXCERPT, BATCH = 192, 24
+"""Frames, and excerpts, of a step."""
+LEARNING_RATE, INPUT_NOISE = 3e-3, 0.15
+"""The noise on the frames before, in standard deviations, teaches the performer to return from its own errors."""
+FROM_THE_START = 0.12
+"""Share of the excerpts that begin where a row does, before the first note."""
+FEWEST_FRAMES = 200
+"""Less is too little to learn from."""
+
+
+def fit(
+    performer: Performer,
+    parts: Sequence[Part],
+    frame_rate: float,
+    max_s: float,
+    max_steps: int,
+    seed: int,
+    report: Callable[[float, float], None],
+) -> int:
+    """Trains the performer for `max_s` seconds or `max_steps` steps, whichever ends first; returns the steps done.
+
+    `report`: gets the progress, 0 to 1, and the mean loss (nats a frame) after every step.
+    """
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(performer.parameters(), rate, weight_decay=0.01)
-    begun, mean, splicing = time.monotonic(), math.nan, -1
-    for step in range(steps):
-        progress = max(step / steps, (time.monotonic() - begun) / stop_s)
-        if progress >= 1: break
+    optimizer = torch.optim.AdamW(performer.parameters(), LEARNING_RATE, weight_decay=0.01)
+    begun, mean, splicing, steps = time.monotonic(), math.nan, -1, 0
+    streams = splice(performer, parts, frame_rate, seed)
+    performer.train()
+    while (progress := max(steps / max_steps, (time.monotonic() - begun) / max_s)) < 1.0:
         if int(progress * SPLICINGS) != splicing:
             splicing = int(progress * SPLICINGS)
             streams = splice(performer, parts, frame_rate, seed + splicing)
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / 30) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        count, length = streams.frames.shape[:2]
-        row = torch.randint(count, (batch, 1), generator=generator)
-        # one in eight begins where the row does, before the first note
-        start = (torch.rand(batch, 1, generator=generator) * 1.14 - 0.14).clamp(min=0) * max(0, length - excerpt)
-        at = start.long() + torch.arange(min(excerpt, length))
-        features, frames, known = streams.features[row, at], streams.frames[row, at], streams.known[row, at]
-        before = torch.where((at > 0)[..., None], streams.frames[row, (at - 1).clamp(min=0)], torch.zeros(()))
-        width = noise * torch.rand(batch, 1, 1, generator=generator)
-        heard = before + width * torch.randn(before.shape, generator=generator)
-        loss = performer.loss(features, frames, heard, known)
+            warm = min(1.0, (steps + 1) / 30)
+            group["lr"] = LEARNING_RATE * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        loss = performer.loss(*excerpts(streams, generator))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(performer.parameters(), 1.0)
         optimizer.step()
-        value = float(loss.detach())
+        value, steps = float(loss.detach()), steps + 1
         mean = value if math.isnan(mean) else mean + 0.05 * (value - mean)
-        if step % 100 == 0:
-            say(f"{step} {mean:.3f} {time.monotonic() - begun:.1f}s")
-    return mean
+        report(progress, mean)
+    performer.eval()
+    return steps
+
+
+def excerpts(streams: Streams, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `Performer.loss` takes: features, frames, the frames before with noise, and what is known."""
+    count, length = streams.frames.shape[:2]
+    row = torch.randint(count, (BATCH, 1), generator=generator)
+    place = torch.rand(BATCH, 1, generator=generator) * (1 + FROM_THE_START) - FROM_THE_START
+    start = (place.clamp(min=0) * max(0, length - EXCERPT)).long()
+    at = start + torch.arange(min(EXCERPT, length))
+    before = torch.where((at > 0)[..., None], streams.frames[row, (at - 1).clamp(min=0)], torch.zeros(()))
+    width = INPUT_NOISE * torch.rand(BATCH, 1, 1, generator=generator)
+    heard = before + width * torch.randn(before.shape, generator=generator)
+    return streams.features[row, at], streams.frames[row, at], heard, streams.known[row, at]

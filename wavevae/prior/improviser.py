@@ -44,7 +44,7 @@ class ImproviserState(NamedTuple):
     leap: Tensor
     length: Tensor
     class_number: Tensor
-    count: Tensor
+    drawn: Tensor
     """(B,) float64: notes drawn; with the seed it decides what is drawn."""
 
 
@@ -101,7 +101,7 @@ class Improviser(nn.Module):
             state.leap,
             state.length,
             state.class_number,
-            state.count,
+            state.drawn,
         )
         return Played(state.key, state.level, held.to(state.held.dtype), state.class_number), after
 
@@ -125,7 +125,7 @@ class Improviser(nn.Module):
         log = torch.where(again == first, log, log - 60.0)
         outside = ((notes[:, 0] < lowest) | (notes[:, 0] > highest)).to(log.dtype)
         log = log - 200.0 * outside
-        at, voice = state.count.unsqueeze(1), seed.unsqueeze(1).to(torch.float64)
+        at, voice = state.drawn.unsqueeze(1), seed.unsqueeze(1).to(torch.float64)
         place = torch.arange(notes.size(0), device=notes.device).unsqueeze(0)
         turns = random_turns(at, voice, place + 5000.0).clamp(1e-9, 1.0 - 1e-9)
         chosen = (log - torch.log(-torch.log(turns)).to(log.dtype)).argmax(1)
@@ -135,7 +135,10 @@ class Improviser(nn.Module):
         normal = temperature * normal.to(log.dtype)
         stretch = torch.exp(self.length_jitter * normal[:, 0]) / max(density, 1e-3)
         key = note[:, 0]
-        below, above = ((lowest - key) / 12.0).ceil().clamp(min=0.0), ((key - highest) / 12.0).ceil().clamp(min=0.0)
+        below, above = (
+            ((lowest - key) / 12.0).ceil().clamp(min=0.0),
+            ((key - highest) / 12.0).ceil().clamp(min=0.0),
+        )
         moved = key + 12.0 * (below - above)
         rest = self.shortest_rest + (self.longest_rest - self.shortest_rest) * other[:, 4].to(log.dtype)
         rest = torch.where(note[:, 5] > 0.5, rest, note[:, 3])
@@ -149,7 +152,7 @@ class Improviser(nn.Module):
             key - state.key,
             torch.log(note[:, 2].clamp(min=1.0)),
             note[:, 6],
-            state.count + 1.0,
+            state.drawn + 1.0,
         )
         return ImproviserState(
             torch.where(due, new.key, state.key),
@@ -160,5 +163,5 @@ class Improviser(nn.Module):
             torch.where(due, new.leap, state.leap),
             torch.where(due, new.length, state.length),
             torch.where(due, new.class_number, state.class_number),
-            torch.where(due, new.count, state.count),
+            torch.where(due, new.drawn, state.drawn),
         )

@@ -52,7 +52,13 @@ class Prior(nn.Module):
 
     @torch.jit.export
     def perform(
-        self, key: Tensor, velocity: Tensor, classes: Tensor, temperature: float, seed: Tensor, state: PriorState
+        self,
+        key: Tensor,
+        velocity: Tensor,
+        classes: Tensor,
+        temperature: float,
+        seed: Tensor,
+        state: PriorState,
     ) -> tuple[Tensor, PriorState]:
         """key (MIDI) and velocity (0..1; 0: no key is held), both (B, F); weights of the labels (B, n); seed (B,)
         -> (B, n_latents, F) and the state."""
@@ -61,7 +67,7 @@ class Prior(nn.Module):
         made = []
         for n in range(key.size(1)):
             z, performer = self.performer(
-                key[:, n], level[:, n], held[:, n], classes, temperature, seed, performer
+                key[:, n], level[:, n], held[:, n], classes, temperature, 1.0, seed, performer
             )
             made.append(z)
         return torch.stack(made, 2), PriorState(performer, state.improviser)
@@ -85,7 +91,7 @@ class Prior(nn.Module):
         for _n in range(frames):
             played, improviser = self.improviser(temperature, density, lowest, highest, seed, improviser)
             z, performer = self.performer(
-                played.key, played.level, played.held, classes, temperature, seed, performer
+                played.key, played.level, played.held, classes, temperature, 0.0, seed, performer
             )
             below = (played.level - self.loudest).clamp(self.softest, 0.0)
             velocity = torch.pow(10.0, below / 40.0) * played.held

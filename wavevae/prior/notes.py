@@ -11,7 +11,6 @@ rises again after a dip. Without a pitch it begins where the loudness rises.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +25,12 @@ VOICED = 0.5
 """Periodicity of a voiced frame."""
 PLATEAU_SEMITONES, LEFT_S = 0.6, 0.058
 """A plateau ends where the pitch is farther from its median for so long."""
-DIP_DB, RISE_S = 6.0, 0.05
-"""A note is struck again where the loudness dips so far and rises so far within so long."""
+DIP_DB, DEEP_DIP_DB, RISE_S, BROKEN_OFF = 6.0, 12.0, 0.05, 0.7
+"""A note is struck again where the loudness dips so far and rises so far within so long; the deep dip where the
+periodicity stays above BROKEN_OFF."""
+STRAY_S, ECHO_DB, ECHO_S = 0.1, 25.0, 0.3
+"""A harmonic-related plateau so short within a note is a tracker's stray; what follows a note within ECHO_S, and is so
+far below it, is its reverberation."""
 ARRIVED_SEMITONES = 0.4
 """The next plateau has begun where the pitch stays within this range for as long."""
 UNSETTLED_S, LEAP_SEMITONES = 0.1, 7.0
@@ -79,11 +82,19 @@ def find_notes(z: NDArray[Any], profile: CorpusProfile) -> list[FoundNote]:
     notes: list[FoundNote] = []
     for first, last in _voiced_runs(z[:, 0], z[:, 2], loudness, limit, rate):
         for begin, end in _plateaus(z[first:last, 0], rate):
-            for onset, release in _strikes(loudness, first + begin, first + end, rate):
-                note = _note(z[:, 0], loudness, onset, release, notes[-1].release if notes else 0, limit, rate)
-                if note is not None:
+            for onset, release in _strikes(loudness, first + begin, first + end, rate, z[:, 2]):
+                note = _note(
+                    z[:, 0], loudness, onset, release, notes[-1].release if notes else 0, limit, rate
+                )
+                if note is not None and not (notes and _is_echo(notes[-1], note, rate)):
                     notes.append(note)
     return notes
+
+
+def _is_echo(before: FoundNote, note: FoundNote, rate: float) -> bool:
+    near = note.onset - before.release <= _frames(ECHO_S, rate)
+    related = min(abs(abs(note.pitch - before.pitch) - h) for h in (0, 12, 19, 24)) < 1
+    return near and related and before.level - note.level >= ECHO_DB
 
 
 def _frames(seconds: float, rate: float) -> int:
@@ -107,7 +118,11 @@ def _voiced_runs(
         if joined:
             before = joined[-1][1]
             near = abs(pitch[first] - pitch[before - 1]) < PLATEAU_SEMITONES
-            if near and first - before <= _frames(BRIDGED_S, rate) and (loudness[before:first] >= limit).all():
+            if (
+                near
+                and first - before <= _frames(BRIDGED_S, rate)
+                and (loudness[before:first] >= limit).all()
+            ):
                 joined[-1] = (joined[-1][0], last)
                 continue
         joined.append((first, last))
@@ -125,7 +140,7 @@ def _plateaus(pitch: Array, rate: float) -> list[tuple[int, int]]:
         if away >= left_for and np.ptp(arrived) <= ARRIVED_SEMITONES:
             found.append((start, n - left_for + 1))
             start, away = n - left_for + 1, 0
-    found.append((start, len(pitch)))
+    found = _without_strays(pitch, [*found, (start, len(pitch))], rate)
     if len(found) > 1:  # a tracker that has not settled at the onset
         leap = abs(float(np.median(pitch[slice(*found[0])])) - float(np.median(pitch[slice(*found[1])])))
         unsure = UNSETTLED_S * (1 if leap < LEAP_SEMITONES else 2)
@@ -134,17 +149,41 @@ def _plateaus(pitch: Array, rate: float) -> list[tuple[int, int]]:
     return found
 
 
-def _strikes(loudness: Array, first: int, last: int, rate: float) -> list[tuple[int, int]]:
-    """Cuts a plateau where the note is struck again."""
+def _without_strays(pitch: Array, plateaus: list[tuple[int, int]], rate: float) -> list[tuple[int, int]]:
+    """Joins plateaus of one pitch that a short one an octave or a twelfth away stands between."""
+    kept: list[tuple[int, int]] = []
+    middles: list[float] = []
+    for first, last in plateaus:
+        middle = float(np.median(pitch[first:last]))
+        if len(kept) >= 2 and abs(middle - middles[-2]) < PLATEAU_SEMITONES:
+            between = kept[-1][1] - kept[-1][0]
+            leap = abs(middles[-1] - middle)
+            if between <= _frames(STRAY_S, rate) and min(abs(leap - h) for h in (12, 19, 24)) < 1:
+                kept[-2:] = [(kept[-2][0], last)]
+                middles.pop()
+                continue
+        kept.append((first, last))
+        middles.append(middle)
+    return kept
+
+
+def _strikes(
+    loudness: Array, first: int, last: int, rate: float, periodicity: Array | None
+) -> list[tuple[int, int]]:
+    """Cuts a plateau where the note is struck again: after a deep dip of the loudness, or a shallow one in which the
+    tone broke off too. A tremolo has shallow dips through which the tone goes on."""
     rise, apart = _frames(RISE_S, rate), _frames(STRUCK_AGAIN_S, rate)
     begins = [first]
     n = first + apart
     while n < last - 1:
         low = max(begins[-1], n - rise)
         lowest = low + int(np.argmin(loudness[low : n + 1]))
-        before = loudness[begins[-1] : lowest + 1].max()
-        rises = loudness[n] - loudness[lowest]
-        if rises >= DIP_DB and before - loudness[lowest] >= DIP_DB and lowest - begins[-1] >= apart // 2:
+        dip = min(loudness[n], loudness[begins[-1] : lowest + 1].max()) - loudness[lowest]
+        if periodicity is None:
+            enough = DIP_DB
+        else:
+            enough = DIP_DB if periodicity[lowest : n + 1].min() < BROKEN_OFF else DEEP_DIP_DB
+        if dip >= enough and lowest - begins[-1] >= apart // 2:
             begins.append(lowest + 1)
             n = lowest + 1 + apart
         else:
@@ -183,7 +222,7 @@ def _struck(loudness: Array, limit: float, rate: float) -> list[FoundNote]:
     """Hits and gestures of a corpus without a pitch."""
     notes = []
     for first, last in _runs(loudness >= limit):
-        for onset, end in _strikes(loudness, first, last, rate):
+        for onset, end in _strikes(loudness, first, last, rate, None):
             peak = float(loudness[onset:end].max())
             loud = np.flatnonzero(loudness[onset:end] >= peak - ENDED_DB)
             release = onset + int(loud[-1]) + 1
@@ -191,8 +230,3 @@ def _struck(loudness: Array, limit: float, rate: float) -> list[FoundNote]:
                 level = float(np.percentile(loudness[onset:release], 90))
                 notes.append(FoundNote(onset, release, math.nan, level))
     return notes
-
-
-def gaps(notes: Sequence[FoundNote]) -> list[int]:
-    """Frames of rest before each note; 0 before the first."""
-    return [0, *(b.onset - a.release for a, b in zip(notes, notes[1:], strict=False))]

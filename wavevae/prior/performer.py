@@ -25,6 +25,8 @@ PITCH_POINTS = 16
 MEANWHILE_FRAMES = 1e4
 """What lies farther back is forgotten."""
 LEGATO_FRAMES = 3.0
+SETTLED_FRAMES, DRIFT_FRAMES = 5.0, 12.0
+"""A tuned note is led back to its key once its attack is over, with this time constant."""
 SMALLEST_LOG_SCALE, LARGEST_LOG_SCALE = -5.0, 1.0
 
 
@@ -51,17 +53,21 @@ class PerformerState(NamedTuple):
     """(B, width)"""
     last: Tensor
     """(B, D): the frame before, scaled."""
+    drift: Tensor
+    """(B,) semitones: where the pitch of the note has been lately, from its key."""
     frame: Tensor
     """(B,) float64, number of the next frame: with the seed it decides what is drawn."""
 
 
 class NoteFeatures(nn.Module):
-    """What a frame knows of its note. `classes`: labels of the corpus; `timbres`: kinds of sounds that keys stand for in
-    a corpus without a pitch."""
+    """What a frame knows of its note. `classes`: labels of the corpus; `timbres`: kinds of sounds that keys stand for
+    in a corpus without a pitch."""
 
     points: Tensor
     level_range: Tensor
     timbre_of_key: Tensor
+    onsets: Tensor
+    releases: Tensor
 
     def __init__(
         self, pitched: bool, lowest: float, highest: float, classes: int = 0, timbres: int = 0
@@ -93,10 +99,14 @@ class NoteFeatures(nn.Module):
         begins = (held > 0.5) & ((state.held < 0.5) | moved)
         first = state.since_onset >= self.meanwhile
         ends = (held < 0.5) & (state.held > 0.5)
-        interval = torch.where(begins, torch.where(first, torch.zeros_like(key), key - state.key), state.interval)
+        interval = torch.where(
+            begins, torch.where(first, torch.zeros_like(key), key - state.key), state.interval
+        )
         tied = (state.held > 0.5) | (state.since_release < self.legato_frames)
         legato = torch.where(begins, (tied & ~first).to(key.dtype), state.legato)
-        since_onset = torch.where(begins, torch.zeros_like(key), state.since_onset + 1.0).clamp(max=self.meanwhile)
+        since_onset = torch.where(begins, torch.zeros_like(key), state.since_onset + 1.0).clamp(
+            max=self.meanwhile
+        )
         since_release = torch.where(ends, torch.zeros_like(key), state.since_release + 1.0)
         since_release = since_release.clamp(max=self.meanwhile)
         playing = held > 0.5
@@ -110,7 +120,9 @@ class NoteFeatures(nn.Module):
         recent = fresh[:, 2]
         none_yet = (since_onset >= self.meanwhile).to(key.dtype)
         parts = [
-            torch.stack([held, height, none_yet, interval.clamp(-24.0, 24.0) / 12.0 * recent, legato * recent], 1),
+            torch.stack(
+                [held, height, none_yet, interval.clamp(-24.0, 24.0) / 12.0 * recent, legato * recent], 1
+            ),
             fresh,
             gone,
             classes,
@@ -142,12 +154,13 @@ class Performer(nn.Module):
         self.register_buffer("scale", torch.ones(latents))
         """What a scaled frame of 0 and 1 means: semitones from the key, dB from the level, latents."""
         self.smallest, self.largest = SMALLEST_LOG_SCALE, LARGEST_LOG_SCALE
+        self.settled, self.drift_rate = SETTLED_FRAMES, 1.0 / DRIFT_FRAMES
 
     def mixture(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(..., width) -> log weights (..., K), means and log scales (..., K, D)."""
         out = self.outlet(hidden)
         weights = torch.log_softmax(out[..., : self.components], -1)
-        shape = list(out.shape[:-1]) + [self.components, self.latents]
+        shape = out.shape[:-1] + (self.components, self.latents)  # noqa: RUF005 - TorchScript
         size = self.components * self.latents
         means = out[..., self.components : self.components + size].reshape(shape)
         scales = out[..., self.components + size :].reshape(shape)
@@ -168,7 +181,8 @@ class Performer(nn.Module):
         zeros = torch.zeros(voices, self.width, device=like.device)
         last = torch.zeros(voices, self.latents, device=like.device)
         frame = torch.zeros(voices, dtype=torch.float64, device=like.device)
-        return PerformerState(self.features.initial(voices, like), zeros, last, frame)
+        none = torch.zeros(voices, device=like.device)
+        return PerformerState(self.features.initial(voices, like), zeros, last, none, frame)
 
     def forward(
         self,
@@ -177,21 +191,31 @@ class Performer(nn.Module):
         held: Tensor,
         classes: Tensor,
         temperature: float,
+        tuned: float,
         seed: Tensor,
         state: PerformerState,
     ) -> tuple[Tensor, PerformerState]:
-        """One frame: key, level, held, seed (B,), classes (B, n) -> latents (B, D) and the state."""
+        """One frame: key, level, held, seed (B,), classes (B, n) -> latents (B, D) and the state.
+
+        `tuned`: 1 keeps the middle of every note on its key; 0 lets it go where the corpus' notes go.
+        """
         features, note = self.features(key, level, held, classes, state.note)
         out, hidden = self.cell(torch.cat([features, state.last], 1).unsqueeze(1), state.hidden.unsqueeze(0))
         weights, means, scales = self.mixture(out[:, 0])
         last = self._draw(weights, means, scales, temperature, seed, state.frame)
         z = last * self.scale + self.offset
+        drift = state.drift
         if self.pitched:
-            pitch, loudness = z[:, :1] + note.key.unsqueeze(1), z[:, 1:2] + note.level.unsqueeze(1)
+            begun = note.since_onset < 0.5
+            steady = (note.since_onset >= self.settled) & (z[:, 2] >= 0.5)
+            moved = drift + self.drift_rate * (z[:, 0] - drift)
+            drift = torch.where(begun, torch.zeros_like(drift), torch.where(steady, moved, drift))
+            pitch = z[:, :1] + (note.key - tuned * drift).unsqueeze(1)
+            loudness = z[:, 1:2] + note.level.unsqueeze(1)
             z = torch.cat([pitch, loudness, z[:, 2:3].clamp(0.0, 1.0), z[:, 3:]], 1)
         else:
             z = torch.cat([z[:, :1] + note.level.unsqueeze(1), z[:, 1:]], 1)
-        return z, PerformerState(note, hidden[0], last, state.frame + 1.0)
+        return z, PerformerState(note, hidden[0], last, drift, state.frame + 1.0)
 
     def _draw(
         self, weights: Tensor, means: Tensor, scales: Tensor, temperature: float, seed: Tensor, frame: Tensor
