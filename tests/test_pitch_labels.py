@@ -14,9 +14,9 @@ from wavevae.checkpoint import read_checkpoint
 from wavevae.corpus import build_store, silent
 from wavevae.corpus.pitches import pitch_of_name, with_pitches
 from wavevae.errors import UserError
-from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.evaluation.selection import everything
-from wavevae.evaluation.sounds import with_pitches as selected_with_pitches
+from wavevae.evaluation.selection import with_pitches as selected_with_pitches
 from wavevae.units import semitones_to_ratio
 
 RATE = 8000

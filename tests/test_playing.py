@@ -14,12 +14,11 @@ from toy_bundle import write_toy
 
 from wavevae import audio
 from wavevae.bundle import LatentAxis
-from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.evaluation.playing import (
     KEYS,
     Clouds,
     draws,
-    knobs,
     latent_controls,
     measure,
     measure_quickly,
@@ -134,12 +133,12 @@ def test_spectra_are_compared_at_equal_power(corpus: list[Excerpt]) -> None:
 def swept(corpus: list[Excerpt]) -> dict[str, object]:
     player = ModulePlayer(toy.Oscillator())
     _, every = latent_controls.voiced_frames(player, corpus)
-    ranges = knobs.control_ranges(player.axis_names, every)
-    return knobs.knob_figures(player, held_by(toy.Oscillator(), corpus[:3]), ranges)
+    ranges = latent_controls.control_ranges(player.axis_names, every)
+    return latent_controls.knob_figures(player, held_by(toy.Oscillator(), corpus[:3]), ranges)
 
 
 def test_knobs_wired_to_what_they_name_are_monotonic(swept: dict[str, object]) -> None:
-    assert set(swept["knob_monotonic"]) == set(knobs.ATTRIBUTES)  # type: ignore[call-overload]
+    assert set(swept["knob_monotonic"]) == set(latent_controls.ATTRIBUTES)  # type: ignore[call-overload]
     assert swept["knob_monotonic_least"] > 0.9  # type: ignore[operator]
 
 
@@ -163,20 +162,24 @@ def test_a_knob_wired_the_wrong_way_round_and_one_not_wired_at_all(corpus: list[
 
     player = ModulePlayer(Wrong())
     _, every = latent_controls.voiced_frames(player, corpus[:2])
-    ranges = [r for r in knobs.control_ranges(player.axis_names, every) if r.name in knobs.TIMBRE]
-    figures = knobs.knob_figures(player, held_by(Wrong(), corpus[:2]), ranges)
+    ranges = [
+        r
+        for r in latent_controls.control_ranges(player.axis_names, every)
+        if r.name in latent_controls.TIMBRE
+    ]
+    figures = latent_controls.knob_figures(player, held_by(Wrong(), corpus[:2]), ranges)
     assert figures["knob_monotonic"]["brightness"] < -0.9
     assert abs(figures["knob_monotonic"]["noisiness"]) < 0.3
 
 
 def test_ranks_of_equal_values_are_shared() -> None:
-    assert knobs.ranks(np.array([3.0, 1.0, 3.0, 7.0])).tolist() == [2.5, 1.0, 2.5, 4.0]
-    assert knobs.spearman([1, 2, 3, 4], [10, 20, 21, 1000]) == pytest.approx(1.0)
-    assert knobs.spearman([1, 2, 3], [5, 5, 5]) == 0.0
+    assert latent_controls.ranks(np.array([3.0, 1.0, 3.0, 7.0])).tolist() == [2.5, 1.0, 2.5, 4.0]
+    assert latent_controls.spearman([1, 2, 3, 4], [10, 20, 21, 1000]) == pytest.approx(1.0)
+    assert latent_controls.spearman([1, 2, 3], [5, 5, 5]) == 0.0
 
 
 def test_noise_is_what_lies_apart_from_the_harmonics() -> None:
-    heard = [knobs.noisiness(toy.tone(57, 0.5, noise=n), RATE, 57.0) for n in (0.01, 0.1, 1.0)]
+    heard = [latent_controls.noisiness(toy.tone(57, 0.5, noise=n), RATE, 57.0) for n in (0.01, 0.1, 1.0)]
     assert heard[1] - heard[0] == pytest.approx(20, abs=2)  # ten times the noise: 20 dB
     assert heard[2] > heard[1]
 

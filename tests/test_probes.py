@@ -13,8 +13,8 @@ import torch
 
 from wavevae import audio
 from wavevae.evaluation import disentanglement, linear, probes
+from wavevae.evaluation.judged_latents import LatentCollector
 from wavevae.evaluation.labels import class_of, pitch_of
-from wavevae.evaluation.latent_collector import LatentCollector
 from wavevae.evaluation.model_under_test import NONE, Facts, Labels, Piece, Run
 from wavevae.evaluation.probes import Labelled, Wanted
 from wavevae.evaluation.selection import Selection, Source

@@ -20,8 +20,7 @@ from wavevae.evaluation import bootstrap, linear, metrics, yin
 from wavevae.evaluation.embeddings import Texture
 from wavevae.evaluation.labels import class_of, pitch_of
 from wavevae.evaluation.model_under_test import ModelUnderTest, Run
-from wavevae.evaluation.selection import Selection, Source
-from wavevae.evaluation.sounds import sound
+from wavevae.evaluation.selection import Selection, Source, sound
 from wavevae.nn.bottlenecks.registry import bottleneck_class
 
 MOST_FILES = 80

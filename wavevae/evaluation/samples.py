@@ -19,8 +19,7 @@ from wavevae.evaluation import plots
 from wavevae.evaluation.excerpts import WHOLE_S
 from wavevae.evaluation.labels import class_of
 from wavevae.evaluation.model_under_test import ModelUnderTest
-from wavevae.evaluation.selection import Source
-from wavevae.evaluation.sounds import between, sound
+from wavevae.evaluation.selection import Source, between, sound
 from wavevae.units import samples_to_frames, seconds_to_samples
 
 

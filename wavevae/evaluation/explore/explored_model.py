@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from wavevae.errors import UserError
-from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.evaluation.model_under_test import Run
 from wavevae.latents import LatentStatistics
 from wavevae.nn.bottlenecks.base import Gaussian

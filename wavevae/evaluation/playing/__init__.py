@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wavevae.evaluation import metrics
 from wavevae.evaluation.model_under_test import NONE, Labels, ModelUnderTest
-from wavevae.evaluation.playing import draws, knobs, latent_controls, timbre_moved
+from wavevae.evaluation.playing import draws, latent_controls, timbre_moved
 from wavevae.evaluation.playing.held import LONGEST_HOP_S, Held, find_moments, held_figures, hold
 from wavevae.evaluation.playing.player import Player, make_player
 from wavevae.evaluation.playing.sound_analysis import Excerpt, read_excerpts
@@ -115,9 +115,9 @@ def add_held(
     figures |= held_figures(held, player.hop_length, player.sample_rate)
     if not figures["held_pitched_moments"]:
         why["held_pitch"] = NO_PITCH
-    ranges = knobs.control_ranges(player.axis_names, every)
+    ranges = latent_controls.control_ranges(player.axis_names, every)
     if ranges:
-        figures |= knobs.knob_figures(player, held, ranges)
+        figures |= latent_controls.knob_figures(player, held, ranges)
     else:
         why["knob"] = NO_NAMES
     return [*held_demonstrations(player, held), *sweep_demonstrations(player, held, ranges)]
@@ -180,14 +180,14 @@ def held_demonstrations(player: Player, held: Sequence[Held]) -> list[Demonstrat
 
 
 def sweep_demonstrations(
-    player: Player, held: Sequence[Held], ranges: Sequence[knobs.Range]
+    player: Player, held: Sequence[Held], ranges: Sequence[latent_controls.Range]
 ) -> list[Demonstration]:
     """One held tone while a control goes through its range."""
     one = held[len(held) // 2]
     steps = max(2, round(SWEEP_S * player.sample_rate / player.hop_length))
     shown = []
     for control in ranges:
-        sound, start = knobs.sweep(player, one, control, SWEEP_S / steps, steps)
+        sound, start = latent_controls.sweep(player, one, control, SWEEP_S / steps, steps)
         if bool(torch.isfinite(sound).all()):
             title = f"{control.name} from {control.low:.3g} to {control.high:.3g}"
             heard = sound[max(0, start - round(BEFORE_S * player.sample_rate) // 2) :]

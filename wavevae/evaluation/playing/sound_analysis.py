@@ -13,8 +13,7 @@ from wavevae.errors import UserError
 from wavevae.evaluation import metrics, yin
 from wavevae.evaluation.embeddings import band_matrix
 from wavevae.evaluation.model_under_test import Labels
-from wavevae.evaluation.selection import Source
-from wavevae.evaluation.sounds import between, sound
+from wavevae.evaluation.selection import Source, between, sound
 from wavevae.units import seconds_to_samples
 
 MOST_EXCERPTS = 24

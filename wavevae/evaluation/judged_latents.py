@@ -1,21 +1,92 @@
-"""Pictures of latents: over time, in the plane of their two largest principal axes, and how each axis is spread."""
+"""Latents of what was judged: one summary a file for probes, some frames for pictures, and the pictures."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from wavevae.evaluation.excerpts import Excerpt
 from wavevae.evaluation.labels import class_of, pitch_of
-from wavevae.evaluation.latent_collector import LatentCollector
-from wavevae.evaluation.measure import Measurement
 from wavevae.evaluation.plots import new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+MOST_FRAMES = 6000
+"""Frames kept for pictures, drawn evenly from all."""
+
+
+@dataclass
+class Pool:
+    """Running sums of one file's latents."""
+
+    total: Tensor
+    squares: Tensor
+    frames: int = 0
+
+    def add(self, latents: Tensor) -> None:
+        """(latent_dim, frames)"""
+        latents = latents.double()
+        self.total += latents.sum(-1)
+        self.squares += latents.square().sum(-1)
+        self.frames += latents.shape[-1]
+
+    def summary(self) -> np.ndarray:
+        """(2 latent_dim,): mean of each axis over the file, and the log of its standard deviation."""
+        mean = self.total / self.frames
+        spread = (self.squares / self.frames - mean.square()).clamp_min(0).sqrt()
+        found: np.ndarray = torch.cat([mean, torch.log(spread + 1e-3)]).numpy()
+        return found
+
+
+@dataclass
+class LatentCollector:
+    """Keeps the latents of audible seconds: sums for each file, and some frames."""
+
+    latent_dim: int
+    pools: dict[str, Pool] = field(default_factory=dict)
+    """By file."""
+    kept: list[np.ndarray] = field(default_factory=list)
+    """(latent_dim,) each"""
+    owners: list[str] = field(default_factory=list)
+    """The file of each frame kept."""
+    seen: int = 0
+    _rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+
+    def add(self, file: str, latents: Tensor) -> None:
+        """(latent_dim, frames) of one second."""
+        if not latents.shape[-1]:
+            return
+        if file not in self.pools:
+            zeros = torch.zeros(self.latent_dim, dtype=torch.float64)
+            self.pools[file] = Pool(zeros, zeros.clone())
+        self.pools[file].add(latents)
+        # One frame in eight: neighbours say nearly the same, and a picture has no room for more.
+        for column in latents[:, :: max(1, min(8, latents.shape[-1]))].T:
+            self._reservoir(file, column.float().numpy().copy())
+
+    def _reservoir(self, file: str, frame: np.ndarray) -> None:
+        """Every frame seen has the same chance to be kept (Vitter 1985, algorithm R)."""
+        self.seen += 1
+        if len(self.kept) < MOST_FRAMES:
+            self.kept.append(frame)
+            self.owners.append(file)
+            return
+        place = int(self._rng.integers(self.seen))
+        if place < MOST_FRAMES:
+            self.kept[place], self.owners[place] = frame, file
+
+    def summaries(self) -> dict[str, np.ndarray]:
+        """{file: (2 latent_dim,)}"""
+        return {file: pool.summary() for file, pool in self.pools.items()}
+
 
 MOST_CLASSES = 12
 """Shown by colour; what is rarer is grey."""
@@ -23,23 +94,26 @@ FEWEST_FRAMES, FEWEST_FILES = 3, 3
 DOT_SIZE = 22
 
 
-def write(
-    folder: Path, verdict: Measurement, labels: Mapping[str, Mapping[str, Any]], sample_rate: int
+def write_pictures(
+    folder: Path,
+    collected: LatentCollector,
+    excerpts: Sequence[Excerpt],
+    labels: Mapping[str, Mapping[str, Any]],
+    sample_rate: int,
 ) -> dict[str, Path]:
     """{caption: picture} of all that can be drawn; nothing where no latents can be seen."""
     found: dict[str, Path] = {}
-    gathered = verdict.gathered
-    if len(gathered.kept) < FEWEST_FRAMES:
+    if len(collected.kept) < FEWEST_FRAMES:
         return found
-    shown = next((e for e in verdict.excerpts if e.latents is not None), None)
+    shown = next((e for e in excerpts if e.latents is not None), None)
     if shown is not None:
         over_time(shown.latents, shown.source.name, len(shown.reference) / sample_rate, folder / "time.png")
         found[f"latents of {shown.source.name} over time"] = folder / "time.png"
-    if len(gathered.pools) >= FEWEST_FILES:
-        plane(gathered, labels, folder / "plane.png")
+    if len(collected.pools) >= FEWEST_FILES:
+        plane(collected, labels, folder / "plane.png")
         caption = "files by mean and spread of their latents, in the plane of the two largest principal axes"
         found[caption] = folder / "plane.png"
-    axes(np.array(gathered.kept), folder / "axes.png")
+    axes(np.array(collected.kept), folder / "axes.png")
     found["how far each axis moves"] = folder / "axes.png"
     return found
 
@@ -81,11 +155,11 @@ def principal(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mean, directions, shares
 
 
-def plane(gathered: LatentCollector, labels: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+def plane(collected: LatentCollector, labels: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Files as probes see them (mean and log standard deviation of each axis, each to unit variance), coloured by
     class and, where pitches are known, by pitch."""
-    names = list(gathered.pools)
-    vectors = np.array(list(gathered.summaries().values()))
+    names = list(collected.pools)
+    vectors = np.array(list(collected.summaries().values()))
     vectors = (vectors - vectors.mean(0)) / np.maximum(vectors.std(0), 1e-6)
     mean, directions, shares = principal(vectors)
     dots = (vectors - mean) @ directions.T
