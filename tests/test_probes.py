@@ -18,7 +18,7 @@ from wavevae.evaluation.labels import class_of, pitch_of
 from wavevae.evaluation.model_under_test import NONE, Facts, Labels, Piece, Run
 from wavevae.evaluation.probes import Labelled, Wanted
 from wavevae.evaluation.selection import Selection, Source
-from wavevae.evaluation.yin import midi_hz
+from wavevae.evaluation.tracks import midi_hz
 
 RATE, HOP = 8000, 200
 
@@ -197,7 +197,7 @@ def test_a_model_that_ignores_its_labels_is_found_out(set_of_notes: tuple[Path, 
 
 
 def test_what_the_slow_level_carries_is_measured(set_of_notes: tuple[Path, Selection]) -> None:
-    heard = disentanglement.listen(set_of_notes[1].sources, RATE, 20)
+    heard = disentanglement.some_clips(set_of_notes[1].sources, RATE, 20)
     all_of_it = disentanglement.of_slow_level(Obedient(bottleneck="hvae"), heard)
     none_of_it = disentanglement.of_slow_level(Obedient(deaf=True, bottleneck="hvae"), heard)
     assert all_of_it is not None

@@ -17,7 +17,7 @@ from wavevae.config import ModelConfig, RunConfig
 from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.evaluation.model_under_test import Run
 from wavevae.evaluation.selection import reblocked
-from wavevae.evaluation.yin import median_hz, midi_hz
+from wavevae.evaluation.tracks import median_hz, midi_hz
 from wavevae.nn.bottlenecks.hierarchical import Hierarchical
 from wavevae.nn.model import Autoencoder
 

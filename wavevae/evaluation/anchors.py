@@ -33,7 +33,7 @@ BLOCK_S = 60.0
 """Longer sounds are coded in stretches of this."""
 YARDSTICK = (
     "metrics",
-    "yin",
+    "tracks",
     "excerpts",
     "measure",
     "codec",

@@ -158,27 +158,49 @@ def principal(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def plane(collected: LatentCollector, labels: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Files as probes see them (mean and log standard deviation of each axis, each to unit variance), coloured by
     class and, where pitches are known, by pitch."""
-    names = list(collected.pools)
     vectors = np.array(list(collected.summaries().values()))
     vectors = (vectors - vectors.mean(0)) / np.maximum(vectors.std(0), 1e-6)
+    dots, names = pca_plane(vectors)
+    known = [labels.get(name, {}) for name in collected.pools]
+    pitches = np.array([np.nan if (p := pitch_of(each)) is None else p for each in known], float)
+    draw_map(path, dots, [class_of(each) for each in known], pitches, names)
+
+
+def pca_plane(vectors: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
+    """(N, D) -> (N, 2) along the two largest principal axes, and the names of those for a picture."""
     mean, directions, shares = principal(vectors)
-    dots = (vectors - mean) @ directions.T
-    pitches = [pitch_of(labels.get(name, {})) for name in names]
-    known = [i for i, p in enumerate(pitches) if p is not None]
-    figure = new_figure(6.4 * (2 if known else 1), 5.2)
-    shown = figure.subplots(1, 2 if known else 1, squeeze=False)[0]
+    names = (f"principal axis 1 ({shares[0]:.0%} of variance)", f"principal axis 2 ({shares[1]:.0%})")
+    return (vectors - mean) @ directions.T, names
+
+
+def draw_map(
+    path: Path,
+    dots: np.ndarray,
+    classes: Sequence[str | None],
+    pitches: np.ndarray,
+    names: tuple[str, str],
+    size: float = DOT_SIZE,
+    span: tuple[float, float] | None = None,
+) -> None:
+    """(N, 2) dots; one panel by class, one more by pitch where pitches are known (not NaN); both axes over `span` if
+    given."""
+    known = np.isfinite(pitches)
+    panels = 2 if known.any() else 1
+    figure = new_figure(6.4 * panels, 5.2)
+    shown = figure.subplots(1, panels, squeeze=False)[0]
     for panel in shown:
-        panel.set_xlabel(f"principal axis 1 ({shares[0]:.0%} of variance)")
-        panel.set_ylabel(f"principal axis 2 ({shares[1]:.0%})")
-    by_class(shown[0], dots, [class_of(labels.get(name, {})) for name in names])
-    if known:
-        colours = [float(pitches[i] or 0) for i in known]
-        image = shown[1].scatter(dots[known, 0], dots[known, 1], s=22, c=colours, cmap="viridis")
+        panel.set_xlabel(names[0])
+        panel.set_ylabel(names[1])
+        if span is not None:
+            panel.set(xlim=span, ylim=span)
+    by_class(shown[0], dots, classes, size)
+    if known.any():
+        image = shown[1].scatter(dots[known, 0], dots[known, 1], s=size, c=pitches[known], cmap="viridis")
         figure.colorbar(image, ax=shown[1], label="MIDI pitch")
     save(figure, path)
 
 
-def by_class(panel: Axes, centres: np.ndarray, classes: Sequence[str | None], size: float = DOT_SIZE) -> None:
+def by_class(panel: Axes, centres: np.ndarray, classes: Sequence[str | None], size: float) -> None:
     """(N, 2) dots, a colour a class with its name in a legend; what has none, or a rare one, is grey."""
     common = [name for name, _ in Counter(c for c in classes if c).most_common(MOST_CLASSES)]
     rest = [i for i, c in enumerate(classes) if c not in common]

@@ -14,7 +14,7 @@ from torch import Tensor
 from wavevae.audio import printable
 from wavevae.corpus import ConsoleProgress
 from wavevae.errors import UserError
-from wavevae.evaluation import bootstrap, frechet, metrics, yin
+from wavevae.evaluation import bootstrap, frechet, metrics, tracks
 from wavevae.evaluation.bootstrap import Interval
 from wavevae.evaluation.embeddings import Embedding, Texture
 from wavevae.evaluation.excerpts import Chunk, Excerpt, cut_chunks, keep_excerpts, plan_excerpts
@@ -128,7 +128,7 @@ class Measure:
         if self.clicks_measurable:
             assert self.hop_length is not None
             found["hop_rate_energy_db"] = metrics.hop_rate_energy_db(estimate, reference, self.hop_length)
-        found["pitch_error_cents"], found["pitch_lost"] = yin.error_cents(
+        found["pitch_error_cents"], found["pitch_lost"] = tracks.error_cents(
             estimate, reference, self.sample_rate
         )
         return found

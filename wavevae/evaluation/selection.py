@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
+from torch import Tensor
 
 from wavevae.audio import printable, probe, stream_mono
 from wavevae.config import RunConfig, from_tree
 from wavevae.corpus import find_files
 from wavevae.corpus.pitches import LISTENED_S, find_pitches, heard_pitch, labels_with_pitch
 from wavevae.errors import UserError
+from wavevae.evaluation.metrics import audible
 from wavevae.units import seconds_to_samples
 
 
@@ -289,3 +292,51 @@ def with_pitches(
         labels = labels_with_pitch(dict(sources[number].labels), value, origin)
         sources[number] = replace(sources[number], labels=labels)
     return replace(selection, sources=tuple(sources)), found.remarks
+
+
+MOST_CLIPS = 24
+CLIP_S = 5.0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A few seconds of a file."""
+
+    file: str
+    audio: Tensor
+    """(T,)"""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_clips(
+    sources: Sequence[Source], sample_rate: int, count: int = MOST_CLIPS, seconds: float = CLIP_S
+) -> list[Clip]:
+    """At most `count` audible clips, from as many files as there are: files evenly spread over all; several places
+    of each where the files are few. Files that cannot be read are left out."""
+    chosen = np.unique(np.linspace(0, len(sources) - 1, min(count, len(sources))).round().astype(int))
+    found: list[Clip] = []
+    for number, index in enumerate(chosen):
+        source = sources[int(index)]
+        wanted = count // len(chosen) + (number < count % len(chosen))
+        places = min(wanted, max(1, int(source.seconds / seconds)))
+        starts_s = [
+            max(0.0, (k + 0.5) * source.seconds / places - 0.5 * seconds) if places > 1 else 0.0
+            for k in range(places)
+        ]
+        found += read_places(source, sample_rate, starts_s, seconds)
+    return found
+
+
+def read_places(source: Source, sample_rate: int, starts_s: Sequence[float], seconds: float) -> list[Clip]:
+    """The audible ones of so many seconds from each start; the file is read once."""
+    spans = [
+        (seconds_to_samples(s, sample_rate), seconds_to_samples(s + seconds, sample_rate)) for s in starts_s
+    ]
+    first, last = spans[0][0], spans[-1][1]
+    try:
+        blocks = list(between(sound(source, sample_rate, sample_rate), first, last))
+    except UserError:
+        return []
+    whole = torch.from_numpy(np.concatenate([*blocks, np.zeros(0, np.float32)]))
+    cuts = [whole[a - first : b - first] for a, b in spans]
+    return [Clip(source.name, cut, source.labels) for cut in cuts if len(cut) and bool(audible(cut[None])[0])]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavevae.corpus import ConsoleProgress
+from wavevae.evaluation.judged_latents import draw_map, pca_plane
 from wavevae.evaluation.report import prepared
 from wavevae.evaluation.selection import Selection
 from wavevae.units import samples_to_frames, seconds_to_samples
@@ -59,17 +60,16 @@ class Exploration:
         if len(self.notes) < FEWEST_FOR_A_MAP:
             self.remarks.append(f"no maps of {len(self.notes)} notes: they need {FEWEST_FOR_A_MAP}")
             return
-        told = ([n.family for n in self.notes], pitches(self.notes))
-        dots, shares = note_vectors.pca_plane(self.found)
-        names = (f"principal axis 1 ({shares[0]:.0%} of variance)", f"principal axis 2 ({shares[1]:.0%})")
-        note_vectors.draw_map(self.folder / "maps" / "pca.png", dots, *told, names)
+        colours = ([n.family or None for n in self.notes], pitches(self.notes))
+        dots, names = pca_plane(self.found)
+        draw_map(self.folder / "maps" / "pca.png", dots, *colours, names)
         self.pictures["notes, by PCA of their vectors"] = self.folder / "maps" / "pca.png"
         if with_umap:
             places, why = note_vectors.umap_plane(self.found)
             if places is None:
                 self.remarks.append(why)
             else:
-                note_vectors.draw_map(self.folder / "maps" / "umap.png", places, *told, ("UMAP 1", "UMAP 2"))
+                draw_map(self.folder / "maps" / "umap.png", places, *colours, ("UMAP 1", "UMAP 2"))
                 self.pictures["notes, by UMAP"] = self.folder / "maps" / "umap.png"
         note_vectors.draw_frames(self.folder / "maps" / "frames.png", self.instrument, self.notes)
         caption = "frames, in the plane of the XY pad that `wavevae serve` shows"

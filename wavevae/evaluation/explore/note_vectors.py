@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavevae.evaluation.judged_latents import by_class
-from wavevae.evaluation.plots import new_figure, save
+from wavevae.evaluation.judged_latents import draw_map
 from wavevae.latent_plane import Plane
 
 from .explored_model import ExploredModel
@@ -44,14 +43,6 @@ def note_vectors(instrument: ExploredModel, notes: Sequence[Note]) -> np.ndarray
     return np.clip(apart / np.where(width > 1e-6, width, np.inf), -FURTHEST, FURTHEST)
 
 
-def pca_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """PCA: (notes, dims) -> (notes, 2), and the shares of the variance (2,)."""
-    from wavevae.evaluation.judged_latents import principal
-
-    mean, directions, shares = principal(vectors)
-    return (vectors - mean) @ directions.T, shares
-
-
 def umap_plane(vectors: np.ndarray) -> tuple[np.ndarray | None, str]:
     """(notes, 2) by UMAP (McInnes et al. 2018), the same each time; or none, and why."""
     if len(vectors) < FEWEST_FOR_UMAP:
@@ -73,32 +64,6 @@ PAD = (-0.05, 1.05)
 """What of the plane is shown: the pad and a little more."""
 
 
-def draw_map(
-    path: Path,
-    dots: np.ndarray,
-    families: Sequence[str],
-    pitches: np.ndarray,
-    names: tuple[str, str],
-    size: float = 22,
-    span: tuple[float, float] | None = None,
-) -> None:
-    """(N, 2) dots; one panel by family, one more by pitch where pitches are known; both axes over `span` if given."""
-    known = np.isfinite(pitches)
-    panels = 2 if known.any() else 1
-    figure = new_figure(6.4 * panels, 5.2)
-    shown = figure.subplots(1, panels, squeeze=False)[0]
-    for panel in shown:
-        panel.set_xlabel(names[0])
-        panel.set_ylabel(names[1])
-        if span is not None:
-            panel.set(xlim=span, ylim=span)
-    by_class(shown[0], dots, [name or None for name in families], size)
-    if known.any():
-        image = shown[1].scatter(dots[known, 0], dots[known, 1], s=size, c=pitches[known], cmap="viridis")
-        figure.colorbar(image, ax=shown[1], label="MIDI pitch")
-    save(figure, path)
-
-
 def draw_frames(path: Path, instrument: ExploredModel, notes: Sequence[Note]) -> None:
     """Frames in the plane of the XY pad of `wavevae serve`, 0 to 1 where the training latents lie; drawn evenly from
     those that sound."""
@@ -107,10 +72,10 @@ def draw_frames(path: Path, instrument: ExploredModel, notes: Sequence[Note]) ->
     axes = instrument.axes(np.concatenate([n.heard for n in notes])[chosen])
     points = np.asarray(instrument.statistics.density.get("points", ()), float)
     places = Plane.of(points if len(points) else axes).places(axes)
-    told = [notes[owner] for owner in owners[chosen]]
-    pitches = np.array([note.pitch for note in told])
+    chosen_notes = [notes[owner] for owner in owners[chosen]]
+    pitches = np.array([note.pitch for note in chosen_notes])
     names = ("XY pad, x (principal axis 1)", "XY pad, y (principal axis 2)")
-    draw_map(path, places, [note.family for note in told], pitches, names, size=6, span=PAD)
+    draw_map(path, places, [note.family or None for note in chosen_notes], pitches, names, size=6, span=PAD)
 
 
 COUNT = 5

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.evaluation import yin
+from wavevae.evaluation import tracks
 from wavevae.evaluation.playing.held import Held, frame_levels, mean_or_none
 from wavevae.evaluation.playing.player import Player, learned_axes
-from wavevae.evaluation.playing.sound_analysis import Excerpt, level_track, median_midi, pitch_track
+from wavevae.evaluation.selection import Clip
+from wavevae.evaluation.tracks import level_track, median_midi, pitch_track
 
 ATTRIBUTES = {"pitch": 0.05, "loudness": 0.25, "brightness": 0.02, "noisiness": 0.5}
 """Attribute -> what is just heard of it: semitones, dB, octaves of the centroid, dB."""
@@ -30,7 +31,7 @@ STEP_S, JUDGED_S = 0.5, 0.35
 MOST_MOMENTS = 8
 LOW, HIGH = 0.05, 0.95
 LOUD_DB = 30.0
-"""Frames further below the loudest of their excerpt do not count for a control's range."""
+"""Frames further below the loudest of their clip do not count for a control's range."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ class Range:
     high: float
 
 
-def loud_latents(player: Player, excerpt: Excerpt) -> tuple[Tensor, Tensor]:
-    """(latent_dim, frames) of an excerpt and the sample that each frame describes, over its loud frames."""
-    latents = player.encode(excerpt.audio, excerpt.labels)
+def loud_latents(player: Player, clip: Clip) -> tuple[Tensor, Tensor]:
+    """(latent_dim, frames) of a clip and the sample that each frame describes, over its loud frames."""
+    latents = player.encode(clip.audio, clip.labels)
     at = (torch.arange(latents.shape[1]) + 1) * player.hop_length - player.latency_samples
-    inside = (at >= 0) & (at < len(excerpt.audio))
-    levels = frame_levels(excerpt.audio, at.clamp(0, len(excerpt.audio) - 1), player.sample_rate)
+    inside = (at >= 0) & (at < len(clip.audio))
+    levels = frame_levels(clip.audio, at.clamp(0, len(clip.audio) - 1), player.sample_rate)
     chosen = inside & (levels > levels[inside].max() - LOUD_DB) if inside.any() else inside
     return latents[:, chosen], at[chosen]
 
@@ -90,7 +91,7 @@ def noisiness(x: Tensor, sample_rate: int, midi: float | None) -> float:
     hz = torch.arange(1, len(power) + 1, dtype=power.dtype) * bin_hz
     if midi is None:
         return float(10 * (torch.log10(power + 1e-20).mean() - torch.log10(power.mean() + 1e-20)))
-    f0 = yin.midi_hz(midi)
+    f0 = tracks.midi_hz(midi)
     off = (hz - f0 * (hz / f0).round().clamp_min(1)).abs()
     rest = power[off > (3 * bin_hz + 0.006 * hz).clamp_max(f0 / 3)].sum()
     return float(10 * torch.log10((rest / power.sum().clamp_min(1e-30)).clamp_min(1e-9)))
@@ -116,7 +117,7 @@ def sweep(player: Player, held: Held, control: Range, seconds_each: float, steps
     values = torch.linspace(control.low, control.high, steps).repeat_interleave(frames)
     moving = held.latents[:, -1:].repeat(1, len(values))
     moving[control.axis] = values
-    sound = player.decode(torch.cat([held.latents, moving], 1), held.moment.excerpt.labels)
+    sound = player.decode(torch.cat([held.latents, moving], 1), held.moment.clip.labels)
     return sound, held.start
 
 
@@ -206,7 +207,7 @@ PAIR_S = 2.0
 
 @dataclass(frozen=True)
 class Frames:
-    """What is known of one excerpt's voiced, loud frames."""
+    """What is known of one clip's voiced, loud frames."""
 
     file: str
     latents: np.ndarray
@@ -217,23 +218,23 @@ class Frames:
     """(frames,) dB, of the sound."""
 
 
-def voiced_frames(player: Player, excerpts: Sequence[Excerpt]) -> tuple[list[Frames], Tensor]:
-    """Of each excerpt the voiced, loud frames; and all loud latents (latent_dim, frames), which give the controls'
+def voiced_frames(player: Player, clips: Sequence[Clip]) -> tuple[list[Frames], Tensor]:
+    """Of each clip the voiced, loud frames; and all loud latents (latent_dim, frames), which give the controls'
     ranges."""
     found, every = [], []
     learned = learned_axes(player.axis_names)
-    for excerpt in excerpts:
-        latents, at = loud_latents(player, excerpt)
+    for clip in clips:
+        latents, at = loud_latents(player, clip)
         if not bool(torch.isfinite(latents).all()):
             continue
         every.append(latents)
-        midi, centres = pitch_track(excerpt.audio, player.sample_rate)
+        midi, centres = pitch_track(clip.audio, player.sample_rate)
         nearest = (at[:, None] - centres).abs().argmin(1) if len(centres) else at
         pitch = midi[nearest]
         voiced = torch.isfinite(pitch)
-        levels = frame_levels(excerpt.audio, at, player.sample_rate)
+        levels = frame_levels(clip.audio, at, player.sample_rate)
         parts = (latents[learned][:, voiced].T, pitch[voiced], levels[voiced])
-        found.append(Frames(excerpt.file, *(part.double().numpy() for part in parts)))
+        found.append(Frames(clip.file, *(part.double().numpy() for part in parts)))
     return found, torch.cat(every, 1) if every else torch.zeros(len(player.axis_names), 0)
 
 
@@ -288,11 +289,9 @@ def snr_db(made: Tensor, wanted: Tensor) -> float | None:
     return float((10 * torch.log10(power / off.clamp_min(1e-30))).clamp(-120, 120))
 
 
-def pairs_of_latents(player: Player, excerpts: Sequence[Excerpt]) -> list[tuple[Tensor, Tensor]]:
-    """Latents of neighbouring excerpts' beginnings, equally long."""
-    chosen = [
-        excerpts[i] for i in np.unique(np.linspace(0, len(excerpts) - 1, 2 * PAIRS).round().astype(int))
-    ]
+def pairs_of_latents(player: Player, clips: Sequence[Clip]) -> list[tuple[Tensor, Tensor]]:
+    """Latents of neighbouring clips' beginnings, equally long."""
+    chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, 2 * PAIRS).round().astype(int))]
     samples = round(PAIR_S * player.sample_rate)
     found = []
     for a, b in zip(chosen[::2], chosen[1::2], strict=False):
@@ -301,13 +300,13 @@ def pairs_of_latents(player: Player, excerpts: Sequence[Excerpt]) -> list[tuple[
     return found
 
 
-def linearity_figures(player: Player, excerpts: Sequence[Excerpt]) -> dict[str, float | int | None]:
+def linearity_figures(player: Player, clips: Sequence[Clip]) -> dict[str, float | int | None]:
     """linear_sum_db: decode(a + b) + decode(0) against decode(a) + decode(b) (decode(0), so that it does not matter
     where the latents have their zero). crossfade_db: latents in a straight line from a to b against the cross-fade of
     the two renders. High: a linear code."""
     sums: list[float | None] = []
     fades: list[float | None] = []
-    for a, b in pairs_of_latents(player, excerpts):
+    for a, b in pairs_of_latents(player, clips):
         both, nothing = player.decode(a) + player.decode(b), player.decode(torch.zeros_like(a))
         sums.append(snr_db(player.decode(a + b) + nothing, both))
         frames = a.shape[1]
