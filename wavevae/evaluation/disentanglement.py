@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.evaluation import bootstrap, linear, metrics, tracks
 from wavevae.evaluation.embeddings import Texture
-from wavevae.evaluation.labels import class_of, pitch_of
 from wavevae.evaluation.model_under_test import ModelUnderTest, Run
 from wavevae.evaluation.selection import Clip, Selection, Source, read_places
 from wavevae.nn.bottlenecks.registry import bottleneck_class
@@ -161,7 +161,7 @@ def of_pitch(subject: Run, judged: Sequence[Clip]) -> dict[str, Any] | None:
     return tuning(own, moved, left_out)
 
 
-def off_by(subject: Run, clip: Clip, target: int) -> float | None:
+def off_by(subject: Run, clip: Clip, target: float) -> float | None:
     """Decoded at a MIDI pitch: cents from it; none where no pitch is heard."""
     labels = clip.labels
     made = subject.moved(clip.audio, labels, {**labels, "pitch": target})

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.evaluation.excerpts import Excerpt
-from wavevae.evaluation.labels import class_of, pitch_of
-from wavevae.evaluation.plots import new_figure, save
+from wavevae.plots import new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

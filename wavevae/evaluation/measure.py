@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wavevae.audio import printable
-from wavevae.corpus import ConsoleProgress
+from wavevae.console import ConsoleProgress
 from wavevae.errors import UserError
 from wavevae.evaluation import bootstrap, frechet, metrics, tracks
 from wavevae.evaluation.bootstrap import Interval

@@ -15,7 +15,7 @@ from torch import Tensor
 from wavevae.accelerator import refuse_float64
 from wavevae.audio import followed
 from wavevae.checkpoint import build_any, find_checkpoint, read_checkpoint
-from wavevae.evaluation.labels import class_of, exact_pitch_of, pitch_of
+from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.evaluation.metrics import kl_per_frame
 from wavevae.families import family_of, located
 from wavevae.latents import LatentStatistics, sample_density
@@ -164,7 +164,7 @@ class Run:
             return None
         name = class_of(labels, self.facts.class_field)
         known = config.has_class and name is not None and matching(name, config.classes) is not None
-        pitch = exact_pitch_of(labels) if config.has_pitch else None
+        pitch = pitch_of(labels) if config.has_pitch else None
         found: Condition | None = self.model.condition(name if known else None, pitch)
         return None if found is None else found.to(self.device)
 

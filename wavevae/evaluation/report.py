@@ -13,9 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from wavevae import audio
+from wavevae import audio, plots
 from wavevae.errors import UserError
-from wavevae.evaluation import judged_latents, plots, report_page, samples
+from wavevae.evaluation import judged_latents, report_page, samples
 from wavevae.evaluation.excerpts import Excerpt
 from wavevae.evaluation.glossary import ABOUT, ABOUT_PLAYING, MEANS
 from wavevae.evaluation.measure import Figures, Intervals, Measure, Measurement

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from wavevae import audio
-from wavevae.evaluation.plots import RANGE_DB, decibels, new_figure, power_spectrogram, save
 from wavevae.evaluation.report_page import document, picture_uri, sound_uri
+from wavevae.plots import RANGE_DB, decibels, new_figure, power_spectrogram, save
 
 N_FFT = 512
 THUMB = (96, 140)

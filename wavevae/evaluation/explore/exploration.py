@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wavevae.corpus import ConsoleProgress
+from wavevae.console import ConsoleProgress
 from wavevae.evaluation.judged_latents import draw_map, pca_plane
 from wavevae.evaluation.report import prepared
 from wavevae.evaluation.selection import Selection
