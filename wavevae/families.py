@@ -112,7 +112,7 @@ class InstrumentFamily(ModelFamily):
     name = "instrument"
     model = "wavevae.nn.instrument:Instrument"
     training = "wavevae.train.instrument_module:InstrumentModule"
-    evaluation = "wavevae.evaluation.instrument_run:InstrumentRun"
+    evaluation = "wavevae.evaluation.model_under_test:InstrumentRun"
 
     def restore(self, model: Any, latents: Mapping[str, Any]) -> None:
         from wavevae.corpus_profile import CorpusProfile
