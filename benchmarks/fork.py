@@ -1,6 +1,6 @@
 """A run goes on from its last checkpoint under other settings, for equal CPU time: pairs on a busy machine.
 
-    python benchmarks/fork.py runs/sax runs/with --cpu-seconds 50 hop_evenness=2
+    python benchmarks/fork.py runs/sax runs/with --cpu-seconds 50 hop_modulation_loss=2
     python benchmarks/fork.py runs/sax runs/without --cpu-seconds 50
     wavevae evaluate runs/with --held-out --also runs/without --checkpoint last -o report
 

@@ -29,7 +29,7 @@ LATE = small().algorithmic_latency
 
 def config(**changes: Any) -> RunConfig:
     """A run of a small instrument."""
-    train = {"n_ffts": (256,), "mel_windows": (256,), "max_time_s": None, "max_steps": 4, "start": "random"}
+    train = {"n_ffts": (256,), "mel_windows": (256,), "max_time_s": None, "max_steps": 4, "init": "random"}
     return override(RunConfig(), {**SHAPE, **train, "chunk_seconds": 0.5, "batch_size": 3, **changes})
 
 

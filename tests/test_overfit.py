@@ -60,7 +60,7 @@ def test_the_loss_falls_and_a_curve_shows_it(
 ) -> None:
     run = tmp_path / "run"
     own = ["--preset", "study-c", *SMALL, "--set", "condition=none", "--set", "learning_rate=5e-3"]
-    options = [*TINY, "--set", "start=random", "--set", "learning_rate=5e-3"] if model == "waveform" else own
+    options = [*TINY, "--set", "init=random", "--set", "learning_rate=5e-3"] if model == "waveform" else own
     options += ["--set", "warm_up_steps=5"]  # a start at random has nothing to lose
     assert main([str(sounds), *options, "--overfit", "4", "--max-steps", "20", "--out", str(run)]) == 0
     with open(run / "metrics.csv", newline="") as file:

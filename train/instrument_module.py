@@ -68,7 +68,7 @@ class InstrumentModule(TrainingModule):
         decoder = self.instrument.decoder
         for index, (low, high) in enumerate(control_ranges(track, self.config.model.controls)):
             decoder.low[index], decoder.high[index] = low, high
-        if self.config.train.start == "linear":
+        if self.config.train.init == "linear":
             chunks = material.chunks
             picked = np.stack([chunks.read(int(n)) for n in material.spread(START_CHUNKS)])[:, None]
             audio = pad_to_multiple(torch.from_numpy(picked), self.instrument.hop_length)
