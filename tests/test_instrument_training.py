@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from small_instrument import HOP, RATE, SHAPE, controls, melody, small
+from wavevae.train.arguments import Plan
 from wavevae.train.budget import Budget
 from wavevae.train.instrument_data import LEAD_FRAMES, InstrumentBatch, InstrumentBatches
 from wavevae.train.instrument_module import InstrumentModule, choose_oscillators, control_ranges
-from wavevae.train.plan import Plan
 from wavevae.train.run_folder import RunFolder
 
 from wavevae.augment import Augmenter

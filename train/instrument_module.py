@@ -24,10 +24,10 @@ from wavevae.objectives.named_axes import NamedAxes
 from wavevae.objectives.weighted_sum import weighted_sum
 
 from .adversary import anchor
+from .arguments import Plan
 from .budget import Budget
 from .instrument_data import LEAD_FRAMES, InstrumentBatch
 from .module import TrainingModule, noise_seed
-from .plan import Plan
 from .progress import say
 from .ranks import world_size
 from .training_data import Material

@@ -10,9 +10,9 @@ from wavevae.cli import shell_word, shown
 from wavevae.config import TrainConfig
 from wavevae.units import format_seconds
 
+from .arguments import Plan
 from .budget import show_time
 from .module import TrainingModule
-from .plan import Plan
 from .progress import describe_validation, judged_on, say
 from .ranks import rate_factor
 from .training_data import Material

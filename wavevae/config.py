@@ -225,15 +225,9 @@ class TrainConfig(Section):
             raise UserError("neither max_time_s nor max_steps is set; give --max-time or --max-steps")
 
 
-PLUGGED_SECTIONS = {"study": ("wavevae.studies.study_config", "StudyConfig")}
-"""Sections of model families that are plugged in (wavevae.families): module and class."""
-
-
-def plugged_section(name: str) -> type:
-    """The class of such a section."""
-    module, cls = PLUGGED_SECTIONS[name]
-    found: type = getattr(importlib.import_module(module), cls)
-    return found
+def study_config() -> Any:
+    """The section of the studies, which the core does not import (wavevae.families)."""
+    return importlib.import_module("wavevae.studies.study_config").StudyConfig
 
 
 @dataclass(frozen=True)
@@ -245,7 +239,7 @@ class RunConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    study: Any = field(default_factory=plugged_section("study"))
+    study: Any = field(default_factory=study_config())
 
     def __post_init__(self) -> None:
         for section in vars(self).values():
@@ -297,16 +291,23 @@ def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, origin: str) -> dict[str, Any]:
-    """YAML text -> flat keys. Raises: UserError naming the file and line."""
+    """YAML text of sections -> flat keys. Raises: UserError naming the file and line."""
+    return flatten(
+        {k: v for k, v in load_yaml(text, origin, "sections (model:, data:, ...)").items() if k != NOTES}
+    )
+
+
+def load_yaml(text: str, origin: str, content: str) -> dict[str, Any]:
+    """A YAML mapping. Raises: UserError naming the file and line, or the content that is missing."""
     try:
         tree = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{origin}{line}: not valid YAML; fix it or leave --config out") from None
+        raise UserError(f"{origin}{line}: not valid YAML; fix it or leave it out") from None
     if not isinstance(tree, dict):
-        raise UserError(f"{origin} holds {type(tree).__name__}; it must hold sections (model:, data:, ...)")
-    return flatten({k: v for k, v in tree.items() if k != NOTES})
+        raise UserError(f"{origin} holds {type(tree).__name__}; it must hold {content}")
+    return tree
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
