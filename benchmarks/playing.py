@@ -49,7 +49,7 @@ class Stage:
 
     def __init__(self, model: Path, voices: int | None = None, block: int = BLOCK) -> None:
         from wavevae.realtime.control.dispatcher import Dispatcher
-        from wavevae.realtime.engine.playable_model import PlayableModel
+        from wavevae.realtime.engine.engine import PlayableModel
 
         self.instrument, self.block = PlayableModel(model, 0, voices), block
         self.desk = Dispatcher(self.instrument.about)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,11 @@ class ModelInfo:
     def attribute_values(self) -> tuple[float, ...]:
         """Of all attributes, in a row."""
         return tuple(v for attribute in self.attributes for v in attribute.values)
+
+
+def largest_remainder(hop_length: int, block_size: int) -> int:
+    """Samples of a decoded hop that may wait for the next block, at most (0: blocks are whole hops)."""
+    return hop_length - math.gcd(hop_length, block_size)
 
 
 def describe(bundle: Bundle, voices: int | None = None, hears: bool = False) -> ModelInfo:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import math
 import secrets
 import time
 from importlib.metadata import version
 
+from wavevae.controls import SMOOTHING
 from wavevae.errors import Failure, UserError
 
 from .console import say
 from .control.addresses import ROOT
-from .control.ports import LOOPBACK, WebSetup, in_url, open_tcp, open_udp
-from .engine.timing import count_delay, describe_input_delay, good_depth
+from .control.network import LOOPBACK, WebSetup, in_url, open_tcp, open_udp
 from .live.devices import NO_DEVICE
-from .live.messages import (
+from .live.processes import (
     ControlSetup,
     DeviceChoice,
     Found,
@@ -26,10 +27,10 @@ from .live.messages import (
     Opened,
     Ready,
     RecordSetup,
+    StopSignals,
 )
-from .live.processes import StopSignals
 from .live.supervisor import LOOK_EVERY_S, Interrupted, Summary, Supervisor
-from .model_info import ModelInfo
+from .model_info import ModelInfo, largest_remainder
 from .options import AUTO, build_parser
 
 HTTP_PORT = 9001
@@ -107,6 +108,14 @@ def _set_up(arguments: argparse.Namespace, sockets: contextlib.ExitStack) -> Con
     )
 
 
+SMALLEST_RING, SMALLEST_RING_MS = 2, 25.0
+
+
+def good_depth(block_size: int, sample_rate: int) -> int:
+    """Blocks to compute ahead: at least two, and 25 ms."""
+    return max(SMALLEST_RING, math.ceil(SMALLEST_RING_MS * sample_rate / 1000 / block_size))
+
+
 def _prepare(arguments: argparse.Namespace, session: Supervisor) -> tuple[Found, Ready, Opened]:
     """Devices found and opened, the model loaded and warm. Raises: UserError, Interrupted."""
     found = session.find()
@@ -149,6 +158,39 @@ def _why_not(about: ModelInfo) -> str:
     return "it knows nothing of its corpus" if about.plays_pitch else "it has no pitch"
 
 
+def describe_delay(about: ModelInfo, block_size: int, ring_depth: int, device_s: float) -> str:
+    """From a message to its sound, at most; controls are read once a block."""
+    samples = (
+        block_size,
+        ring_depth * block_size,
+        largest_remainder(about.hop_length, block_size),
+        about.algorithmic_latency_samples,
+    )
+    parts = [*(1000 * n / about.sample_rate for n in samples), 1000 * device_s]
+    return (
+        f"control to sound at most {sum(parts):.1f} ms = {parts[0]:.1f} until the next block "
+        f"+ {parts[1]:.1f} ring + {parts[2]:.1f} rest of a hop + {parts[3]:.1f} model "
+        f"+ {parts[4]:.1f} device (latents glide {SMOOTHING.default:g} ms)"
+    )
+
+
+def describe_input_delay(about: ModelInfo, block_size: int, ring_depth: int, opened: Opened) -> str:
+    """From a live input to its sound: what is computed here, and what the device states of itself."""
+    per_sample = 1000 / about.sample_rate
+    parts = (
+        ring_depth * block_size * per_sample,
+        largest_remainder(about.hop_length, block_size) * per_sample,
+        about.input_latency_samples * per_sample,
+        1000 * opened.rebuffered_s,
+    )
+    cut = f" + {parts[3]:.1f} cutting periods into blocks" if parts[3] else ""
+    return (
+        f"heard to sound {sum(parts):.1f} ms = {parts[0]:.1f} ring + {parts[1]:.1f} rest of a hop + "
+        f"{parts[2]:.1f} model{cut}, and the device's {1000 * opened.input_latency_s:.1f} in and "
+        f"{1000 * (opened.latency_s - opened.rebuffered_s):.1f} out"
+    )
+
+
 def _describe(
     arguments: argparse.Namespace,
     session: Supervisor,
@@ -161,7 +203,7 @@ def _describe(
     rate, block, depth = about.sample_rate, ring.block_size, ring.depth
     speed, headroom = ready.real_time_factor, 1 - 1 / ready.real_time_factor
     how = "in the callback" if arguments.in_callback else f"ring {depth}"
-    delay = count_delay(about, block, 0 if arguments.in_callback else depth, opened.latency_s)
+    delay = describe_delay(about, block, 0 if arguments.in_callback else depth, opened.latency_s)
     lines = [
         f"{about.name}: {about.latent_dim} latents at {rate / about.hop_length:.1f} frames/s",
         f"  device   {found}; {rate} Hz, block {block} ({1000 * block / rate:.1f} ms), {how}",

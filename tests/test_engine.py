@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
-from wavevae.realtime.engine.dsp import Limiter, Ramp
-from wavevae.realtime.engine.engine import Engine
+from wavevae.realtime.engine.engine import Engine, Limiter
 from wavevae.realtime.engine.latent_sources import (
     ControlSource,
     EncodedInput,
     FrameSource,
     NoisySource,
+    Ramp,
     largest_remainder,
 )
 from wavevae.realtime.engine.streaming_model import StreamingModel

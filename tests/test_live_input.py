@@ -15,15 +15,14 @@ import pytest
 import toy_playable
 from osc_desk import toy_about
 from wavevae.realtime.control.dispatcher import Dispatcher
-from wavevae.realtime.engine.playable_model import PlayableModel
-from wavevae.realtime.engine.timing import describe_input_delay
-from wavevae.realtime.live import streams
+from wavevae.realtime.engine.engine import PlayableModel
+from wavevae.realtime.live import devices
 from wavevae.realtime.live.control_process import _natural
 from wavevae.realtime.live.devices import Device
-from wavevae.realtime.live.messages import Opened
+from wavevae.realtime.live.processes import Opened
 from wavevae.realtime.model_info import Attribute, Axis, ModelInfo
 from wavevae.realtime.options import build_parser
-from wavevae.realtime.serve import _check, first_messages
+from wavevae.realtime.serve import _check, describe_input_delay, first_messages
 
 from wavevae.controls import TRANSFORM, ControlState
 from wavevae.errors import UserError
@@ -216,14 +215,14 @@ def test_any_input_is_heard_and_a_server_that_changes_its_blocks_is_opened_again
     monkeypatch: pytest.MonkeyPatch, channels: int
 ) -> None:
     fake, heard = FakePortAudio(), []
-    monkeypatch.setattr(streams, "import_sounddevice", lambda: fake)
+    monkeypatch.setattr(devices, "import_sounddevice", lambda: fake)
     jack = Device(0, "system", "JACK Audio Connection Kit", 2, RATE, 20.0, input_channels=channels)
 
     def callback(out: np.ndarray, frames: int, when: object, status: object, given: np.ndarray) -> None:
         heard.append(given.shape)
         out[:] = 1.0
 
-    exact = streams.CardStream(jack, jack, RATE, 512, callback, 512)  # type: ignore[arg-type]
+    exact = devices.CardStream(jack, jack, RATE, 512, callback, 512)  # type: ignore[arg-type]
     assert (fake.kept["blocksize"], exact.rebuffered_s) == (0, 0.0)
     assert fake.kept["channels"] == (min(channels, 2), 2)
     out = np.zeros((512, 2))
@@ -231,5 +230,5 @@ def test_any_input_is_heard_and_a_server_that_changes_its_blocks_is_opened_again
     assert (out.min(), exact.changed, heard) == (1.0, False, [(512, min(channels, 2))])
     fake.calls(np.zeros((256, 1)), out[:256], 256, None, None)
     assert (out[:256].max(), exact.changed, len(heard)) == (0.0, True, 1)
-    other = streams.CardStream(jack, jack, RATE, 512, callback, 256)  # type: ignore[arg-type]
+    other = devices.CardStream(jack, jack, RATE, 512, callback, 256)  # type: ignore[arg-type]
     assert (fake.kept["blocksize"], other.rebuffered_s) == (512, 512 / RATE)

@@ -17,9 +17,8 @@ from pythonosc.osc_message import OscMessage
 from wavevae.realtime import midi
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.control.midi_map import USUAL_MAP, Row, read_map, write_map
-from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper
+from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper, Translator
 from wavevae.realtime.control.midi_ports import Listener, fitting
-from wavevae.realtime.control.midi_translate import Translator
 from wavevae.realtime.control.osc import OscServer
 from wavevae.realtime.live.processes import StopSignals
 

@@ -11,9 +11,8 @@ import mido
 from osc_desk import Table, labelled, toy_about
 from test_midi import Plugs, cc, message, sent
 from wavevae.realtime.control.midi_map import BUTTONS, USUAL_MAP, Row, usual_map
-from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper
+from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper, Translator
 from wavevae.realtime.control.midi_ports import Listener, RtPort
-from wavevae.realtime.control.midi_translate import Translator
 from wavevae.realtime.model_info import Axis
 
 

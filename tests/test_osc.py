@@ -13,9 +13,8 @@ from osc_desk import LATENT, LATENTS, SENDER, Table, bundle, labelled, ntp, raw,
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message import OscMessage
 from wavevae.realtime.control.midi_map import usual_range
-from wavevae.realtime.control.osc import ERROR, MOST_PENDING, MOST_SUBSCRIBERS, encode
-from wavevae.realtime.control.osc_packets import MOST_MESSAGES
-from wavevae.realtime.control.oscquery import find, tree
+from wavevae.realtime.control.network import find, tree
+from wavevae.realtime.control.osc import ERROR, MOST_MESSAGES, MOST_PENDING, MOST_SUBSCRIBERS, encode
 from wavevae.realtime.model_info import Attribute, Axis
 from wavevae.realtime.options import EXAMPLE
 

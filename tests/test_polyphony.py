@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import toy_playable
 from wavevae.realtime.control.dispatcher import Dispatcher
-from wavevae.realtime.engine.playable_model import PlayableModel
+from wavevae.realtime.engine.engine import PlayableModel
 from wavevae.realtime.engine.polyphony import CHORD_DB, velocity_db
 
 from wavevae.controls import ControlState, Refused

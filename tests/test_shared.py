@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from wavevae.realtime.live.audio_callback import FADE_SAMPLES, Callback, MissingCallbacks
+from wavevae.realtime.live.audio_process import FADE_SAMPLES, Callback, MissingCallbacks
 from wavevae.realtime.live.shared_memory import TAPE_SAMPLES, Count, DeckCount, Shared, Snapshot
 
 CONTEXT = multiprocessing.get_context("spawn")

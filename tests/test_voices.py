@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional, write_toy
 from wavevae.realtime.control.dispatcher import Dispatcher
+from wavevae.realtime.engine.engine import PlayableModel
 from wavevae.realtime.engine.latent_sources import MODE_FADE_MS
-from wavevae.realtime.engine.playable_model import PlayableModel
 from wavevae.realtime.engine.voices import Tuned
 
 from wavevae.controls import MODES, ControlState, Share

@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wavevae.controls import (
     BIAS,
     GENERATE,
@@ -27,10 +30,9 @@ from wavevae.controls import (
     Refused,
     put,
 )
+from wavevae.latent_plane import Plane
 
 from ..model_info import Attribute, Axis, ModelInfo
-from .latent_map import LatentMap
-from .note_allocation import lift_all
 from .presets import Presets, preset_of, recalled
 
 ROOT = "/wavevae"
@@ -267,9 +269,8 @@ def _doing(world: World) -> Iterator[Address]:
 
     def clear(state: ControlState, arguments: Arguments, muted: bool) -> ControlState:
         count(arguments, 0)
-        return replace(
-            state, resets=state.resets + 1, muted=muted, notes=lift_all(state.notes) if muted else state.notes
-        )
+        lifted = tuple(n._replace(held=False, down=False) for n in state.notes)
+        return replace(state, resets=state.resets + 1, muted=muted, notes=lifted if muted else state.notes)
 
     yield Address(
         f"{ROOT}/freeze",
@@ -377,3 +378,45 @@ def _set_attribute(
         number = float(whole(value, 0, 1, attribute.name)) if kind == 0 else ANY.check(value)
         values = put(values, place + offset, float(int(number)) if kind == 1 else number)
     return replace(state, attributes=values)
+
+
+NEIGHBOURS = 8
+CLOSEST = 1e-4
+"""Of the map's width: nearer than this counts as this near."""
+
+
+class LatentMap:
+    """The map of one model."""
+
+    def __init__(self, about: ModelInfo) -> None:
+        self._first = about.n_controls
+        """The first learned axis."""
+        axes = about.axes[self._first : self._first + 2]
+        points = np.array(about.points, np.float64).reshape(-1, about.latent_dim)
+        self.points: NDArray[np.float64] = points[:, self._first :]
+        """Learned latents of the training data: (points, learned axes)."""
+        self.labels = about.point_labels
+        self.names = tuple(axis.name for axis in axes)
+        """Of its axes: two, or as many as there are."""
+        low, high = ([getattr(axis, end) for axis in axes] for end in ("low", "high"))
+        plane = Plane.of(self.points) if len(self.points) else Plane.between(np.array(low), np.array(high))
+        self._low, self._high = plane
+        self.places: NDArray[np.float64] = plane.places(self.points)
+        """Of the points on the map: (points, 2)."""
+
+    def bounds(self) -> list[list[float]]:
+        """Lowest and highest value of each of its axes."""
+        return np.stack([self._low, self._high], 1).tolist()
+
+    def at(self, x: float, y: float, present: tuple[float, ...]) -> tuple[float, ...]:
+        """The latent at a place. Control axes stay as they are at `present`; without points the further axes do too."""
+        width = len(self.names)
+        place = np.array((x, y))[:width]
+        learned = np.array(present[self._first :])
+        if len(self.points):
+            distances = ((self.places[:, :width] - place) ** 2).sum(1)
+            nearest = np.argsort(distances, kind="stable")[:NEIGHBOURS]
+            weights = 1 / (distances[nearest] + CLOSEST)
+            learned = weights @ self.points[nearest] / weights.sum()
+        learned[:width] = self._low + place * (self._high - self._low)
+        return (*present[: self._first], *np.clip(learned, -10, 10).tolist())

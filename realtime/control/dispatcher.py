@@ -10,8 +10,7 @@ from wavevae.names import matching
 
 from ..model_info import ModelInfo
 from . import addresses, note_addresses
-from .addresses import Address, Arguments, prepare
-from .latent_map import LatentMap
+from .addresses import Address, Arguments, LatentMap, prepare
 from .presets import Presets
 
 MOST_JOURNAL = 100_000

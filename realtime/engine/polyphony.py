@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from wavevae.controls import GENERATE, TRANSFORM, ControlState, Note
 
 from ..model_info import ModelInfo
-from .dsp import Ramp
-from .latent_sources import MODE_FADE_MS
+from .latent_sources import MODE_FADE_MS, Ramp
 from .streaming_model import Audio, Frames, StreamingModel
 from .voices import Tuned
 

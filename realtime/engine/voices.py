@@ -12,7 +12,7 @@ import numpy as np
 from wavevae.controls import HIGHEST_PITCH, NO_LABEL, NO_PITCH, SAME, ControlState, Note
 
 from ..model_info import ModelInfo
-from .dsp import Ramp
+from .latent_sources import Ramp
 from .streaming_model import Audio, Frames, StreamingModel
 
 MIDDLE_PITCH = 60

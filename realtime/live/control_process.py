@@ -22,13 +22,20 @@ from wavevae.errors import Failure, UserError
 from ..control.addresses import ROOT, Address, Arguments, Value, count, text
 from ..control.dispatcher import Dispatcher, Line
 from ..control.midi_mapper import MidiMapper
+from ..control.network import Announcement, reachable
 from ..control.osc import ERROR, OscServer, Reply, encode
-from ..control.oscquery import Announcement
-from ..control.ports import reachable
 from ..control.presets import Preset, Presets, PresetsFile, presets_file, read_presets, write_preset
 from ..model_info import ModelInfo
-from .messages import Begin, ControlSetup, Listening, Problem, RecordingLost, WantModel
-from .processes import ask_to_be_preferred, settle
+from .processes import (
+    Begin,
+    ControlSetup,
+    Listening,
+    Problem,
+    RecordingLost,
+    WantModel,
+    ask_to_be_preferred,
+    settle,
+)
 from .recorder import Recorder
 from .shared_memory import Count, DeckCount, Shared
 
@@ -332,8 +339,7 @@ class Controller:
         if self.midi is not None:
             lines.append(self.midi.start(asyncio.get_running_loop()))
         if self.setup.web is not None:
-            from ..control.page_view import PageView
-            from ..control.web import Web
+            from ..control.web import PageView, Web
 
             view = PageView(self.dispatcher, self.shared.played, self.look_up, self.midi)
             page = Web(self.setup.web, self.osc_server, view, self.setup.udp.getsockname()[:2])

@@ -14,8 +14,17 @@ from wavevae.controls import ControlState
 from wavevae.errors import UserError
 from wavevae.units import amplitude_to_db
 
-from .messages import FADE_OUT, LEAVE, Failed, Load, Ready
-from .processes import ask_for_real_time, give_up_real_time, quiet, settle
+from .processes import (
+    FADE_OUT,
+    LEAVE,
+    Failed,
+    Load,
+    Ready,
+    ask_for_real_time,
+    give_up_real_time,
+    quiet,
+    settle,
+)
 from .shared_memory import LOGGED_BLOCKS, Count, DeckCount, Shared
 
 FLOOR_DB = -120.0
@@ -72,7 +81,7 @@ class Player:
     """An engine that is driven by its deck's controls and fills its deck's ring."""
 
     def __init__(self, load: Load, deck: int, shared: Shared) -> None:
-        from ..engine.playable_model import PlayableModel
+        from ..engine.engine import PlayableModel
 
         self.instrument = PlayableModel(
             load.path, load.seed, load.voices, load.hears, load.sample_rate, load.while_playing

@@ -15,8 +15,7 @@ from multiprocessing.context import SpawnContext
 
 from ..model_info import ModelInfo
 from .engine_process import play
-from .messages import FADE_OUT, GO, LEAVE, Failed, Load, Ready
-from .processes import Child
+from .processes import FADE_OUT, GO, LEAVE, Child, Failed, Load, Ready
 from .shared_memory import DECKS, Count, DeckCount, Shared
 
 MOST_DEATHS, DEATHS_WITHIN_S = 3, 60.0

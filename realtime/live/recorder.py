@@ -25,7 +25,7 @@ from ..control.addresses import ROOT
 from ..control.dispatcher import Dispatcher, Line
 from ..control.presets import preset_of
 from ..model_info import ModelInfo
-from .messages import RecordSetup
+from .processes import RecordSetup
 from .recording_files import Recording, open_recordings, why_it_ended
 from .shared_memory import LOGGED_BLOCKS, TAPE_SAMPLES, Count, Deck, DeckCount, Shared
 

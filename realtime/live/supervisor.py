@@ -19,10 +19,11 @@ from ..model_info import ModelInfo
 from .audio_process import sound
 from .control_process import control
 from .hot_swap import HotSwap
-from .messages import (
+from .processes import (
     FADE_OUT,
     GO,
     Begin,
+    Child,
     ControlSetup,
     DeviceChoice,
     Failed,
@@ -34,9 +35,10 @@ from .messages import (
     Problem,
     Ready,
     RecordingLost,
+    StopSignals,
     WantModel,
+    context,
 )
-from .processes import Child, StopSignals, context
 from .shared_memory import Count, DeckCount, Shared
 
 SILENT_AT_MOST_S = 2.0

@@ -37,17 +37,15 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
 
     from ..console import Progress
-    from ..engine.streaming_model import StreamingModel
+    from ..engine.streaming_model import CodesModel, StreamingModel
     from ..model_info import describe
     from .latent_files import LatentWriter
-    from .pipeline import encode_file, length_at, load_offline
+    from .render_sources import encode_file, length_at, load_offline
 
     bundle = load_offline(arguments.model, arguments.sr)
     core = StreamingModel(bundle)
     kind = "<f4"
     if arguments.codes:
-        from .code_files import CodesModel
-
         core = coded = CodesModel(bundle)
         kind = coded.kind
     about = describe(bundle)

@@ -205,8 +205,8 @@ def choose_take(
     arguments: argparse.Namespace, core: StreamingModel, bundle: Bundle, about: ModelInfo
 ) -> Take:
     """The one source asked for. Raises: UserError where it cannot be had."""
+    from ..engine.streaming_model import CodesModel
     from . import render_sources
-    from .code_files import CodesModel, from_codes
 
     fitting = choose_fitting(arguments, bundle)
     if arguments.input:
@@ -214,7 +214,7 @@ def choose_take(
     if arguments.latents:
         return render_sources.from_list(bundle, arguments.latents, arguments.seed)
     if isinstance(core, CodesModel):
-        return from_codes(core, arguments.codes)
+        return render_sources.from_codes(core, arguments.codes)
     if arguments.interpolate:
         ends = read_ends(about, arguments)
         return render_sources.morph(core, bundle, arguments.interpolate, arguments.seed, ends, fitting)
@@ -230,12 +230,11 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     from ..console import Progress
     from ..engine.engine import Engine
     from ..engine.latent_sources import RecordingSource
-    from ..engine.streaming_model import StreamingModel
+    from ..engine.streaming_model import CodesModel, StreamingModel
     from ..engine.voices import SingleVoice
     from ..model_info import describe
-    from .code_files import CodesModel
     from .latent_files import LatentWriter
-    from .pipeline import report
+    from .render_sources import report
 
     torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
     info, core = bundle.info, CodesModel(bundle) if arguments.codes else StreamingModel(bundle)
@@ -279,7 +278,7 @@ def main(argv: list[str]) -> int:
     temperature = _set(TEMPERATURE, "--temperature", arguments.temperature)
     gain = _set(GAIN, "--gain", arguments.gain)
 
-    from .pipeline import load_offline
+    from .render_sources import load_offline
 
     bundle = load_offline(arguments.model, arguments.sr)
     controls = ControlState.initial(bundle.info.latent_dim)

@@ -31,12 +31,11 @@ from ..console import Progress, say
 from ..control.addresses import ROOT, Arguments
 from ..control.dispatcher import Dispatcher
 from ..control.presets import Presets
-from ..engine.engine import Engine
+from ..engine.engine import Engine, PlayableModel
 from ..engine.latent_sources import RecordingSource
-from ..engine.playable_model import PlayableModel
 from ..model_info import ModelInfo
 from .latent_files import LatentWriter
-from .pipeline import report
+from .render_sources import report
 
 BLOCK_SIZE = 512
 TAIL_S = 1.0
