@@ -21,14 +21,13 @@ from live import Live, live
 from osc_desk import toy_about
 from toy_bundle import write_conditional
 from wavevae.export import model_file, verify
-from wavevae.realtime.control.addresses import LatentMap
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.control.network import WebSetup, open_tcp
 from wavevae.realtime.control.osc import OscServer
 from wavevae.realtime.control.web import BANDS, FOLDER, LARGEST_MESSAGE, SCOPE_POINTS, WINDOW, PageView, Web
 from wavevae.realtime.live.processes import context
 from wavevae.realtime.live.shared_memory import Count, Shared
-from wavevae.realtime.model_info import Axis
+from wavevae.realtime.model_info import Axis, LatentMap
 
 from wavevae.errors import UserError
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from wavevae.controls import OF_FILE, ControlState, Refused, Share
 from wavevae.names import matching
 
-from ..model_info import ModelInfo
+from ..model_info import LatentMap, ModelInfo
 from . import addresses, note_addresses
-from .addresses import Address, Arguments, LatentMap, prepare
+from .addresses import ROOT, Act, Address, Arguments, Value, prepare
 from .presets import Presets
 
 MOST_JOURNAL = 100_000
@@ -32,13 +32,16 @@ class Dispatcher:
         self._lines: list[Line] = []
         self.state = self._published = about.initial()
         self.extra: dict[str, Address] = {}
-        """Addresses that do not change the state: queries, models, learning."""
         self._take(about)
 
     def _take(self, about: ModelInfo) -> None:
         self.about, self.map = about, LatentMap(about)
         rows = (*addresses.rows(self), *note_addresses.rows(self))
         self.table = {row.path: row for row in rows}
+
+    def add(self, name: str, tags: str, doc: str, act: Act, value: Callable[[], Value] | None = None) -> None:
+        """An address that does not change the state: a query, another model, learning."""
+        self.extra[f"{ROOT}/{name}"] = Address(name, tags, doc, act, value)
 
     def change(self, about: ModelInfo, presets: Presets | None = None) -> None:
         """Another model: what fits is kept, classes by their names, notes as far as there are voices. To be

@@ -11,7 +11,7 @@ from typing import Any
 
 from wavevae.controls import ControlState, Refused
 
-from .addresses import ROOT, Address, Arguments, text
+from .addresses import ROOT, Arguments, text
 from .midi_map import (
     BUTTONS,
     OF_ONE_NOTE,
@@ -258,7 +258,7 @@ class MidiMapper:
         self._listener: Listener | None = None
         self._refused: set[str] = set()
         doc = "the next control moved is bound to this address, or sends what follows it; nothing: not after all"
-        osc_server.dispatcher.extra[LEARN] = Address(LEARN, "s", doc, self._learn)
+        osc_server.dispatcher.add("midi/learn", "s", doc, self._learn)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> str:
         """Returns a line for the terminal."""
@@ -308,7 +308,7 @@ class MidiMapper:
 
     def _learn(self, state: ControlState, arguments: Arguments) -> ControlState:
         """An address, and what a button is to send there; an address that takes nothing is a button's."""
-        address = text(arguments[0], "address") if arguments else None
+        address = text(arguments[:1], "address") if arguments else None
         row = self._osc_server.dispatcher.table.get(address) if address is not None else None
         if address is not None and row is None:
             raise Refused(f"no such address here to bind: {address[:80]}")

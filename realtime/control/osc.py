@@ -18,7 +18,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from wavevae.controls import ControlState, Refused
 
-from .addresses import ROOT, Address, Arguments, Value, count, text
+from .addresses import ROOT, Arguments, Value, count, text
 from .dispatcher import Dispatcher
 
 BUNDLE = b"#bundle\0"
@@ -225,17 +225,13 @@ class OscServer:
         """Answered in this datagram."""
         self._pending: list[tuple[float, int, Message, Sender]] = []
         self._order = 0
-        dispatcher.extra.update(
-            {
-                f"{ROOT}/subscribe": Address(
-                    f"{ROOT}/subscribe", "i", "a port that gets /wavevae/state/... 30 times a second; 0 ends it",
-                    self._subscribe,
-                ),
-                f"{ROOT}/query": Address(
-                    f"{ROOT}/query", "s", "answers with a value on /wavevae/state/<name>", self._query
-                ),
-            }
-        )  # fmt: skip
+        dispatcher.add(
+            "subscribe",
+            "i",
+            "a port that gets /wavevae/state/... 30 times a second; 0 ends it",
+            self._subscribe,
+        )
+        dispatcher.add("query", "s", "answers with a value on /wavevae/state/<name>", self._query)
 
     def handle(self, datagram: bytes, sender: Sender) -> list[Reply]:
         """Everything a datagram asks for. Never raises for what is in it. Returns what to send back."""
@@ -360,11 +356,10 @@ class OscServer:
 
     def _query(self, state: ControlState, arguments: Arguments) -> ControlState:
         """By the name of a state value, or by an address below /wavevae."""
-        count(arguments, 1)
+        name = text(arguments, "name").removeprefix(ROOT + "/")
         self._queries += 1
         if self._queries > MOST_QUERIES:
             raise Refused(f"more than {MOST_QUERIES} queries in one datagram; send several")
-        name = text(arguments[0], "name").removeprefix(ROOT + "/")
         row = self.dispatcher.table.get(f"{ROOT}/{name}")
         values = self._asked = self._asked or self.values()
         if name in values:

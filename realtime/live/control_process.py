@@ -19,7 +19,7 @@ from wavevae.cli import expanded
 from wavevae.controls import MODES, TRANSFORM, ControlState, Refused
 from wavevae.errors import Failure, UserError
 
-from ..control.addresses import ROOT, Address, Arguments, Value, count, text
+from ..control.addresses import ROOT, Arguments, Value, text
 from ..control.dispatcher import Dispatcher, Line
 from ..control.midi_mapper import MidiMapper
 from ..control.network import Announcement, reachable
@@ -293,8 +293,7 @@ class Controller:
 
     def _add_model_address(self) -> None:
         def ask(state: ControlState, arguments: Arguments) -> ControlState:
-            count(arguments, 1)
-            path = expanded(text(arguments[0], "model"))
+            path = expanded(text(arguments, "model"))
             if not path.is_absolute():
                 path = Path(self.dispatcher.about.path).parent / path
             if not _is_file(path):
@@ -304,8 +303,7 @@ class Controller:
             return state
 
         doc = "change to another MODEL.ts without a gap (a name without folder: beside the present one)"
-        path = f"{ROOT}/model"
-        self.dispatcher.extra[path] = Address(path, "s", doc, ask, lambda: self.dispatcher.about.name)
+        self.dispatcher.add("model", "s", doc, ask, lambda: self.dispatcher.about.name)
 
     def _change(self, begin: Begin) -> None:
         """The controls go to another deck, as far as they fit its model."""
