@@ -29,7 +29,7 @@ from .live.processes import (
     RecordSetup,
     StopSignals,
 )
-from .live.supervisor import LOOK_EVERY_S, Interrupted, Summary, Supervisor
+from .live.supervisor import LOOK_EVERY_S, Interrupted, Supervisor
 from .model_info import ModelInfo, largest_remainder
 from .options import AUTO, build_parser
 
@@ -283,12 +283,12 @@ def _watch(session: Supervisor, seconds: float | None) -> None:
             reported, reported_at = lost, time.monotonic()
 
 
-def _serve(arguments: argparse.Namespace, stop: StopSignals) -> Summary:
-    """Everything between the command line and the summary."""
-    wish = DeviceChoice(arguments.device, arguments.input or None, arguments.input is not None)
+def _serve(arguments: argparse.Namespace, stop: StopSignals) -> None:
+    """Everything after the command line. Raises: Interrupted, UserError, Failure."""
+    wanted = DeviceChoice(arguments.device, arguments.input or None, arguments.input is not None)
     with contextlib.ExitStack() as open_things:
         setup = _set_up(arguments, open_things)
-        session = open_things.enter_context(Supervisor(wish, stop, arguments.in_callback))
+        session = open_things.enter_context(Supervisor(wanted, stop, arguments.in_callback))
         session.prepare_control(setup)
         found, ready, opened = _prepare(arguments, session)
         listening = session.listen(ready.about, first_messages(arguments, ready.about))
@@ -300,8 +300,9 @@ def _serve(arguments: argparse.Namespace, stop: StopSignals) -> Summary:
             _watch(session, arguments.seconds)
         session.fade_out(opened.latency_s)
         summary = session.summary(time.monotonic() - began)
-    summary.lost_recordings = session.lost_recordings
-    return summary
+    say(summary)
+    if session.lost_recordings:
+        raise Failure("a recording ended before the performance did, as was said above")
 
 
 def main(argv: list[str]) -> int:
@@ -310,10 +311,7 @@ def main(argv: list[str]) -> int:
     _check(arguments)
     with StopSignals() as stop:
         try:
-            summary = _serve(arguments, stop)
-            say(str(summary))
-            if summary.lost_recordings:
-                raise Failure("a recording ended before the performance did, as was said above")
+            _serve(arguments, stop)
         except Interrupted:
             say("stopped before it played")
     return 0

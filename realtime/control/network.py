@@ -34,6 +34,11 @@ class WebSetup:
     token: str = ""
     """Asked of every visitor, when it is not empty."""
 
+    @property
+    def link(self) -> str:
+        token = f"?token={self.token}" if self.token else ""
+        return f"http://{in_url(reachable(self.socket))}:{self.port}/{token}"
+
 
 def open_udp(host: str, port: int) -> socket.socket:
     """A bound UDP socket; port 0 takes a free one. Raises: UserError when it is in use or cannot be had."""

@@ -9,6 +9,7 @@ import ipaddress
 import json
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,21 +21,10 @@ from numpy.typing import NDArray
 from wavevae.controls import CONTROLS, MODES, NATURAL
 
 from ..model_info import Axis
-from .addresses import ROOT, Address, Arguments, Range, Value
+from .addresses import ROOT, Address, Range, Value
 from .dispatcher import Dispatcher
 from .midi_mapper import MidiMapper
-from .network import (
-    ATTRIBUTES,
-    LOOPBACK,
-    WILDCARDS,
-    WebSetup,
-    find,
-    host_info,
-    in_url,
-    plain_address,
-    reachable,
-    tree,
-)
+from .network import ATTRIBUTES, LOOPBACK, WILDCARDS, WebSetup, find, host_info, plain_address, tree
 from .osc import OscServer
 
 WINDOW = 2048
@@ -43,36 +33,31 @@ BANDS, LOWEST_HZ, FLOOR_DB = 96, 40.0, -96.0
 SCOPE_POINTS = 256
 DIGITS = 3
 DECLARED = {control.name: control for control in CONTROLS}
+PLACES = {name: place for place, name in enumerate(DECLARED)}
 PER_AXIS = ("latent", "scale", "bias")
 
 
 def axis_of(axis: Axis) -> dict[str, Any]:
-    """As the page takes it: `low` and `high` in standard deviations, `mean` and `std` in natural units. `limits` of an
-    axis in natural units: what it may be at all."""
+    """`low` and `high` in standard deviations; `mean`, `std` and `limits` (what it may be at all) in its own unit."""
     known = NATURAL.get(axis.name)
-    limits = [known.low, known.high] if known else None
-    return {
-        **{name: getattr(axis, name) for name in ("name", "low", "high", "mean", "std", "unit")},
-        "limits": limits,
-    }
+    return {**asdict(axis), "limits": [known.low, known.high] if known else None}
 
 
 def control_of(row: Address) -> dict[str, Any]:
-    """The range, the unit and the meaning of an address of one number, and where it is on the page."""
+    """An address of one number as the page takes it; `group`, `fader` and `home` as its control is declared."""
     limits = row.ranges[0] if row.ranges else Range()
-    whole = row.tags == "i"
-    declared = DECLARED.get(row.name)
+    control = DECLARED.get(row.name)
     return {
-        **{"low": limits.low, "high": limits.high, "unit": row.unit, "doc": row.doc, "whole": whole},
-        "fader": declared.fader if declared else None,
-        "group": declared.group if declared else "",
+        **{
+            "low": limits.low,
+            "high": limits.high,
+            "unit": row.unit,
+            "doc": row.doc,
+            "whole": row.tags == "i",
+        },
+        **{name: getattr(control, name, None) for name in ("fader", "group")},
+        "home": control.default if control else None,
     }
-
-
-def number_of(row: Address) -> Any:
-    """The present value of an address of one number."""
-    value = row.value() if row.value else None
-    return rounded(value[0] if isinstance(value, list) else value)
 
 
 def rounded(value: Value | None) -> Any:
@@ -83,7 +68,7 @@ def rounded(value: Value | None) -> Any:
 
 
 class PageView:
-    """Collects the data."""
+    """The data of the page: the model once, then levels and a spectrum thirty times a second."""
 
     def __init__(
         self,
@@ -97,67 +82,67 @@ class PageView:
         self._window = np.hanning(WINDOW).astype(np.float32)
 
     def head(self) -> dict[str, Any]:
-        """What changes seldom: the model, its axes, classes and map, the controls with their ranges, presets, what
-        MIDI turns."""
-        about, dispatcher = self._dispatcher.about, self._dispatcher
-        labels = sorted(set(dispatcher.map.labels))
+        """What changes seldom: the model, the controls with their ranges, presets, what MIDI turns."""
         return {
-            "about": {
-                "name": about.name,
-                "sample_rate": about.sample_rate,
-                "axes": [axis_of(a) for a in about.axes],
-                "n_controls": about.n_controls,
-                "classes": list(about.classes) if about.has_class else [],
-                "plays_notes": about.plays_notes,
-                "plays_pitch": about.plays_pitch or about.has_pitch,
-                "hears": about.hears,
-                "has_input_class": about.hears and about.has_input_class,
-                "has_input_pitch": about.hears and about.has_input_pitch,
-                "modes": [m for m in MODES if self._plays(m)],
-                "bounds": dispatcher.map.bounds(),
-                "map": np.round(dispatcher.map.places, DIGITS).tolist(),
-                "map_axes": list(dispatcher.map.names),
-                "map_labels": [labels.index(name) for name in dispatcher.map.labels],
-                "map_names": labels,
-            },
+            "about": {**self._model(), **self._map()},
             "controls": {row.name: control_of(row) for row in self._numbers()},
-            "presets": list(dispatcher.presets.named),
+            "presets": list(self._dispatcher.presets.named),
             "midi": self._midi is not None,
             "bindings": self._midi.bindings() if self._midi else {},
         }
 
-    def _plays(self, mode: str) -> bool:
+    def _model(self) -> dict[str, Any]:
         about = self._dispatcher.about
-        return {"transform": about.hears, "sample": about.can_sample}.get(mode, True)
+        playable = {"transform": about.hears, "sample": about.can_sample}
+        return {
+            **{
+                name: getattr(about, name)
+                for name in ("name", "sample_rate", "n_controls", "plays_notes", "hears")
+            },
+            "axes": [axis_of(a) for a in about.axes],
+            "classes": list(about.classes) if about.has_class else [],
+            "plays_pitch": about.plays_pitch or about.has_pitch,
+            "has_input_class": about.hears and about.has_input_class,
+            "has_input_pitch": about.hears and about.has_input_pitch,
+            "modes": [m for m in MODES if playable.get(m, True)],
+        }
+
+    def _map(self) -> dict[str, Any]:
+        map_ = self._dispatcher.map
+        labels = sorted(set(map_.labels))
+        return {
+            "bounds": map_.bounds(),
+            "map": np.round(map_.places, DIGITS).tolist(),
+            "map_axes": list(map_.names),
+            "map_labels": [labels.index(name) for name in map_.labels],
+            "map_names": labels,
+        }
 
     def _numbers(self) -> list[Address]:
-        """Addresses of one number that can be set and asked for; those of the axes go as lists."""
+        """Addresses of one number that can be set and asked for, the declared ones in their order; those of the axes
+        go as lists."""
         rows = self._dispatcher.table.values()
-        return [r for r in rows if r.tags in ("f", "i") and r.value and r.name.split("/")[0] not in PER_AXIS]
+        found = [r for r in rows if r.tags in ("f", "i") and r.value and r.name.split("/")[0] not in PER_AXIS]
+        return sorted(found, key=lambda row: PLACES.get(row.name, len(PLACES)))
 
     def frame(self) -> dict[str, Any]:
         """What moves."""
         state, known = self._dispatcher.state, self._look_up()
+        values = {row.name: rounded(row.value()) for row in self._numbers() if row.value}
         recent = self._played(WINDOW)
         return {
-            "values": {row.name: number_of(row) for row in self._numbers()},
+            "values": {name: v[0] if isinstance(v, list) else v for name, v in values.items()},
+            **{name: known[name] for name in ("real_time_factor", "underflows", "limited", "learning")},
+            **{name: getattr(state, name) for name in ("input_pitch", "muted", "idle", "keyed")},
             "targets": rounded(list(state.latents)),
             "bias": rounded(list(state.bias)),
             "heard": rounded(known["latents"]),
             "mode": MODES[state.mode],
             "mix": [[label, round(weight, DIGITS)] for label, weight in state.mix],
             "input_class": state.input_label,
-            "input_pitch": state.input_pitch,
-            "muted": state.muted,
-            "idle": state.idle,
-            "keyed": state.keyed,
             "held": [n.pitch for n in sorted(state.notes, key=lambda n: n.serial) if n.held],
             "level": rounded(known["level"]),
             "confidence": rounded(known.get("confidence", 0.0)),
-            "real_time_factor": known["real_time_factor"],
-            "underflows": known["underflows"],
-            "limited": known["limited"],
-            "learning": known["learning"],
             "port": known["midi"],
             "scope": self._scope(recent),
             "spectrum": self._spectrum(recent),
@@ -180,9 +165,8 @@ class PageView:
         low = np.minimum(edges[:-1].astype(int), len(levels) - 1)
         high = np.maximum(low + 1, np.ceil(edges[1:]).astype(int))
         peaks = np.array([levels[a:b].max() for a, b in zip(low, high, strict=True)])
-        bands: list[int] = (
-            np.rint(20 * np.log10(np.maximum(peaks, 10 ** (FLOOR_DB / 20)))).astype(int).tolist()
-        )
+        levels_db = 20 * np.log10(np.maximum(peaks, 10 ** (FLOOR_DB / 20)))
+        bands: list[int] = np.rint(levels_db).astype(int).tolist()
         return bands
 
 
@@ -212,25 +196,16 @@ class Visitor:
         self._socket, self._news = socket, asyncio.Event()
         self.held: set[object] = set()
         """Pitches of the keys that are down on this page."""
-        self._errors: list[str] = []
-        self._head: str | None = head
-        self._frame: str | None = None
+        self._waiting: dict[str, str] = {}
+        """The newest text of each kind that was not sent yet."""
+        self.show("head", head)
+
+    def show(self, kind: str, text: str) -> None:
+        """A "head", a "frame" or an "error": the newest of each kind is sent as soon as it can be taken."""
+        self._waiting[kind] = text
         self._news.set()
 
-    def show(self, frame: str) -> None:
-        self._frame = frame
-        self._news.set()
-
-    def introduce(self, head: str) -> None:
-        """What does not change thirty times a second."""
-        self._head = head
-        self._news.set()
-
-    def complain(self, why: str) -> None:
-        self._errors = [*self._errors[-3:], why]
-        self._news.set()
-
-    async def say_goodbye(self) -> None:
+    async def close(self) -> None:
         with contextlib.suppress(TimeoutError, ConnectionError):
             await asyncio.wait_for(self._socket.close(), CLOSE_AT_MOST_S)
 
@@ -239,12 +214,9 @@ class Visitor:
         while not self._socket.closed:
             await self._news.wait()
             self._news.clear()
-            head, self._head = self._head, None
-            frame, self._frame = self._frame, None
-            errors, self._errors = self._errors, []
-            for text in (head, frame, *(json.dumps({"error": e}) for e in errors)):
-                if text is not None:
-                    await asyncio.wait_for(self._socket.send_str(text), SEND_AT_MOST_S)
+            waiting, self._waiting = self._waiting, {}
+            for text in waiting.values():
+                await asyncio.wait_for(self._socket.send_str(text), SEND_AT_MOST_S)
 
 
 class Web:
@@ -267,15 +239,10 @@ class Web:
         )
         await self._runner.setup()
         await web.SockSite(self._runner, self._setup.socket).start()
-        return f"  page     {self._link()}"
-
-    def _link(self) -> str:
-        host = in_url(reachable(self._setup.socket))
-        token = f"?token={self._setup.token}" if self._setup.token else ""
-        return f"http://{host}:{self._setup.port}/{token}"
+        return f"  page     {self._setup.link}"
 
     async def stop(self) -> None:
-        await asyncio.gather(*(visitor.say_goodbye() for visitor in self._visitors))
+        await asyncio.gather(*(visitor.close() for visitor in self._visitors))
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -287,10 +254,10 @@ class Web:
         if head != self._head:
             self._head = head
             for visitor in self._visitors:
-                visitor.introduce(head)
+                visitor.show("head", head)
         frame = json.dumps(self._view.frame(), separators=(",", ":"))
         for visitor in self._visitors:
-            visitor.show(frame)
+            visitor.show("frame", frame)
 
     # who may come in
 
@@ -301,9 +268,7 @@ class Web:
         origin = request.headers.get("Origin")
         if origin is not None and origin != f"http://{request.host}":
             raise web.HTTPForbidden(text="only my own page may do this", headers=HEADERS)
-        program = _is_program(
-            request
-        )  # it may read what there is; to change something takes OSC, or the page
+        program = _is_program(request)  # may read what there is; to change something takes OSC, or the page
         if self._setup.token and not program and not self._is_known(request):
             raise web.HTTPForbidden(
                 text="open the link with the token that `wavevae serve` printed", headers=HEADERS
@@ -388,20 +353,14 @@ class Web:
         shower.add_done_callback(lambda task: _hang_up(task, stream))
         try:
             async for message in stream:
-                if message.type == WSMsgType.TEXT:
-                    why = self._take(message.data, visitor)
-                    if why:
-                        visitor.complain(why)
+                if message.type == WSMsgType.TEXT and (why := self._take(message.data, visitor)):
+                    visitor.show("error", json.dumps({"error": why}))
         finally:
             self._visitors.discard(visitor)
-            self._release(visitor)
+            for pitch in visitor.held:  # the page is closed, or on a phone that sleeps
+                self._osc_server.act(NOTE, (pitch, 0))
             shower.cancel()
         return stream
-
-    def _release(self, visitor: Visitor) -> None:
-        """No key stays down on a page that is gone: closed, or on a phone that sleeps."""
-        for pitch in visitor.held:
-            self._osc_server.act(NOTE, (pitch, 0))
 
     def _take(self, text: str, visitor: Visitor) -> str:
         """{"send": [address, [arguments]]}. Returns what is wrong with it, or nothing."""
@@ -412,7 +371,8 @@ class Web:
         except (ValueError, TypeError, KeyError, RecursionError):
             self._osc_server.rejected += 1
             return 'not a message; send {"send": [address, [arguments]]}'
-        values = _hashable(arguments)
+        # what OSC could carry; anything else becomes a text that no handler takes for a number
+        values = tuple(a if isinstance(a, (int, float, str)) else json.dumps(a) for a in arguments)
         why = self._osc_server.act(address, values)
         if address == NOTE and not why:
             pitch, velocity = values
@@ -420,19 +380,11 @@ class Web:
         return why
 
 
-def _hashable(arguments: list[Any]) -> Arguments:
-    """What OSC could carry; anything else becomes a text that no handler takes for a number."""
-    return tuple(a if isinstance(a, (int, float, str)) else json.dumps(a) for a in arguments)
-
-
 def _is_program(request: web.Request) -> bool:
     """Whether it asks for OSCQuery's JSON, and not for the page or its socket."""
-    path = request.path
-    return (
-        path != "/ws"
-        and not path.startswith("/page/")
-        and "text/html" not in request.headers.get("Accept", "")
-    )
+    if request.path == "/ws" or request.path.startswith("/page/"):
+        return False
+    return "text/html" not in request.headers.get("Accept", "")
 
 
 def _hang_up(task: asyncio.Task, stream: web.WebSocketResponse) -> None:

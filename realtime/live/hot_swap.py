@@ -75,7 +75,7 @@ class HotSwap:
     def load(self, load: Load) -> None:
         """Ask the first engine; hear its answer from `playing`."""
         self._load = load
-        self.playing.tell(load)
+        self.playing.send(load)
 
     def loaded(self, ready: Ready) -> None:
         """From now on the rate is fixed: every other model must have it."""
@@ -83,7 +83,7 @@ class HotSwap:
         self._load = replace(self._load, sample_rate=ready.about.sample_rate)
 
     def go(self) -> None:
-        self.playing.tell(GO)
+        self.playing.send(GO)
 
     # while it plays
 
@@ -126,12 +126,12 @@ class HotSwap:
         spare = self._engines[self._other]
         if self._wanted is not None and spare is not None:
             self._loading, self._wanted = self._wanted, None
-            spare.tell(self._loading)
+            spare.send(self._loading)
             self._stage = self._await_ready
 
     def _await_ready(self) -> None:
         spare = self._engines[self._other]
-        answer = spare.hear() if spare is not None else None
+        answer = spare.receive() if spare is not None else None
         if isinstance(answer, Failed):
             self._stage = self._rest
             self._refuse(answer.message)
@@ -148,7 +148,7 @@ class HotSwap:
         late = time.monotonic() - self._switched_at > FADE_AT_MOST_S
         spare = self._engines[self._other]
         if spare is not None and (late or self._shared.decks[self._other].controls.version > self._version):
-            spare.tell(GO)
+            spare.send(GO)
             self._stage = self._await_full
 
     def _await_full(self) -> None:

@@ -184,12 +184,12 @@ class Child:
             return f"signal {signal.Signals(-code).name}"
         return f"status {code}"
 
-    def tell(self, message: Any) -> None:
+    def send(self, message: Any) -> None:
         """A child that is gone hears nothing; `alive` tells."""
         with contextlib.suppress(OSError):
             self._pipe.send(message)
 
-    def hear(self, patience_s: float = 0.0) -> Any:
+    def receive(self, patience_s: float = 0.0) -> Any:
         """The next message, or None: nothing yet, or nobody there any more."""
         try:
             return self._pipe.recv() if self._pipe.poll(patience_s) else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.context import SpawnContext
 from typing import Any
 
@@ -66,7 +65,7 @@ class AudioKeeper:
 
     def answer(self) -> Any:
         """What the first audio process said: Found, then Opened; None so far. Raises: UserError when it cannot."""
-        said = self.child.hear()
+        said = self.child.receive()
         if isinstance(said, Failed):
             raise UserError(said.message)
         if said is None and not self.child.alive:
@@ -75,11 +74,11 @@ class AudioKeeper:
 
     def open(self, order: Open) -> None:
         self._order = order
-        self.child.tell(order)
+        self.child.send(order)
 
     def go(self) -> None:
         self._moved = time.monotonic()
-        self.child.tell(GO)
+        self.child.send(GO)
 
     @property
     def lost(self) -> bool:
@@ -110,11 +109,11 @@ class AudioKeeper:
 
     def _try_again(self, now: float) -> None:
         """Lead a new audio process from Found to sound; when it fails or hangs, another."""
-        said = self.child.hear()
+        said = self.child.receive()
         if isinstance(said, Found) and self._order is not None:
-            self.child.tell(self._order)
+            self.child.send(self._order)
         elif isinstance(said, Opened):
-            self.child.tell(GO)
+            self.child.send(GO)
         elif isinstance(said, Failed) and said.message != self._told:
             self._told = said.message
             self._say(f"not yet: {said.message}")
@@ -137,35 +136,6 @@ END_AT_MOST_S = 3.0
 
 class Interrupted(Exception):
     """Asked to stop before it sounded."""
-
-
-@dataclass
-class Summary:
-    """How a performance went."""
-
-    seconds: float = 0.0
-    blocks: int = 0
-    empty: int = 0
-    device_underflows: int = 0
-    missing: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    limited: int = 0
-    broken: int = 0
-    callback_us: int = 0
-    lost_recordings: int = 0
-    """That ended before the performance."""
-
-    def __str__(self) -> str:
-        lost = self.empty + self.device_underflows + self.missing
-        text = (
-            f"played {self.seconds:.1f} s in {self.blocks} blocks; {lost} underflows ({self.empty} ring empty, "
-            f"{self.device_underflows} reported by the device, {self.missing} callbacks missing), a callback takes "
-            f"{self.callback_us / 1000:.3f} ms (p99); {self.accepted} messages taken, {self.rejected} refused"
-        )
-        if self.limited:
-            text += f"; {self.limited} samples limited: lower /wavevae/gain"
-        return text + (f"; {self.broken} samples not finite, silenced" if self.broken else "")
 
 
 class Supervisor:
@@ -217,7 +187,7 @@ class Supervisor:
     def _engine_answer(self) -> Ready | Failed | None:
         assert self.decks is not None
         engine = self.decks.playing
-        answer = engine.hear()
+        answer = engine.receive()
         if answer is None and not engine.alive:
             raise RuntimeError(f"the engine ended while it loaded the model ({engine.end})")
         return answer
@@ -239,12 +209,12 @@ class Supervisor:
         """
         self._about = about
         assert self._control is not None
-        self._control.tell(Begin(about, int(self.shared.counts[Count.WANTED]), False, first))
+        self._control.send(Begin(about, int(self.shared.counts[Count.WANTED]), False, first))
         return self._until(self._control_answer)
 
     def _control_answer(self) -> Listening | None:
         assert self._control is not None
-        answer = self._control.hear()
+        answer = self._control.receive()
         if isinstance(answer, RecordingLost):
             raise Failure(answer.message)
         if isinstance(answer, Problem):
@@ -292,8 +262,8 @@ class Supervisor:
             )
             self._control.stop()
             self._control = Child(self._spawn, "control", control, self._setup, self.shared)
-            self._control.tell(Begin(self._about, int(self.shared.counts[Count.WANTED]), resumed=True))
-        message = self._control.hear()
+            self._control.send(Begin(self._about, int(self.shared.counts[Count.WANTED]), resumed=True))
+        message = self._control.receive()
         if isinstance(message, WantModel) and self.decks is not None:
             self.decks.change(message.path)
         elif isinstance(message, WantModel):
@@ -311,7 +281,7 @@ class Supervisor:
         """The last messages of the control process, until it ends: what became of the recordings."""
         while time.monotonic() < deadline:
             alive = child.alive
-            message = child.hear(0.02)
+            message = child.receive(0.02)
             self._tell(message)
             if message is None and not alive:
                 break
@@ -319,12 +289,12 @@ class Supervisor:
     def _switch(self, about: ModelInfo, deck: int) -> None:
         self._about = about
         if self._control is not None:
-            self._control.tell(Begin(about, deck, resumed=False))
+            self._control.send(Begin(about, deck, resumed=False))
 
     def _refuse(self, why: str) -> None:
         say(f"the model was not changed: {why}")
         if self._control is not None:
-            self._control.tell(Problem(why))
+            self._control.send(Problem(why))
 
     # the end
 
@@ -345,18 +315,17 @@ class Supervisor:
         self.shared.counts[Count.QUIT] = 1
         self.keeper.stop(deadline)
 
-    def summary(self, seconds: float) -> Summary:
-        """Once the stream is closed."""
-        counts, deck = [int(n) for n in self.shared.counts], self.shared.deck.counts
-        return Summary(
-            seconds,
-            counts[Count.CALLBACKS],
-            counts[Count.EMPTY],
-            counts[Count.DEVICE_UNDERFLOWS],
-            counts[Count.MISSING],
-            counts[Count.ACCEPTED],
-            counts[Count.REJECTED],
-            int(deck[DeckCount.LIMITED]),
-            int(deck[DeckCount.BROKEN]),
-            counts[Count.CALLBACK_US],
+    def summary(self, seconds: float) -> str:
+        """How the performance went, once the stream is closed."""
+        counts, deck = self.shared.counts, self.shared.deck.counts
+        text = (
+            f"played {seconds:.1f} s in {counts[Count.CALLBACKS]} blocks; {self.shared.lost} underflows "
+            f"({counts[Count.EMPTY]} ring empty, {counts[Count.DEVICE_UNDERFLOWS]} reported by the device, "
+            f"{counts[Count.MISSING]} callbacks missing), a callback takes {counts[Count.CALLBACK_US] / 1000:.3f} ms "
+            f"(p99); {counts[Count.ACCEPTED]} messages taken, {counts[Count.REJECTED]} refused"
         )
+        if deck[DeckCount.LIMITED]:
+            text += f"; {deck[DeckCount.LIMITED]} samples limited: lower /wavevae/gain"
+        if deck[DeckCount.BROKEN]:
+            text += f"; {deck[DeckCount.BROKEN]} samples not finite, silenced"
+        return text

@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     from ..console import Progress
     from ..engine.streaming_model import CodesModel, StreamingModel
     from ..model_info import describe
-    from .latent_files import LatentWriter
+    from .latent_files import latent_writer
     from .render_sources import encode_file, length_at, load_offline
 
     bundle = load_offline(arguments.model, arguments.sr)
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     remind(about, arguments)
     total = length_at(arguments.input, bundle.info.sample_rate)
     progress = Progress("encoded", total, bundle.info.sample_rate)
-    with LatentWriter(arguments.out, core.latent_dim, kind) as out:
+    with latent_writer(arguments.out, core.latent_dim, kind) as out:
         for samples, frames in encode_file(core, arguments.input):
             out.write(core.units.of_file(frames))
             progress.add(samples)

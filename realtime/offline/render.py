@@ -233,7 +233,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     from ..engine.streaming_model import CodesModel, StreamingModel
     from ..engine.voices import SingleVoice
     from ..model_info import describe
-    from .latent_files import LatentWriter
+    from .latent_files import latent_writer
     from .render_sources import report
 
     torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
@@ -249,7 +249,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     with contextlib.ExitStack() as files:
         out = files.enter_context(Writer(arguments.out, info.sample_rate, samples=take.samples, comment=MADE))
         if arguments.save_latents:
-            kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
+            kept = files.enter_context(latent_writer(arguments.save_latents, info.latent_dim))
             engine.source = RecordingSource(
                 take.source, lambda frames: kept.write(core.units.of_file(frames))
             )

@@ -34,7 +34,7 @@ from ..control.presets import Presets
 from ..engine.engine import Engine, PlayableModel
 from ..engine.latent_sources import RecordingSource
 from ..model_info import ModelInfo
-from .latent_files import LatentWriter
+from .latent_files import latent_writer
 from .render_sources import report
 
 BLOCK_SIZE = 512
@@ -229,7 +229,7 @@ def render_score(arguments: argparse.Namespace, gain_db: float) -> int:
     with contextlib.ExitStack() as files:
         out = files.enter_context(Writer(arguments.out, about.sample_rate, comment=MADE))
         if arguments.save_latents:
-            kept = files.enter_context(LatentWriter(arguments.save_latents, about.latent_dim))
+            kept = files.enter_context(latent_writer(arguments.save_latents, about.latent_dim))
             instrument.engine.source = RecordingSource(instrument.engine.source, kept.write)
         sound = _sound(arguments.score_input, about.sample_rate, score.block_size)
         for block in perform(score, conductor, instrument.engine, sound):
