@@ -100,7 +100,7 @@ class ModelInfo:
     restarts: bool = True
     """A voice can begin anew; files of before could not."""
     voices: int = 1
-    hears: bool = False
+    live_input: bool = False
     """There is a live input."""
 
     @property
@@ -137,7 +137,7 @@ def largest_remainder(hop_length: int, block_size: int) -> int:
     return hop_length - math.gcd(hop_length, block_size)
 
 
-def describe(bundle: Bundle, voices: int | None = None, hears: bool = False) -> ModelInfo:
+def describe(bundle: Bundle, voices: int | None = None, live_input: bool = False) -> ModelInfo:
     """What a loaded file says of itself; `voices` None: as many as are usual for its kind."""
     info, names = bundle.info, _attribute_names(bundle.module)
     density = info.density
@@ -166,7 +166,7 @@ def describe(bundle: Bundle, voices: int | None = None, hears: bool = False) -> 
         loudest_db=_loudness(info).high if info.is_instrument else 0.0,
         restarts=hasattr(bundle.module, "restart"),
         voices=voices or (USUAL_VOICES if info.is_instrument else 1),
-        hears=hears,
+        live_input=live_input,
     )
 
 
@@ -222,14 +222,14 @@ class LatentMap:
     are brightness and noisiness: its pitch, loudness and periodicity come before them and are left alone.
     """
 
-    def __init__(self, about: ModelInfo) -> None:
-        self._first = about.n_controls
+    def __init__(self, model: ModelInfo) -> None:
+        self._first = model.n_controls
         """The first learned axis."""
-        axes = about.axes[self._first : self._first + 2]
-        points = np.array(about.points, np.float64).reshape(-1, about.latent_dim)
+        axes = model.axes[self._first : self._first + 2]
+        points = np.array(model.points, np.float64).reshape(-1, model.latent_dim)
         self.points: NDArray[np.float64] = points[:, self._first :]
         """Learned latents of the training data: (points, learned axes)."""
-        self.labels = about.point_labels
+        self.labels = model.point_labels
         self.names = tuple(axis.name for axis in axes)
         """Of its axes: two, or as many as there are."""
         low, high = ([getattr(axis, end) for axis in axes] for end in ("low", "high"))

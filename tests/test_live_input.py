@@ -40,14 +40,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def instrument(model: Path) -> PlayableModel:
-    return PlayableModel(model, seed=0, hears=True)
+    return PlayableModel(model, seed=0, live_input=True)
 
 
 def playable(**changes: Any) -> ModelInfo:
     axes = tuple(Axis(name, -2.0, 2.0, 0.1, 10.0, 2.0) for name in NAMES)
     own = tuple(Attribute(n, (k,), (v,)) for n, k, v in (("life", 2, 1.0), ("transpose", 2, 0.0)))
     fitting = (Attribute("fit", (2,), (0.0,)), Attribute("transpose_auto", (1,), (0.0,)))
-    known = {"axes": axes, "n_controls": 3, "typical": (0.0,) * 4, "plays_pitch": True, "hears": True}
+    known = {"axes": axes, "n_controls": 3, "typical": (0.0,) * 4, "plays_pitch": True, "live_input": True}
     return toy_about(**{**known, "attributes": own + fitting, **changes})
 
 
@@ -64,9 +64,9 @@ def test_transpose_and_fit_are_set_before_the_first_sound(model: Path) -> None:
         ((), {}),
     ):
         desk = Dispatcher(playable())
-        for path, arguments in first_messages(options(model, "--input", "mic", *words), desk.about):
+        for path, arguments in first_messages(options(model, "--input", "mic", *words), desk.model):
             desk.apply(path, arguments)
-        found = dict(zip((a.name for a in desk.about.attributes), desk.state.attributes, strict=True))
+        found = dict(zip((a.name for a in desk.model.attributes), desk.state.attributes, strict=True))
         assert found == {"life": 1.0, "transpose": 0.0, "fit": 0.0, "transpose_auto": 0.0, **state}
 
 
@@ -87,7 +87,7 @@ def test_wrong_uses_are_one_line(model: Path, capsys: pytest.CaptureFixture[str]
     moved = options(model, "--input", "mic", "--transpose", "auto")
     fitted = options(model, "--input", "mic", "--fit", "1")
     with pytest.raises(UserError, match=r"--transpose auto: toy.ts has no such attribute, it is a codec"):
-        first_messages(moved, toy_about(hears=True))
+        first_messages(moved, toy_about(live_input=True))
     unpitched = playable(plays_pitch=False, attributes=playable().attributes[2:3])
     with pytest.raises(UserError, match="it has no pitch"):
         first_messages(moved, unpitched)
@@ -116,8 +116,8 @@ def test_what_sounds_is_told_in_natural_units() -> None:
 
 def hearing(instrument: PlayableModel, fit: float = 1.0) -> ControlState:
     values = {"fit": fit, "transpose_auto": float(fit > 0)}
-    names = [a.name for a in instrument.about.attributes]
-    before = dict(zip(names, instrument.about.attribute_values, strict=True))
+    names = [a.name for a in instrument.model.attributes]
+    before = dict(zip(names, instrument.model.attribute_values, strict=True))
     return replace(instrument.controls, mode=TRANSFORM, attributes=tuple({**before, **values}.values()))
 
 
@@ -155,7 +155,7 @@ def test_an_input_that_is_no_sound_leaves_no_trace(instrument: PlayableModel, ba
     assert abs(made).max() <= 1
     assert level_db(made[-RATE // 2 :]) > -45
     assert instrument.engine.sounding is not None
-    pitch = instrument.about.axes[0].natural(float(instrument.engine.sounding[0]))
+    pitch = instrument.model.axes[0].natural(float(instrument.engine.sounding[0]))
     assert (pitch - 57) % 12 == pytest.approx(0, abs=0.1)
 
 
@@ -182,7 +182,7 @@ def rise_s(sound: np.ndarray) -> float:
 def test_an_input_is_as_late_as_is_said(instrument: PlayableModel, block: int) -> None:
     sound = np.concatenate([np.zeros(RATE // 2), tone(1.5)])
     made = through(instrument, hearing(instrument, 0.0), sound, block)
-    said = describe_input_delay(instrument.about, block, 0, Opened(0.0))
+    said = describe_input_delay(instrument.model, block, 0, Opened(0.0))
     words = said.split()
     assert 1000 * (rise_s(made) - rise_s(sound)) == pytest.approx(float(words[3]), abs=4.0), said
 

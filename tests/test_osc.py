@@ -192,7 +192,7 @@ def test_only_so_many_messages_wait(desk: Table) -> None:
 
 
 def test_transform_and_sample_are_there_when_the_model_and_the_device_allow() -> None:
-    desk = Table(hears=True, can_sample=True)
+    desk = Table(live_input=True, can_sample=True)
     for number, mode in enumerate(MODES):
         desk.send("/wavevae/mode", mode)
         assert desk.state.mode == number
@@ -292,10 +292,10 @@ def test_a_preset_keeps_the_mix_and_another_model_what_has_the_same_name() -> No
         assert desk.send("/wavevae/preset/recall", "both")[0].address == ERROR
     desk.send("/wavevae/class", "flute", 0.5, "3", 0.25)
     desk.send("/wavevae/note", 60, 1.0)
-    desk.desk.change(replace(desk.desk.about, classes=("gong", "3", "x"), name="other.ts"))
+    desk.desk.change(replace(desk.desk.model, classes=("gong", "3", "x"), name="other.ts"))
     assert desk.state.mix == (Share(1, 0.25),)
     assert held(desk) == {60}
-    desk.desk.change(replace(desk.desk.about, has_class=False, has_pitch=False, classes=()))
+    desk.desk.change(replace(desk.desk.model, has_class=False, has_pitch=False, classes=()))
     assert (desk.state.mix, desk.state.notes) == ((), ())
 
 
@@ -404,12 +404,12 @@ def test_another_model_keeps_what_fits(desk: Table) -> None:
     desk.send("/wavevae/latents", 1.0, 2.0, 3.0, 4.0)
     desk.send("/wavevae/gain", -3)
     axes = tuple(Axis(f"axis {i}", -2.0, 2.0, 0.1) for i in range(6))
-    desk.desk.change(replace(desk.desk.about, axes=axes, name="other.ts"))
+    desk.desk.change(replace(desk.desk.model, axes=axes, name="other.ts"))
     assert desk.state.latents == (1, 2, 3, 4, 0, 0)
     assert desk.state.gain_db == -3
     desk.send("/wavevae/latent/5", 1.0)
     assert desk.face.rejected == 0
-    desk.desk.change(replace(desk.desk.about, axes=axes[:2]))
+    desk.desk.change(replace(desk.desk.model, axes=axes[:2]))
     assert desk.state.latents == (1, 2)
     assert desk.send("/wavevae/latent/2", 1.0)[0].address == ERROR
 

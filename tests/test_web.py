@@ -321,7 +321,7 @@ def test_the_spectrum_shows_a_tone_at_its_pitch_and_level() -> None:
     shared = Shared(context())
     desk = Dispatcher(toy_about())
     view = PageView(desk, shared.played, lambda: dict(KNOWN), None)
-    rate = desk.about.sample_rate
+    rate = desk.model.sample_rate
     shared.tape[:WINDOW] = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(WINDOW) / rate)
     shared.counts[Count.TAPED] = WINDOW
     bands = np.array(view.frame()["spectrum"])

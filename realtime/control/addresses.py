@@ -163,25 +163,25 @@ class World(Protocol):
     """What the functions of the table read: the present state, the model, its presets and its map."""
 
     state: ControlState
-    about: ModelInfo
+    model: ModelInfo
     presets: Presets
     map: LatentMap
 
 
 def rows(world: World) -> Iterator[Address]:
     """Every address of this model that changes the state, but for those of note_addresses."""
-    for i, axis in enumerate(world.about.axes):
+    for i, axis in enumerate(world.model.axes):
         yield from _of_axis(world, i, axis)
-    for i, axis in enumerate(world.about.axes[: world.about.n_controls]):
+    for i, axis in enumerate(world.model.axes[: world.model.n_controls]):
         yield _natural(world, i, axis)
     yield from _all_axes(world)
-    known = [c for c in NUMBERS if world.about.is_instrument or not c.instruments_only]
+    known = [c for c in NUMBERS if world.model.is_instrument or not c.instruments_only]
     yield from (_of_state(world, control) for control in known)
     yield from _buttons(world)
     yield _mode(world)
     yield from _presets(world)
     place = 0
-    for attribute in world.about.attributes:
+    for attribute in world.model.attributes:
         yield _attribute(world, attribute, place)
         place += len(attribute.kinds)
 
@@ -233,7 +233,7 @@ def _natural(world: World, i: int, axis: Axis) -> Address:
 
 
 def _all_axes(world: World) -> Iterator[Address]:
-    dim = world.about.latent_dim
+    dim = world.model.latent_dim
 
     def set_all(state: ControlState, arguments: Arguments) -> ControlState:
         count(arguments, dim)
@@ -280,17 +280,17 @@ def _buttons(world: World) -> Iterator[Address]:
 
 
 def _mode(world: World) -> Address:
-    about = world.about
+    model = world.model
 
     def act(state: ControlState, arguments: Arguments) -> ControlState:
         name = text(arguments, "mode")
         if name not in MODES:
             raise Refused(f"no mode '{name[:40]}'; send {', '.join(MODES)}")
         mode = MODES.index(name)
-        if mode == TRANSFORM and not about.hears:
+        if mode == TRANSFORM and not model.live_input:
             raise Refused("there is no live input; start serve with --input")
-        if mode == SAMPLE and not about.can_sample:
-            raise Refused(f"{about.name} holds no density to sample from; modes here are {MODES[GENERATE]}")
+        if mode == SAMPLE and not model.can_sample:
+            raise Refused(f"{model.name} holds no density to sample from; modes here are {MODES[GENERATE]}")
         return replace(state, mode=mode)
 
     doc = "what drives: controls, live input, or the density of the training latents"
@@ -299,13 +299,13 @@ def _mode(world: World) -> Address:
 
 def _presets(world: World) -> Iterator[Address]:
     def store(state: ControlState, arguments: Arguments) -> ControlState:
-        world.presets.store(text(arguments, "name"), preset_of(state, world.about))
+        world.presets.store(text(arguments, "name"), preset_of(state, world.model))
         return state
 
     def recall(state: ControlState, arguments: Arguments) -> ControlState:
         preset = world.presets.get(text(arguments, "name", 1, 2))
         seconds = MORPH.check(arguments[1]) if len(arguments) == 2 else None
-        return recalled(preset, state, world.about, seconds)
+        return recalled(preset, state, world.model, seconds)
 
     def delete(state: ControlState, arguments: Arguments) -> ControlState:
         world.presets.delete(text(arguments, "name"))
@@ -319,7 +319,7 @@ def _presets(world: World) -> Iterator[Address]:
 def _attribute(world: World, attribute: Attribute, place: int) -> Address:
     """One of the file's own, by its own name; what every instrument has, beside the other controls."""
     last = place + len(attribute.kinds)
-    if world.about.is_instrument and attribute.name in OF_FILE:
+    if world.model.is_instrument and attribute.name in OF_FILE:
         return _of_file(world, OF_FILE[attribute.name], attribute.kinds[0] == 1, place)
 
     def act(state: ControlState, arguments: Arguments) -> ControlState:

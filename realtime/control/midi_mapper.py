@@ -264,7 +264,7 @@ class MidiMapper:
         """Returns a line for the terminal."""
 
         def deliver(message: Any) -> None:
-            loop.call_soon_threadsafe(self.hear, message)
+            loop.call_soon_threadsafe(self.receive, message)
 
         def lost() -> None:
             loop.call_soon_threadsafe(self.let_go)
@@ -277,7 +277,7 @@ class MidiMapper:
         """The one that is open."""
         return self._listener.name if self._listener else ""
 
-    def hear(self, message: Any) -> None:
+    def receive(self, message: Any) -> None:
         """In the control process' loop."""
         if self._usual and self._usual_rows() != self._rows:  # another model plays
             self._rows = self.translator.rows = self._usual_rows()
@@ -299,8 +299,8 @@ class MidiMapper:
                 self._say(f"MIDI: {why}")
 
     def _usual_rows(self) -> tuple[Row, ...]:
-        about = self._osc_server.dispatcher.about
-        return usual_map(about.latent_dim, about.n_controls)
+        model = self._osc_server.dispatcher.model
+        return usual_map(model.latent_dim, model.n_controls)
 
     def bindings(self) -> dict[str, str]:
         """What turns each address, in short."""

@@ -43,16 +43,16 @@ KEY = Range(0, HIGHEST_PITCH)
 def rows(world: World) -> Iterator[Address]:
     """Every address of this kind; those that the model has nothing for say so."""
     yield _class(world)
-    for label, name in enumerate(world.about.classes if world.about.can_mix else ()):
+    for label, name in enumerate(world.model.classes if world.model.can_mix else ()):
         yield _weight(world, label, name)
     yield from _keys(world)
-    if world.about.is_instrument:
-        yield from _of_one_note(world.about)
+    if world.model.is_instrument:
+        yield from _of_one_note(world.model)
         yield _mono(world)
         yield _pedal(world)
-    if world.about.has_input_class:
+    if world.model.has_input_class:
         yield _input_class(world)
-    if world.about.has_input_pitch:
+    if world.model.has_input_pitch:
         yield _input_pitch(world)
 
 
@@ -133,19 +133,19 @@ def pitch_of(value: object) -> int:
 
 def _keys(world: World) -> Iterator[Address]:
     """What plays, and moves every note."""
-    about = world.about
+    model = world.model
 
     def check() -> None:
-        if not about.plays_notes:
+        if not model.plays_notes:
             raise Refused(
-                f"{about.name} has no pitch to play: it is a codec that is told none; train an instrument"
+                f"{model.name} has no pitch to play: it is a codec that is told none; train an instrument"
             )
 
     def play(state: ControlState, arguments: Arguments) -> ControlState:
         check()
         count(arguments, 2)
         pitch, velocity = pitch_of(arguments[0]), VELOCITY.check(arguments[1])
-        return lift(state, pitch) if velocity == 0 else strike(state, about.voices, pitch, velocity)
+        return lift(state, pitch) if velocity == 0 else strike(state, model.voices, pitch, velocity)
 
     def of_all(control: Control) -> Address:
         def set_to(state: ControlState, value: float) -> ControlState:
@@ -165,7 +165,7 @@ def _keys(world: World) -> Iterator[Address]:
     yield Address("drone", "", "forget the notes: sound by itself, or no longer", drone)
 
 
-def _of_one_note(about: ModelInfo) -> Iterator[Address]:
+def _of_one_note(model: ModelInfo) -> Iterator[Address]:
     def expression(control: Control) -> Address:
         def act(state: ControlState, arguments: Arguments) -> ControlState:
             count(arguments, 2)
@@ -176,18 +176,18 @@ def _of_one_note(about: ModelInfo) -> Iterator[Address]:
 
     def offset(state: ControlState, arguments: Arguments) -> ControlState:
         count(arguments, 3)
-        pitch, axis = pitch_of(arguments[0]), whole(arguments[1], 0, about.latent_dim - 1, "axis")
+        pitch, axis = pitch_of(arguments[0]), whole(arguments[1], 0, model.latent_dim - 1, "axis")
         return set_offset(state, pitch, axis, OFFSET.check(arguments[2]))
 
     yield from (expression(control) for control in (BEND, PRESSURE, SLIDE))
     doc = "MIDI pitch of a note that sounds, axis, what is added to it in standard deviations"
-    ranges = (KEY, Range(0, about.latent_dim - 1), range_of(OFFSET))
+    ranges = (KEY, Range(0, model.latent_dim - 1), range_of(OFFSET))
     yield Address("note/latent", "iif", doc, offset, None, ranges)
 
 
 def _mono(world: World) -> Address:
     def act(state: ControlState, arguments: Arguments) -> ControlState:
-        return set_mono(state, switch(arguments, state.mono), world.about.voices)
+        return set_mono(state, switch(arguments, state.mono), world.model.voices)
 
     doc = "one note at a time, the newest key; from key to key without a new attack"
     return Address("mono", "i", doc, act, lambda: int(world.state.mono), (SWITCH,))
@@ -205,35 +205,35 @@ def _pedal(world: World) -> Address:
 
 
 def _class(world: World) -> Address:
-    about = world.about
+    model = world.model
     doc = "class of a model trained with --condition class; several with their weights, in turn, are a mix"
-    if not about.has_class:
+    if not model.has_class:
 
         def refuse(state: ControlState, arguments: Arguments) -> ControlState:
-            raise Refused(f"{about.name} has no classes; train with `--condition class`")
+            raise Refused(f"{model.name} has no classes; train with `--condition class`")
 
         return Address("class", "s", doc, refuse)
 
     def act(state: ControlState, arguments: Arguments) -> ControlState:
-        return _mixed(state, shares(arguments, about))
+        return _mixed(state, shares(arguments, model))
 
-    ranges = (Range(choices=(NONE, *about.classes)),)
-    return Address("class", "s", doc, act, lambda: told(world.state, about), ranges)
+    ranges = (Range(choices=(NONE, *model.classes)),)
+    return Address("class", "s", doc, act, lambda: class_value(world.state, model), ranges)
 
 
-def shares(arguments: Arguments, about: ModelInfo) -> tuple[Share, ...]:
+def shares(arguments: Arguments, model: ModelInfo) -> tuple[Share, ...]:
     """One class, or classes and weights in turn. Raises: Refused."""
     if len(arguments) == 1:
-        label = label_of(arguments[0], about)
+        label = label_of(arguments[0], model)
         return () if label == NO_LABEL else (Share(label, 1.0),)
-    if not about.can_mix:
+    if not model.can_mix:
         raise Refused(f"{len(arguments)} arguments; this model plays one class at a time: send 1")
     if len(arguments) > 2 * MOST_MIXED:
         raise Refused(f"{len(arguments)} arguments; send up to {MOST_MIXED} classes with their weights")
     if len(arguments) % 2 or not arguments:
         raise Refused(f"{len(arguments)} arguments; send a class, or classes and their weights in turn")
     pairs = zip(arguments[::2], arguments[1::2], strict=True)
-    weights = {label_of(label, about): WEIGHT.check(weight) for label, weight in pairs}
+    weights = {label_of(label, model): WEIGHT.check(weight) for label, weight in pairs}
     if len(weights) < len(arguments) // 2:
         raise Refused("a class is there twice; send each once")
     weights.pop(NO_LABEL, None)  # what is missing to 1 is told as no class
@@ -253,23 +253,23 @@ def _weight(world: World, label: int, name: str) -> Address:
     return number(WEIGHT, set_to, value, f"mix/{label}", f"class {name}: {WEIGHT.doc}")
 
 
-def told(state: ControlState, about: ModelInfo) -> Value:
+def class_value(state: ControlState, model: ModelInfo) -> Value:
     """A class by its name, or names and weights in turn."""
     if not state.mix:
         return NONE
     if len(state.mix) == 1 and state.mix[0].weight == 1:
-        return about.classes[state.mix[0].label]
-    return [part for label, weight in state.mix for part in (about.classes[label], weight)]
+        return model.classes[state.mix[0].label]
+    return [part for label, weight in state.mix for part in (model.classes[label], weight)]
 
 
-def label_of(value: object, about: ModelInfo, name: str = "class") -> int:
+def label_of(value: object, model: ModelInfo, name: str = "class") -> int:
     """The number of a class by its name or number; -1 for 'none'. Raises: Refused."""
     if value == NONE:
         return NO_LABEL
     text = value if isinstance(value, str) else str(whole(value, NO_LABEL, LARGEST_CLASS_NAME, name))
-    number = NO_LABEL if text == str(NO_LABEL) else class_number(text, about.classes)
+    number = NO_LABEL if text == str(NO_LABEL) else class_number(text, model.classes)
     if number is None:
-        raise Refused(f"no class '{text[:40]}'; known: {', '.join(about.classes[:16])[:120]}")
+        raise Refused(f"no class '{text[:40]}'; known: {', '.join(model.classes[:16])[:120]}")
     return number
 
 
@@ -284,13 +284,13 @@ def _mixed(state: ControlState, mix: tuple[Share, ...]) -> ControlState:
 
 
 def _input_class(world: World) -> Address:
-    about = world.about
-    choices = (AS_OUTPUT, NONE, *about.classes)
+    model = world.model
+    choices = (AS_OUTPUT, NONE, *model.classes)
 
     def act(state: ControlState, arguments: Arguments) -> ControlState:
         count(arguments, 1)
         same = arguments[0] in (AS_OUTPUT, SAME)
-        label = SAME if same else label_of(arguments[0], about, "input_class")
+        label = SAME if same else label_of(arguments[0], model, "input_class")
         return replace(state, input_label=label)
 
     doc = f"class that the encoder is told of a live input ('{AS_OUTPUT}': the one that sounds)"

@@ -237,7 +237,7 @@ class OscServer:
         """Everything a datagram asks for. Never raises for what is in it. Returns what to send back."""
         self._begin(sender)
         try:
-            messages = unpack(datagram, self._clock(), self.dispatcher.about.latent_dim)
+            messages = unpack(datagram, self._clock(), self.dispatcher.model.latent_dim)
             self._make_room(messages)
         except Refused as reason:
             self._refuse(str(reason))

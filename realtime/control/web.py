@@ -92,18 +92,16 @@ class PageView:
         }
 
     def _model(self) -> dict[str, Any]:
-        about = self._dispatcher.about
-        playable = {"transform": about.hears, "sample": about.can_sample}
+        model = self._dispatcher.model
+        playable = {"transform": model.live_input, "sample": model.can_sample}
         return {
-            **{
-                name: getattr(about, name)
-                for name in ("name", "sample_rate", "n_controls", "plays_notes", "hears")
-            },
-            "axes": [axis_of(a) for a in about.axes],
-            "classes": list(about.classes) if about.has_class else [],
-            "plays_pitch": about.plays_pitch or about.has_pitch,
-            "has_input_class": about.hears and about.has_input_class,
-            "has_input_pitch": about.hears and about.has_input_pitch,
+            **{name: getattr(model, name) for name in ("name", "sample_rate", "n_controls", "plays_notes")},
+            "hears": model.live_input,
+            "axes": [axis_of(a) for a in model.axes],
+            "classes": list(model.classes) if model.has_class else [],
+            "plays_pitch": model.plays_pitch or model.has_pitch,
+            "has_input_class": model.live_input and model.has_input_class,
+            "has_input_pitch": model.live_input and model.has_input_pitch,
             "modes": [m for m in MODES if playable.get(m, True)],
         }
 
@@ -160,7 +158,7 @@ class PageView:
     def _spectrum(self, sound: NDArray[np.float32]) -> list[int]:
         """BANDS levels in dB below full scale, evenly spaced in pitch: the highest bin of each."""
         levels = np.abs(np.fft.rfft(sound * self._window)) * (4 / WINDOW)
-        rate = self._dispatcher.about.sample_rate
+        rate = self._dispatcher.model.sample_rate
         edges = np.geomspace(LOWEST_HZ, rate / 2, BANDS + 1) * WINDOW / rate
         low = np.minimum(edges[:-1].astype(int), len(levels) - 1)
         high = np.maximum(low + 1, np.ceil(edges[1:]).astype(int))
@@ -317,7 +315,7 @@ class Web:
             return web.Response(text=_read("index.html"), content_type="text/html", charset="utf-8")
         if "HOST_INFO" in request.query:
             return web.json_response(
-                host_info(self._osc_host(request), self._osc[1], self._osc_server.dispatcher.about.name)
+                host_info(self._osc_host(request), self._osc[1], self._osc_server.dispatcher.model.name)
             )
         node = find(tree(self._osc_server.dispatcher.rows()), request.path)
         if node is None:

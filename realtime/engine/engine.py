@@ -75,19 +75,14 @@ class Engine:
     """Plays a model.
 
     Blocks may have any number of samples: frames are decoded as they are needed and what is left of a hop
-    waits for the next block. `limited` and `broken` count the samples that were beyond full scale and not
-    finite; `peak` is the largest there was before the limiter.
+    waits for the next block. `broken` counts the samples that were not finite; `limiter` keeps those beyond full scale.
     """
 
     def __init__(
         self, decoder: Decoder, sample_rate: int, hop_length: int, source: FrameSource, fade_in: bool = True
     ) -> None:
-        self.decoder, self.sample_rate, self.hop_length, self.source = (
-            decoder,
-            sample_rate,
-            hop_length,
-            source,
-        )
+        self.decoder, self.source = decoder, source
+        self.sample_rate, self.hop_length = sample_rate, hop_length
         self.limiter = Limiter(sample_rate)
         self.broken = 0
         self._fade_in = fade_in
@@ -108,14 +103,6 @@ class Engine:
     def sounding(self) -> NDArray[np.float32] | None:
         """The frame heard last, of the newest note where there are notes: (latent_dim,)."""
         return self.latents if self.decoder.newest is None else self.decoder.newest
-
-    @property
-    def limited(self) -> int:
-        return self.limiter.limited
-
-    @property
-    def peak(self) -> float:
-        return self.limiter.peak
 
     def fade_out(self) -> None:
         """From the next block on: to silence, and stay there."""
@@ -138,8 +125,8 @@ class Engine:
         self.latents = self._gain = None
         self._gate.jump(0.0 if self._fade_in else 1.0)
 
-    def process(self, controls: ControlState, samples: int, heard: Audio | None = None) -> Audio:
-        """The next (samples,) float32 within full scale; `heard` is the input block, if the source listens."""
+    def process(self, controls: ControlState, samples: int, input_block: Audio | None = None) -> Audio:
+        """The next (samples,) float32 within full scale; `input_block`: of a live input."""
         resetting = controls.resets != self._resets
         closed = controls.muted or resetting or self._stopping
         self._gate.aim(0.0 if closed else 1.0, self._steps(FADE_MS))
@@ -148,8 +135,8 @@ class Engine:
                 self._resets = controls.resets
                 self.reset(controls)
             return np.zeros(samples, np.float32)
-        if heard is not None and not controls.frozen:
-            self.source.hear(heard, controls)
+        if input_block is not None and not controls.frozen:
+            self.source.feed(input_block, controls)
         return self.limiter.process(self._level(self._take(samples, controls), controls))
 
     def warm_up(self, block_size: int, controls: ControlState) -> None:
@@ -192,7 +179,7 @@ class Engine:
         return (block * steps[:, 0]).astype(np.float32)
 
     def _finite(self, decoded: Audio) -> Audio:
-        """A model that lost its mind is silent for the moment and starts afresh."""
+        """Replaces non-finite output with silence and resets the model."""
         bad = ~np.isfinite(decoded)
         if not bad.any():
             return decoded
@@ -212,7 +199,7 @@ class PlayableModel:
         path: str | Path,
         seed: int,
         voices: int | None = None,
-        hears: bool = False,
+        live_input: bool = False,
         sample_rate: int | None = None,
         instead: bool = False,
     ) -> None:
@@ -221,38 +208,32 @@ class PlayableModel:
         torch.set_num_threads(1)
         bundle = read_bundle(path, sample_rate)
         refuse_unplayable(bundle, sample_rate, instead)
-        self.about, self._bundle, self._seed = describe(bundle, voices, hears), bundle, seed
-        if not self.about.plays_notes and self.about.voices > 1:
+        self.model, self._bundle, self._seed = describe(bundle, voices, live_input), bundle, seed
+        if not self.model.plays_notes and self.model.voices > 1:
             if not instead:
                 raise UserError(
-                    f"--voices {voices}: {self.about.name} has no pitch to give each voice, as a codec that is told "
+                    f"--voices {voices}: {self.model.name} has no pitch to give each voice, as a codec that is told "
                     "none; leave --voices out, or train an instrument"
                 )
-            self.about = replace(self.about, voices=1)
-        copies = 0 if self.about.is_instrument else self.about.voices - 1
-        self._cores = [
-            StreamingModel(bundle),
-            *(StreamingModel(read_bundle(path, sample_rate)) for _ in range(copies)),
-        ]
-        self.controls = self.initial()
+            self.model = replace(self.model, voices=1)
+        copies = 0 if self.model.is_instrument else self.model.voices - 1
+        bundles = [bundle, *(read_bundle(path, sample_rate) for _ in range(copies))]
+        self._cores = [StreamingModel(one) for one in bundles]
+        self.controls = self.model.initial()
         self.engine = Engine(
-            self._decoder(), self.about.sample_rate, self.about.hop_length, self._source(self.controls)
+            self._decoder(), self.model.sample_rate, self.model.hop_length, self._source(self.controls)
         )
-
-    def initial(self) -> ControlState:
-        """Everything as it is before anybody turned anything."""
-        return self.about.initial()
 
     def busiest(self) -> ControlState:
         """All that may have to be computed at once: every voice, and the input."""
-        keys = range(self.about.voices if self.about.plays_notes else 0)
+        keys = range(self.model.voices if self.model.plays_notes else 0)
         notes = tuple(Note(MIDDLE_PITCH + n, 1.0, True, n + 1) for n in keys)
-        mode = TRANSFORM if self.about.hears else GENERATE
+        mode = TRANSFORM if self.model.live_input else GENERATE
         return replace(self.controls, notes=notes, keyed=bool(notes), mode=mode)
 
     def confidence(self, controls: ControlState) -> float:
         """Of the pitch of the live input, 0..1; 0 while nothing is heard."""
-        hearing = self.about.hears and self.about.plays_pitch and controls.mode == TRANSFORM
+        hearing = self.model.live_input and self.model.plays_pitch and controls.mode == TRANSFORM
         return self._cores[0].confidence() if hearing else 0.0
 
     def warm_up(self, block_size: int) -> None:
@@ -265,23 +246,22 @@ class PlayableModel:
         self.engine.begin_again(controls, self._source(controls))
 
     def _decoder(self) -> Decoder:
-        if self.about.is_instrument:
-            return Polyphony(self._cores[0], self.about)
-        if self.about.has_pitch:
-            return PolySynth(self._cores, self.about)
-        return SingleVoice(self._cores[0], self.about)
+        if self.model.is_instrument:
+            return Polyphony(self._cores[0], self.model)
+        if self.model.has_pitch:
+            return PolySynth(self._cores, self.model)
+        return SingleVoice(self._cores[0], self.model)
 
     def _source(self, controls: ControlState) -> FrameSource:
-        core, about = self._cores[0], self.about
-        frame_rate = about.sample_rate / about.hop_length
+        core, model = self._cores[0], self.model
+        frame_rate = model.sample_rate / model.hop_length
         drawn = None
-        if about.can_sample:
-            drawn = DensitySource(
-                DensitySampler(self._bundle.info.density, np.random.default_rng(self._seed)), frame_rate
-            )
-        heard = EncodedInput(core.encode, core.hop_length) if about.hears else None
+        if model.can_sample:
+            sampler = DensitySampler(self._bundle.info.density, np.random.default_rng(self._seed))
+            drawn = DensitySource(sampler, frame_rate)
+        encoded = EncodedInput(core.encode, core.hop_length) if model.live_input else None
         return NoisySource(
-            LiveSource(controls, frame_rate, heard, drawn), self._seed, frame_rate, about.n_controls
+            LiveSource(controls, frame_rate, encoded, drawn), self._seed, frame_rate, model.n_controls
         )
 
 
@@ -289,11 +269,9 @@ def refuse_unplayable(bundle: Bundle, sample_rate: int | None, instead: bool = F
     """Raises: UserError with what to do."""
     info = bundle.info
     if sample_rate not in (None, info.sample_rate):
-        advice = (
-            "end serve and start it with that model"
-            if instead
-            else "leave --sr out, and set the device to the model's rate"
-        )
+        advice = "leave --sr out, and set the device to the model's rate"
+        if instead:
+            advice = "end serve and start it with that model"
         raise UserError(
             f"{bundle.path} is a model of {info.sample_rate} Hz, not of {sample_rate} Hz; {advice}"
         )

@@ -73,8 +73,8 @@ class Ramp:
 class FrameSource(Protocol):
     """The interface of all sources."""
 
-    def hear(self, audio: Audio, controls: ControlState) -> None:
-        """Input samples, if the source listens to any."""
+    def feed(self, audio: Audio, controls: ControlState) -> None:
+        """Input samples, for a source that takes any."""
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         """The next (count, latent_dim)."""
@@ -86,7 +86,7 @@ class FrameSource(Protocol):
 class NoInput:
     """A source without an input."""
 
-    def hear(self, audio: Audio, controls: ControlState) -> None:
+    def feed(self, audio: Audio, controls: ControlState) -> None:
         raise ValueError("this source takes no input sound")
 
     def restart(self, controls: ControlState) -> None:
@@ -119,16 +119,16 @@ class EncodedInput:
         self._encode, self._hop = encode, hop_length
         self._waiting: Audio | None = None
 
-    def hear(self, audio: Audio, controls: ControlState | None = None) -> None:
+    def feed(self, audio: Audio, controls: ControlState | None = None) -> None:
         if self._waiting is None:
             self._waiting = np.zeros(largest_remainder(self._hop, len(audio)), np.float32)
         self._waiting = np.concatenate([self._waiting, audio]) if len(self._waiting) else audio
 
     def frames(self, count: int, controls: ControlState | None = None) -> Frames:
         wanted = count * self._hop
-        heard = np.zeros(0, np.float32) if self._waiting is None else self._waiting
-        now, self._waiting = heard[:wanted], heard[wanted:]
-        return self._encode(np.pad(now, (0, wanted - len(now))))  # silence where nothing was heard
+        waiting = np.zeros(0, np.float32) if self._waiting is None else self._waiting
+        now, self._waiting = waiting[:wanted], waiting[wanted:]
+        return self._encode(np.pad(now, (0, wanted - len(now))))  # silence where no input came
 
     def restart(self, controls: ControlState | None = None) -> None:
         self._waiting = None
@@ -195,8 +195,8 @@ class NoisySource:
         self._source, self._random, self._first = source, np.random.default_rng(seed), first
         self._temperature = Settling(frame_rate)
 
-    def hear(self, audio: Audio, controls: ControlState) -> None:
-        self._source.hear(audio, controls)
+    def feed(self, audio: Audio, controls: ControlState) -> None:
+        self._source.feed(audio, controls)
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         frames = self._source.frames(count, controls)
@@ -217,8 +217,8 @@ class RecordingSource:
     def __init__(self, source: FrameSource, keep: Callable[[Frames], None]) -> None:
         self._source, self._keep = source, keep
 
-    def hear(self, audio: Audio, controls: ControlState) -> None:
-        self._source.hear(audio, controls)
+    def feed(self, audio: Audio, controls: ControlState) -> None:
+        self._source.feed(audio, controls)
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         frames = self._source.frames(count, controls)
@@ -235,7 +235,7 @@ MODE_FADE_MS = 60.0
 class LiveSource:
     """The mode's source; its change is a cross-fade of latents.
 
-    generate: the targets. transform: scale * z + bias of what is heard. sample: a draw, moved by the targets.
+    generate: the targets. transform: scale * z + bias of the encoded input. sample: a draw, moved by the targets.
     A mode that has no source here (no encoder, no density) plays the targets.
     """
 
@@ -243,22 +243,22 @@ class LiveSource:
         self,
         controls: ControlState,
         frame_rate: float,
-        heard: EncodedInput | None = None,
+        encoded: EncodedInput | None = None,
         drawn: DensitySource | None = None,
     ) -> None:
-        self._frame_rate, self._heard, self._drawn = frame_rate, heard, drawn
+        self._frame_rate, self._encoded, self._drawn = frame_rate, encoded, drawn
         self._knobs = ControlSource(controls, frame_rate)
         self._scale, self._bias = Ramp(controls.scale), Ramp(controls.bias)
         self._shares = Ramp(self._one_hot(controls.mode))
 
     def _one_hot(self, mode: int) -> Frames:
         """(3,): all of it to one mode."""
-        missing = (mode == TRANSFORM and self._heard is None) or (mode == SAMPLE and self._drawn is None)
+        missing = (mode == TRANSFORM and self._encoded is None) or (mode == SAMPLE and self._drawn is None)
         return np.eye(len(MODES), dtype=np.float32)[GENERATE if missing else mode]
 
-    def hear(self, audio: Audio, controls: ControlState) -> None:
-        if self._heard is not None and (controls.mode == TRANSFORM or self._shares.value[TRANSFORM] > 0):
-            self._heard.hear(audio)
+    def feed(self, audio: Audio, controls: ControlState) -> None:
+        if self._encoded is not None and (controls.mode == TRANSFORM or self._shares.value[TRANSFORM] > 0):
+            self._encoded.feed(audio)
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         self._shares.aim(self._one_hot(controls.mode), self._steps(MODE_FADE_MS))
@@ -274,8 +274,8 @@ class LiveSource:
         for mode, source in enumerate(sources):
             if before[mode] > 0 or shares[:, mode].any():
                 mixed = mixed + shares[:, mode : mode + 1] * source()
-        if self._heard is not None and self._shares.rests_at_zero(TRANSFORM):
-            self._heard.restart()
+        if self._encoded is not None and self._shares.rests_at_zero(TRANSFORM):
+            self._encoded.restart()
         return mixed.astype(np.float32)
 
     def restart(self, controls: ControlState) -> None:
@@ -283,15 +283,15 @@ class LiveSource:
         self._scale.jump(controls.scale)
         self._bias.jump(controls.bias)
         self._shares.jump(self._one_hot(controls.mode))
-        if self._heard is not None:
-            self._heard.restart()
+        if self._encoded is not None:
+            self._encoded.restart()
 
     def _transformed(self, count: int, controls: ControlState) -> Frames:
-        assert self._heard is not None
+        assert self._encoded is not None
         steps = self._steps(controls.settle_ms)
         self._scale.aim(controls.scale, steps)
         self._bias.aim(controls.bias, steps)
-        moved = self._scale.advance(count) * self._heard.frames(count) + self._bias.advance(count)
+        moved = self._scale.advance(count) * self._encoded.frames(count) + self._bias.advance(count)
         return moved.astype(np.float32)
 
     def _draws(self, count: int, controls: ControlState) -> Frames:

@@ -71,7 +71,7 @@ class Callback:
     of audio; the engine is never waited for. When another deck is wanted it fades over to that, with equal power.
     """
 
-    listens_first = False
+    input_first = False
     """The block that is heard goes into the one that is given for it."""
 
     def __init__(self, shared: Shared, sample_rate: int) -> None:
@@ -90,7 +90,7 @@ class Callback:
         self._faded = 0
 
     def __call__(
-        self, outdata: Samples, frames: int, _time: Any, status: Any, heard: Samples | None = None
+        self, outdata: Samples, frames: int, _time: Any, status: Any, input_block: Samples | None = None
     ) -> None:
         start = time.perf_counter()
         counts = self._counts
@@ -98,15 +98,15 @@ class Callback:
         self.times[number % TIMES_KEPT] = start
         if status and status.output_underflow:
             counts[Count.DEVICE_UNDERFLOWS] += 1
-        if heard is not None and self.listens_first:
-            self._listen(heard)
+        if input_block is not None and self.input_first:
+            self._keep_input(input_block)
         taken = self._mix()
         outdata[:] = self._reader.out[:, None]
         self._tape(self._reader.out)
         if (
-            heard is not None and taken and not self.listens_first
+            input_block is not None and taken and not self.input_first
         ):  # one in for one out: a gap does not make the input late
-            self._listen(heard)
+            self._keep_input(input_block)
         counts[Count.CALLBACKS] = number + 1
         self.spent[number % TIMES_KEPT] = time.perf_counter() - start
 
@@ -143,11 +143,11 @@ class Callback:
         self._shared.tape[: len(block) - first] = block[first:]
         self._counts[Count.TAPED] = place + len(block)
 
-    def _listen(self, heard: Samples) -> None:
+    def _keep_input(self, input_block: Samples) -> None:
         """Several channels are mixed to one."""
-        number = int(self._counts[Count.HEARD])
-        np.mean(heard, axis=1, out=self._shared.input_block(number))
-        self._counts[Count.HEARD] = number + 1
+        number = int(self._counts[Count.INPUT_BLOCKS])
+        np.mean(input_block, axis=1, out=self._shared.input_block(number))
+        self._counts[Count.INPUT_BLOCKS] = number + 1
 
 
 class MissingCallbacks:
@@ -220,11 +220,11 @@ class Watch:
 LOOK_EVERY_S = 0.05
 
 
-def sound(wish: DeviceChoice, shared: Shared, pipe: Connection) -> None:
+def sound(choice: DeviceChoice, shared: Shared, pipe: Connection) -> None:
     """Entry point of the process: Found, (Open) Opened, (go) sound until QUIT; or Failed and the end."""
     settle()
     try:
-        found = find(wish)
+        found = find(choice)
         pipe.send(found)
         order = pipe.recv()
         perform(found, order, shared, pipe)
@@ -237,13 +237,15 @@ def sound(wish: DeviceChoice, shared: Shared, pipe: Connection) -> None:
     os._exit(0)  # PortAudio may hang at the end of a process
 
 
-def find(wish: DeviceChoice) -> Found:
+def find(choice: DeviceChoice) -> Found:
     """Raises: UserError where a device is not there."""
-    if wish.output == NO_DEVICE:
+    if choice.output == NO_DEVICE:
         return Found(None, None)
     devices = find_devices()
-    output = choose(devices, wish.output)
-    return Found(output, choose(devices, wish.input, "input") if wish.listens else None, find_period(output))
+    output = choose(devices, choice.output)
+    return Found(
+        output, choose(devices, choice.input, "input") if choice.listens else None, find_period(output)
+    )
 
 
 def perform(found: Found, order: Open, shared: Shared, pipe: Connection) -> None:
@@ -254,7 +256,7 @@ def perform(found: Found, order: Open, shared: Shared, pipe: Connection) -> None
     else:
         callback, engine = _direct(order.load, shared)
     block = int(shared.counts[Count.BLOCK])
-    rate = engine.about.sample_rate if engine else order.sample_rate
+    rate = engine.model.sample_rate if engine else order.sample_rate
     stream: Stream
     if found.device is None:
         stream = ClockStream(rate, block, callback)
@@ -281,13 +283,13 @@ def _direct(load: Load, shared: Shared) -> tuple[DirectCallback, Ready]:
     player, answer = make_player(load, 0, shared)
     if isinstance(answer, Failed) or player is None:
         raise UserError(answer.message if isinstance(answer, Failed) else "")
-    return DirectCallback(shared, answer.about.sample_rate, player), answer
+    return DirectCallback(shared, answer.model.sample_rate, player), answer
 
 
 class DirectCallback(Callback):
     """Computes its block itself: simple, no ring, no delay by one; for large blocks."""
 
-    listens_first = True
+    input_first = True
 
     def __init__(self, shared: Shared, sample_rate: int, player: Any) -> None:
         super().__init__(shared, sample_rate)

@@ -228,7 +228,7 @@ class CardStream:
     def __init__(
         self,
         device: Device,
-        listens: Device | None,
+        input_device: Device | None,
         sample_rate: int,
         block_size: int,
         callback: Callback,
@@ -240,32 +240,34 @@ class CardStream:
         exact = period == block_size
         self.changed = False
 
-        def call(out: Any, frames: int, when: Any, status: Any, heard: Any = None) -> None:
+        def call(out: Any, frames: int, when: Any, status: Any, input_block: Any = None) -> None:
             if frames != block_size:
                 out[:], self.changed = 0.0, True
                 return
-            callback(out, frames, when, status, heard)
+            callback(out, frames, when, status, input_block)
 
         blocksize = 0 if exact else block_size
         common = {"samplerate": sample_rate, "blocksize": blocksize, "dtype": "float32", "latency": "low"}
         try:
-            if listens is None:
+            if input_device is None:
                 self._stream: Any = sounddevice.OutputStream(
                     device=device.index, channels=channels_of(device), callback=call, **common
                 )
             else:
                 self._stream = sounddevice.Stream(
-                    device=(listens.index, device.index),
-                    channels=(min(MOST_CHANNELS, listens.input_channels), channels_of(device)),
-                    callback=lambda heard, out, frames, when, status: call(out, frames, when, status, heard),
+                    device=(input_device.index, device.index),
+                    channels=(min(MOST_CHANNELS, input_device.input_channels), channels_of(device)),
+                    callback=lambda input_block, out, frames, when, status: call(
+                        out, frames, when, status, input_block
+                    ),
                     **common,
                 )
         except (sounddevice.PortAudioError, ValueError) as error:
-            raise UserError(_refusal(device, listens, sample_rate, error)) from None
+            raise UserError(_refusal(device, input_device, sample_rate, error)) from None
         latency = self._stream.latency
-        self.latency_s = float(latency if listens is None else latency[1])
+        self.latency_s = float(latency if input_device is None else latency[1])
         self.rebuffered_s = block_size / sample_rate if JACK in device.host_api and not exact else 0.0
-        self.input_latency_s = 0.0 if listens is None else float(latency[0])
+        self.input_latency_s = 0.0 if input_device is None else float(latency[0])
 
     def start(self) -> None:
         self._stream.start()
@@ -281,16 +283,16 @@ class CardStream:
         self._stream.close()
 
 
-def _refusal(device: Device, listens: Device | None, sample_rate: int, error: Exception) -> str:
+def _refusal(device: Device, input_device: Device | None, sample_rate: int, error: Exception) -> str:
     why = " ".join(str(a) for a in error.args[:1])
-    for one in (device, *([listens] if listens else [])):
+    for one in (device, *([input_device] if input_device else [])):
         if one.sample_rate != sample_rate:
             return (
                 f"device {one} does not take {sample_rate} Hz, the model's rate (it prefers "
                 f"{one.sample_rate:g} Hz): set the device or its server to {sample_rate} Hz, or train a model at "
                 f"--sr {one.sample_rate:g} [{why}]"
             )
-    both = f" together with input {listens}" if listens else ""
+    both = f" together with input {input_device}" if input_device else ""
     return f"device {device}{both} does not open at {sample_rate} Hz: {why}; try another (`wavevae devices`)"
 
 

@@ -80,7 +80,7 @@ class HotSwap:
     def loaded(self, ready: Ready) -> None:
         """From now on the rate is fixed: every other model must have it."""
         assert self._load is not None
-        self._load = replace(self._load, sample_rate=ready.about.sample_rate)
+        self._load = replace(self._load, sample_rate=ready.model.sample_rate)
 
     def go(self) -> None:
         self.playing.send(GO)
@@ -140,7 +140,7 @@ class HotSwap:
             self._coming = answer
             self._switched_at = time.monotonic()
             self._version = self._shared.decks[self._other].controls.version
-            self._switch(answer.about, self._other)
+            self._switch(answer.model, self._other)
             self._stage = self._await_controls
 
     def _await_controls(self) -> None:
@@ -167,7 +167,7 @@ class HotSwap:
         self._renew(self._other)
         self._stage = self._rest
         if self._coming is not None:
-            self._say(f"{self._coming.about.name} plays")
+            self._say(f"{self._coming.model.name} plays")
 
     # loss
 

@@ -226,7 +226,7 @@ class Load:
     seed: int = 0
     voices: int | None = None
     """None: as many as are usual."""
-    hears: bool = False
+    live_input: bool = False
     sample_rate: int | None = None
     """What it must be, if that is known."""
     while_playing: bool = False
@@ -245,7 +245,7 @@ class Failed:
 class Ready:
     """A warmed engine, with its measured speed."""
 
-    about: ModelInfo
+    model: ModelInfo
     block_ms: float
     """Median time a block takes."""
     worst_block_ms: float
@@ -354,7 +354,7 @@ class ControlSetup:
 class Begin:
     """A model is about to play on a deck; `resumed`: the controls go on as they are in the shared memory."""
 
-    about: ModelInfo
+    model: ModelInfo
     deck: int
     resumed: bool
     first: tuple[tuple[str, tuple[object, ...]], ...] = ()

@@ -50,18 +50,18 @@ class AudioKeeper:
     """Starts the audio process, and starts another when the device or its server is lost."""
 
     def __init__(
-        self, spawn: SpawnContext, wish: DeviceChoice, shared: Shared, say: Callable[[str], None]
+        self, spawn: SpawnContext, choice: DeviceChoice, shared: Shared, say: Callable[[str], None]
     ) -> None:
-        self._spawn, self._wish, self._shared, self._say = spawn, wish, shared, say
+        self._spawn, self._choice, self._shared, self._say = spawn, choice, shared, say
         self._order: Open | None = None
         self._callbacks, self._moved = 0, time.monotonic()
         self._lost_at: float | None = None
-        self._told = ""
+        self._last_failure = ""
         self.child = self._start()
 
     def _start(self) -> Child:
         self._begun = time.monotonic()
-        return Child(self._spawn, "sound", sound, self._wish, self._shared)
+        return Child(self._spawn, "sound", sound, self._choice, self._shared)
 
     def answer(self) -> Any:
         """What the first audio process said: Found, then Opened; None so far. Raises: UserError when it cannot."""
@@ -91,7 +91,7 @@ class AudioKeeper:
             self._callbacks, self._moved = callbacks, now
             if self._lost_at is not None:
                 self._say(f"the device is back after {now - self._lost_at:.1f} s")
-                self._lost_at, self._told = None, ""
+                self._lost_at, self._last_failure = None, ""
         if self._lost_at is not None:
             self._try_again(now)
         elif not self.child.alive or now - self._moved > SILENT_AT_MOST_S:
@@ -114,8 +114,8 @@ class AudioKeeper:
             self.child.send(self._order)
         elif isinstance(said, Opened):
             self.child.send(GO)
-        elif isinstance(said, Failed) and said.message != self._told:
-            self._told = said.message
+        elif isinstance(said, Failed) and said.message != self._last_failure:
+            self._last_failure = said.message
             self._say(f"not yet: {said.message}")
         ended = not self.child.alive and now - self._begun > TRY_EVERY_S
         if ended or now - self._begun > OPEN_AT_MOST_S:
@@ -141,16 +141,16 @@ class Interrupted(Exception):
 class Supervisor:
     """Owns the children and the shared memory. Leaving its context ends every process."""
 
-    def __init__(self, wish: DeviceChoice, stop: StopSignals, in_callback: bool = False) -> None:
+    def __init__(self, choice: DeviceChoice, stop: StopSignals, in_callback: bool = False) -> None:
         self._spawn, self.stop, self.in_callback = context(), stop, in_callback
         self.shared = Shared(self._spawn)
-        self.keeper = AudioKeeper(self._spawn, wish, self.shared, say)
+        self.keeper = AudioKeeper(self._spawn, choice, self.shared, say)
         self.decks = (
             None if in_callback else HotSwap(self._spawn, self.shared, self._switch, self._refuse, say)
         )
         self._control: Child | None = None
         self._setup: ControlSetup | None = None
-        self._about: ModelInfo | None = None
+        self._model: ModelInfo | None = None
         self.lost_recordings = 0
         """Recordings that ended before the performance."""
 
@@ -161,8 +161,8 @@ class Supervisor:
         self.shared.counts[Count.QUIT] = 1
         deadline = time.monotonic() + END_AT_MOST_S
         if self._control is not None:
-            if self._about is not None:  # before, it waits for the model and ends with the pipe
-                self._hear_out(self._control, deadline)
+            if self._model is not None:  # before, it waits for the model and ends with the pipe
+                self._drain(self._control, deadline)
             self._control.stop(deadline)
         if self.decks is not None:
             self.decks.stop(deadline)
@@ -202,14 +202,14 @@ class Supervisor:
         self._setup = setup
         self._control = Child(self._spawn, "control", control, setup, self.shared)
 
-    def listen(self, about: ModelInfo, first: tuple[tuple[str, tuple[object, ...]], ...] = ()) -> Listening:
+    def listen(self, model: ModelInfo, first: tuple[tuple[str, tuple[object, ...]], ...] = ()) -> Listening:
         """From now on messages are heard, those of `first` as if they came before.
 
         Raises: UserError for a map or a file it cannot use.
         """
-        self._about = about
+        self._model = model
         assert self._control is not None
-        self._control.send(Begin(about, int(self.shared.counts[Count.WANTED]), False, first))
+        self._control.send(Begin(model, int(self.shared.counts[Count.WANTED]), False, first))
         return self._until(self._control_answer)
 
     def _control_answer(self) -> Listening | None:
@@ -255,41 +255,41 @@ class Supervisor:
     def _look_at_control(self) -> None:
         assert self._control is not None
         assert self._setup is not None
-        assert self._about is not None
+        assert self._model is not None
         if not self._control.alive:
             say(
                 f"the control process ended ({self._control.end}); another takes its place, the sound goes on"
             )
             self._control.stop()
             self._control = Child(self._spawn, "control", control, self._setup, self.shared)
-            self._control.send(Begin(self._about, int(self.shared.counts[Count.WANTED]), resumed=True))
+            self._control.send(Begin(self._model, int(self.shared.counts[Count.WANTED]), resumed=True))
         message = self._control.receive()
         if isinstance(message, WantModel) and self.decks is not None:
             self.decks.change(message.path)
         elif isinstance(message, WantModel):
             self._refuse("models cannot be changed with --in-callback; end serve and start it without")
         else:
-            self._tell(message)
+            self._report(message)
 
-    def _tell(self, message: object) -> None:
+    def _report(self, message: object) -> None:
         """What the control process has to say to people."""
         if isinstance(message, Problem):
             say(message.message)
             self.lost_recordings += isinstance(message, RecordingLost)
 
-    def _hear_out(self, child: Child, deadline: float) -> None:
+    def _drain(self, child: Child, deadline: float) -> None:
         """The last messages of the control process, until it ends: what became of the recordings."""
         while time.monotonic() < deadline:
             alive = child.alive
             message = child.receive(0.02)
-            self._tell(message)
+            self._report(message)
             if message is None and not alive:
                 break
 
-    def _switch(self, about: ModelInfo, deck: int) -> None:
-        self._about = about
+    def _switch(self, model: ModelInfo, deck: int) -> None:
+        self._model = model
         if self._control is not None:
-            self._control.send(Begin(about, deck, resumed=False))
+            self._control.send(Begin(model, deck, resumed=False))
 
     def _refuse(self, why: str) -> None:
         say(f"the model was not changed: {why}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wavevae.cli import Parser, parse_sample_rate
 
-from .label_options import add_label_options, remind, tell
+from .label_options import add_label_options, set_labels, warn_unlabelled
 
 
 def main(argv: list[str]) -> int:
@@ -48,9 +48,9 @@ def main(argv: list[str]) -> int:
     if arguments.codes:
         core = coded = CodesModel(bundle)
         kind = coded.kind
-    about = describe(bundle)
-    tell(core, about, arguments)
-    remind(about, arguments)
+    model = describe(bundle)
+    set_labels(core, model, arguments)
+    warn_unlabelled(model, arguments)
     total = length_at(arguments.input, bundle.info.sample_rate)
     progress = Progress("encoded", total, bundle.info.sample_rate)
     with latent_writer(arguments.out, core.latent_dim, kind) as out:

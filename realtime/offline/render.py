@@ -13,7 +13,16 @@ from wavevae.controls import GAIN, MOST_VOICES, TEMPERATURE, Control, ControlSta
 from wavevae.errors import UserError
 from wavevae.families import is_run, render_run
 
-from .label_options import ENDS, INPUT, add_end_options, add_label_options, given, read_ends, remind, tell
+from .label_options import (
+    ENDS,
+    INPUT,
+    add_end_options,
+    add_label_options,
+    given,
+    read_ends,
+    set_labels,
+    warn_unlabelled,
+)
 
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle
@@ -202,7 +211,7 @@ def choose_fitting(arguments: argparse.Namespace, bundle: Bundle) -> Fitting | N
 
 
 def choose_take(
-    arguments: argparse.Namespace, core: StreamingModel, bundle: Bundle, about: ModelInfo
+    arguments: argparse.Namespace, core: StreamingModel, bundle: Bundle, model: ModelInfo
 ) -> Take:
     """The one source asked for. Raises: UserError where it cannot be had."""
     from ..engine.streaming_model import CodesModel
@@ -216,7 +225,7 @@ def choose_take(
     if isinstance(core, CodesModel):
         return render_sources.from_codes(core, arguments.codes)
     if arguments.interpolate:
-        ends = read_ends(about, arguments)
+        ends = read_ends(model, arguments)
         return render_sources.morph(core, bundle, arguments.interpolate, arguments.seed, ends, fitting)
     return render_sources.draw(bundle, arguments.seconds, arguments.seed)
 
@@ -238,11 +247,11 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
 
     torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
     info, core = bundle.info, CodesModel(bundle) if arguments.codes else StreamingModel(bundle)
-    about = describe(bundle)
-    tell(core, about, arguments)
+    model = describe(bundle)
+    set_labels(core, model, arguments)
     if arguments.input or (arguments.interpolate and not given(arguments, ENDS)):
-        remind(about, arguments)
-    take = choose_take(arguments, core, bundle, about)
+        warn_unlabelled(model, arguments)
+    take = choose_take(arguments, core, bundle, model)
     engine = Engine(SingleVoice(core), info.sample_rate, info.hop_length, take.source, fade_in=False)
     engine.reset(controls)
     progress = Progress("rendered", take.samples, info.sample_rate)
@@ -254,8 +263,8 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
                 take.source, lambda frames: kept.write(core.units.of_file(frames))
             )
         unwanted = take.late
-        for samples, heard in take.blocks:
-            sound = engine.process(controls, samples, heard)[unwanted:]
+        for samples, input_block in take.blocks:
+            sound = engine.process(controls, samples, input_block)[unwanted:]
             unwanted = max(0, unwanted - samples)
             out.write(sound)
             progress.add(len(sound))

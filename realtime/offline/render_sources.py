@@ -78,10 +78,10 @@ def encode_file(core: StreamingModel, path: Path) -> Iterator[tuple[int, Frames]
 def report(arguments: argparse.Namespace, engine: Engine, samples: int, speed: float) -> str:
     """The last line, and what went wrong."""
     lines = []
-    if engine.limited:
-        over = amplitude_to_db(engine.peak)
+    if engine.limiter.limited:
+        over = amplitude_to_db(engine.limiter.peak)
         lines.append(
-            f"{engine.limited} samples limited (up to {over:.1f} dB over full scale): "
+            f"{engine.limiter.limited} samples limited (up to {over:.1f} dB over full scale): "
             f"render again with --gain {arguments.gain - over - 0.05:.1f}"
         )
     if engine.broken:
@@ -132,18 +132,18 @@ class Fitting:
 
     def apply(self, frames: Frames, name: str) -> Frames:
         """(F, latent_dim) of a whole sound, fitted; `name` is for what is said of it."""
-        heard = self.profile.measure(frames)
-        semitones = transposition(heard, self.profile, self.transpose)
-        if self.profile.pitch and heard.frames and not heard.pitch:
+        measured = self.profile.measure(frames)
+        semitones = transposition(measured, self.profile, self.transpose)
+        if self.profile.pitch and measured.frames and not measured.pitch:
             say(f"{name}: no pitch was found in it; the tracker's resting pitch is played")
         elif semitones and self.transpose == "auto":
             say(f"{name}: transposed by {semitones:+g} semitones into the corpus' range (--transpose 0: not)")
-        if self.fit == "auto" and chosen_fit(self.fit, heard, self.profile):
+        if self.fit == "auto" and chosen_fit(self.fit, measured, self.profile):
             say(f"{name}: foreign to the corpus, its loudness and timbre are fitted to it (--fit 0: not)")
-        if not self.fit and abs(heard.louder_than(self.profile)) > FAR_DB:
-            how = "louder" if heard.louder_than(self.profile) > 0 else "quieter"
+        if not self.fit and abs(measured.louder_than(self.profile)) > FAR_DB:
+            how = "louder" if measured.louder_than(self.profile) > 0 else "quieter"
             say(
-                f"{name}: {abs(heard.louder_than(self.profile)):.0f} dB {how} than the corpus; "
+                f"{name}: {abs(measured.louder_than(self.profile)):.0f} dB {how} than the corpus; "
                 "--fit 1 brings loudness and timbre there"
             )
         return fit_latents(frames, self.profile, self.transpose, self.fit)
@@ -157,8 +157,8 @@ def transfer(
     samples = length_at(sound, info.sample_rate)
     late = info.algorithmic_latency_samples
     if fitting is None:
-        heard = NoisySource(EncodedInput(core.encode, info.hop_length), seed, info.frame_rate)
-        return Take(heard, blocks_of(sound, info.sample_rate, info.hop_length, late), samples, late)
+        measured = NoisySource(EncodedInput(core.encode, info.hop_length), seed, info.frame_rate)
+        return Take(measured, blocks_of(sound, info.sample_rate, info.hop_length, late), samples, late)
     frames = fitting.apply(encode_whole(core, sound, late), printable(sound))
     source = NoisySource(listed(core, partial(read_frames, frames)), seed, info.frame_rate)
     return Take(source, cut(samples + late, info.hop_length), samples, late)
@@ -247,9 +247,9 @@ def morph(
                 frames[:, 0] = end.pitch
     source = NoisySource(listed(core, partial(mixed, a, b)), seed, info.frame_rate)
     late = 0 if info.is_instrument else info.algorithmic_latency_samples
-    told = ends != (End(), End())
+    labelled = ends != (End(), End())
     whole = samples + late
-    blocks = told_on_the_way(core, bundle, ends, whole) if told else cut(whole, info.hop_length)
+    blocks = labelled_blocks(core, bundle, ends, whole) if labelled else cut(whole, info.hop_length)
     return Take(source, blocks, samples, late)
 
 
@@ -293,7 +293,7 @@ GLIDE_FRAMES = 4
 """Latent frames between two steps of labels on the way from one sound to another."""
 
 
-def told_on_the_way(
+def labelled_blocks(
     core: StreamingModel, bundle: Bundle, ends: tuple[End, End], samples: int
 ) -> Iterator[Block]:
     """Blocks before each of which the model is told the labels of that place: shares of the classes, or the nearer
