@@ -10,10 +10,10 @@ import secrets
 import time
 from importlib.metadata import version
 
+from wavevae.console import say
 from wavevae.controls import SMOOTHING
 from wavevae.errors import Failure, UserError
 
-from .console import say
 from .control.addresses import ROOT
 from .control.network import LOOPBACK, WebSetup, in_url, open_tcp, open_udp
 from .live.devices import NO_DEVICE

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,9 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from wavevae.cli import Parser
+from wavevae.console import discarded_stderr, say
 from wavevae.errors import UserError
 from wavevae.names import composed
-from wavevae.standard_streams import discarded_stderr
 
 NO_DEVICE = "none"
 MOST_CHANNELS = 2
@@ -172,7 +171,7 @@ def main(argv: list[str]) -> int:
         print(f"  MIDI {port}")
     for why in (why_no_audio, why_no_midi):
         if why:
-            print(why, file=sys.stderr)
+            say(why)
     return 0
 
 

@@ -36,7 +36,8 @@ def main(argv: list[str]) -> int:
     add_label_options(parser)
     arguments = parser.parse_args(argv)
 
-    from ..console import Progress
+    from wavevae.console import SoundProgress
+
     from ..engine.streaming_model import CodesModel, StreamingModel
     from ..model_info import describe
     from .latent_files import latent_writer
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> int:
     set_labels(core, model, arguments)
     warn_unlabelled(model, arguments)
     total = length_at(arguments.input, bundle.info.sample_rate)
-    progress = Progress("encoded", total, bundle.info.sample_rate)
+    progress = SoundProgress("encoding", total, bundle.info.sample_rate)
     with latent_writer(arguments.out, core.latent_dim, kind) as out:
         for samples, frames in encode_file(core, arguments.input):
             out.write(core.units.of_file(frames))

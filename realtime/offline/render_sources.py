@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wavevae.audio import followed, printable, probe, stream_mono
 from wavevae.bundle import Bundle, read_bundle
+from wavevae.console import say
 from wavevae.controls import NO_LABEL
 from wavevae.corpus_profile import CorpusProfile, known_pitch
 from wavevae.errors import UserError
@@ -26,7 +27,6 @@ from wavevae.units import (
     seconds_to_samples,
 )
 
-from ..console import say
 from ..engine.engine import Engine
 from ..engine.latent_sources import DensitySource, EncodedInput, FrameList, FrameSource, NoisySource
 from ..engine.streaming_model import CodesModel, Frames, StreamingModel, Units
