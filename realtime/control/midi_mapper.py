@@ -1,4 +1,4 @@
-"""Translates MIDI messages to OSC messages by a map. While learning, the next control that moves is bound."""
+"""Translates MIDI messages to OSC messages by a map, and learns new rows: the next control that moves is bound."""
 
 from __future__ import annotations
 

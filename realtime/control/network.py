@@ -1,4 +1,6 @@
-"""Sockets to listen on, who may use them, and which process holds a port already."""
+"""What is on the network: sockets to listen on and who may use them, the table of addresses as OSCQuery JSON
+(github.com/Vidvox/OSCQueryProposal), and its announcement by zeroconf.
+"""
 
 from __future__ import annotations
 

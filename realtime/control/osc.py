@@ -1,8 +1,11 @@
-"""A strict parser of OSC datagrams: it returns exactly what was sent, or refuses it.
+"""OSC over UDP: a strict parser of datagrams, and the server that applies them and replies.
 
-python-osc does not do: it takes a truncated number for 0.0, recurses into bundles without end and
-expands wildcards in addresses with a regular expression that a packet of 36 bytes can keep busy for 15 s. (OSC 1.0:
-strings end in zeros up to a multiple of 4 bytes. OSC 1.1: T, F, N and I have no bytes.)
+A message with an error changes nothing; it is counted, and its sender gets the reason on /wavevae/error. A datagram
+with too many messages is refused as a whole. Bundles with a time tag are applied at their time. (OSC 1.0: strings end
+in zeros up to a multiple of 4 bytes. OSC 1.1: T, F, N and I have no bytes.)
+
+python-osc does not do as a parser: it takes a truncated number for 0.0, recurses into bundles without end and expands
+wildcards in addresses with a regular expression that a packet of 36 bytes can keep busy for 15 s.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""The data of the control page: the model once, then levels and a spectrum thirty times a second."""
+"""The control page, the data it shows, and OSCQuery over HTTP: one WebSocket per visitor, whose messages go through the
+dispatcher.
+
+It listens on loopback. Requests by another name of this machine (DNS rebinding) or from another site's page are
+refused; with --allow-remote the page and its socket want the token, and OSCQuery, which only reads, does not: its
+clients know an address and a port.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Computes a block of output from the controls and a block of input. Live and offline playing share it, so that a
-rendering equals the performance.
+"""Computes a block of output from the controls and a block of input, and builds a warmed engine from a model file. Live
+and offline playing share both, so that a rendering equals the performance.
 
         controls ──> source ──> latents ──> decoder ──> remainder ──> gain, fades ──> limiter ──> block
 (input sound) ────────┘                   whole hops   any number of samples

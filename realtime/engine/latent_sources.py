@@ -1,4 +1,5 @@
-"""Sources of latent frames: the controls, an encoded input, a list of frames, the density of the training latents.
+"""Sources of latent frames: the controls, an encoded input, a list of frames, the density of the training latents; and
+the ramps on which controls glide.
 
 `frames(count, controls)` returns the next (count, latent_dim) float32, in standard deviations. A source keeps its
 position between calls, so the result does not depend on how frames are cut into calls.
@@ -91,6 +92,19 @@ class NoInput:
 
     def restart(self, controls: ControlState) -> None:
         pass
+
+
+class Wrapped:
+    """A source that changes or passes on what another one gives."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+
+    def feed(self, audio: Audio, controls: ControlState) -> None:
+        self._source.feed(audio, controls)
+
+    def restart(self, controls: ControlState) -> None:
+        self._source.restart(controls)
 
 
 class ControlSource(NoInput):
@@ -187,16 +201,14 @@ class Settling:
         return self._ramp.advance(count)[:, 0]
 
 
-class NoisySource:
+class NoisySource(Wrapped):
     """Adds Gaussian noise to the frames of another source: temperature is its standard deviation, the first axes
     (pitch, loudness and periodicity of an instrument) stay as they are."""
 
     def __init__(self, source: FrameSource, seed: int, frame_rate: float, first: int = 0) -> None:
-        self._source, self._random, self._first = source, np.random.default_rng(seed), first
+        super().__init__(source)
+        self._random, self._first = np.random.default_rng(seed), first
         self._temperature = Settling(frame_rate)
-
-    def feed(self, audio: Audio, controls: ControlState) -> None:
-        self._source.feed(audio, controls)
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         frames = self._source.frames(count, controls)
@@ -207,26 +219,18 @@ class NoisySource:
             frames = frames + widths.astype(np.float32) * noise
         return frames.astype(np.float32, copy=False)
 
-    def restart(self, controls: ControlState) -> None:
-        self._source.restart(controls)
 
-
-class RecordingSource:
+class RecordingSource(Wrapped):
     """Passes the frames of another source on, and also to `keep`."""
 
     def __init__(self, source: FrameSource, keep: Callable[[Frames], None]) -> None:
-        self._source, self._keep = source, keep
-
-    def feed(self, audio: Audio, controls: ControlState) -> None:
-        self._source.feed(audio, controls)
+        super().__init__(source)
+        self._keep = keep
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         frames = self._source.frames(count, controls)
         self._keep(frames)
         return frames
-
-    def restart(self, controls: ControlState) -> None:
-        self._source.restart(controls)
 
 
 MODE_FADE_MS = 60.0

@@ -145,7 +145,7 @@ class SingleVoice:
 
 
 class Voice:
-    """One note at a time: struck, it rises to its velocity; released, it falls. A bend moves it at once: the
+    """One note at a time: its level rises to the velocity and falls after release. A bend moves the pitch at once: the
     file's oscillators keep their phase."""
 
     def __init__(self, core: StreamingModel, model: ModelInfo, keeps_past: bool = False) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -70,14 +71,6 @@ def _natural(model: ModelInfo, latents: list[float]) -> dict[str, Value]:
     """Pitch (MIDI), loudness (dB) and periodicity of what sounds, as far as it has them."""
     controls = model.axes[: model.n_controls]
     return {axis.name: axis.natural(value) for axis, value in zip(controls, latents, strict=False)}
-
-
-def _is_file(path: Path) -> bool:
-    """Whatever the name is."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 class Controller:
@@ -300,7 +293,7 @@ class Controller:
             path = expanded(text(arguments, "model"))
             if not path.is_absolute():
                 path = Path(self.dispatcher.model.path).parent / path
-            if not _is_file(path):
+            if not os.path.isfile(path):
                 raise Refused(f"no model file at {str(path)[:120]}")
             self._model_asked_by = self.osc_server.sender
             self._pipe.send(WantModel(str(path)))

@@ -1,4 +1,6 @@
-"""`wavevae devices`: lists the sound cards; `serve` chooses one by name or number."""
+"""The sound cards (`wavevae devices` lists them, `serve` chooses one by name or number), and the streams that call the
+audio callback: a card through PortAudio, or a clock without a device.
+"""
 
 from __future__ import annotations
 

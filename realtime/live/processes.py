@@ -1,5 +1,9 @@
-"""Child processes and their pipes, real-time priority, signals. A child ends with its parent and collects no garbage
-while it plays."""
+"""Child processes of a performance, their pipes and every message that goes through them; priority and signals.
+
+A child ends with its parent and collects no garbage while it plays. The supervisor sends a `Load` to an engine process,
+`DeviceChoice` and `Open` to the audio process, `ControlSetup` and `Begin` to the control process; the others are their
+answers.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ from .devices import Device, channels_of
 SWITCH_INTERVAL_S = 0.0005
 PRIORITY = 10
 ONE_REQUEST_S = 1.0
-"""Signals so close together are one wish: a terminal and `timeout` may both send it."""
+"""Signals so close together are one request: a terminal and `timeout` may both send it."""
 
 
 def settle() -> None:
@@ -102,8 +106,8 @@ HASTE = -10
 
 
 def ask_to_be_preferred() -> None:
-    """For hands: among ordinary processes first, where that is allowed. Not SCHED_FIFO: a flood of messages would
-    take a core for itself, and Linux then stops whoever sounds there as well."""
+    """Raise this process above ordinary ones, where that is allowed. Not SCHED_FIFO: a flood of messages would take a
+    core for itself, and Linux then stops an engine on that core as well."""
     if hasattr(os, "setpriority"):
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, min(HASTE, os.getpriority(os.PRIO_PROCESS, 0)))
@@ -185,12 +189,12 @@ class Child:
         return f"status {code}"
 
     def send(self, message: Any) -> None:
-        """A child that is gone hears nothing; `alive` tells."""
+        """Does nothing for a child that is gone (see `alive`)."""
         with contextlib.suppress(OSError):
             self._pipe.send(message)
 
     def receive(self, patience_s: float = 0.0) -> Any:
-        """The next message, or None: nothing yet, or nobody there any more."""
+        """The next message, or None: nothing yet, or the child is gone."""
         try:
             return self._pipe.recv() if self._pipe.poll(patience_s) else None
         except (EOFError, OSError):
@@ -206,10 +210,7 @@ class Child:
         self.process.join()
 
 
-DEFAULT_BLOCK = 512
-SMALLEST_DEFAULT, LARGEST_DEFAULT = 128, 2048
-
-
+DEFAULT_BLOCK, SMALLEST_DEFAULT, LARGEST_DEFAULT = 512, 128, 2048
 GO = "go"
 FADE_OUT, LEAVE = 1, 2
 """What DeckCount.STOP asks for: silence; or to end, since another deck plays."""
@@ -220,7 +221,7 @@ FADE_OUT, LEAVE = 1, 2
 
 @dataclass(frozen=True)
 class Load:
-    """What a player is to play."""
+    """What an engine is to play."""
 
     path: str
     seed: int = 0
@@ -363,14 +364,14 @@ class Begin:
 
 @dataclass(frozen=True)
 class Listening:
-    """Messages are heard; `lines` says what else is there."""
+    """The control process listens; `lines` for the terminal say to what."""
 
     lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something to say."""
+    """A line for the terminal."""
 
     message: str
 
@@ -382,6 +383,6 @@ class RecordingLost(Problem):
 
 @dataclass(frozen=True)
 class WantModel:
-    """Somebody asks for another model."""
+    """Another model is asked for."""
 
     path: str

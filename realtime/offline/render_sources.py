@@ -1,4 +1,8 @@
-"""What `render` and `encode` share: loading the model, its input in blocks of whole hops, the closing report."""
+"""The sources that `render` plays: a sound, a list of latents or codes, an interpolation between two sounds, a draw from
+the density; and what `render` and `encode` share: loading the model, sounds in blocks of whole hops, the closing report.
+
+A `Take` is a source of latents, the blocks that the engine computes, and the length in samples.
+"""
 
 from __future__ import annotations
 
