@@ -1,6 +1,6 @@
 """The prior of an instrument: after the training of its model, on the latents of its own corpus.
 
-    best.ckpt --model--> latents of every recording --> notes --> performer and improviser --> best.ckpt, last.ckpt
+best.ckpt --model--> latents of every recording --> notes --> performer and improviser --> best.ckpt, last.ckpt
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from wavevae.corpus_profile import CorpusProfile
 from .improviser import Improviser
 from .model import Prior
 from .notes import VOICED, FoundNote, find_notes
-from .performer import NoteFeatures, Performer
+from .performer import HELD_AGES, NoteFeatures, Performer
 
 STREAMS = 32
 """Recordings are strung together in so many rows, in another order every SPLICINGS-th part of the training."""
@@ -26,6 +26,36 @@ SPLICINGS = 6
 TIED_SHARE, LONGEST_REST_S = 0.25, 0.5
 """Between two recordings: nothing, or a rest of silence."""
 SILENCE_BELOW_DB = 60.0
+
+QUIET, FEWEST_HELD = 0.02, 20
+TIMBRES, FEWEST_OF_TIMBRE, WORTH_A_TIMBRE = 8, 6, 0.8
+"""At most so many groups of timbres, each of so many notes on average; one more is worth it if less than this share of
+the variance within groups is left."""
+DRUMS_DARK_TO_BRIGHT = (
+    36,
+    35,
+    41,
+    43,
+    45,
+    47,
+    48,
+    50,
+    38,
+    40,
+    37,
+    39,
+    56,
+    53,
+    51,
+    42,
+    44,
+    46,
+    54,
+    49,
+    57,
+    55,
+)
+"""General MIDI percussion: kicks, toms, snares, claps, bells, hats, cymbals."""
 
 
 class Part(NamedTuple):
@@ -113,8 +143,24 @@ def prepare(
         Part(r, (((m - offset) / scale) * k).clip(-12, 12).astype(np.float32), k, label)
         for r, m, k, label in zip(rows, made, known, labels, strict=True)
     ]
+    performer.lowest_held.copy_(torch.from_numpy(_lowest_held(notes, made, performer.loudness_at)))
     loudest = profile.loudness[-1] if profile.loudness else -12.0
     return Prior(performer, Improviser(_note_table(notes, labels), profile.frame_rate), loudest), parts
+
+
+def _lowest_held(
+    notes: Sequence[Sequence[FoundNote]], made: Sequence[NDArray[Any]], loudness: int
+) -> NDArray[np.float32]:
+    """(HELD_AGES,): the QUIET quantile of how far below their level notes are, dB, by frames since the onset."""
+    ages: list[list[float]] = [[] for _ in range(HELD_AGES)]
+    for recording, frames in zip(notes, made, strict=True):
+        for note in recording:
+            held = frames[note.onset : note.release, loudness]
+            for age, value in enumerate(held[: HELD_AGES - 1]):
+                ages[age].append(float(value))
+            ages[-1].extend(held[HELD_AGES - 1 :].tolist())
+    found = [float(np.quantile(a, QUIET)) if len(a) >= FEWEST_HELD else -1e4 for a in ages]
+    return np.array(found, np.float32)
 
 
 def _note_table(notes: Sequence[Sequence[FoundNote]], labels: Sequence[int]) -> Tensor:
@@ -149,7 +195,7 @@ def _sorted_by_timbre(
     )
     sounds = np.delete(sounds, loudness, 1) / np.maximum(np.delete(np.array(profile.std), loudness), 1e-3)
     bright = profile.axis_names.index("brightness") - 1
-    groups = _k_means(sounds, min(TIMBRES, max(1, len(sounds) // 6)))
+    groups = _groups(sounds)
     order = np.argsort([sounds[groups == g, bright].mean() for g in range(groups.max() + 1)])
     groups = np.argsort(order)[groups]
     timbre_of_key = _timbre_of_key(int(groups.max()) + 1)
@@ -161,34 +207,6 @@ def _sorted_by_timbre(
     return keyed, timbre_of_key
 
 
-TIMBRES = 8
-DRUMS_DARK_TO_BRIGHT = (
-    36,
-    35,
-    41,
-    43,
-    45,
-    47,
-    48,
-    50,
-    38,
-    40,
-    37,
-    39,
-    56,
-    53,
-    51,
-    42,
-    44,
-    46,
-    54,
-    49,
-    57,
-    55,
-)
-"""General MIDI percussion: kicks, toms, snares, claps, bells, hats, cymbals."""
-
-
 def _timbre_of_key(groups: int) -> NDArray[np.int64]:
     """(128,): drums by their brightness, other keys in turn."""
     table = np.arange(128) % groups
@@ -196,6 +214,19 @@ def _timbre_of_key(groups: int) -> NDArray[np.int64]:
     for place, key in enumerate(DRUMS_DARK_TO_BRIGHT):
         table[key] = min(groups - 1, place * groups // count)
     return table.astype(np.int64)
+
+
+def _groups(x: NDArray[Any]) -> NDArray[np.int64]:
+    """Group numbers (N,): another group as long as it takes a good part of the variance away."""
+    found = np.zeros(len(x), np.int64)
+    spread = float(np.square(x - x.mean(0)).sum())
+    for count in range(2, min(TIMBRES, len(x) // FEWEST_OF_TIMBRE) + 1):
+        more = _k_means(x, count)
+        left = sum(float(np.square(x[more == g] - x[more == g].mean(0)).sum()) for g in range(more.max() + 1))
+        if left > WORTH_A_TIMBRE * spread:
+            break
+        found, spread = more, left
+    return found
 
 
 def _k_means(x: NDArray[Any], groups: int, rounds: int = 30) -> NDArray[np.int64]:

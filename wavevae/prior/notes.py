@@ -31,6 +31,8 @@ periodicity stays above BROKEN_OFF."""
 STRAY_S, ECHO_DB, ECHO_S = 0.1, 25.0, 0.3
 """A harmonic-related plateau so short within a note is a tracker's stray; what follows a note within ECHO_S, and is so
 far below it, is its reverberation."""
+NO_STEP_SEMITONES, VIBRATO_SEMITONES, VIBRATO_S = 0.7, 0.95, 0.12
+"""Neighbouring plateaus nearer than a step of the scale are one; short ones may be the turns of a vibrato."""
 ARRIVED_SEMITONES = 0.4
 """The next plateau has begun where the pitch stays within this range for as long."""
 UNSETTLED_S, LEAP_SEMITONES = 0.1, 7.0
@@ -150,11 +152,19 @@ def _plateaus(pitch: Array, rate: float) -> list[tuple[int, int]]:
 
 
 def _without_strays(pitch: Array, plateaus: list[tuple[int, int]], rate: float) -> list[tuple[int, int]]:
-    """Joins plateaus of one pitch that a short one an octave or a twelfth away stands between."""
+    """Joins plateaus of one pitch that a short one an octave or a twelfth away stands between, and the halves of a
+    wide vibrato."""
     kept: list[tuple[int, int]] = []
     middles: list[float] = []
     for first, last in plateaus:
         middle = float(np.median(pitch[first:last]))
+        if kept:
+            shorter = min(last - first, kept[-1][1] - kept[-1][0])
+            width = VIBRATO_SEMITONES if shorter <= _frames(VIBRATO_S, rate) else NO_STEP_SEMITONES
+            if abs(middle - middles[-1]) < width:
+                kept[-1] = (kept[-1][0], last)
+                middles[-1] = float(np.median(pitch[slice(*kept[-1])]))
+                continue
         if len(kept) >= 2 and abs(middle - middles[-2]) < PLATEAU_SEMITONES:
             between = kept[-1][1] - kept[-1][0]
             leap = abs(middles[-1] - middle)

@@ -27,6 +27,7 @@ MEANWHILE_FRAMES = 1e4
 LEGATO_FRAMES = 3.0
 SETTLED_FRAMES, DRIFT_FRAMES = 5.0, 12.0
 """A tuned note is led back to its key once its attack is over, with this time constant."""
+HELD_AGES = 32
 SMALLEST_LOG_SCALE, LARGEST_LOG_SCALE = -5.0, 1.0
 
 
@@ -141,6 +142,7 @@ class Performer(nn.Module):
 
     scale: Tensor
     offset: Tensor
+    lowest_held: Tensor
 
     def __init__(self, latents: int, features: NoteFeatures, width: int = 192, components: int = 8) -> None:
         super().__init__()
@@ -153,6 +155,9 @@ class Performer(nn.Module):
         self.register_buffer("offset", torch.zeros(latents))
         self.register_buffer("scale", torch.ones(latents))
         """What a scaled frame of 0 and 1 means: semitones from the key, dB from the level, latents."""
+        self.register_buffer("lowest_held", torch.full((HELD_AGES,), -1e4))
+        """dB from the level: the quietest that the corpus' notes are, by frames since their onset; the last place for
+        all later ones. A held note does not fall silent where the corpus' notes do not."""
         self.smallest, self.largest = SMALLEST_LOG_SCALE, LARGEST_LOG_SCALE
         self.settled, self.drift_rate = SETTLED_FRAMES, 1.0 / DRIFT_FRAMES
 
@@ -203,6 +208,7 @@ class Performer(nn.Module):
         out, hidden = self.cell(torch.cat([features, state.last], 1).unsqueeze(1), state.hidden.unsqueeze(0))
         weights, means, scales = self.mixture(out[:, 0])
         last = self._draw(weights, means, scales, temperature, seed, state.frame)
+        last = self._audible(last, note)
         z = last * self.scale + self.offset
         drift = state.drift
         if self.pitched:
@@ -216,6 +222,14 @@ class Performer(nn.Module):
         else:
             z = torch.cat([z[:, :1] + note.level.unsqueeze(1), z[:, 1:]], 1)
         return z, PerformerState(note, hidden[0], last, drift, state.frame + 1.0)
+
+    def _audible(self, last: Tensor, note: NoteState) -> Tensor:
+        """Scaled frames whose loudness is not below `lowest_held` while a key is held."""
+        at = self.loudness_at
+        age = note.since_onset.clamp(0.0, float(self.lowest_held.size(0) - 1)).long()
+        lowest = (self.lowest_held[age] - self.offset[at]) / self.scale[at]
+        raised = torch.where(note.held > 0.5, torch.maximum(last[:, at], lowest), last[:, at])
+        return torch.cat([last[:, :at], raised.unsqueeze(1), last[:, at + 1 :]], 1)
 
     def _draw(
         self, weights: Tensor, means: Tensor, scales: Tensor, temperature: float, seed: Tensor, frame: Tensor
