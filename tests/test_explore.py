@@ -305,7 +305,7 @@ def test_transfer_takes_the_statistics_or_the_class(plain: ExploredModel, explor
     source, other = notes_from(plain, sounds, labels)
     target = Target(plain, other, [other])
     axes = target.statistics_onto(plain.axes(source.means), source.sounding)[source.sounding]
-    wanted = plain.axes(other.heard)
+    wanted = plain.axes(other.sounding_means)
     np.testing.assert_allclose(axes.mean(0), wanted.mean(0), atol=1e-6)
     assert (axes.std(0) <= wanted.std(0) + 1e-6).all()
     told = load_explored_model(explored.parent / "run.ckpt", "best")

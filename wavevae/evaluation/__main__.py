@@ -141,7 +141,7 @@ def main(argv: list[str]) -> int:
     for place in places:
         report.check_folder(place)
     plots.new_figure(1, 1)  # a missing matplotlib is told now, not after the work
-    session = Session.open(args, choose(args), say)
+    session = Session.open(args, choose(args))
     for path, place in zip(subjects, places, strict=True):
         result = session.evaluate(path, place)
         if args.json and not args.also:

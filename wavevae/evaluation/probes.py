@@ -19,7 +19,7 @@ import numpy as np
 from wavevae.corpus import find_files
 from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.errors import UserError
-from wavevae.evaluation import bootstrap, disentanglement, linear, metrics
+from wavevae.evaluation import disentanglement, linear, metrics
 from wavevae.evaluation.excerpts import cut_chunks
 from wavevae.evaluation.judged_latents import LatentCollector
 from wavevae.evaluation.model_under_test import Labels, ModelUnderTest, Run
@@ -77,10 +77,10 @@ def others(subject: ModelUnderTest, selection: Selection, wanted: Wanted, most: 
             seconds = min(source.seconds, LONGEST_S)
             sources.append(Source(source.path, str(entry.path), seconds, cut=part, labels=entry.labels))
     if "pitch" in subject.facts.condition and sources:
-        told, _ = with_pitches(
+        labelled_too, _ = with_pitches(
             replace(selection, sources=tuple(sources)), subject.facts.sample_rate, subject.facts.name_shift
         )
-        sources = list(told.sources)
+        sources = list(labelled_too.sources)
     return sources
 
 
@@ -134,13 +134,9 @@ def read(judged: Labelled, training: Labelled) -> dict[str, Any] | None:
 
 
 def _score(judged: Labelled, said: Sequence[str], trained_on: str) -> dict[str, Any]:
-    right = np.array([a == b for a, b in zip(said, judged.names, strict=True)], np.float64)
-    chance = Counter(judged.names).most_common(1)[0][1] / len(judged.names)
-    interval = bootstrap.of_mean(judged.files, right)
     return {
-        "accuracy": float(right.mean()),
-        "interval": list(interval) if interval else None,
-        "chance": chance,
+        **linear.scored(judged.files, said, judged.names),
+        "chance": Counter(judged.names).most_common(1)[0][1] / len(judged.names),
         "files": len(judged.names),
         "labels": len(set(judged.names)),
         "trained_on": trained_on,
@@ -166,8 +162,8 @@ def run(
     known = [name for name, of in looked_for.items() if any(of(s.labels) for s in selection.sources)]
     found: dict[str, Any] = {}
     remarks: list[str] = []
-    heard = others(subject, selection, wanted, disentanglement.TRAINING_FILES) if known else []
-    training = heard[: wanted.files]
+    rest = others(subject, selection, wanted, disentanglement.TRAINING_FILES) if known else []
+    training = rest[: wanted.files]
     if known and collected.pools:
         summaries = encoded(subject, training)
         probes = {
@@ -183,7 +179,7 @@ def run(
             remarks.append(
                 f"no probe of {' and '.join(missing)}: fewer than {FEWEST} labelled files, or one label only"
             )
-    moved = disentanglement.run(subject, selection, heard, field)
+    moved = disentanglement.run(subject, selection, rest, field)
     if moved:
         found["swaps"] = moved
     return found, remarks

@@ -34,7 +34,7 @@ def note_vectors(instrument: ExploredModel, notes: Sequence[Note]) -> np.ndarray
     the width is robust (median absolute deviation) and what is beyond FURTHEST widths counts as that."""
     rows = []
     for note in notes:
-        axes = instrument.axes(note.heard)
+        axes = instrument.axes(note.sounding_means)
         rows.append(np.concatenate([axes.mean(0), np.log(axes.std(0) + SMALLEST_SPREAD)]))
     found = np.array(rows)
     apart = found - np.median(found, 0)
@@ -69,7 +69,7 @@ def draw_frames(path: Path, instrument: ExploredModel, notes: Sequence[Note]) ->
     those that sound."""
     owners = np.repeat(np.arange(len(notes)), [int(n.sounding.sum()) for n in notes])
     chosen = np.linspace(0, len(owners) - 1, min(MOST_FRAMES, len(owners))).round().astype(int)
-    axes = instrument.axes(np.concatenate([n.heard for n in notes])[chosen])
+    axes = instrument.axes(np.concatenate([n.sounding_means for n in notes])[chosen])
     points = np.asarray(instrument.statistics.density.get("points", ()), float)
     places = Plane.of(points if len(points) else axes).places(axes)
     chosen_notes = [notes[owner] for owner in owners[chosen]]

@@ -48,7 +48,7 @@ class Note:
     level_db: float
 
     @property
-    def heard(self) -> np.ndarray:
+    def sounding_means(self) -> np.ndarray:
         """The latents of what sounds."""
         found: np.ndarray = self.means[self.sounding]
         return found

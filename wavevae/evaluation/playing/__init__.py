@@ -189,8 +189,8 @@ def sweep_demonstrations(
         sound, start = latent_controls.sweep(player, one, control, SWEEP_S / steps, steps)
         if bool(torch.isfinite(sound).all()):
             title = f"{control.name} from {control.low:.3g} to {control.high:.3g}"
-            heard = sound[max(0, start - round(BEFORE_S * player.sample_rate) // 2) :]
-            shown.append(Demonstration("sweep", title, {control.name: heard.numpy()}))
+            shown_part = sound[max(0, start - round(BEFORE_S * player.sample_rate) // 2) :]
+            shown.append(Demonstration("sweep", title, {control.name: shown_part.numpy()}))
     return shown
 
 
