@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional, write_toy
+from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional
 from wavevae.realtime.offline import encode, render
-from wavevae.realtime.offline.latent_files import LatentWriter
+from wavevae.realtime.offline.latent_files import latent_writer
 from wavevae.realtime.offline.render_sources import mixed
 
 from wavevae import info
@@ -24,13 +24,6 @@ from wavevae.bundle import read_bundle
 from wavevae.errors import UserError
 
 STEP_24_BIT = 2.0**-23
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("toy") / "toy.ts"
-    write_toy(path)
-    return path
 
 
 def write_noise(path: Path, samples: int, rate: int = SAMPLE_RATE, seed: int = 0) -> np.ndarray:
@@ -386,7 +379,7 @@ def test_memory_of_an_hour(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_list_of_latents_appears_only_when_whole(tmp_path: Path) -> None:
-    with LatentWriter(tmp_path / "z.npy", 3) as out:
+    with latent_writer(tmp_path / "z.npy", 3) as out:
         for n in (1, 100, 1000):
             out.write(np.full((n, 3), n, np.float32))
         assert not (tmp_path / "z.npy").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import multiprocessing
 import os
@@ -21,12 +22,12 @@ from live import Live, gone, live
 from steady import TOO_LATE_MS, lost_nothing, steady
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
 from wavevae.realtime import serve
-from wavevae.realtime.engine.timing import count_delay, largest_remainder
 from wavevae.realtime.live.engine_process import Player
-from wavevae.realtime.live.messages import Load
+from wavevae.realtime.live.processes import Load
 from wavevae.realtime.live.shared_memory import LARGEST_LATENT_DIM, Shared
-from wavevae.realtime.model_info import ModelInfo
+from wavevae.realtime.model_info import ModelInfo, largest_remainder
 from wavevae.realtime.offline import render
+from wavevae.realtime.serve import describe_delay
 
 from wavevae.controls import ControlState, Share
 from wavevae.errors import UserError
@@ -39,16 +40,23 @@ DEEP = ("--device", "none", "--ring-depth", "16")
 """A third of a second in store, so that a busy machine alone does not empty the ring."""
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("toy") / "toy.ts"
-    write_toy(path)
-    return path
-
-
 def shared_memory() -> set[str]:
     """Named segments of Python's kinds (a JACK server has its own)."""
     return {p.name for p in SHARED_MEMORY.glob("*") if p.name.startswith(("psm_", "pym-", "sem."))}
+
+
+def nothing_left_since(before: set[str]) -> bool:
+    """Whether every new segment is mapped by a process that runs: other tests play at the same time."""
+
+    def unused() -> set[str]:
+        left = shared_memory() - before
+        for maps in Path("/proc").glob("[0-9]*/maps"):
+            with contextlib.suppress(OSError):
+                text = maps.read_text()
+                left = {name for name in left if name not in text}
+        return left
+
+    return Live.soon(lambda: not unused(), patience_s=10.0)
 
 
 def test_it_is_played_and_ended_by_ctrl_c(model: Path, tmp_path: Path) -> None:
@@ -68,7 +76,7 @@ def test_it_is_played_and_ended_by_ctrl_c(model: Path, tmp_path: Path) -> None:
         assert len(children) >= 2
         assert player.end() == 0
     assert gone(children)
-    assert shared_memory() == before
+    assert nothing_left_since(before)
     for words in (
         "delay",
         "real-time factor",
@@ -143,7 +151,7 @@ def test_children_of_a_killed_parent_end_and_leave_nothing(model: Path) -> None:
         os.kill(player.process.pid, signal.SIGKILL)
         player.process.wait()
         assert gone(children)
-    assert shared_memory() == before
+    assert nothing_left_since(before)
 
 
 def test_whatever_dies_is_replaced_and_the_controls_stay(model: Path) -> None:
@@ -350,6 +358,5 @@ def test_memory_is_kept_and_more_can_still_be_had() -> None:
 def test_the_delay_is_the_sum_of_its_parts(block: int, rest: int) -> None:
     assert largest_remainder(HOP, block) == rest
     about = ModelInfo("", "", SAMPLE_RATE, HOP, (), algorithmic_latency_samples=32)
-    delay = count_delay(about, block, 3, 0.005)
-    assert delay.total == pytest.approx(1000 * (4 * block + rest + 32) / SAMPLE_RATE + 5)
-    assert f"{delay.total:.1f} ms" in str(delay)
+    total_ms = 1000 * (4 * block + rest + 32) / SAMPLE_RATE + 5
+    assert f"at most {total_ms:.1f} ms" in describe_delay(about, block, 3, 0.005)
