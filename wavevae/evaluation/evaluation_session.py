@@ -105,17 +105,17 @@ class Session:
         self.selection, said = labelled_selection(subject, self.selection)
         chosen = self.selection
         say(f"evaluating {path} on {len(chosen.sources)} files, {chosen.seconds:.0f} s ({chosen.how})")
-        verdict = measure_model(subject, chosen, self.args.pairs, self.embedding)
-        verdict.measure.require_rows()
+        measurement = measure_model(subject, chosen, self.args.pairs, self.embedding)
+        measurement.measure.require_rows()
         generated = self.generated(subject)
-        figures, intervals = summarise(verdict.measure, generated)
-        more, remarks = self.more(subject, verdict, figures)
+        figures, intervals = summarise(measurement.measure, generated)
+        more, remarks = self.more(subject, measurement, figures)
         remarks += said + learned_remark(subject, chosen)
         bounds = self.bound(subject, more)
         samples = self.samples(subject, remarks)
-        playing = self.playing(subject, verdict, generated)
+        playing = self.playing(subject, measurement, generated)
         found = report.Findings(
-            *(subject.facts, chosen, verdict, figures, intervals, generated, more, tuple(remarks)),
+            *(subject.facts, chosen, measurement, figures, intervals, generated, more, tuple(remarks)),
             bounds=bounds,
             samples=samples,
             playing=playing,
@@ -134,18 +134,18 @@ class Session:
         return generate(subject, self.args.generate, self.embedding, labels)
 
     def playing(
-        self, subject: ModelUnderTest, verdict: Measurement, generated: Generated | None
+        self, subject: ModelUnderTest, measurement: Measurement, generated: Generated | None
     ) -> Playing | None:
         """None with --no-playing."""
         if self.args.no_playing:
             return None
         say("playing: held tones, controls, transfer (--no-playing leaves them out)")
         drawn = None if generated is None else generated.embeddings
-        clouds = Clouds(verdict.measure.files, np.array(verdict.measure.real), drawn)
+        clouds = Clouds(measurement.measure.files, np.array(measurement.measure.real), drawn)
         return measure_playing(subject, self.selection.sources, clouds, self.foreign)
 
     def more(
-        self, subject: ModelUnderTest, verdict: Measurement, figures: Figures
+        self, subject: ModelUnderTest, measurement: Measurement, figures: Figures
     ) -> tuple[dict[str, Any], list[str]]:
         """Anchors and probes, and what could not be had of them."""
         found: dict[str, Any] = {}
@@ -153,14 +153,14 @@ class Session:
         if self.args.anchors and codec.coder() is None:
             remarks.append(NO_CODEC)
         elif self.args.anchors:
-            found |= self.anchors(verdict, figures)
+            found |= self.anchors(measurement, figures)
         if self.args.probe_files:
             say(
                 f"probes: encoding up to {self.args.probe_files} labelled files that are not judged "
                 "(--probe-files 0 leaves them out)"
             )
             wanted = probes.Wanted(self.args.data, self.args.probe_files, self.args.class_field)
-            more, said = probes.run(subject, self.selection, verdict.collected, wanted)
+            more, said = probes.run(subject, self.selection, measurement.collected, wanted)
             found |= more
             remarks += said
         return found, remarks
@@ -188,8 +188,8 @@ class Session:
             remarks.append("--samples: the model has no density to draw from, so there is no gen.wav")
         return made
 
-    def anchors(self, verdict: Measurement, figures: Figures) -> dict[str, Any]:
-        measure, progress = verdict.measure, ConsoleProgress()
+    def anchors(self, measurement: Measurement, figures: Figures) -> dict[str, Any]:
+        measure, progress = measurement.measure, ConsoleProgress()
 
         def tell(share: float, text: str) -> None:
             progress("anchors", share, text)

@@ -21,7 +21,7 @@ from wavevae.corpus.labels import class_of
 from wavevae.errors import UserError
 from wavevae.evaluation.metrics import FLOOR_DBFS, level_dbfs
 from wavevae.evaluation.model_under_test import ModelUnderTest, Piece
-from wavevae.evaluation.selection import Source, between, sound
+from wavevae.evaluation.selection import Source, between, evenly, sound
 from wavevae.units import samples_to_frames, seconds_to_samples
 
 
@@ -191,8 +191,7 @@ class Sample:
 
 def take_samples(subject: ModelUnderTest, sources: Sequence[Source], count: int) -> list[Sample]:
     """At most `count` files, spread evenly over all; files that cannot be read, or are empty, are left out."""
-    spread = np.linspace(0, len(sources) - 1, min(count, len(sources))).round().astype(int)
-    made = [_sample(subject, sources[int(place)], number) for number, place in enumerate(spread)]
+    made = [_sample(subject, source, number) for number, source in enumerate(evenly(sources, count))]
     return [one for one in made if one is not None]
 
 

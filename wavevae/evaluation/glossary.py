@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 ABOUT = {
@@ -171,6 +171,11 @@ COUNTS = {
 """What a figure of playing is a mean over, by the beginning of its name."""
 
 
+def longest_prefix(name: str, prefixes: Iterable[str]) -> str:
+    """The longest of them with which a name begins; empty where none does."""
+    return max((prefix for prefix in prefixes if name.startswith(prefix)), key=len, default="")
+
+
 def playing_lines(playing: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """(name, figure, what it is and over how many) of every figure of playing; the reason where there is none."""
     found = []
@@ -184,7 +189,7 @@ def playing_lines(playing: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         if value is None:
             found.append((name, shown, f"{meaning}. None here: {reason}"))
             continue
-        fitting = max((key for key in COUNTS if name.startswith(key)), key=len, default="")
+        fitting = longest_prefix(name, COUNTS)
         count = playing.get(COUNTS[fitting]) if fitting else None
         ceiling = playing.get(f"{name}_ceiling") if name.startswith("sample_") else None
         beside = f" (ceiling {number(ceiling)})" if ceiling is not None else ""

@@ -44,7 +44,7 @@ class Findings:
 
     facts: Facts
     selection: Selection
-    verdict: Measurement
+    measurement: Measurement
     figures: Figures
     intervals: Intervals
     generated: Generated | None = None
@@ -53,7 +53,7 @@ class Findings:
     remarks: tuple[str, ...] = ()
     """What was asked for and could not be had."""
     bounds: tuple[Excerpt, ...] = ()
-    """A spectrogram model's: the verdict's moments as their own features sound, inverted."""
+    """A spectrogram model's: the measurement's moments as their own features sound, inverted."""
     samples: Sequence[Sample] = ()
     """Files as they are, resynthesised and drawn anew."""
     playing: Playing | None = None
@@ -62,8 +62,8 @@ class Findings:
 
 def compose(found: Findings) -> dict[str, Any]:
     """The content of report.json."""
-    facts, measure = found.facts, found.verdict.measure
-    skipped = (*found.selection.skipped, *found.verdict.damaged)
+    facts, measure = found.facts, found.measurement.measure
+    skipped = (*found.selection.skipped, *found.measurement.damaged)
     report = {
         **found.figures,
         "fad_embedding": f"{measure.embedding.name} ({measure.embedding.dims} dims)",
@@ -82,7 +82,7 @@ def compose(found: Findings) -> dict[str, Any]:
         "data": found.selection.how,
         "files": len(found.selection.sources),
         "files_skipped": [{"path": path, "reason": reason} for path, reason in skipped],
-        "seconds": round(found.verdict.seconds, 3),
+        "seconds": round(found.measurement.seconds, 3),
         "silence_dbfs": FLOOR_DBFS,
         "remarks": list(found.remarks),
         "wavevae": version("wavevae"),
@@ -129,12 +129,12 @@ def write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
     rate = found.facts.sample_rate
     labels = {source.name: source.labels for source in found.selection.sources}
     with prepared(folder) as part:
-        _write_chunks(part / "chunks.csv", found.verdict.measure)
-        moments = _write_excerpts(part, found.verdict.excerpts, rate, found.bounds)
+        _write_chunks(part / "chunks.csv", found.measurement.measure)
+        moments = _write_excerpts(part, found.measurement.excerpts, rate, found.bounds)
         _write_samples(part / "samples", found.samples, rate)
         drawn = _write_generated(part / "generated", found.generated, rate)
         pictures = judged_latents.write_pictures(
-            part / "latents", found.verdict.collected, found.verdict.excerpts, labels, rate
+            part / "latents", found.measurement.collected, found.measurement.excerpts, labels, rate
         )
         played = _write_playing(part / "playing", found.playing.demonstrations if found.playing else (), rate)
         report_page.write(

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from wavevae.corpus.pitches import LISTENED_S, find_pitches, heard_pitch, labels
 from wavevae.errors import UserError
 from wavevae.evaluation.metrics import audible
 from wavevae.units import seconds_to_samples
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,12 @@ class Selection:
     @property
     def seconds(self) -> float:
         return sum(source.seconds for source in self.sources)
+
+
+def evenly(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` of them, in order, spread evenly over all."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[int(place)] for place in places]
 
 
 def absolute(path: Path) -> Path:
@@ -315,10 +323,9 @@ def read_clips(
 ) -> list[Clip]:
     """At most `count` audible clips, from as many files as there are: files evenly spread over all; several places
     of each where the files are few. Files that cannot be read are left out."""
-    chosen = np.unique(np.linspace(0, len(sources) - 1, min(count, len(sources))).round().astype(int))
+    chosen = evenly(sources, count)
     found: list[Clip] = []
-    for number, index in enumerate(chosen):
-        source = sources[int(index)]
+    for number, source in enumerate(chosen):
         wanted = count // len(chosen) + (number < count % len(chosen))
         places = min(wanted, max(1, int(source.seconds / seconds)))
         starts_s = [

@@ -125,15 +125,14 @@ class Exploration:
 
 def label_remarks(notes: Sequence[Note]) -> list[str]:
     """What the colours cannot say."""
-    names, known = families(notes), np.isfinite(pitches(notes))
-    said = []
+    names, said = families(notes), []
     if not names:
         said.append(
             "no file has a class (a folder of its own, or NSynth's instrument_family): maps are uncoloured"
         )
     elif len(names) == 1:
         said.append(f"one class only ({names[0]}): nothing to tell apart by colour")
-    if not known.any():
+    if not np.isfinite(pitches(notes)).any():
         said.append("no file has a pitch: no map by pitch, grids between notes that lie far apart")
     if max(len(note.means) for note in notes) == 1:
         said.append(

@@ -13,6 +13,7 @@ import numpy as np
 from wavevae.evaluation.judged_latents import draw_map
 from wavevae.latent_plane import Plane
 
+from .contact_sheet import Cell, Grid
 from .explored_model import ExploredModel
 from .notes import Note, pitches
 
@@ -149,10 +150,10 @@ def likeness(notes: Sequence[Note], found: Neighbours) -> dict[str, Any]:
     return out
 
 
-def neighbours_grid(notes: Sequence[Note], found: Neighbours, shown: Sequence[int], samples: int) -> Any:
+def neighbours_grid(
+    notes: Sequence[Note], found: Neighbours, shown: Sequence[int], samples: int
+) -> Grid | None:
     """A grid: a row a note, then its neighbours with their distances; none where nothing has any."""
-    from .contact_sheet import Cell, Grid
-
     if not found.near.shape[1]:
         return None
     rows = []
@@ -162,12 +163,7 @@ def neighbours_grid(notes: Sequence[Note], found: Neighbours, shown: Sequence[in
             its = notes[int(j)]
             row.append(Cell(f"{number}-near-{rank}", f"{its.title}, {distance:.1f}", its.sound[:samples]))
         rows.append(row)
+    names = [notes[i].family or str(n) for n, i in enumerate(shown, 1)]
     columns = ["note", *(f"nearest {k}" for k in range(1, found.near.shape[1] + 1))]
     about = "The recordings themselves; the number after a name is its distance."
-    return Grid(
-        "Nearest neighbours",
-        about,
-        rows,
-        [notes[i].family or str(n) for n, i in enumerate(shown, 1)],
-        columns,
-    )
+    return Grid("Nearest neighbours", about, rows, names, columns)

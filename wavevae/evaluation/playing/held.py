@@ -176,6 +176,12 @@ def hold(player: Player, moment: Moment, seconds: float = HOLD_S) -> Held | None
     return Held(moment, latents, sound, latents.shape[1] * player.hop_length)
 
 
+def hold_moments(player: Player, clips: Sequence[Clip]) -> list[Held]:
+    """Of every moment that can be held."""
+    found = [hold(player, moment) for moment in find_moments(clips, player.sample_rate)]
+    return [held for held in found if held is not None]
+
+
 # -- figures --------------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from wavevae.evaluation import tracks
 from wavevae.evaluation.playing.held import Held, frame_levels, mean_or_none
 from wavevae.evaluation.playing.player import Player, learned_axes
-from wavevae.evaluation.selection import Clip
+from wavevae.evaluation.selection import Clip, evenly
 from wavevae.evaluation.tracks import level_track, median_midi, pitch_track
 
 ATTRIBUTES = {"pitch": 0.05, "loudness": 0.25, "brightness": 0.02, "noisiness": 0.5}
@@ -175,7 +175,7 @@ def correlations(sweeps: Sequence[Sequence[dict[str, float]]], name: str) -> dic
 def knob_figures(player: Player, held: Sequence[Held], ranges: Sequence[Range]) -> dict[str, Any]:
     """knob_monotonic of each control (within moments), the least of them, and knob_crosstalk (pooled); all
     correlations under `knobs`."""
-    chosen = [held[i] for i in np.unique(np.linspace(0, len(held) - 1, MOST_MOMENTS).round().astype(int))]
+    chosen = evenly(held, MOST_MOMENTS)
     table: dict[str, dict[str, Any]] = {}
     for control in ranges:
         sweeps = [measured_sweep(player, h, control) for h in chosen]
@@ -291,7 +291,7 @@ def snr_db(made: Tensor, wanted: Tensor) -> float | None:
 
 def pairs_of_latents(player: Player, clips: Sequence[Clip]) -> list[tuple[Tensor, Tensor]]:
     """Latents of neighbouring clips' beginnings, equally long."""
-    chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, 2 * PAIRS).round().astype(int))]
+    chosen = evenly(clips, 2 * PAIRS)
     samples = round(PAIR_S * player.sample_rate)
     found = []
     for a, b in zip(chosen[::2], chosen[1::2], strict=False):
