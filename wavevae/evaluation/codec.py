@@ -72,12 +72,7 @@ def _by_libsndfile(audio: np.ndarray, rate: int, kbps: float) -> tuple[np.ndarra
     file = io.BytesIO()
     level = (high - kbps) / (high - low)
     soundfile.write(
-        file,
-        audio,
-        rate,
-        format="OGG",
-        subtype="OPUS",
-        compression_level=min(1.0, max(0.0, level)),
+        file, audio, rate, format="OGG", subtype="OPUS", compression_level=min(1.0, max(0.0, level))
     )
     size = file.tell()
     file.seek(0)

@@ -136,7 +136,6 @@ class Session:
     def playing(
         self, subject: ModelUnderTest, measurement: Measurement, generated: Generated | None
     ) -> Playing | None:
-        """None with --no-playing."""
         if self.args.no_playing:
             return None
         say("playing: held tones, controls, transfer (--no-playing leaves them out)")

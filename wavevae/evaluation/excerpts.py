@@ -80,7 +80,6 @@ class _Tape:
 
 
 def _joined(old: Tensor | None, new: Tensor | None) -> Tensor | None:
-    """Along time."""
     return new if old is None else old if new is None else torch.cat([old, new], -1)
 
 

@@ -55,7 +55,6 @@ class FilePlayback:
             torch.manual_seed(0)  # its decoder may draw noise: the same sound, the same figures
 
     def tell(self, labels: Labels) -> None:
-        """The attributes that a conditional file has."""
         if self.classes:
             name = class_of(labels, self.class_field)
             self.module.set_class(self.classes.index(name) if name in self.classes else NO_LABEL)

@@ -226,7 +226,6 @@ def playing_says(playing: Mapping[str, Any]) -> list[str]:
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """The figures for people."""
     rows = lines(report)
     with_opus = any(opus for *_, opus, _ in rows)
     text = []
@@ -246,7 +245,6 @@ def table(report: Mapping[str, Any]) -> str:
 
 
 def extras(report: Mapping[str, Any]) -> list[str]:
-    """Sentences on probes and swaps."""
     said = []
     for name, probe in (report.get("probes") or {}).items():
         said.append(

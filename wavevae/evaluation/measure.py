@@ -99,7 +99,6 @@ class Measure:
 
     @torch.inference_mode()
     def flush(self) -> None:
-        """Measure what waits."""
         if not self._waiting:
             return
         reference = torch.stack([chunk.reference for _, chunk in self._waiting])
@@ -148,7 +147,6 @@ class Measure:
 
     @property
     def files(self) -> list[str]:
-        """The file of each row."""
         return [row.file for row in self.rows]
 
 

@@ -21,7 +21,6 @@ N_FFT, HOP, N_MELS, MEL_FLOOR_DB = 2048, 512, 128, -80.0
 
 
 def decibels(ratio: Tensor) -> Tensor:
-    """A power ratio in dB, within DB_LIMIT."""
     return (10 * torch.log10(ratio.clamp_min(1e-30))).clamp(-DB_LIMIT, DB_LIMIT)
 
 

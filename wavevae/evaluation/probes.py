@@ -58,14 +58,10 @@ def others(subject: ModelUnderTest, selection: Selection, wanted: Wanted, most: 
     judged = {absolute(source.path) for source in selection.sources}
     data = list(wanted.data)
     if not data and isinstance(subject, Run):
-        data = inputs_of(
-            next(iter(p for p in (subject.facts.path, *subject.facts.path.parents) if p.is_dir()))
-        )
-    found = (
-        [f for f in find_files(data) if not f.reason and f.labels and absolute(f.path) not in judged]
-        if data
-        else []
-    )
+        path = subject.facts.path
+        data = inputs_of(next(p for p in (path, *path.parents) if p.is_dir()))
+    files = find_files(data) if data else []
+    found = [f for f in files if not f.reason and f.labels and absolute(f.path) not in judged]
     random.Random(0).shuffle(found)
     sources: list[Source] = []
     for entry in found:
@@ -73,14 +69,11 @@ def others(subject: ModelUnderTest, selection: Selection, wanted: Wanted, most: 
             break
         source = look(entry.path)
         if isinstance(source, Source):
-            part = source.seconds > LONGEST_S
-            seconds = min(source.seconds, LONGEST_S)
-            sources.append(Source(source.path, str(entry.path), seconds, cut=part, labels=entry.labels))
+            seconds, cut = min(source.seconds, LONGEST_S), source.seconds > LONGEST_S
+            sources.append(Source(source.path, str(entry.path), seconds, cut=cut, labels=entry.labels))
     if "pitch" in subject.facts.condition and sources:
-        labelled_too, _ = with_pitches(
-            replace(selection, sources=tuple(sources)), subject.facts.sample_rate, subject.facts.name_shift
-        )
-        sources = list(labelled_too.sources)
+        bare = replace(selection, sources=tuple(sources))
+        return list(with_pitches(bare, subject.facts.sample_rate, subject.facts.name_shift)[0].sources)
     return sources
 
 

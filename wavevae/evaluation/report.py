@@ -61,7 +61,6 @@ class Findings:
 
 
 def compose(found: Findings) -> dict[str, Any]:
-    """The content of report.json."""
     facts, measure = found.facts, found.measurement.measure
     skipped = (*found.selection.skipped, *found.measurement.damaged)
     report = {

@@ -46,7 +46,6 @@ class Exploration:
 
     @property
     def samples(self) -> int:
-        """Heard of a note."""
         return seconds_to_samples(HEARD_S, self.instrument.sample_rate)
 
     def add(self, name: str, grid: Grid | None) -> None:
@@ -148,11 +147,7 @@ def skipped_remark(skipped: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def explore(
-    instrument: ExploredModel,
-    selection: Selection,
-    folder: Path,
-    class_field: str,
-    with_umap: bool,
+    instrument: ExploredModel, selection: Selection, folder: Path, class_field: str, with_umap: bool
 ) -> dict[str, Any]:
     """Everything. Returns explore.json. Raises: UserError."""
     begun = time.monotonic()
@@ -202,7 +197,6 @@ def summary(work: Exploration, selection: Selection, alike: dict[str, Any], seco
 
 
 def facts_of(result: dict[str, Any], instrument: ExploredModel) -> dict[str, str]:
-    """For the head of the page."""
     facts, near = instrument.facts, result["neighbours"]
     classes = ", ".join(f"{name} {count}" for name, count in result["families"].items()) or "none known"
     shown = {

@@ -20,13 +20,7 @@ from torch import Tensor
 from wavevae.evaluation import tracks
 from wavevae.evaluation.playing.player import Player
 from wavevae.evaluation.selection import Clip
-from wavevae.evaluation.tracks import (
-    floored_db,
-    level_track,
-    median_midi,
-    mel_frames,
-    pitch_track,
-)
+from wavevae.evaluation.tracks import floored_db, level_track, median_midi, mel_frames, pitch_track
 
 STEADY_CENTS = 30.0
 """How far the pitch of a steady moment may be from its median."""

@@ -81,7 +81,6 @@ class ModulePlayer:
         return device_of(self.model)
 
     def conditioned(self, labels: Labels) -> Mapping[str, Any]:
-        """Keyword arguments of a conditional model."""
         condition = self.condition(labels) if self.condition is not None else None
         return {} if condition is None else {"condition": condition.to(self.device)}
 
@@ -174,7 +173,6 @@ class FilePlayer:
 
 
 def make_player(subject: ModelUnderTest) -> Player:
-    """Of a run, a checkpoint or a MODEL.ts."""
     if isinstance(subject, Run):
         return ModulePlayer(subject.model, subject.condition)
     assert isinstance(subject, Model)
