@@ -171,7 +171,7 @@ def held_demonstrations(player: Player, held: Sequence[Held]) -> list[Demonstrat
 
 
 def sweep_demonstrations(
-    player: Player, held: Sequence[Held], ranges: Sequence[latent_controls.Range]
+    player: Player, held: Sequence[Held], ranges: Sequence[latent_controls.ControlRange]
 ) -> list[Demonstration]:
     """One held tone while a control goes through its range."""
     one = held[len(held) // 2]

@@ -35,7 +35,7 @@ LOUD_DB = 30.0
 
 
 @dataclass(frozen=True)
-class Range:
+class ControlRange:
     """Of a control over the encoded corpus."""
 
     axis: int
@@ -54,14 +54,14 @@ def loud_latents(player: Player, clip: Clip) -> tuple[Tensor, Tensor]:
     return latents[:, chosen], at[chosen]
 
 
-def control_ranges(names: Sequence[str], latents: Tensor) -> list[Range]:
+def control_ranges(names: Sequence[str], latents: Tensor) -> list[ControlRange]:
     """5th to 95th percentile of every control with an attribute, of latents (latent_dim, frames)."""
     found = []
     for name in ATTRIBUTES:
         if name in names and latents.shape[1]:
             axis = list(names).index(name)
             low, high = np.quantile(latents[axis].numpy(), (LOW, HIGH))
-            found.append(Range(axis, name, float(low), float(high)))
+            found.append(ControlRange(axis, name, float(low), float(high)))
     return [r for r in found if r.high - r.low > 1e-6]
 
 
@@ -111,7 +111,9 @@ def attributes(x: Tensor, sample_rate: int) -> dict[str, float]:
 # -- sweeps ---------------------------------------------------------------------------------------------------
 
 
-def sweep(player: Player, held: Held, control: Range, seconds_each: float, steps: int) -> tuple[Tensor, int]:
+def sweep(
+    player: Player, held: Held, control: ControlRange, seconds_each: float, steps: int
+) -> tuple[Tensor, int]:
     """The moment's frame held while the control goes up in steps: sound (T,), and where it begins."""
     frames = max(1, round(seconds_each * player.sample_rate / player.hop_length))
     values = torch.linspace(control.low, control.high, steps).repeat_interleave(frames)
@@ -121,7 +123,7 @@ def sweep(player: Player, held: Held, control: Range, seconds_each: float, steps
     return sound, held.start
 
 
-def measured_sweep(player: Player, held: Held, control: Range) -> list[dict[str, float]]:
+def measured_sweep(player: Player, held: Held, control: ControlRange) -> list[dict[str, float]]:
     """The attributes of every step; none where the model gives NaN."""
     sound, start = sweep(player, held, control, STEP_S, STEPS)
     if not bool(torch.isfinite(sound).all()):
@@ -172,7 +174,7 @@ def correlations(sweeps: Sequence[Sequence[dict[str, float]]], name: str) -> dic
     return {"within": within, "pooled": spearman(every[:, 0], every[:, 1])}
 
 
-def knob_figures(player: Player, held: Sequence[Held], ranges: Sequence[Range]) -> dict[str, Any]:
+def knob_figures(player: Player, held: Sequence[Held], ranges: Sequence[ControlRange]) -> dict[str, Any]:
     """knob_monotonic of each control (within moments), the least of them, and knob_crosstalk (pooled); all
     correlations under `knobs`."""
     chosen = evenly(held, MOST_MOMENTS)

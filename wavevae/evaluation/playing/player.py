@@ -131,12 +131,12 @@ class FilePlayer:
 
     @torch.inference_mode()
     def encode(self, sound: Tensor, labels: Labels = NONE) -> Tensor:
-        self.playback.begin(labels)
+        self.playback.reset(labels)
         return self.playback.encode(self.in_hops(sound))[0]
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, labels: Labels = NONE) -> Tensor:
-        self.playback.begin(labels)
+        self.playback.reset(labels)
         return self.playback.decode(latents[None].contiguous())[0, 0]
 
     @property
@@ -163,7 +163,7 @@ class FilePlayer:
             before = {name: getattr(self.module, f"get_{name}")()[0] for name in ("transpose", "fit")}
             self.module.set_transpose(float(transpose))
             self.module.set_fit(1.0)
-        self.playback.begin()
+        self.playback.reset()
         made = self.playback.decode(
             self.playback.encode(self.in_hops(F.pad(sound, (0, self.latency_samples))))
         )
