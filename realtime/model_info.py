@@ -87,8 +87,6 @@ class ModelInfo:
     points: tuple[tuple[float, ...], ...] = ()
     """Some training latents, (latent_dim,) each: the map of `/wavevae/xy`."""
     point_labels: tuple[str, ...] = ()
-    foreign: bool = False
-    """Not exported by wavevae: latents are in its own units."""
     plays_pitch: bool = False
     """Pitch is one of its latents."""
     n_controls: int = 0
@@ -159,7 +157,6 @@ def describe(bundle: Bundle, voices: int | None = None, live_input: bool = False
         can_sample=density.get("kind") == "copula-autoregression",
         points=tuple(tuple(p) for p in density.get("points", ())),
         point_labels=tuple(density.get("point_labels", ())),
-        foreign=bundle.foreign,
         plays_pitch=info.is_instrument and info.axes[0].name == "pitch",
         n_controls=sum(axis.name in NATURAL for axis in info.axes) if info.is_instrument else 0,
         typical=_typical(info) if info.is_instrument else (),

@@ -1,5 +1,5 @@
-"""The sources that `render` plays: a sound, a list of latents or codes, an interpolation between two sounds, a draw from
-the density; and what `render` and `encode` share: loading the model, sounds in blocks of whole hops, the closing report.
+"""The sources that `render` plays: a sound, a list of latents or codes, the way between two sounds, draws from the
+density; and what `render` and `encode` share: loading the model, sounds in whole hops, the closing report.
 
 A `Take` is a source of latents, the blocks that the engine computes, and the length in samples.
 """
