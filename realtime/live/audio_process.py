@@ -1,5 +1,5 @@
-"""The audio process: finds the devices, opens them and runs the callback, which copies blocks from the ring to the sound
-card. Imports no torch.
+"""The audio process: finds the devices, opens them and runs the callback, which copies blocks from the ring to the
+sound card. Imports no torch.
 
 It is a separate process so that the supervisor can end it when a device hangs and start another, while the engine waits
 with its ring full.
