@@ -76,7 +76,7 @@ class Callback:
     """
 
     input_first = False
-    """The block that is heard goes into the one that is given for it."""
+    """An input block goes into the output block of the same callback."""
 
     def __init__(self, shared: Shared, sample_rate: int) -> None:
         self._shared, self._counts = shared, shared.counts
