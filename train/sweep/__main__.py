@@ -13,7 +13,7 @@ from wavevae.cli import Parser, shown
 from wavevae.errors import Failure
 from wavevae.files import DISK_ERRORS, cannot_write
 
-from .. import quiet
+from ..processes import set_environment
 from .space import Space, read_space
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def say(text: str) -> None:
 
 def main(argv: list[str]) -> int:
     """Exit status: 0 all trials told, 130 interrupted. Raises: UserError."""
-    quiet.before_torch()
+    set_environment()
     args, space = parse(argv)
     from .storage import import_optuna
     from .trial import must_resolve

@@ -27,7 +27,7 @@ class Pruning(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         value = module.validation.get(self.objective)
         if trainer.is_global_zero and value is not None and math.isfinite(value):
-            self.look(value, module.share)
+            self.look(value, module.progress)
             if self.pruned:
                 trainer.should_stop = True
 

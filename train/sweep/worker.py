@@ -23,7 +23,7 @@ from optuna.trial import Trial, TrialState
 from wavevae.cli import ending_signals
 from wavevae.errors import UserError
 
-from ..quiet import cores
+from ..processes import cores
 from .locks import Claim, Claims
 from .samplers import make_sampler
 from .space import Space
