@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from sound_folder import RATE
 
-from wavevae.corpus import Store, build_store, silent
+from wavevae.console import silent
+from wavevae.corpus import Store, build_store
 from wavevae.corpus import store as store_module
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that: the tests that press it would hang.

@@ -20,10 +20,10 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from wavevae import plots
 from wavevae.cli import shown
 from wavevae.config import TrainConfig
 from wavevae.corpus.labels import NO_LABEL, Label
-from wavevae.evaluation import plots
 from wavevae.evaluation.playing import measure_quickly
 from wavevae.evaluation.playing.player import ModulePlayer
 from wavevae.nn.conditioning import Condition

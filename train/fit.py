@@ -7,7 +7,6 @@ import dataclasses
 import logging
 import os
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from wavevae import console
 from wavevae.accelerator import choose_device, default_precision, refuse_float64
 from wavevae.cli import ending_signals
 from wavevae.errors import Failure, UserError
@@ -96,11 +96,9 @@ def explain(error: RuntimeError, plan: Plan, args: argparse.Namespace, trainer: 
         raise UserError(f"--deterministic: {what[:160]}; leave it out, or --accelerator cpu") from error
     if trainer.world_size == 1:
         raise error
-    print(
+    console.say(
         f"wavevae: error: process {trainer.global_rank} lost the others ({what[:200]}); once they are well again: "
-        f"{plan.folder.resume_command}",
-        file=sys.stderr,
-        flush=True,
+        f"{plan.folder.resume_command}"
     )
     return 1
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from typing import TYPE_CHECKING, NamedTuple
+
+from wavevae import console
 
 if TYPE_CHECKING:
     import torch
@@ -58,9 +59,9 @@ def chosen_folder() -> str | None:
 
 
 def say(line: str) -> None:
-    """Prints to standard error, at once, from the first process only."""
+    """A message on standard error, from the first process only."""
     if is_first():
-        print(line, file=sys.stderr, flush=True)
+        console.say(line)
 
 
 def lr_factor(rule: str, processes: int) -> float:

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from wavevae import corpus
+from wavevae import console, corpus
 from wavevae.augment import Augmenter
 from wavevae.config import RunConfig
 from wavevae.corpus import Chunks, Item, Store
@@ -264,7 +264,7 @@ class TrainingData(pl.LightningDataModule):
 def load_training_data(plan: Plan) -> TrainingData:
     """Find, decode, split, cut. Raises: UserError where there is nothing to learn from."""
     config, model = plan.config, plan.config.model
-    progress = None if is_first() else corpus.silent
+    progress = None if is_first() else console.silent
     inputs = list(plan.inputs) or [demo(model.sample_rate)]
     store = corpus.build_store(inputs, model.sample_rate, config.data.loudness, progress=progress)
     if model.has_pitch:
@@ -292,7 +292,7 @@ def load_training_data(plan: Plan) -> TrainingData:
 def demo(sample_rate: int) -> Path:
     """The built-in corpus, made where it is not there yet."""
     say("no DATA given: learning from the built-in demo corpus (bowed, plucked, reed and struck notes)")
-    show = corpus.ConsoleProgress() if is_first() else corpus.silent
+    show = console.ConsoleProgress() if is_first() else console.silent
 
     def progress(files: int, seconds: int) -> None:
         show("synthesising", min(0.99, seconds / DEMO_S), f"{files} files, {seconds} s; once, then kept")

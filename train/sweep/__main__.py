@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavevae.cli import Parser, shown
+from wavevae.console import say
 from wavevae.errors import Failure
 from wavevae.files import DISK_ERRORS, cannot_write
 
-from ..processes import say, set_environment
+from ..processes import set_environment
 from .space import Space, read_space
 
 if TYPE_CHECKING:
