@@ -5,24 +5,22 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_run import TINY, workplace
+from tiny_run import TINY
 from torch import Tensor, multiprocessing, nn
 from wavevae.train.__main__ import main
 from wavevae.train.adversary import FEWEST, Adversary
-from wavevae.train.batches import unlabelled
+from wavevae.train.batches import unlabelled_batch
 from wavevae.train.budget import Budget
 from wavevae.train.health import findings
 from wavevae.train.module import TrainingModule
 
-from wavevae.adversarial_config import AdversarialConfig
 from wavevae.checkpoint import read_checkpoint
-from wavevae.config import ObjectiveConfig, RunConfig, TrainConfig
+from wavevae.config import AdversarialConfig, ObjectiveConfig, RunConfig, TrainConfig
 from wavevae.model_config import ModelConfig
 from wavevae.objectives.adversarial import CHANCE
 
@@ -57,7 +55,7 @@ def sounds_of(seed: int) -> Tensor:
 def gradient(module: TrainingModule, seed: int = 0) -> Tensor:
     """Of one step with respect to all weights of the model, flat."""
     module.zero_grad()
-    module.training_step(unlabelled(sounds_of(seed)), 0).backward()
+    module.training_step(unlabelled_batch(sounds_of(seed)), 0).backward()
     return torch.cat(
         [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in module.model.parameters()]
     )
@@ -88,7 +86,7 @@ def test_before_its_share_it_is_not_there() -> None:
 
 
 def test_weights_rise_over_the_warm_up() -> None:
-    adversary = Adversary(config_of(adversarial=0.4, adversarial_from=0.5, adversarial_warm_up=0.1))
+    adversary = Adversary(config_of(adversarial=0.4, adversarial_start=0.5, adversarial_warm_up=0.1))
     risen = [adversary.weights(share)["adversarial"] for share in (0.0, 0.49, 0.5, 0.55, 0.6, 1.0)]
     assert risen == pytest.approx([0.0, 0.0, 0.0, 0.2, 0.4, 0.4])
 
@@ -98,7 +96,7 @@ def test_the_two_learn_apart() -> None:
     module = module_of(adversarial=0.1)
     assert module.adversary is not None
     before = nn.utils.parameters_to_vector(module.adversary.discriminator.parameters()).clone()
-    loss = module.training_step(unlabelled(sounds_of(0)), 0)
+    loss = module.training_step(unlabelled_batch(sounds_of(0)), 0)
     assert all(p.grad is None for p in module.model.parameters())
     after = nn.utils.parameters_to_vector(module.adversary.discriminator.parameters()).clone()
     assert not torch.equal(before, after)
@@ -113,7 +111,7 @@ def test_a_broken_sound_moves_no_discriminator() -> None:
     module = module_of(adversarial=0.1)
     assert module.adversary is not None
     before = nn.utils.parameters_to_vector(module.adversary.discriminator.parameters()).clone()
-    module.training_step(unlabelled(sounds_of(0) * float("nan")), 0)
+    module.training_step(unlabelled_batch(sounds_of(0) * float("nan")), 0)
     assert torch.equal(before, nn.utils.parameters_to_vector(module.adversary.discriminator.parameters()))
     assert module.adversary.guard.skipped == 1
 
@@ -163,7 +161,7 @@ def test_a_one_sided_game_is_named_with_what_to_change(loss: float, says: str) -
     assert len(found) == bool(says)
     for sentence in found.values():
         assert says in sentence
-        assert "--set discriminator_rate=" in sentence
+        assert "--set discriminator_learning_rate=" in sentence
 
 
 def test_it_is_not_judged_before_it_has_learned() -> None:
@@ -175,13 +173,6 @@ def test_it_is_not_judged_before_it_has_learned() -> None:
 
 
 # -- a whole run, killed and resumed ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Tones in a folder; the test runs in an empty folder beside it."""
-    with workplace(tmp_path, monkeypatch) as folder:
-        yield folder
 
 
 KILLER = """
@@ -204,7 +195,7 @@ sys.exit(__main__.main(sys.argv[1:]))
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, sounds: Path) -> None:
     """40 steps, with a discriminator from step 12 on, against a kill -9 after 23, and the rest from step 20."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    options = [str(sounds), *TINY, *ON, "--set", "adversarial_from=0.3", "--max-steps", "40"]
+    options = [str(sounds), *TINY, *ON, "--set", "adversarial_start=0.3", "--max-steps", "40"]
     assert main([*options, "--out", str(whole)]) == 0
     command = [sys.executable, "-c", KILLER, *options, "--out", str(broken)]
     assert subprocess.run(command, capture_output=True, timeout=600).returncode == -9
@@ -240,7 +231,7 @@ class Step(nn.Module):
         self.module = module
 
     def forward(self, batch: Tensor) -> Tensor:
-        return self.module.training_step(unlabelled(batch), 0)
+        return self.module.training_step(unlabelled_batch(batch), 0)
 
 
 def trained(trains: str, rank: int) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from wavevae.train.batches import Batch, unlabelled
+from wavevae.train.batches import Batch, unlabelled_batch
 from wavevae.train.budget import Budget
 from wavevae.train.module import PATIENCE, Diverged, TrainingModule, noise_seed
 from wavevae.train.optimizer import AveragedModel
@@ -35,7 +35,7 @@ class Sounds(torch.utils.data.IterableDataset):
     def __iter__(self) -> Any:
         for step in range(1000):
             sound = torch.randn(2, 1, 2048, generator=torch.Generator().manual_seed(step)) * 0.1
-            yield unlabelled(sound * float("nan") if step in self.broken else sound)
+            yield unlabelled_batch(sound * float("nan") if step in self.broken else sound)
 
 
 def fit(module: TrainingModule, folder: Path, broken: set[int] | None = None, **options: Any) -> pl.Trainer:
@@ -73,7 +73,7 @@ def test_effective_weight_of_each_term(name: str) -> None:
     """Doubling a configured weight adds exactly weight x raw to the loss and weight x its gradient once."""
     weights = {"mr_stft": 1.0, "log_mel": 2.0, "waveform_l1": 3.0, "kl": 0.5}
     spectra: dict[str, Any] = {"n_ffts": (256,), "mel_windows": (256,), "kl_schedule": "constant"}
-    batch = unlabelled(torch.randn(2, 1, 1024, generator=torch.Generator().manual_seed(1)) * 0.1)
+    batch = unlabelled_batch(torch.randn(2, 1, 1024, generator=torch.Generator().manual_seed(1)) * 0.1)
 
     def weighed(**changed: float) -> TrainingModule:
         values = {**weights, **changed}
@@ -103,7 +103,7 @@ def test_kl_weight_follows_the_share() -> None:
 
 
 def test_a_step_is_a_function_of_its_number() -> None:
-    batch = unlabelled(torch.randn(2, 1, 1024) * 0.1)
+    batch = unlabelled_batch(torch.randn(2, 1, 1024) * 0.1)
     module = tiny()
     torch.manual_seed(123)
     first = module.training_step(batch, 0).item()
@@ -155,7 +155,7 @@ def test_many_broken_batches_stop_with_advice(tmp_path: Path) -> None:
 
 def test_gradients_are_clipped() -> None:
     module = tiny(gradient_clip=0.01)
-    batch = unlabelled(torch.randn(2, 1, 1024) * 0.1)
+    batch = unlabelled_batch(torch.randn(2, 1, 1024) * 0.1)
     gradient(module, batch)
     module.configure_gradient_clipping(None)
     clipped = torch.cat([p.grad.flatten() for p in module.model.parameters() if p.grad is not None])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from . import arguments
-from .plan import make_plan
 from .processes import set_environment
 
 
@@ -13,7 +12,7 @@ def main(argv: list[str]) -> int:
     """Exit status: 0 trained, 1 it diverged, 130 interrupted and saved. Raises: UserError for wrong use."""
     set_environment()
     args = arguments.parse(argv)
-    plan = make_plan(args)
+    plan = arguments.make_plan(args)
     from .fit import train  # torch and Lightning are loaded here, after --help and wrong use
 
     return train(plan, args, argv)

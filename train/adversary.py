@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wavevae.adversarial_config import AdversarialConfig
-from wavevae.config import RunConfig
+from wavevae.config import AdversarialConfig, RunConfig
 from wavevae.nn.distributed import ranks, sum_over_ranks
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.adversarial import (
@@ -65,7 +64,7 @@ class Adversary:
         self.steps = 0
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        rate = self.config.discriminator_rate
+        rate = self.config.discriminator_learning_rate
         fused = may_be_fused(self.discriminator, "")
         return torch.optim.AdamW(
             self.discriminator.parameters(), rate, BETAS, weight_decay=0.0, fused=fused or None
@@ -97,7 +96,7 @@ class Adversary:
 
     def active(self, progress: float) -> bool:
         """Whether it is trained at this share of the budget."""
-        return progress >= self.config.adversarial_from
+        return progress >= self.config.adversarial_start
 
     def mean_loss(self, progress: float) -> dict[str, float]:
         """The running hinge loss, while it is trained and once enough steps are in it."""
@@ -113,7 +112,7 @@ class Adversary:
         """Of each of its terms now, relative to all distances."""
         if not self.active(progress):
             return {"adversarial": 0.0, "feature_matching": 0.0}
-        risen = rise(progress - self.config.adversarial_from, self.config.adversarial_warm_up)
+        risen = rise(progress - self.config.adversarial_start, self.config.adversarial_warm_up)
         return {
             "adversarial": risen * self.config.adversarial,
             "feature_matching": risen * self.config.feature_matching,

@@ -50,7 +50,7 @@ class Batch(NamedTuple):
         return Batch(*(part.to(device) for part in self))
 
 
-def unlabelled(audio: Tensor) -> Batch:
+def unlabelled_batch(audio: Tensor) -> Batch:
     """(B, 1, T) as a batch."""
     pitch = torch.full((len(audio),), torch.nan, device=audio.device)
     number = torch.full((len(audio),), -1, dtype=torch.int64, device=audio.device)
@@ -101,9 +101,9 @@ class Batches:
     """Training batches by step number.
 
     Every chunk of the grid comes once an epoch, on one rank only; its start is moved by up to half a grid step either
-    way (inside its file), then it is augmented. With `tied_semitones`, the encoder's version of a chunk of known pitch
-    is shifted, its time kept, and its label with it: pitch that the latents carry is wrong for the decoder, so they
-    learn to carry none.
+    way (inside its file), then it is augmented. With
+    `encoder_pitch_shift`, the encoder's version of a chunk of known pitch is shifted, its time kept, and its label with
+    it: pitch that the latents carry is wrong for the decoder, so they learn to carry none.
     """
 
     def __init__(
@@ -160,10 +160,10 @@ class Batches:
         half = self.chunks.step // 2
         jitter = int(rng.integers(-half, half + 1))
         label, semitones, db = NO_LABEL, 0.0, 0.0
-        if self.labels is not None or config.tied_gain_db > 0:
+        if self.labels is not None or config.encoder_gain_db > 0:
             label = self.drawn_label(self.chunks.item(index), rng)
-            semitones = rng.uniform(-1, 1) * config.tied_semitones
-            db = rng.uniform(-1, 1) * config.tied_gain_db
+            semitones = rng.uniform(-1, 1) * config.encoder_pitch_shift
+            db = rng.uniform(-1, 1) * config.encoder_gain_db
         return ChunkDraw(jitter, label, semitones, db, self.augmenter.draw(rng))
 
     def drawn_label(self, item: Item, rng: np.random.Generator) -> Label:

@@ -28,11 +28,11 @@ from wavevae.evaluation.playing import measure_quickly
 from wavevae.evaluation.playing.player import ModulePlayer
 from wavevae.nn.conditioning import Condition
 
+from .arguments import Plan
 from .batches import label_condition
 from .budget import show_time
 from .journal import read_rows
 from .module import TrainingModule
-from .plan import Plan
 from .processes import is_first, say
 from .run_folder import RunFolder
 from .training_data import TrainingData

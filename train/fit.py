@@ -25,6 +25,7 @@ from wavevae.accelerator import choose_device, default_precision, refuse_float64
 from wavevae.cli import ending_signals
 from wavevae.errors import Failure, UserError
 
+from .arguments import Plan
 from .budget import parse_time
 from .checkpointing import Checkpoints
 from .diagnosis import Learned, Overfit, outlook
@@ -32,7 +33,6 @@ from .health import Health
 from .instrument_module import choose_oscillators
 from .journal import Journal
 from .module import Diverged, TrainingModule, make_module
-from .plan import Plan
 from .processes import FOLDER_VARIABLE, is_first, launched, say, set_threads
 from .progress import Progress, print_end, print_start
 from .run_folder import commit, lock, notes

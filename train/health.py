@@ -97,15 +97,16 @@ def code_findings(values: Values, config: RunConfig) -> Findings:
     if usage < FEW_CODES:
         yield (
             "codes",
-            f"{usage:.0%} of {size} codes are used: the codebook is dying; try --set evenness=0.1, --set "
-            f"codebook_dead={min(0.5, 2 * config.model.codebook_dead or 0.1):g} or --set codebook_size={size // 2}",
+            f"{usage:.0%} of {size} codes are used: the codebook is dying; try --set codebook_entropy_weight=0.1, "
+            f"--set codebook_dead={min(0.5, 2 * config.model.codebook_dead or 0.1):g} or "
+            f"--set codebook_size={size // 2}",
         )
 
 
 def label_findings(values: Values, config: RunConfig) -> Findings:
     """Labels that make no difference when they are swapped, each kind by itself."""
     own = values.get("val_distance", math.nan)
-    for kind, advice in (("class", ""), ("pitch", ", or --set tied_semitones=4")):
+    for kind, advice in (("class", ""), ("pitch", ", or --set encoder_pitch_shift=4")):
         other = values.get(f"val_{WRONG_LABEL}_{kind}", math.inf)
         if other <= (1 + SMALLEST_GAIN) * own:
             yield (
@@ -118,19 +119,19 @@ def label_findings(values: Values, config: RunConfig) -> Findings:
 def discriminator_findings(values: Values, config: RunConfig) -> Findings:
     """A discriminator that is never wrong, or one that cannot tell."""
     loss, adversarial = values.get("discriminator", math.nan), config.adversarial
-    rate, channels = adversarial.discriminator_rate, adversarial.discriminator_channels
+    rate, channels = adversarial.discriminator_learning_rate, adversarial.discriminator_channels
     if loss < NEVER_WRONG * CHANCE:
         yield (
             "discriminator wins",
             f"the discriminator is hardly ever wrong (hinge loss {loss:.2g}; {CHANCE:g} is chance): it no longer says "
-            f"what would be better; try --set discriminator_rate={rate / 4:g}, fewer discriminator_channels or a later "
-            "--set adversarial_from",
+            f"what would be better; try --set discriminator_learning_rate={rate / 4:g}, fewer "
+            "discriminator_channels or a later --set adversarial_start",
         )
     if loss > AT_A_LOSS * CHANCE:
         yield (
             "discriminator lost",
             f"the discriminator cannot tell output from original (hinge loss {loss:.2g}; {CHANCE:g} is chance): the "
-            f"model learns nothing from it; try --set discriminator_rate={2 * rate:g} or --set "
+            f"model learns nothing from it; try --set discriminator_learning_rate={2 * rate:g} or --set "
             f"discriminator_channels={2 * channels}",
         )
 

@@ -20,10 +20,10 @@ from wavevae.nn.instrument_init import instrument_start
 from wavevae.nn.pitch import PitchTracker
 from wavevae.objectives.named_axes import NamedAxes
 
+from .arguments import Plan
 from .batches import LEAD_FRAMES, InstrumentBatch
 from .budget import Budget
 from .module import Reconstruction, TrainingModule
-from .plan import Plan
 from .processes import say
 from .training_data import TrainingData
 
@@ -62,7 +62,7 @@ class InstrumentModule(TrainingModule):
         decoder = self.instrument.decoder
         for index, (low, high) in enumerate(control_ranges(data.track, self.config.model.controls)):
             decoder.low[index], decoder.high[index] = low, high
-        if self.config.train.start == "linear":
+        if self.config.train.init == "linear":
             chunks = data.read(data.spread(START_CHUNKS))
             explained = instrument_start(self.instrument, self.whole_hops(chunks))
             say(f"start   {explained:.0%} of the variance of log spectra")

@@ -119,7 +119,7 @@ class TrainingModule(pl.LightningModule):
 
     def initialize_networks(self, data: TrainingData) -> None:
         """As the best linear codec of the corpus: of its hops, or of its partials where pitches are labelled."""
-        if self.config.train.start != "linear":
+        if self.config.train.init != "linear":
             return
         chosen, hop = data.spread(START_CHUNKS), self.model.hop_length
         if self.model.config.has_pitch:
@@ -234,7 +234,7 @@ class TrainingModule(pl.LightningModule):
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
     ) -> None:
         """Schedule, step, average, count, in this order."""
-        factor = lr_factor(self.config.train.rate_rule, ranks())
+        factor = lr_factor(self.config.train.lr_scaling, ranks())
         self.scheduled = {
             "learning_rate": self.rate * factor,
             "kl_weight": 0.0,  # a column of every run

@@ -40,7 +40,7 @@ def make_optimizer(model: Autoencoder, config: TrainConfig, fused: bool = False)
     and what is in front of codebooks slower still: codes are averages, and follow ground that moves too late.
     """
     bottleneck = model.bottleneck.learned_part()
-    linear = config.start == "linear"
+    linear = config.init == "linear"
     codec = linear and not model.config.is_instrument  # an instrument's start is rougher
     slow = [*trunk(model), *partial_maps(model)] if codec else []
     slow += bottleneck.data_parameters()
@@ -49,8 +49,8 @@ def make_optimizer(model: Autoencoder, config: TrainConfig, fused: bool = False)
     started, code_ids = {id(p) for p in slow}, {id(p) for p in before_codes}
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in model.parameters():
-        share = config.trunk_rate if id(parameter) in started else 1.0
-        share *= config.code_rate if id(parameter) in code_ids else 1.0
+        share = config.linear_init_lr_scale if id(parameter) in started else 1.0
+        share *= config.pre_quantizer_lr_scale if id(parameter) in code_ids else 1.0
         groups.setdefault(share, []).append(parameter)
     each = [{"params": of, "share": n, "lr": config.learning_rate * n} for n, of in groups.items()]
     return torch.optim.AdamW(each, betas=(0.8, 0.99), weight_decay=config.weight_decay, fused=fused or None)

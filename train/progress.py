@@ -12,9 +12,9 @@ import pytorch_lightning as pl
 from wavevae.cli import shell_word, shown
 from wavevae.units import format_seconds
 
+from .arguments import Plan
 from .budget import show_time
 from .module import TrainingModule
-from .plan import Plan
 from .processes import lr_factor, say
 from .training_data import TrainingData
 
@@ -44,10 +44,11 @@ def print_start(
     )
     say(f"budget  {module.budget} on {machine}, {trainer.precision}, batch {train.batch_size}")
     if ranks > 1:
-        factor = lr_factor(train.rate_rule, ranks)
+        factor = lr_factor(train.lr_scaling, ranks)
+        rate = f"{train.learning_rate:g} x {factor:.3g} = {train.learning_rate * factor:.3g}"
         say(
-            f"ranks   {ranks} x {train.batch_size} = {ranks * train.batch_size} chunks a step; learning rate "
-            f"{train.learning_rate:g} x {factor:.3g} = {train.learning_rate * factor:.3g} (rate_rule {train.rate_rule})"
+            f"ranks   {ranks} x {train.batch_size} = {ranks * train.batch_size} chunks a step; learning rate {rate} "
+            f"(lr_scaling {train.lr_scaling})"
         )
     say(f"run     {plan.folder.path}   (Ctrl-C saves)")
 

@@ -37,7 +37,7 @@ class StudyModule(TrainingModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam (Kingma & Ba 2015) or AdamW; the state of the plateau schedule is kept in the group, so that a
         resume goes on."""
-        kind = torch.optim.AdamW if self.config.reference.optimizer == "adamw" else torch.optim.Adam
+        kind = torch.optim.AdamW if self.config.study.optimizer == "adamw" else torch.optim.Adam
         train = self.config.train
         group = {
             "params": list(self.model.parameters()),
@@ -53,7 +53,7 @@ class StudyModule(TrainingModule):
 
     @property
     def rate(self) -> float:
-        train, schedule = self.config.train, self.config.reference.rate_schedule
+        train, schedule = self.config.train, self.config.study.lr_schedule
         if schedule == "cosine":
             return learning_rate(self.progress, train, self.step)
         halved = self._group["halved"] if schedule == "plateau" else 1.0
@@ -76,7 +76,7 @@ class StudyModule(TrainingModule):
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
-        if self.config.reference.rate_schedule == "plateau" and self.validation:
+        if self.config.study.lr_schedule == "plateau" and self.validation:
             self._halve_on_plateau(self.validation["val_distance"])
 
     def _halve_on_plateau(self, distance: float) -> None:

@@ -26,9 +26,9 @@ from wavevae.errors import UserError
 from wavevae.synthesis import demo_corpus
 from wavevae.units import db_to_amplitude, format_seconds, seconds_to_samples
 
+from .arguments import Plan
 from .batches import Batch, Batches, InstrumentBatch, InstrumentBatches
 from .device_batches import Recipe, Recipes, ResidentSounds, fits
-from .plan import Plan
 from .processes import is_first, say
 
 PREFETCH = 4
@@ -152,10 +152,10 @@ class TrainingData(pl.LightningDataModule):
         """Pitches of the whole store; of an instrument only."""
         self.resident: ResidentSounds | None = None
         self.stream: BatchStream | None = None
-        if config.data.resident == "always" and not self.can_be_resident:
+        if config.data.cache_on_device == "always" and not self.can_be_resident:
             raise UserError(
-                "resident is always, but pitch_semitones is done on the CPU, and so is all that an instrument is "
-                "given; set it to 0, or --set resident=auto"
+                "cache_on_device is always, but pitch_semitones is done on the CPU, and so is all that an instrument "
+                "is given; set it to 0, or --set cache_on_device=auto"
             )
         length = max(1, seconds_to_samples(config.data.chunk_seconds, store.sample_rate))
         self.train_chunks = Chunks(store, self.train_items, length, config.data.overlap)
@@ -181,7 +181,7 @@ class TrainingData(pl.LightningDataModule):
         batches = self.batches()
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         samples = sum(item.length for item in self.train_items)
-        asked = self.config.data.resident
+        asked = self.config.data.cache_on_device
         if asked == "always" or (asked == "auto" and self.can_be_resident and fits(samples, device)):
             self.resident = ResidentSounds(batches.chunks, device)
         self.stream = BatchStream(Recipes(batches) if self.resident else batches, self.start_step)
