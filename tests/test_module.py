@@ -139,7 +139,7 @@ def test_a_broken_batch_is_skipped_and_counted(tmp_path: Path) -> None:
             seen.append(torch.nn.utils.parameters_to_vector(watched.model.parameters()).detach().clone())
 
     fit(module, tmp_path, broken={1}, callbacks=[Watch()])
-    assert (module.step, module.skipped, module.guard.in_a_row) == (3, 1, 0)
+    assert (module.step, module.guard.skipped, module.guard.in_a_row) == (3, 1, 0)
     assert torch.equal(seen[0], seen[1])
     assert not torch.equal(seen[1], seen[2])
     assert torch.isfinite(seen[2]).all()
@@ -150,7 +150,7 @@ def test_many_broken_batches_stop_with_advice(tmp_path: Path) -> None:
     module = tiny(max_steps=100)
     with pytest.raises(Diverged, match=r"20 steps in a row.*learning_rate"):
         fit(module, tmp_path, broken=set(range(2, 100)))
-    assert module.skipped == PATIENCE
+    assert module.guard.skipped == PATIENCE
 
 
 def test_gradients_are_clipped() -> None:

@@ -10,8 +10,8 @@ epoch 0: a permutation of all chunks          epoch 1: another one
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -70,8 +70,13 @@ def label_condition(config: ModelConfig, labels: Sequence[Label], device: torch.
     if config.condition == "none":
         return None
     numbers = torch.tensor([label.class_number for label in labels])
-    pitches = torch.tensor([label.pitch for label in labels], dtype=torch.float32)
+    pitches = as_pitches(label.pitch for label in labels)
     return Condition(one_hot(numbers, len(config.classes)), pitches).to(device)
+
+
+def as_pitches(values: Iterable[float]) -> Tensor:
+    """float32, MIDI."""
+    return torch.tensor(list(values), dtype=torch.float32)
 
 
 class ChunkDraw(NamedTuple):
@@ -85,16 +90,6 @@ class ChunkDraw(NamedTuple):
     encoder_db: float
     """How the encoder's version differs."""
     augment: Draw
-
-
-class Example(NamedTuple):
-    """One chunk for one step."""
-
-    audio: np.ndarray
-    """float32 (samples,)"""
-    encoder_audio: np.ndarray
-    label: Label
-    encoder_pitch: float
 
 
 class Batches:
@@ -141,17 +136,13 @@ class Batches:
 
     def batch(self, step: int) -> Batch:
         """Sounds of float32 (batch_size, 1, chunk_samples)."""
-        examples = [self._example(index, position) for index, position in self.places(step)]
-        audio = torch.from_numpy(np.stack([e.audio for e in examples])[:, None])
-        encoder_audio = audio
-        if any(e.encoder_audio is not e.audio for e in examples):
-            encoder_audio = torch.from_numpy(np.stack([e.encoder_audio for e in examples])[:, None])
+        rows = [self._row(index, position) for index, position in self.places(step)]
+        sounds, encoder_sounds, numbers, pitches, encoder_pitches = zip(*rows, strict=True)
+        audio = encoder_audio = torch.from_numpy(np.stack(sounds)[:, None])
+        if any(own is not sound for own, sound in zip(encoder_sounds, sounds, strict=True)):
+            encoder_audio = torch.from_numpy(np.stack(encoder_sounds)[:, None])
         return Batch(
-            audio,
-            encoder_audio,
-            torch.tensor([e.label.class_number for e in examples]),
-            torch.tensor([e.label.pitch for e in examples], dtype=torch.float32),
-            torch.tensor([e.encoder_pitch for e in examples], dtype=torch.float32),
+            audio, encoder_audio, torch.tensor(numbers), as_pitches(pitches), as_pitches(encoder_pitches)
         )
 
     def draws(self, index: int, position: int) -> ChunkDraw:
@@ -175,7 +166,8 @@ class Batches:
             label.pitch if keep_pitch else NO_LABEL.pitch,
         )
 
-    def _example(self, index: int, position: int) -> Example:
+    def _row(self, index: int, position: int) -> tuple[Any, ...]:
+        """Of `Batch`: one chunk."""
         drawn = self.draws(index, position)
         place: list[tuple[int, int]] = []  # item and start, set by the first read: both versions begin there
 
@@ -195,7 +187,7 @@ class Batches:
             encoder_pitch = pitch + drawn.encoder_semitones
         if drawn.encoder_db:
             encoder_audio = gain(encoder_audio, drawn.encoder_db)
-        return Example(audio, encoder_audio, drawn.label._replace(pitch=pitch), encoder_pitch)
+        return audio, encoder_audio, drawn.label.class_number, pitch, encoder_pitch
 
 
 class InstrumentBatch(NamedTuple):
@@ -234,11 +226,11 @@ class InstrumentBatches(Batches):
             torch.from_numpy(np.stack(sounds)[:, None]),
             torch.from_numpy(np.stack(tracks)),
             torch.tensor(numbers),
-            torch.tensor(pitches, dtype=torch.float32),
+            as_pitches(pitches),
         )
 
-    def _row(self, index: int, position: int) -> tuple[np.ndarray, np.ndarray, int, float]:
-        """Sound, track, class and pitch label of one excerpt."""
+    def _row(self, index: int, position: int) -> tuple[Any, ...]:
+        """Of `InstrumentBatch`: one excerpt."""
         drawn = self.draws(index, position)
         item, start, low, _ = self.chunks.place(index, drawn.jitter)
         first_frame = (start - low) // self.hop - LEAD_FRAMES  # of the excerpt, counted in its file

@@ -99,7 +99,7 @@ class Checkpoints(pl.Callback):
             audio_s=module.audio_s,
             best_score=self.best,
             latents=latents,
-            origin={**self.origin, "skipped_steps": module.skipped},
+            origin={**self.origin, "skipped_steps": module.guard.skipped},
         )
 
     def save(

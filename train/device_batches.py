@@ -24,7 +24,7 @@ from wavevae.corpus import Chunks
 from wavevae.corpus.worker import FULL_SCALE
 from wavevae.units import db_to_amplitude, semitones_to_ratio
 
-from .batches import Batch, Batches, ChunkDraw
+from .batches import Batch, Batches, ChunkDraw, as_pitches
 
 LARGEST_SHARE = 0.25
 """Of the device's free memory that sounds may take."""
@@ -76,8 +76,8 @@ class Recipes:
         encoder_gain = (
             [db_to_amplitude(d.encoder_db) for d in drawn] if any(d.encoder_db for d in drawn) else None
         )
-        pitch = torch.tensor([d.label.pitch for d in drawn], dtype=torch.float32)
-        moved = torch.tensor([d.encoder_semitones for d in drawn], dtype=torch.float32)
+        pitch = as_pitches(d.label.pitch for d in drawn)
+        moved = as_pitches(d.encoder_semitones for d in drawn)
         return Recipe(
             torch.from_numpy(np.stack(rows)),
             torch.tensor(gains, dtype=torch.float32),

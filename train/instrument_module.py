@@ -43,7 +43,7 @@ FARTHEST_FRAME = 1_000_000
 
 
 class InstrumentModule(TrainingModule):
-    """Controls are measured, timbre is learned; the decoder begins each excerpt at a random phase."""
+    """Controls are measured, timbre is learned; the decoder starts each excerpt at a random phase."""
 
     def __init__(self, config: RunConfig, budget: Budget) -> None:
         super().__init__(config, budget)

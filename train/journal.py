@@ -136,7 +136,7 @@ class Journal(pl.Callback):
         self.sums, self.count = {}, torch.zeros(())
         stream = getattr(getattr(module.trainer, "datamodule", None), "stream", None)
         measured = {
-            "skipped": module.skipped,
+            "skipped": module.guard.skipped,
             "audio_s_per_s": round(module.audio_s / max(1e-9, module.budget.elapsed_s), 2),
             "waiting": 0.0 if stream is None else round(stream.waiting, 4),
         }

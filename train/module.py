@@ -95,12 +95,7 @@ class TrainingModule(pl.LightningModule):
         self.terms: dict[str, Tensor] = {}  # raw numbers of the last step
         self.validation: dict[str, float] = {}
         self._validation = self.new_validation()
-        self._resumed: Checkpoint | None = None
-
-    @property
-    def skipped(self) -> int:
-        """Steps skipped so far. Waits for the device."""
-        return self.guard.skipped
+        self.resumed: Checkpoint | None = None
 
     def new_validation(self) -> Validation:
         return Validation(self.objectives, self.config.model)
@@ -157,7 +152,7 @@ class TrainingModule(pl.LightningModule):
         self.guard.resume(int(checkpoint.origin.get("skipped_steps", 0)))
         if self.adversary is not None and checkpoint.adversary:
             self.adversary.load_state_dict(checkpoint.adversary)
-        self._resumed = checkpoint
+        self.resumed = checkpoint
 
     def measured(self) -> dict[str, Tensor]:
         """Running means of the objectives, for a checkpoint."""
@@ -166,14 +161,9 @@ class TrainingModule(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         fused = may_be_fused(self.model, "" if self._trainer is None else str(self.trainer.precision))
         optimizer = make_optimizer(self.model, self.config.train, fused)
-        if self._resumed is not None:
-            resume(optimizer, self._resumed.optimizer)
+        if self.resumed is not None:
+            resume(optimizer, self.resumed.optimizer)
         return optimizer
-
-    @property
-    def resumed(self) -> bool:
-        """Whether it goes on from a checkpoint."""
-        return self._resumed is not None
 
     def on_train_start(self) -> None:
         if self.adversary is not None:
@@ -182,7 +172,7 @@ class TrainingModule(pl.LightningModule):
             self.model.compile_networks()
         if not self.resumed:
             validate(self.trainer)  # the start: best.ckpt until something is better
-        self.budget.start(self._resumed.elapsed_s if self._resumed else 0.0)
+        self.budget.start(self.resumed.elapsed_s if self.resumed else 0.0)
         self._sync()
 
     # -- one step ------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def print_end(plan: Plan, data: TrainingData, module: TrainingModule) -> None:
         f"trained {module.step} steps, {format_seconds(module.audio_s)} of audio in {show_time(elapsed)}: "
         f"{module.audio_s / max(1e-9, elapsed):.1f} audio-seconds a second"
         + (f"; {data.stream.waiting:.1%} of the time spent waiting for data" if data.stream else "")
-        + (f"; {module.skipped} steps skipped (not finite)" if module.skipped else "")
+        + (f"; {module.guard.skipped} steps skipped (not finite)" if module.guard.skipped else "")
     )
     say(f"{validated_on(module)}  {describe_validation(module)}")
     say(f"weights   {folder.best}  (last.ckpt beside it)")
@@ -91,7 +91,7 @@ def describe(module: TrainingModule, pace: float) -> str:
         if name in module.terms:
             weight = f" x {module.weights['kl']:.1g}" if name == "kl" else ""
             terms.append(f"{name} {float(module.terms[name]):.4g}{weight}")
-    skipped = [f"{module.skipped} steps skipped"] if module.skipped else []
+    skipped = [f"{module.guard.skipped} steps skipped"] if module.guard.skipped else []
     return "  ".join([*terms, f"{pace:.1f} audio-s/s", *skipped])
 
 

@@ -47,8 +47,8 @@ class StudyModule(TrainingModule):
             "waited": 0,
         }
         optimizer = kind([group], lr=train.learning_rate, weight_decay=train.weight_decay)
-        if self._resumed is not None:
-            optimizer.load_state_dict(self._resumed.optimizer)
+        if self.resumed is not None:
+            optimizer.load_state_dict(self.resumed.optimizer)
         return optimizer
 
     @property

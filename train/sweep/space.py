@@ -174,7 +174,7 @@ Objective = Literal[
 ]
 """Columns of metrics.csv that a search can be judged by."""
 WEIGHING = {"objective.mr_stft_end", "objective.log_mel_end", "objective.waveform_l1_end"}
-"""What val_distance is weighed with: varied, it is another yardstick in every trial."""
+"""What val_distance is weighed with: varied, it does not compare between trials."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class Space:
         return [dict(reversed(list(zip(names, row, strict=True)))) for row in rows]
 
     def settings(self, labels: Mapping[str, Any]) -> dict[str, Any]:
-        """What `wavevae train` is told at a point, in full keys: fixed, then varied."""
+        """The settings of a point, in full keys: fixed, then varied."""
         varied: dict[str, Any] = {}
         for axis in self.axes:
             value = labels[axis.name]
