@@ -41,7 +41,7 @@ def latent_statistics(model: Any, data: TrainingData, count: int) -> dict[str, A
 
     A model that streams encodes each with the sound before it, so that its first frames are as in a long sound.
     """
-    chunks, instrument = data.train_chunks, model.config.is_instrument
+    chunks, instrument = data.train_chunks, bool(model.config.controls)
     chosen = data.spread(count * (INSTRUMENT_FACTOR if instrument else 1))
     device = next(model.parameters()).device
     streams = family_of(data.config).streams

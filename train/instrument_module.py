@@ -104,7 +104,7 @@ def choose_oscillators(plan: Plan, data: TrainingData) -> Plan:
     """The plan with the oscillators that the sounds need, reported in one line; unchanged for a codec or a resumed
     run."""
     model = plan.config.model
-    if not model.is_instrument or data.track is None or plan.resumed is not None:
+    if data.track is None or plan.resumed is not None:
         return plan
     share = data.track.voiced_share
     chosen, top = model.oscillators, model.carriers_highest_hz

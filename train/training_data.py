@@ -173,7 +173,7 @@ class TrainingData(pl.LightningDataModule):
         config = self.config
         augmenter, train = Augmenter(config.data, self.store.sample_rate), config.train
         drawn = (self.train_chunks, augmenter, train.batch_size, train.seed, rank, world_size, self.labels)
-        if config.model.is_instrument:
+        if config.model.controls:
             return InstrumentBatches(config.model, self.track, self.store, *drawn)
         return Batches(*drawn)
 
@@ -190,7 +190,7 @@ class TrainingData(pl.LightningDataModule):
     @property
     def can_be_resident(self) -> bool:
         """Whether the device can do everything that is done to a chunk."""
-        return not self.config.model.is_instrument and not self.config.data.pitch_semitones
+        return not self.config.model.controls and not self.config.data.pitch_semitones
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         return self.resident.cut(batch) if isinstance(batch, Recipe) and self.resident else batch
@@ -268,7 +268,7 @@ def load_training_data(plan: Plan) -> TrainingData:
     inputs = list(plan.inputs) or [demo(model.sample_rate)]
     store = corpus.build_store(inputs, model.sample_rate, config.data.loudness, progress=progress)
     if model.has_pitch:
-        tracked = (model.hop_length,) if model.is_instrument else ()
+        tracked = (model.hop_length,) if model.controls else ()
         store, remarks = with_pitches(store, progress, *tracked)
         for remark in remarks:
             say(remark)
@@ -284,7 +284,7 @@ def load_training_data(plan: Plan) -> TrainingData:
         data.restrict(chosen)
     if plan.resumed is not None and plan.resumed.origin.get("data") != store.content_hash:
         say("the sounds have changed since this run was started: it goes on with what is there now")
-    if model.is_instrument:
+    if model.controls:
         data.track = pitch_track(store, model.hop_length, progress=progress)
     return data
 
