@@ -19,7 +19,7 @@ import soundfile
 import torch
 from wavevae.realtime.model_info import Axis, LatentMap, ModelInfo
 from wavevae.train.checkpointing import latent_statistics
-from wavevae.train.datamodule import AudioDataModule
+from wavevae.train.training_data import TrainingData
 
 from wavevae import audio
 from wavevae.checkpoint import Checkpoint, write_checkpoint
@@ -361,7 +361,7 @@ def test_training_notes_whose_the_points_of_the_map_are(tmp_path: Path) -> None:
         for pitch in (50, 62, 70):
             audio.write(tmp_path / "s" / family / f"{pitch}.wav", tone(pitch, kind), RATE)
     config = RunConfig(model=SHAPE, data=DataConfig(chunk_seconds=0.3, validation_share=0.0))
-    data = AudioDataModule(build_store([tmp_path / "s"], RATE, "keep"), config)
+    data = TrainingData(build_store([tmp_path / "s"], RATE, "keep"), config)
     density = latent_statistics(Autoencoder(SHAPE), data, 6)["density"]
     assert len(density["point_labels"]) == len(density["points"])
     assert set(density["point_labels"]) == {"drum", "horn"}
