@@ -23,7 +23,7 @@ from wavevae.transfer import (
     TONE_JUMP,
 )
 
-from .synthesis import keep
+from .layers import keep
 
 MEMORY_S = 10.0
 LOUDNESS_BINS, PITCH_BINS = (-100.0, 112), (-24.0, 172)

@@ -17,13 +17,7 @@ from wavevae.nn.noise import BandNoise, random_turns
 from wavevae.nn.oscillators import Carriers, Wavetable
 from wavevae.nn.synthesizer import Life, LifeState, PowerShares, Synthesis
 
-from .layers import from_rows
-
-
-def keep(module: nn.Module, **tensors: Tensor) -> None:
-    """As buffers."""
-    for name, values in tensors.items():
-        module.register_buffer(name, values.detach().clone().contiguous())
+from .layers import from_rows, keep
 
 
 def with_row(rows: Tensor, row: int, value: float) -> Tensor:
@@ -101,7 +95,7 @@ class StreamingLife(nn.Module):
         return share * share * (3.0 - 2.0 * share)
 
     def _many(self, z: Tensor, life: float, number: int, voices: int) -> Tensor:
-        frame = torch.full([voices], float(number), dtype=torch.float64)
+        frame = torch.zeros([voices], dtype=torch.float64) + number
         moved, after = self.offline(
             from_rows(z, voices).transpose(1, 2), life, LifeState(self.held, self.rested, frame)
         )
@@ -163,9 +157,9 @@ class StreamingShares(nn.Module):
             return shares[:, :0], shares[:, :last] * power, torch.sqrt(shares[:, last:]) * size, curve
         frequency = hz * self.number  # (R, partials)
         fade = F.logsigmoid(torch.addcmul(self.middle, frequency, self.steep))
-        logs = out[:, self.envelope : end]
-        logs[:, :partials] += torch.addcmul(self._heights(out, frequency), fade, self.others)
-        shares = torch.softmax(logs, 1)
+        first = self.envelope + partials
+        logs = out[:, self.envelope : first] + torch.addcmul(self._heights(out, frequency), fade, self.others)
+        shares = torch.softmax(torch.cat([logs, out[:, first:end]], 1), 1)
         heard = (shares[:, :partials] * torch.exp(fade * self.first)).masked_fill_(
             frequency >= self.highest, 0.0
         )
@@ -203,7 +197,7 @@ class StreamingNoise(nn.Module):
         self.hop_length, self.voices = offline.hop_length, 1
         square = offline.scale**2
         keep(self, shares=offline.shares * square, least=torch.full([1], 1e-20 * square))
-        keep(self, window=offline.window, bins=offline.bins, one=torch.ones(1, dtype=torch.float64))
+        keep(self, window=offline.window, bins=offline.bins)
         keep(self, many=torch.tensor([43758.5453], dtype=torch.float64))
         keep(self, turn=torch.tensor([2.0 * math.pi], dtype=torch.float64))
         self.register_buffer("base", torch.zeros(0))
@@ -212,14 +206,14 @@ class StreamingNoise(nn.Module):
 
     def forward(self, powers: Tensor, number: int) -> Tensor:
         frames = powers.size(0) // self.voices
-        drawn = torch.add(self.base, self.one, alpha=number * 12.9898)
+        drawn = self.base + number * 12.9898
         if frames > 1:
             later = torch.arange(frames, dtype=torch.float64) * 12.9898
             drawn = (later[:, None, None] + drawn).flatten(0, 1)
         turns = torch.sin(drawn).mul_(self.many).frac_()  # the sign is nothing to a phase
         angle = turns.mul_(self.turn).to(torch.float32)
         gain = torch.sqrt(torch.addmm(self.least, powers, self.shares))
-        pieces = torch.fft.irfft(torch.polar(gain, angle), 2 * self.hop_length, 1) * self.window
+        pieces = self.pieces(gain, angle)
         if frames == 1:
             sound = (pieces[:, : self.hop_length] + self.tail).unsqueeze(1)
             self.tail = pieces[:, self.hop_length :]
@@ -229,6 +223,10 @@ class StreamingNoise(nn.Module):
         sound = starts + torch.cat([self.tail.unsqueeze(0), ends[:-1]])
         self.tail = ends[-1]
         return sound.transpose(0, 1)
+
+    def pieces(self, gain: Tensor, angle: Tensor) -> Tensor:
+        """Magnitudes and phases of the bins (R, hop_length + 1) -> windowed noise (R, 2 hop_length)."""
+        return torch.fft.irfft(torch.polar(gain, angle), 2 * self.hop_length, 1) * self.window
 
     def start(self, voices: int) -> None:
         self.voices = voices
@@ -321,7 +319,7 @@ class StreamingCarriers(nn.Module):
 
     def forward(self, amplitudes: Tensor, number: int) -> Tensor:
         rows = from_rows(amplitudes, self.voices)
-        frame = torch.full([self.voices], float(number), dtype=torch.float64)
+        frame = torch.zeros([self.voices], dtype=torch.float64) + number
         sound, self.before = self.offline(rows, self.before, frame)
         return sound.view(rows.size(0), rows.size(1), -1)
 
