@@ -9,12 +9,12 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wavevae.nn.conditioning import LABEL_DIM, PITCHES, SMALL, Conditioning, PitchEmbedding, curves
 from wavevae.nn.partials import PartialAnalysis, PartialSynthesis, cycles, present, turned, waves
 
-from .layers import Matrix, keep
+from .layers import Matrix, StreamingLayer, keep
 
 NONE = -1.0
 """No pitch; any number below 0 is."""
@@ -22,7 +22,7 @@ RAMP_HOPS = 4
 """From one label to the next: deep layers have one value a hop, of which one step would still be a click."""
 
 
-class NoConditioning(nn.Module):
+class NoConditioning(StreamingLayer):
     """Of a network without labels."""
 
     def forward(self, place: int, h: Tensor) -> Tensor:
@@ -35,13 +35,8 @@ class NoConditioning(nn.Module):
         pass
 
 
-class StreamingPitch(nn.Module):
+class StreamingPitch(StreamingLayer):
     """Twin of PitchEmbedding, for one number."""
-
-    smooth_weight: Tensor
-    smooth_bias: Tensor
-    table: Tensor
-    none: Tensor
 
     def __init__(self, offline: PitchEmbedding) -> None:
         super().__init__()
@@ -59,16 +54,13 @@ class StreamingPitch(nn.Module):
         return smooth + tabled
 
 
-class StreamingConditioning(nn.Module):
+class StreamingConditioning(StreamingLayer):
     """Twin of Conditioning: label -> scale and shift of all blocks at once, kept until the next label.
 
     A label that changes while there is sound is reached on straight lines over RAMP_HOPS: a host sets it at a buffer's
     edge, where a step would click.
     """
 
-    classes: Tensor
-    weight: Tensor
-    bias: Tensor
     scale: Tensor
     shift: Tensor
     old_scale: Tensor
@@ -138,15 +130,15 @@ class StreamingConditioning(nn.Module):
         self.voices, self.sounding, self.hops_left = voices, False, 0
 
 
-def twin_of_conditioning(offline: Conditioning | None, rows: list[int]) -> nn.Module:
+def twin_of_conditioning(
+    offline: Conditioning | None, rows: list[int]
+) -> NoConditioning | StreamingConditioning:
     """Of a network, whose places each have so many `rows` of one voice in a hop."""
     return NoConditioning() if offline is None else StreamingConditioning(offline, rows)
 
 
-class Oscillators(nn.Module):
+class Oscillators(StreamingLayer):
     """A bank of partials at one pitch. Waves are made at the first call after `tune`, not by who sets a label."""
-
-    waves: Tensor
 
     def __init__(self, offline: PartialAnalysis | PartialSynthesis) -> None:
         super().__init__()
@@ -180,7 +172,6 @@ class StreamingPartialAnalysis(Oscillators):
     """Twin of PartialAnalysis, added to the features that there are."""
 
     past: Tensor
-    window: Tensor
 
     def __init__(self, offline: PartialAnalysis, fold: int) -> None:
         super().__init__(offline)
@@ -221,7 +212,6 @@ class StreamingPartialSynthesis(Oscillators):
     """Twin of PartialSynthesis, added to the folded samples that there are."""
 
     before: Tensor
-    rise: Tensor
 
     def __init__(self, offline: PartialSynthesis, fold: int) -> None:
         super().__init__(offline)

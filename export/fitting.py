@@ -8,7 +8,7 @@ No `from __future__ import annotations` here: TorchScript reads the annotations.
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
 from wavevae.corpus_profile import PITCH_BODY, PITCH_RANGE, QUANTILES, SILENCE_DB, CorpusProfile
@@ -23,7 +23,7 @@ from wavevae.transfer import (
     TONE_JUMP,
 )
 
-from .layers import keep
+from .layers import StreamingLayer, keep
 
 MEMORY_S = 10.0
 LOUDNESS_BINS, PITCH_BINS = (-100.0, 112), (-24.0, 172)
@@ -45,35 +45,8 @@ def histogram(knots: tuple[float, ...], shares: np.ndarray, lowest: float, count
     return torch.tensor(np.maximum(np.diff(below), 0.0) / max(below[-1] - below[0], 1e-9)).float()
 
 
-class StreamingFit(nn.Module):
+class StreamingFit(StreamingLayer):
     """Latents of an input (B, latents, F), in the profile's units -> the same, fitted."""
-
-    loudness: Tensor
-    pitch: Tensor
-    mean: Tensor
-    variance: Tensor
-    n_audible: Tensor
-    n_loud: Tensor
-    n_voiced: Tensor
-    shift: Tensor
-    wanted_shift: Tensor
-    fold: Tensor
-    rested: Tensor
-    before: Tensor
-    limit: Tensor
-    x: Tensor
-    y: Tensor
-    first_loudness: Tensor
-    first_pitch: Tensor
-    corpus_mean: Tensor
-    corpus_std: Tensor
-    low: Tensor
-    high: Tensor
-    wanted: Tensor
-    shares: Tensor
-    points: Tensor
-    octaves: Tensor
-    reach: Tensor
 
     def __init__(self, profile: CorpusProfile) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ channel axis, one matrix product. For one voice and few frames that is 1.5 to 3 
 cached input; half of what is left is the cost of calls, so there are few: everything is a matrix.
 
 Every twin copies the weights of the offline layer it is built from and has
-    forward(x (T * B, C_in))  any T >= 1; B as told to `start`
+    forward(x (T * B, C_in))  any T >= 1; B as given to `start`
     start(voices)             forget the past, for that many voices
 
 For few rows a product costs what reading its weights costs, and the BLAS of libtorch re-orders them at every call.
@@ -18,7 +18,8 @@ FBGEMM's half-precision product (`HalfMatrix`) reads half as much, ordered once 
 """
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -112,13 +113,17 @@ class HalfMatrix(nn.Module):
 class StreamingLayer(nn.Module):
     """Interface of all twins."""
 
+    if TYPE_CHECKING:  # what is not declared or assigned is a constant buffer
+
+        def __getattr__(self, name: str) -> Tensor: ...
+
     def start(self, voices: int) -> None:
         """Forget the past."""
-        raise AssertionError("a twin says what it remembers")
+        raise AssertionError("a twin knows what it remembers")
 
     def restart(self, voice: int) -> None:
         """Forget the past of one voice."""
-        raise AssertionError("a twin says what it remembers")
+        raise AssertionError("a twin knows what it remembers")
 
 
 class StreamingLinear(StreamingLayer):
@@ -181,41 +186,35 @@ class StreamingConv(StreamingLayer):
         self.past.view(-1, self.step // self.dilation, self.past.size(1)).select(1, voice).fill_(0.0)
 
 
-class StreamingDownsample(StreamingLayer):
-    """Twin of Downsample: groups of `ratio` frames are one frame (for one voice a free view), then two taps."""
+class StreamingResampler(StreamingLayer):
+    """What the twins of Downsample and Upsample have in common: a convolution of two taps at the slower rate."""
 
-    def __init__(self, offline: Downsample) -> None:
+    def __init__(self, offline: Downsample | Upsample) -> None:
         super().__init__()
         self.ratio = offline.ratio
         self.voices = 1
         self.conv = StreamingConv(*taps_last(offline.conv), taps=2, dilation=1)
+
+    def start(self, voices: int) -> None:
+        self.voices = voices
+        self.conv.start(voices)
+
+
+class StreamingDownsample(StreamingResampler):
+    """Twin of Downsample: groups of `ratio` frames are one frame (for one voice a free view), then two taps."""
 
     def forward(self, x: Tensor) -> Tensor:
         groups = x.view(-1, self.ratio, self.voices, x.size(1)).transpose(1, 2)  # (T / ratio, B, ratio, C_in)
         return self.conv(groups.reshape(-1, self.ratio * x.size(1)))
 
-    def start(self, voices: int) -> None:
-        self.voices = voices
-        self.conv.start(voices)
 
-
-class StreamingUpsample(StreamingLayer):
+class StreamingUpsample(StreamingResampler):
     """Twin of Upsample: two taps to `ratio` frames side by side, put in a row (for one voice a free view)."""
-
-    def __init__(self, offline: Upsample) -> None:
-        super().__init__()
-        self.ratio = offline.ratio
-        self.voices = 1
-        self.conv = StreamingConv(*taps_last(offline.conv), taps=2, dilation=1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)  # (T * B, ratio * C_out)
         channels = y.size(1) // self.ratio
         return y.view(-1, self.voices, self.ratio, channels).transpose(1, 2).reshape(-1, channels)
-
-    def start(self, voices: int) -> None:
-        self.voices = voices
-        self.conv.start(voices)
 
 
 class StreamingResidualUnit(StreamingLayer):
@@ -242,8 +241,6 @@ class StreamingResidualUnit(StreamingLayer):
 
 class StreamingNoiseGate(StreamingLayer):
     """Twin of NoiseGate in eval mode: the table is read on from where the last call ended."""
-
-    table: Tensor
 
     def __init__(self, offline: NoiseGate) -> None:
         super().__init__()
@@ -329,7 +326,7 @@ def twin_of_conv(offline: CausalConv1d) -> StreamingLinear | StreamingConv:
     return StreamingConv(*taps_last(offline.conv), taps=taps, dilation=dilation)
 
 
-TWINS = {
+TWINS: dict[type[nn.Module], Callable[..., StreamingLayer]] = {
     CausalConv1d: twin_of_conv,
     Downsample: StreamingDownsample,
     Upsample: StreamingUpsample,
@@ -339,12 +336,15 @@ TWINS = {
 }
 
 
-def twin_of(offline: nn.Module) -> StreamingLayer:
+def twin_of(
+    offline: nn.Module,
+    twins: Mapping[type[nn.Module], Callable[..., StreamingLayer]] = TWINS,
+    file: str = "layers.py",
+) -> StreamingLayer:
     """The streaming layer with an offline layer's weights. Raises: TypeError for a layer that has no twin."""
-    for kind, make in TWINS.items():
-        if type(offline) is kind:
-            return make(offline)  # type: ignore[operator]
-    raise TypeError(f"{type(offline).__name__} has no streaming twin; write one in export/layers.py")
+    if type(offline) not in twins:
+        raise TypeError(f"{type(offline).__name__} has no streaming twin; write one in export/{file}")
+    return twins[type(offline)](offline)
 
 
 def refuse_unknown_parts(twin: nn.Module, offline: nn.Module) -> None:

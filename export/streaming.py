@@ -8,6 +8,7 @@ No `from __future__ import annotations` here: TorchScript reads the annotations.
 import copy
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,12 @@ from wavevae.nn.instrument_encoder import InstrumentEncoder, SpectrumBands
 from wavevae.nn.networks import Decoder, Encoder
 from wavevae.nn.pitch import StreamingLoudness, StreamingPitchTracker, finite
 
-from .conditional import StreamingPartialAnalysis, StreamingPartialSynthesis, twin_of_conditioning
+from .conditional import (
+    Oscillators,
+    StreamingPartialAnalysis,
+    StreamingPartialSynthesis,
+    twin_of_conditioning,
+)
 from .layers import (
     StreamingLayer,
     StreamingSequence,
@@ -41,38 +47,32 @@ from .synthesis import StreamingLife, StreamingSynthesis
 Twins = Callable[[nn.Module], StreamingLayer]
 
 
-class StreamingEncoder(nn.Module):
-    """Twin of Encoder: folded samples -> latent frames, a whole number of hops."""
+class StreamingNetwork(StreamingLayer):
+    """What the twins of Encoder and Decoder have in common."""
 
-    def __init__(self, offline: Encoder, twins: Twins = twin_of) -> None:
+    def __init__(
+        self, offline: Any, twins: Twins, rows: list[int], partials: Callable[..., Oscillators]
+    ) -> None:
+        """`rows` of one voice that each place of the conditioning has in a hop; `partials` makes their twin."""
         super().__init__()
-        self.fold = offline.fold
         self.inlet = twins(offline.inlet)
         self.stages = StreamingSequence(offline.stages, twins)
         self.core = twins(offline.core)
         self.outlet = twins(offline.outlet)
-        self.conditioning = twin_of_conditioning(offline.conditioning, rows_of_places(offline))
-        partials = offline.partials
-        self.partials = None if partials is None else StreamingPartialAnalysis(partials, self.fold)
-        self.last = len(offline.stages)
+        noise = getattr(offline, "noise", None)
+        self.noise = None if noise is None else twins(noise)
+        self.conditioning = twin_of_conditioning(offline.conditioning, rows)
+        self.partials = None if offline.partials is None else partials(offline.partials, offline.fold)
         refuse_unknown_parts(self, offline)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.inlet(x)
-        for place, stage in enumerate(self.stages.layers):
-            h = stage(self.conditioning(place, h))
-        if self.partials is not None:
-            h = self.partials(h, x)
-        h = self.conditioning(self.last, h)
-        self.conditioning.advance(h.size(0))  # type: ignore[operator]
-        return self.outlet(self.core(h))
-
     def start(self, voices: int) -> None:
-        self.conditioning.start(voices)  # type: ignore[operator]
+        self.conditioning.start(voices)
         self.inlet.start(voices)
         self.stages.start(voices)
         self.core.start(voices)
         self.outlet.start(voices)
+        if self.noise is not None:
+            self.noise.start(voices)
         if self.partials is not None:
             self.partials.start(voices)
 
@@ -83,49 +83,41 @@ class StreamingEncoder(nn.Module):
             self.partials.tune(pitch)
 
 
-class StreamingDecoder(nn.Module):
+class StreamingEncoder(StreamingNetwork):
+    """Twin of Encoder: folded samples -> latent frames, a whole number of hops."""
+
+    def __init__(self, offline: Encoder, twins: Twins = twin_of) -> None:
+        super().__init__(offline, twins, rows_of_places(offline), StreamingPartialAnalysis)
+        self.last = len(offline.stages)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.inlet(x)
+        for place, stage in enumerate(self.stages.layers):
+            h = stage(self.conditioning(place, h))
+        if self.partials is not None:
+            h = self.partials(h, x)
+        h = self.conditioning(self.last, h)
+        self.conditioning.advance(h.size(0))
+        return self.outlet(self.core(h))
+
+
+class StreamingDecoder(StreamingNetwork):
     """Twin of Decoder: latent frames -> folded samples."""
 
     def __init__(self, offline: Decoder, twins: Twins = twin_of) -> None:
-        super().__init__()
-        self.inlet = twins(offline.inlet)
-        self.core = twins(offline.core)
-        self.stages = StreamingSequence(offline.stages, twins)
-        self.noise = None if offline.noise is None else twins(offline.noise)
-        self.outlet = twins(offline.outlet)
-        self.conditioning = twin_of_conditioning(offline.conditioning, [1, *rows_of_places(offline)[:0:-1]])
-        partials = offline.partials
-        self.partials = None if partials is None else StreamingPartialSynthesis(partials, offline.fold)
-        refuse_unknown_parts(self, offline)
+        super().__init__(offline, twins, [1, *rows_of_places(offline)[:0:-1]], StreamingPartialSynthesis)
 
     def forward(self, z: Tensor) -> Tensor:
         h = deep = self.core(self.conditioning(0, self.inlet(z)))
         for place, stage in enumerate(self.stages.layers):
             h = stage(self.conditioning(place + 1, h))
-        self.conditioning.advance(z.size(0))  # type: ignore[operator]
+        self.conditioning.advance(z.size(0))
         if self.noise is not None:
             h = h + self.noise(h)
         y = self.outlet(h)  # (T / fold * B, fold)
         if self.partials is not None:
             y = self.partials(y, deep)
         return y.clamp(-1.0, 1.0)
-
-    def start(self, voices: int) -> None:
-        self.conditioning.start(voices)  # type: ignore[operator]
-        self.inlet.start(voices)
-        self.core.start(voices)
-        self.stages.start(voices)
-        if self.noise is not None:
-            self.noise.start(voices)
-        self.outlet.start(voices)
-        if self.partials is not None:
-            self.partials.start(voices)
-
-    def set_labels(self, weights: Tensor, pitch: float) -> None:
-        """As the encoder's."""
-        self.conditioning.set_labels(weights, pitch)  # type: ignore[operator]
-        if self.partials is not None:
-            self.partials.tune(pitch)
 
 
 def rows_of_places(offline: Encoder | Decoder) -> list[int]:
@@ -135,7 +127,7 @@ def rows_of_places(offline: Encoder | Decoder) -> list[int]:
     return [math.prod(ratios[place:]) for place in range(len(ratios) + 1)]
 
 
-class StreamingSpectrum(nn.Module):
+class StreamingSpectrum(StreamingLayer):
     """Twin of SpectrumBands: blocks (B, hops x hop_length) -> dB (B, bands, hops)."""
 
     past: Tensor
@@ -155,11 +147,8 @@ class StreamingSpectrum(nn.Module):
         self.past = self.past.new_zeros([voices, self.past.size(1)])
 
 
-class ClassBias(nn.Module):
+class ClassBias(StreamingLayer):
     """The class bias of a network: one row that is added to all, of no class at first."""
-
-    classes: Tensor
-    row: Tensor
 
     def __init__(self, bias: nn.Linear) -> None:
         super().__init__()
@@ -179,11 +168,8 @@ class ClassBias(nn.Module):
         self.row = self.row_of(weights.unsqueeze(0))
 
 
-class StreamingInstrumentEncoder(nn.Module):
+class StreamingInstrumentEncoder(StreamingLayer):
     """Twin of InstrumentEncoder, its last layer given: sound (B, T) -> controls (B, C, F), rows."""
-
-    middle: Tensor
-    size: Tensor
 
     def __init__(self, offline: InstrumentEncoder, outlet: CausalConv1d) -> None:
         super().__init__()
@@ -222,15 +208,8 @@ class StreamingInstrumentEncoder(nn.Module):
         self.core.start(voices)
 
 
-class StreamingInstrumentDecoder(nn.Module):
+class StreamingInstrumentDecoder(StreamingLayer):
     """Twin of InstrumentDecoder: latents in natural units (B, latents, F) -> sound (B, 1, F x hop_length)."""
-
-    lowest: Tensor
-    highest: Tensor
-    low: Tensor
-    high: Tensor
-    middle: Tensor
-    size: Tensor
 
     def __init__(self, offline: InstrumentDecoder) -> None:
         super().__init__()

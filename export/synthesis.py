@@ -11,13 +11,13 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from wavevae.nn.noise import BandNoise, random_turns
 from wavevae.nn.oscillators import Carriers, Wavetable
 from wavevae.nn.synthesizer import Life, LifeState, PowerShares, Synthesis
 
-from .layers import from_rows, keep
+from .layers import StreamingLayer, from_rows, keep
 
 
 def with_row(rows: Tensor, row: int, value: float) -> Tensor:
@@ -27,21 +27,11 @@ def with_row(rows: Tensor, row: int, value: float) -> Tensor:
     return changed
 
 
-class StreamingLife(nn.Module):
+class StreamingLife(StreamingLayer):
     """Twin of Life: rows (F * B, latents) -> the same, moved."""
 
-    spread: Tensor
     held: Tensor
     rested: Tensor
-    voice: Tensor
-    row: Tensor
-    middle: Tensor
-    slow_rise: Tensor
-    fast_rise: Tensor
-    still: Tensor
-    one: Tensor
-    per_ramp: Tensor
-    lead: Tensor
 
     def __init__(self, offline: Life) -> None:
         super().__init__()
@@ -112,23 +102,12 @@ class StreamingLife(nn.Module):
         self.held, self.rested = with_row(self.held, voice, math.nan), with_row(self.rested, voice, 0.0)
 
 
-class StreamingShares(nn.Module):
+class StreamingShares(StreamingLayer):
     """Twin of PowerShares, times the level: the network's output rows, pitch (Hz) and level (RMS) -> amplitudes of the
     partials, powers of the noise bands, amplitudes of the carriers, shape of the gain.
 
     The outlet's rows are expected with the envelope first, see `outlet_order`.
     """
-
-    number: Tensor
-    inner: Tensor
-    low: Tensor
-    per_width: Tensor
-    first: Tensor
-    others: Tensor
-    highest: Tensor
-    steep: Tensor
-    middle: Tensor
-    root: Tensor
 
     def __init__(self, offline: PowerShares) -> None:
         super().__init__()
@@ -179,18 +158,10 @@ class StreamingShares(nn.Module):
         return torch.addcmul(envelope.gather(1, at), slope.gather(1, at), beyond)
 
 
-class StreamingNoise(nn.Module):
+class StreamingNoise(StreamingLayer):
     """Twin of BandNoise: powers (F * B, bands) -> (B, F, hop_length)."""
 
-    shares: Tensor
-    least: Tensor
-    window: Tensor
-    bins: Tensor
-    base: Tensor
     tail: Tensor
-    one: Tensor
-    many: Tensor
-    turn: Tensor
 
     def __init__(self, offline: BandNoise) -> None:
         super().__init__()
@@ -238,15 +209,9 @@ class StreamingNoise(nn.Module):
         self.tail = with_row(self.tail, voice, 0.0)
 
 
-class StreamingWavetable(nn.Module):
+class StreamingWavetable(StreamingLayer):
     """Twin of Wavetable: amplitudes (F * B, partials), frequency (F * B, 1) cycles a sample -> (B, F, hop_length)."""
 
-    sines: Tensor
-    length: Tensor
-    next: Tensor
-    rise: Tensor
-    bent: Tensor
-    straight: Tensor
     table: Tensor
     frequency: Tensor
     phase: Tensor
@@ -307,7 +272,7 @@ class StreamingWavetable(nn.Module):
         self.frequency = with_row(self.frequency, voice, math.nan)
 
 
-class StreamingCarriers(nn.Module):
+class StreamingCarriers(StreamingLayer):
     """Twin of Carriers: amplitudes (F * B, carriers) -> (B, F, hop_length)."""
 
     before: Tensor
@@ -331,18 +296,10 @@ class StreamingCarriers(nn.Module):
         self.before = with_row(self.before, voice, 0.0)
 
 
-class StreamingSynthesis(nn.Module):
+class StreamingSynthesis(StreamingLayer):
     """Twin of PowerShares and Synthesis: the network's output rows, pitch (MIDI, float64) and loudness (dB), both
     (F * B, 1) -> sound (B, 1, F x hop_length)."""
 
-    octave: Tensor
-    sample_rate: Tensor
-    zero: Tensor
-    decibel: Tensor
-    silence: Tensor
-    per_move: Tensor
-    one: Tensor
-    tents: Tensor
     before: Tensor
 
     def __init__(self, shares: PowerShares, synthesis: Synthesis) -> None:
