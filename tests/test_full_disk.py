@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wavevae.realtime.offline.latent_files import LatentWriter
+from wavevae.realtime.offline.latent_files import latent_writer
 from wavevae.train.journal import MetricsFile
 
 from wavevae import audio, plots
@@ -15,7 +15,7 @@ from wavevae.cli import explain
 from wavevae.config import RunConfig
 from wavevae.corpus.report import Row, write_report
 from wavevae.errors import Failure
-from wavevae.evaluation.explore import output_folder
+from wavevae.evaluation.report import prepared
 from wavevae.synthesis import write_corpus
 
 resource = pytest.importorskip("resource")
@@ -35,7 +35,7 @@ def little_room() -> Iterator[None]:
 
 
 def latents(path: Path) -> None:
-    with LatentWriter(path, 8) as out:
+    with latent_writer(path, 8) as out:
         out.write(np.zeros((4000, 8), np.float32))
 
 
@@ -52,7 +52,7 @@ def checkpoint(path: Path) -> None:
 
 
 def exploration(path: Path) -> None:
-    with output_folder.prepared(path) as part:
+    with prepared(path) as part:
         np.savez(part / "latents.npz", x=SOUND)
 
 
