@@ -2,7 +2,7 @@
 
     class         int      number of the class that is played, -1: none
     pitch         float    MIDI, fractions are cents / 100, -1: none
-    input_class   int      what is told of the sound that comes in: -2: the same as is played, -1: nothing
+    input_class   int      label of the sound that comes in, -2: the same as is played, -1: none
     input_pitch   float    the same
 
 One number an attribute: nn.ar sends no more. A mix of classes has a method of its own, for programs.

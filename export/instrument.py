@@ -84,8 +84,8 @@ class InstrumentModule(ClassWeights, HostModule):
             "class": (config.has_class, INT),
             "input_class": (config.has_class, INT),
         }
-        for name, (there, kind) in attributes.items():
-            if there:
+        for name, (available, kind) in attributes.items():
+            if available:
                 self.add_attribute(name, kind)
 
     def to_latents(self, x: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ class Matrix(nn.Module):
 class HalfMatrix(nn.Module):
     """The same with weights of 16 bits, in the file as in memory; sums and rows stay float32.
 
-    Loading one fails where FBGEMM is not at hand (ARM): there a host says so, instead of failing as it plays.
+    Loading one fails where FBGEMM is missing (ARM), so that a host fails at once and not as it plays.
     """
 
     def __init__(self, full: Matrix) -> None:

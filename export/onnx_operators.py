@@ -60,8 +60,10 @@ def cummax(g: Any, x: Any, dim: Any) -> tuple[Any, Any]:
     last = g.op("Gather", g.op("Shape", x), g.op("Constant", value_t=torch.tensor(-1)), axis_i=0)
     zero, one = (g.op("Constant", value_t=torch.tensor(value)) for value in (0, 1))
     place = g.op("Range", zero, last, one)
-    heard = g.op("LessOrEqual", g.op("Unsqueeze", place, whole(g, 0)), g.op("Unsqueeze", place, whole(g, 1)))
-    rows = g.op("Where", heard, g.op("Unsqueeze", x, whole(g, -2)), number(g, float("-inf"), x))
+    reached = g.op(
+        "LessOrEqual", g.op("Unsqueeze", place, whole(g, 0)), g.op("Unsqueeze", place, whole(g, 1))
+    )
+    rows = g.op("Where", reached, g.op("Unsqueeze", x, whole(g, -2)), number(g, float("-inf"), x))
     return g.op("ReduceMax", rows, axes_i=[-1], keepdims_i=0), whole(g, 0)
 
 

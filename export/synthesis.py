@@ -139,10 +139,10 @@ class StreamingShares(StreamingLayer):
         first = self.envelope + partials
         logs = out[:, self.envelope : first] + torch.addcmul(self._heights(out, frequency), fade, self.others)
         shares = torch.softmax(torch.cat([logs, out[:, first:end]], 1), 1)
-        heard = (shares[:, :partials] * torch.exp(fade * self.first)).masked_fill_(
+        audible = (shares[:, :partials] * torch.exp(fade * self.first)).masked_fill_(
             frequency >= self.highest, 0.0
         )
-        amplitudes, noise = torch.sqrt(heard).mul_(size), shares[:, partials:last] * power
+        amplitudes, noise = torch.sqrt(audible).mul_(size), shares[:, partials:last] * power
         carriers = shares[:, last:]
         if self.carriers > 0:
             carriers = torch.sqrt(carriers) * size

@@ -102,7 +102,7 @@ def reference(
         "sound": sound,
         "resynthesis": resynthesis,
         "sure_latents": sure,
-        "sure_sound": heard_alike(model, sure).repeat_interleave(model.hop_length, 2),
+        "sure_sound": sure_hops(model, sure).repeat_interleave(model.hop_length, 2),
         "scale": axes.weight,
         "hop_length": torch.tensor(model.hop_length),
     }
@@ -129,9 +129,9 @@ def sure_frames(model: Any, audio: Tensor, condition: Condition | None) -> Tenso
     return (margin > CLOSE).float()[:, None]
 
 
-def heard_alike(model: Any, sure: Tensor) -> Tensor:
-    """(B, 1, F) latents that are sure -> (B, 1, F) hops that hear none which is not."""
-    reach = -first_input(model.decoder, 0)  # frames that a hop's first sample hears back
+def sure_hops(model: Any, sure: Tensor) -> Tensor:
+    """(B, 1, F) latents that are sure -> (B, 1, F) hops that depend on these alone."""
+    reach = -first_input(model.decoder, 0)  # frames before its own on which a hop's first sample depends
     unsure = torch.nn.functional.pad(1 - sure, (reach, 0))
     return 1 - torch.nn.functional.max_pool1d(unsure, reach + 1, stride=1)
 
