@@ -28,9 +28,9 @@ TIED_SHARE, LONGEST_REST_S = 0.25, 0.5
 SILENCE_BELOW_DB = 60.0
 
 QUIET, FEWEST_HELD = 0.02, 20
-TIMBRES, FEWEST_OF_TIMBRE, WORTH_A_TIMBRE = 8, 6, 0.8
-"""At most so many groups of timbres, each of so many notes on average; one more is worth it if less than this share of
-the variance within groups is left."""
+TIMBRES, FEWEST_OF_TIMBRE, WORTH_A_TIMBRE = 8, 6, 0.04
+"""At most so many groups of timbres, each of so many notes on average; one more is worth it if it explains this share of
+the variance."""
 DRUMS_DARK_TO_BRIGHT = (
     36,
     35,
@@ -219,11 +219,11 @@ def _timbre_of_key(groups: int) -> NDArray[np.int64]:
 def _groups(x: NDArray[Any]) -> NDArray[np.int64]:
     """Group numbers (N,): another group as long as it takes a good part of the variance away."""
     found = np.zeros(len(x), np.int64)
-    spread = float(np.square(x - x.mean(0)).sum())
+    spread = total = float(np.square(x - x.mean(0)).sum())
     for count in range(2, min(TIMBRES, len(x) // FEWEST_OF_TIMBRE) + 1):
         more = _k_means(x, count)
         left = sum(float(np.square(x[more == g] - x[more == g].mean(0)).sum()) for g in range(more.max() + 1))
-        if left > WORTH_A_TIMBRE * spread:
+        if spread - left < WORTH_A_TIMBRE * total:
             break
         found, spread = more, left
     return found
