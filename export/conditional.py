@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
-from wavevae.nn.bottlenecks.registry import codebook_sizes
+from wavevae.nn.bottlenecks.base import codebook_sizes
 from wavevae.nn.conditioning import PITCHES
 from wavevae.nn.model import Autoencoder
 

@@ -19,7 +19,7 @@ from wavevae.model_config import (
     LOWEST_LOUDNESS,
     LOWEST_PITCH,
 )
-from wavevae.nn.bottlenecks.registry import codebook_sizes
+from wavevae.nn.bottlenecks.base import codebook_sizes
 from wavevae.nn.conv import CausalConv1d
 from wavevae.nn.instrument import Instrument, InstrumentDecoder
 from wavevae.nn.instrument_encoder import InstrumentEncoder, SpectrumBands

@@ -15,7 +15,7 @@ from wavevae.config import ModelConfig
 from wavevae.errors import UserError
 from wavevae.latents import LatentStatistics
 from wavevae.model_config import BOTTLENECKS
-from wavevae.nn.bottlenecks.registry import bottleneck_class, codebook_sizes
+from wavevae.nn.bottlenecks.base import bottleneck_class, codebook_sizes
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
 

@@ -11,11 +11,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from wavevae.nn.blocks import activation
 from wavevae.nn.conditioning import Condition
-from wavevae.nn.conv import CausalConv1d
+from wavevae.nn.conv import CausalConv1d, activation
 from wavevae.nn.instrument import Instrument, InstrumentDecoder
-from wavevae.nn.instrument_encoder import InstrumentEncoder, class_shares
+from wavevae.nn.instrument_encoder import InstrumentEncoder
 from wavevae.nn.pitch import finite, start_of_path
 from wavevae.nn.synthesizer import LifeState, SynthesisState
 
@@ -84,8 +83,7 @@ class ExplicitInstrumentEncoder(Remembering):
         seen = self.encoder.seen(bands, controls)
         h, bias = self.encoder.inlet(seen), self.encoder.class_bias
         if bias is not None:
-            condition = condition_of(self.settings)
-            h = h + bias(class_shares(condition, x.size(0), bias.in_features, h))[..., None]
+            h = bias(h, condition_of(self.settings))
         h = torch.cat([activation(self.encoder.core(h)), seen], 1)
         return torch.cat([controls, self.encoder.outlet(h)], 1)
 

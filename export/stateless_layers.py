@@ -13,8 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from wavevae.nn.blocks import ResidualUnit, activation
-from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, unfold
+from wavevae.nn.conv import CausalConv1d, Downsample, ResidualUnit, Upsample, activation, channels_to_samples
 from wavevae.nn.noise import NoiseGate
 
 from .layers import StreamingLayer, StreamingSequence
@@ -158,4 +157,4 @@ class Unfold(nn.Module):
     """The reverse."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return unfold(x)
+        return channels_to_samples(x)

@@ -1,4 +1,4 @@
-"""The streaming twins of wavevae.nn.networks, line by line.
+"""The streaming twins of wavevae.nn.model, line by line.
 
 Without labels they hold for any kind of layer twins whose dimension 1 is channels: `twins` makes them.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from wavevae.nn.conv import Downsample, Upsample
-from wavevae.nn.networks import Decoder, Encoder
+from wavevae.nn.model import Decoder, Encoder
 
 from .labels import twin_of_conditioning
 from .layers import StreamingLayer, StreamingSequence, twin_of

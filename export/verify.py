@@ -16,10 +16,10 @@ from torch import Tensor
 
 from wavevae.files import write_whole
 from wavevae.nn.conditioning import Condition, unlabelled
+from wavevae.nn.conv import first_input
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.instrument_encoder import control_scales
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.receptive_field import first_input
 
 from . import verify_subprocess
 from .latent_pca import AxisMap

@@ -9,6 +9,10 @@ from wavevae.adversarial_config import AdversarialConfig
 from wavevae.errors import UserError
 from wavevae.objectives.adversarial import (
     CHANCE,
+    COMPRESSION,
+    MultiScaleDiscriminator,
+    Opinion,
+    SpectrumDiscriminator,
     adversarial,
     balanced,
     discriminator_hinge,
@@ -17,12 +21,6 @@ from wavevae.objectives.adversarial import (
     join,
     mean_score,
     pull,
-)
-from wavevae.objectives.discriminator import (
-    COMPRESSION,
-    MultiScaleDiscriminator,
-    Opinion,
-    SpectrumDiscriminator,
 )
 
 

@@ -22,7 +22,7 @@ from wavevae.nn.bottlenecks.hierarchical import (
     with_loudness,
 )
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighted_sum import Objectives
+from wavevae.objectives.losses import Objectives
 
 SHAPE = ModelConfig(
     widths=(8, 12, 16),

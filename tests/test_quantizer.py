@@ -10,12 +10,11 @@ from torch import Tensor
 from wavevae.train.optimizer import make_optimizer
 
 from wavevae.config import ModelConfig, ObjectiveConfig, TrainConfig
-from wavevae.nn.bottlenecks.base import Latents
+from wavevae.nn.bottlenecks.base import Latents, make_bottleneck
 from wavevae.nn.bottlenecks.codebook import KMEANS_ROUNDS, Codebook, entropy_of, unit
-from wavevae.nn.bottlenecks.registry import make_bottleneck
 from wavevae.nn.bottlenecks.residual_vq import LONGEST, LOUDNESS, VQ, ResidualVQ, to_shape, to_sound
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighted_sum import Objectives
+from wavevae.objectives.losses import Objectives
 
 
 def directions(count: int, dim: int = 4, seed: int = 0) -> Tensor:

@@ -13,6 +13,7 @@ from wavevae.nn.distributed import sum_over_ranks
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.adversarial import (
     CHANCE,
+    MultiScaleDiscriminator,
     adversarial,
     discriminator_hinge,
     feature_matching,
@@ -20,7 +21,6 @@ from wavevae.objectives.adversarial import (
     join,
     mean_score,
 )
-from wavevae.objectives.discriminator import MultiScaleDiscriminator
 from wavevae.objectives.schedules import rise
 from wavevae.units import seconds_to_samples
 

@@ -10,9 +10,8 @@ from wavevae.config import RunConfig
 from wavevae.corpus.labels import NO_LABEL, Label
 from wavevae.families import family_of, located
 from wavevae.nn.conv import pad_to_multiple
-from wavevae.nn.linear_init import linear_start
+from wavevae.nn.linear_init import init_from_linear, init_from_partials
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.partials_init import partials_start
 
 from .batches import labelled
 from .budget import Budget
@@ -44,9 +43,9 @@ def begin(module: TrainingModule, material: Material) -> None:
 def start_networks(model: Autoencoder, material: Material) -> float:
     """As the best linear codec of the corpus: of its hops, or of its partials where pitches are told."""
     if not model.config.has_pitch:
-        return linear_start(model, material.hops(model.hop_length))
+        return init_from_linear(model, material.hops(model.hop_length))
     audio, labels = heard(model, material, material.spread())
-    return partials_start(model, audio, torch.tensor([label.pitch for label in labels]))
+    return init_from_partials(model, audio, torch.tensor([label.pitch for label in labels]))
 
 
 def encoder_frames(model: Autoencoder, material: Material, count: int) -> Tensor:

@@ -17,11 +17,11 @@ from wavevae.corpus.pitch_track import PitchTrack
 from wavevae.nn.conditioning import Condition, one_hot
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.instrument import Instrument
-from wavevae.nn.instrument_init import instrument_start
+from wavevae.nn.instrument_init import init_from_spectra
 from wavevae.nn.pitch import PitchTracker
 from wavevae.nn.synthesizer import SynthesisState
+from wavevae.objectives.losses import weighted_sum
 from wavevae.objectives.named_axes import NamedAxes
-from wavevae.objectives.weighted_sum import weighted_sum
 
 from .adversary import anchor
 from .budget import Budget
@@ -72,7 +72,7 @@ class InstrumentModule(TrainingModule):
             chunks = material.chunks
             picked = np.stack([chunks.read(int(n)) for n in material.spread(START_CHUNKS)])[:, None]
             audio = pad_to_multiple(torch.from_numpy(picked), self.instrument.hop_length)
-            explained = instrument_start(self.instrument, audio)
+            explained = init_from_spectra(self.instrument, audio)
             say(f"start   {explained:.0%} of the variance of log spectra")
         return True
 
@@ -91,7 +91,7 @@ class InstrumentModule(TrainingModule):
         hop, late = model.hop_length, model.algorithmic_latency // model.hop_length
         condition = self.condition(batch)
         with torch.set_grad_enabled(not self.frozen):
-            latents = model.posterior(batch.sound, condition, batch.track)
+            latents = model.bottleneck(model.features(batch.sound, condition, batch.track))
         z = model.decoder.cleaned(latents.z[..., late:])
         frame = model.decoder.frames(z, condition)
         sound, _ = model.decoder.sound(frame, self.anywhere(model.decoder.synthesis.initial(len(z), z)))

@@ -11,8 +11,8 @@ from torch import Tensor
 from wavevae.checkpoint import Checkpoint
 from wavevae.config import RunConfig
 from wavevae.families import family_of
+from wavevae.objectives.losses import weighted_sum
 from wavevae.objectives.schedules import learning_rate
-from wavevae.objectives.weighted_sum import weighted_sum
 
 from .adversary import Adversary, anchor, still
 from .batches import Batch, conditions, plain
@@ -157,9 +157,9 @@ class TrainingModule(pl.LightningModule):
         batch = batch if isinstance(batch, Batch) else plain(batch)
         heard, given = conditions(batch, self.config.model)
         with torch.set_grad_enabled(not self.frozen):
-            latents = self.model.posterior(self.model.ahead(batch.heard), heard)
+            latents = self.model.posterior(self.model.pad_for_latency(batch.heard), heard)
         audio = batch.audio
-        estimate = self.model.in_place(latents.z, audio.shape[-1], given)
+        estimate = self.model.compensate_latency(latents.z, audio.shape[-1], given)
         with torch.autocast(audio.device.type, enabled=False):
             raw = self.objectives.raw(estimate.float(), audio.float(), latents)
             total = weighted_sum(raw, self.weights) + (anchor(self.model) if self.frozen else 0.0)

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from wavevae.config import TrainConfig
-from wavevae.nn.linear_init import trunk
+from wavevae.nn.linear_init import initialised_parameters
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.partials_init import partial_maps
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -50,7 +49,7 @@ def make_optimizer(model: Autoencoder, config: TrainConfig, fused: bool = False)
 def started(model: Autoencoder, config: TrainConfig) -> set[int]:
     """The ids of the parameters that a start in closed form has set."""
     codec = config.start == "linear" and not model.config.is_instrument  # an instrument's start is rougher
-    set_by_start = [*trunk(model), *partial_maps(model)] if codec else []
+    set_by_start = initialised_parameters(model) if codec else []
     set_by_start += model.bottleneck.learned_part().data_parameters()
     return {id(parameter) for parameter in set_by_start}
 

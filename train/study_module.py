@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from wavevae.nn.conditioning import Condition
+from wavevae.objectives.losses import weighted_sum
 from wavevae.objectives.schedules import learning_rate, rise_by_steps
-from wavevae.objectives.weighted_sum import weighted_sum
-from wavevae.studies.feature_loss import accuracy
+from wavevae.studies.features import accuracy
 
 from .batches import Batch, conditions, plain
 from .module import TrainingModule, noise_seed

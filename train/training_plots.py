@@ -16,7 +16,7 @@ from wavevae.config import RunConfig
 from wavevae.corpus.labels import NO_LABEL, Label
 from wavevae.evaluation import plots
 from wavevae.families import family_of
-from wavevae.nn.bottlenecks.registry import bottleneck_class
+from wavevae.nn.bottlenecks.base import bottleneck_class
 from wavevae.nn.model import Autoencoder
 
 from .batches import labelled

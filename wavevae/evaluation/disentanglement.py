@@ -22,7 +22,7 @@ from wavevae.evaluation.labels import class_of, pitch_of
 from wavevae.evaluation.model_under_test import ModelUnderTest, Run
 from wavevae.evaluation.selection import Selection, Source
 from wavevae.evaluation.sounds import sound
-from wavevae.nn.bottlenecks.registry import bottleneck_class
+from wavevae.nn.bottlenecks.base import bottleneck_class
 
 MOST_FILES = 80
 LONGEST_S = 8.0

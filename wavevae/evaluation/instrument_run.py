@@ -65,8 +65,10 @@ class InstrumentRun(Run):
     def moved(self, sound: Tensor, labels: Labels, target: Labels) -> Tensor:
         """(T,) encoded under its own labels, played under others: a pitch label is the pitch that is played."""
         model = self.instrument
-        z = model.encode(model.ahead(sound.to(self.device)[None, None]), condition=self.condition(labels))
+        z = model.encode(
+            model.pad_for_latency(sound.to(self.device)[None, None]), condition=self.condition(labels)
+        )
         pitch = pitch_of(target)
         if pitch is not None and model.config.has_pitch and model.config.has_oscillator_pitch:
             z[:, 0] = pitch
-        return model.in_place(z, len(sound), self.condition(target))[0, 0].cpu()
+        return model.compensate_latency(z, len(sound), self.condition(target))[0, 0].cpu()

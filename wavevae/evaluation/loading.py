@@ -14,7 +14,7 @@ from wavevae.evaluation.model_under_test import Facts, Run, learned_shift
 from wavevae.families import family_of, located
 from wavevae.latents import LatentStatistics
 from wavevae.names import composed
-from wavevae.nn.bottlenecks.registry import codebook_sizes
+from wavevae.nn.bottlenecks.base import codebook_sizes
 
 
 def load_run(path: Path, which: str, device: torch.device | None = None) -> Run:

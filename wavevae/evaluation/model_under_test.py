@@ -196,17 +196,17 @@ class Run:
     @torch.inference_mode()
     def moved(self, sound: Tensor, labels: Labels, target: Labels) -> Tensor:
         """(T,) encoded under its own labels, decoded under others: (T,)."""
-        ahead = self.model.ahead(sound.to(self.device)[None, None])
+        ahead = self.model.pad_for_latency(sound.to(self.device)[None, None])
         z = self.model.bottleneck.mean(self.model.features(ahead, self.condition(labels)))
-        return self.model.in_place(z, len(sound), self.condition(target))[0, 0].cpu()
+        return self.model.compensate_latency(z, len(sound), self.condition(target))[0, 0].cpu()
 
     @torch.inference_mode()
     def with_slow_level_of(self, sound: Tensor, other: Tensor) -> Tensor:
         """(T,) with what another sound (T,) has on the slow level of a hierarchical bottleneck: (T,)."""
         model, none = self.model, self.condition(NONE)
-        both = [model.ahead(s.to(self.device)[None, None]) for s in (sound, other)]
+        both = [model.pad_for_latency(s.to(self.device)[None, None]) for s in (sound, other)]
         z = bottleneck_stats.with_other_top(model.bottleneck, *(model.features(s, none) for s in both))
-        return model.in_place(z, len(sound), none)[0, 0].cpu()
+        return model.compensate_latency(z, len(sound), none)[0, 0].cpu()
 
     @torch.inference_mode()
     def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:

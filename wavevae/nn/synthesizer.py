@@ -1,4 +1,4 @@
-"""From what a decoder says of a frame to sound: shares of power, oscillators and noise, the drift of a held tone.
+"""From a decoder network's output to sound: shares of power, oscillators and noise, the drift of a held tone.
 
 Everything that lasts from frame to frame is passed in and given back, so that training, an offline render and a stream
 of blocks are the same code.
@@ -123,7 +123,7 @@ class PowerShares(nn.Module):
 
 
 class SynthesisState(NamedTuple):
-    """What a stream of frames leaves for the next call."""
+    """State of a stream of frames from one call to the next."""
 
     table: Tensor
     """(B, TABLE_LENGTH) period of the last frame."""
@@ -221,7 +221,7 @@ class Synthesis(nn.Module):
 
 
 class LifeState(NamedTuple):
-    """What the drift remembers."""
+    """State of the drift."""
 
     latents: Tensor
     """(B, latents) of the last frame; NaN before the first."""

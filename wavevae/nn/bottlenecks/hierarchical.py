@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.model_config import ModelConfig
-from wavevae.nn.blocks import SLOPE, ResidualUnit, activation
 from wavevae.nn.bottlenecks.base import (
     KL,
     LOG_VARIANCE_RANGE,
@@ -27,7 +26,16 @@ from wavevae.nn.bottlenecks.base import (
     beyond_free_bits,
     floored,
 )
-from wavevae.nn.conv import CausalConv1d, Downsample, init_conv, pad_to_multiple, shrink
+from wavevae.nn.conv import (
+    SLOPE,
+    CausalConv1d,
+    Downsample,
+    ResidualUnit,
+    activation,
+    init_conv,
+    pad_to_multiple,
+    scale_weights,
+)
 from wavevae.nn.distributed import mean_over_ranks
 from wavevae.objectives.schedules import kl_top_weight
 
@@ -147,7 +155,7 @@ class Hierarchical(Bottleneck):
         self.slow = Slow(self.bottom_dim, top_dim, every)
         self.expected = Expected(top_dim, self.bottom_dim)
         self.apply(init_conv)
-        shrink(self.expected.outlet, 0.1)
+        scale_weights(self.expected.outlet, 0.1)
         with torch.no_grad():
             bias = self.slow.outlet.conv.bias
             assert bias is not None
