@@ -1,4 +1,4 @@
-"""Streaming equals offline: layer by layer, network by network, whatever the blocks."""
+"""Streaming equals offline: layer by layer, network by network, whatever the conv."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from wavevae.export.layers import activation, activation_, from_rows, to_rows, t
 from wavevae.export.streaming import StreamingDecoder, StreamingEncoder, refuse_unknown_parts
 
 from wavevae.config import ModelConfig
-from wavevae.nn import blocks
+from wavevae.nn import conv
 from wavevae.nn.conv import (
     CausalConv1d,
     Downsample,
@@ -157,8 +157,8 @@ def test_weight_norm_is_folded() -> None:
 
 def test_the_activation_is_the_networks_own() -> None:
     x = torch.linspace(-3, 3, 100)
-    assert torch.equal(activation(x), blocks.activation(x))
-    assert torch.equal(activation_(x.clone()), blocks.activation(x))
+    assert torch.equal(activation(x), conv.activation(x))
+    assert torch.equal(activation_(x.clone()), conv.activation(x))
 
 
 def test_what_has_no_twin_is_refused() -> None:

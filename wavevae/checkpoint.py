@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
 
+RENAMED_KEYS = {
+    ".into.": ".in_proj.",
+    ".out.": ".out_proj.",
+    ".slow.gather.": ".top_encoder.downsample.",
+    ".slow.": ".top_encoder.",
+    ".expected.": ".top_prior.",
+}
+"""Parts of a bottleneck's keys in files of earlier versions -> today's."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -149,7 +158,19 @@ def read_payload(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(payload, dict):
         raise UserError(f"{path} is not a wavevae checkpoint; give one that `wavevae train` wrote")
-    return payload
+    weights = {name: _renamed(payload[name]) for name in ("state", "live") if name in payload}
+    return {**payload, **weights}
+
+
+def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under the keys that they have today."""
+    found = {}
+    for key, tensor in state.items():
+        if key.startswith("bottleneck."):
+            for old, new in RENAMED_KEYS.items():
+                key = key.replace(old, new)
+        found[key] = tensor
+    return found
 
 
 def _check_version(path: Path, payload: dict[str, Any]) -> None:
