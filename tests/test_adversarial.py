@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_run import TINY, workplace
+from tiny_run import TINY
 from torch import Tensor, multiprocessing, nn
 from wavevae.train.__main__ import main
 from wavevae.train.adversary import FEWEST, Adversary
@@ -174,13 +173,6 @@ def test_it_is_not_judged_before_it_has_learned() -> None:
 
 
 # -- a whole run, killed and resumed ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Tones in a folder; the test runs in an empty folder beside it."""
-    with workplace(tmp_path, monkeypatch) as folder:
-        yield folder
 
 
 KILLER = """

@@ -14,13 +14,13 @@ import torch
 import yaml
 from toy_bundle import write_toy
 
-from wavevae import audio
+from wavevae import audio, plots
 from wavevae.bundle import read_bundle
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import DataConfig, ModelConfig, RunConfig, to_tree
 from wavevae.corpus import build_store, split
 from wavevae.errors import UserError
-from wavevae.evaluation import excerpts, plots, report
+from wavevae.evaluation import excerpts, report
 from wavevae.evaluation.__main__ import main
 from wavevae.evaluation.loading import load_model_under_test
 from wavevae.evaluation.selection import Source

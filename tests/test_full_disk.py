@@ -9,13 +9,12 @@ import pytest
 from wavevae.realtime.offline.latent_files import LatentWriter
 from wavevae.train.journal import MetricsFile
 
-from wavevae import audio
+from wavevae import audio, plots
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.cli import explain
 from wavevae.config import RunConfig
 from wavevae.corpus.report import Row, write_report
 from wavevae.errors import Failure
-from wavevae.evaluation import plots
 from wavevae.evaluation.explore import output_folder
 from wavevae.synthesis import write_corpus
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_studies_run import SMALL
-from tiny_run import TINY, workplace
+from tiny_run import TINY
 from wavevae.train import arguments
 from wavevae.train.__main__ import main
 from wavevae.train.datamodule import AudioDataModule
@@ -19,12 +18,6 @@ from wavevae.checkpoint import read_checkpoint
 from wavevae.config import RunConfig, TrainConfig
 from wavevae.corpus import build_store
 from wavevae.errors import UserError
-
-
-@pytest.fixture
-def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with workplace(tmp_path, monkeypatch) as folder:
-        yield folder
 
 
 def resolve(*argv: str) -> RunConfig:

@@ -11,7 +11,8 @@ from wavevae.train.__main__ import main as train
 
 from wavevae import audio
 from wavevae.checkpoint import read_checkpoint
-from wavevae.corpus import build_store, silent
+from wavevae.console import silent
+from wavevae.corpus import build_store
 from wavevae.corpus.pitches import pitch_of_name, with_pitches
 from wavevae.errors import UserError
 from wavevae.evaluation.loading import load_model_under_test

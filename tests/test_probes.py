@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from wavevae import audio
+from wavevae.config import ModelConfig
+from wavevae.corpus import Item
+from wavevae.corpus.labels import class_of, find_labels, pitch_of
 from wavevae.evaluation import disentanglement, linear, probes
-from wavevae.evaluation.labels import class_of, pitch_of
 from wavevae.evaluation.latent_collector import LatentCollector
 from wavevae.evaluation.model_under_test import NONE, Facts, Labels, Piece, Run
 from wavevae.evaluation.probes import Labelled, Wanted
@@ -99,10 +101,17 @@ def test_labels_are_read_whatever_set_they_are_of() -> None:
     assert class_of(nsynth, "instrument_family") == "bass"
     assert class_of({"class": "sax"}) == "sax"
     assert class_of({"class": "sax"}, "instrument_family") is None
-    assert [pitch_of(x) for x in (nsynth, {}, {"pitch": "45"}, {"pitch": 200}, {"pitch": True})] == [
-        45,
-        *[None] * 4,
-    ]
+    assert [pitch_of(x) for x in ({}, {"pitch": "45"}, {"pitch": 200}, {"pitch": True})] == [None] * 4
+    assert [pitch_of(x) for x in (nsynth, {"pitch": 60.5})] == [45, 60.5]
+
+
+def test_a_pitch_between_two_notes_is_learned_as_it_is() -> None:
+    model = ModelConfig(family="codec", condition="pitch")
+    items = [Item(Path("a.wav"), 0, 100, {"pitch": 60.5}), Item(Path("b.wav"), 0, 100, {"pitch": 61})]
+    found = find_labels(items, model)
+    assert found is not None
+    assert [found.of(item).pitch for item in items] == [60.5, 61.0]
+    assert found.summary(items)["pitch_range"] == [60.5, 61.0]
 
 
 def test_summaries_are_means_and_spreads_over_all_that_is_heard() -> None:

@@ -2,13 +2,12 @@
 
 import argparse
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from tiny_run import TINY, workplace
+from tiny_run import TINY
 from wavevae.train import arguments
 from wavevae.train.__main__ import main
 from wavevae.train.plan import make_plan
@@ -274,13 +273,6 @@ def test_one_process_a_run(tmp_path: Path) -> None:
 
 
 # -- whole runs ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Tones in a folder; the test runs in an empty folder beside it."""
-    with workplace(tmp_path, monkeypatch) as folder:
-        yield folder
 
 
 def test_a_run_leaves_what_the_interface_names(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:

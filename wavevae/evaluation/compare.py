@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from wavevae import console
 from wavevae.errors import UserError
 from wavevae.evaluation import bootstrap, codec_ladder, glossary, report_page
 from wavevae.files import write_whole
@@ -160,15 +161,8 @@ def cells(comparison: Mapping[str, Any], name: str) -> list[str]:
 def table(comparison: Mapping[str, Any]) -> str:
     """For people."""
     rows = {name: cells(comparison, name) for name in comparison["figures"]}
-    widths = [
-        max(len(title), *(len(row[i]) for row in rows.values()))
-        for i, title in enumerate(comparison["names"])
-    ]
-    head = "  ".join(t.ljust(w) for t, w in zip(comparison["names"], widths, strict=True))
-    lines = [f"  {'':<24} {head}".rstrip()]
-    for name, row in rows.items():
-        body = "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True))
-        lines.append(f"  {name:<24} {body}".rstrip())
+    lines = console.table([["", *comparison["names"]], *([name, *row] for name, row in rows.items())])
+    lines = [f"  {line}" for line in lines]
     lines.append(
         "better, worse: than the first, on the same seconds, beyond the luck of the files (95 %, in pairs)"
     )

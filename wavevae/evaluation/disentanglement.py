@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.errors import UserError
 from wavevae.evaluation import bootstrap, linear, metrics, yin
 from wavevae.evaluation.embeddings import Texture
-from wavevae.evaluation.labels import class_of, pitch_of
 from wavevae.evaluation.model_under_test import ModelUnderTest, Run
 from wavevae.evaluation.selection import Selection, Source
 from wavevae.evaluation.sounds import sound
@@ -178,7 +178,7 @@ def of_pitch(subject: Run, judged: Sequence[Heard]) -> dict[str, Any] | None:
     return tuning(own, moved, left_out)
 
 
-def off_by(subject: Run, heard: Heard, target: int) -> float | None:
+def off_by(subject: Run, heard: Heard, target: float) -> float | None:
     """Decoded at a MIDI pitch: cents from it; none where no pitch is heard."""
     labels = heard.source.labels
     made = subject.moved(heard.audio, labels, {**labels, "pitch": target})

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from wavevae.accelerator import choose_device
-from wavevae.corpus import ConsoleProgress
+from wavevae.console import ConsoleProgress
+from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.evaluation import anchors, codec, glossary, probes, report, samples, summary
 from wavevae.evaluation.embeddings import Embedding
 from wavevae.evaluation.excerpts import Excerpt
 from wavevae.evaluation.generated import Generated, generate
-from wavevae.evaluation.labels import class_of, exact_pitch_of
 from wavevae.evaluation.loading import load_model_under_test
 from wavevae.evaluation.measure import Measurement, measure_model
 from wavevae.evaluation.model_under_test import ModelUnderTest
@@ -56,7 +56,7 @@ def told_selection(subject: ModelUnderTest, selection: Selection) -> tuple[Selec
     said = [str(facts.details["delay"])] if "delay" in facts.details else []
     if "pitch" in facts.condition:
         selection, remarks = with_pitches(selection, facts.sample_rate, facts.name_shift)
-        remarks += unlabelled(selection, "pitch", [exact_pitch_of(s.labels) for s in selection.sources])
+        remarks += unlabelled(selection, "pitch", [pitch_of(s.labels) for s in selection.sources])
     if "class" in facts.condition:
         names = [class_of(s.labels, facts.class_field) for s in selection.sources]
         known = [name if name in facts.classes else None for name in names]

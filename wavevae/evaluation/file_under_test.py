@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wavevae.bundle import Bundle, read_bundle
-from wavevae.evaluation.labels import class_of, exact_pitch_of
+from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.evaluation.model_under_test import (
     NONE,
     Facts,
@@ -57,7 +57,7 @@ class FilePlayback:
             self.module.set_class(self.classes.index(name) if name in self.classes else NO_LABEL)
             self.module.set_input_class(AS_PLAYED)
         if self.has_pitch:
-            pitch = exact_pitch_of(labels)
+            pitch = pitch_of(labels)
             self.module.set_pitch(NO_PITCH if pitch is None else pitch)
             self.module.set_input_pitch(float(AS_PLAYED))
 

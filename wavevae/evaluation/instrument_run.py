@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.evaluation.labels import pitch_of
+from wavevae.corpus.labels import pitch_of
 from wavevae.evaluation.model_under_test import Labels, Piece, Run
 from wavevae.nn.conditioning import Condition
 from wavevae.nn.conv import pad_to_multiple

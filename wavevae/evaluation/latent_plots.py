@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavevae.evaluation.labels import class_of, pitch_of
+from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.evaluation.latent_collector import LatentCollector
 from wavevae.evaluation.measure import Measurement
-from wavevae.evaluation.plots import new_figure, save
+from wavevae.plots import new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from wavevae.audio import printable
-from wavevae.corpus import ConsoleProgress
+from wavevae.console import ConsoleProgress
 from wavevae.errors import UserError
 from wavevae.evaluation import metrics, yin
 from wavevae.evaluation.bottleneck_stats import CodeUse

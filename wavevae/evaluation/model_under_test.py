@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from wavevae.audio import followed
+from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.evaluation import bottleneck_stats
-from wavevae.evaluation.labels import class_of, exact_pitch_of
 from wavevae.latents import LatentStatistics, sample_density
 from wavevae.names import matching
 
@@ -152,7 +152,7 @@ class Run:
             return None
         name = class_of(labels, facts.class_field)
         known = config.has_class and name is not None and matching(name, config.classes) is not None
-        pitch = exact_pitch_of(labels) if config.has_pitch else None
+        pitch = pitch_of(labels) if config.has_pitch else None
         found = self.model.condition(name if known else None, pitch)
         return None if found is None else found.to(self.device)
 

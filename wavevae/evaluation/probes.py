@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from wavevae.corpus import find_files
+from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.errors import UserError
 from wavevae.evaluation import bootstrap, chunks, disentanglement, linear, metrics
-from wavevae.evaluation.labels import class_of, pitch_of
 from wavevae.evaluation.latent_collector import LatentCollector
 from wavevae.evaluation.model_under_test import Labels, ModelUnderTest, Run
 from wavevae.evaluation.selection import Selection, Source, absolute, inputs_of, look
@@ -152,7 +152,7 @@ def readers(field: str) -> dict[str, Callable[[Labels], str | None]]:
 
     def pitch(labels: Labels) -> str | None:
         found = pitch_of(labels)
-        return None if found is None else str(found)
+        return None if found is None else str(round(found))  # the nearest note
 
     return {"pitch": pitch, "class": lambda labels: class_of(labels, field)}
 

@@ -12,9 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from wavevae import audio
+from wavevae import audio, plots
 from wavevae.errors import UserError
-from wavevae.evaluation import latent_plots, plots, report_page, samples
+from wavevae.evaluation import latent_plots, report_page, samples
 from wavevae.evaluation.excerpts import Excerpt
 from wavevae.evaluation.generated import Generated
 from wavevae.evaluation.glossary import ABOUT, ABOUT_PLAYING, MEANS

@@ -7,12 +7,12 @@ between two, or sounds drawn anew. Torch and the rest are imported where they ar
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavevae.cli import Parser, shown
+from wavevae.console import say
 from wavevae.errors import UserError
 from wavevae.families import ModelFamily, located
 from wavevae.studies.study_config import StudyConfig, check_typed
@@ -170,5 +170,5 @@ def render(argv: list[str]) -> int:
             out.write(gain * part)
     clipped = f"; {out.clipped} samples clipped, use --gain" if out.clipped else ""
     length = format_seconds(out.samples / run.facts.sample_rate)
-    print(f"wrote {args.out}: {length} at {run.facts.sample_rate} Hz{clipped}", file=sys.stderr)
+    say(f"wrote {args.out}: {length} at {run.facts.sample_rate} Hz{clipped}")
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from wavevae import audio
-from wavevae.evaluation.plots import RANGE_DB, decibels, new_figure, power_spectrogram, save
+from wavevae.plots import RANGE_DB, decibels, new_figure, power_spectrogram, save
 
 N_FFT = 512
 THUMB = (96, 140)

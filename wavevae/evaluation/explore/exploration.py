@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wavevae.corpus import ConsoleProgress
+from wavevae.console import ConsoleProgress
 from wavevae.evaluation.selection import Selection
 from wavevae.units import samples_to_frames, seconds_to_samples
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from wavevae.evaluation.latent_plots import by_class
-from wavevae.evaluation.plots import new_figure, save
 from wavevae.latent_plane import Plane
+from wavevae.plots import new_figure, save
 
 from .explored_model import ExploredModel
 from .notes import Note

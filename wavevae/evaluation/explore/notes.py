@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wavevae.corpus.progress import Progress
+from wavevae.console import Progress
+from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.errors import UserError
-from wavevae.evaluation.labels import class_of, pitch_of
 from wavevae.evaluation.metrics import FLOOR_DBFS
 from wavevae.evaluation.selection import Selection, Source
 from wavevae.evaluation.sounds import sound
@@ -118,7 +118,7 @@ def make_note(
         start_s=start_s,
         labels=source.labels,
         family=class_of(source.labels, class_field) or "",
-        pitch=np.nan if pitch is None else float(pitch),
+        pitch=np.nan if pitch is None else pitch,
         sound=block,
         means=means,
         log_variances=log_variances,

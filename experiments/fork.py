@@ -1,7 +1,7 @@
 """A run goes on from its last checkpoint under other settings, for equal CPU time: pairs on a busy machine.
 
-    python benchmarks/fork.py runs/sax runs/with --cpu-seconds 50 hop_evenness=2
-    python benchmarks/fork.py runs/sax runs/without --cpu-seconds 50
+    python experiments/fork.py runs/sax runs/with --cpu-seconds 50 hop_evenness=2
+    python experiments/fork.py runs/sax runs/without --cpu-seconds 50
     wavevae evaluate runs/with --held-out --also runs/without --checkpoint last -o report
 
 The rest of the schedule is the second half of one of twice that time: half the learning rate, down to zero. Averages
