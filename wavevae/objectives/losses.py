@@ -6,9 +6,7 @@ A distance (of spectra, waveforms or hops) gives a raw, unweighted number; `weig
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-import auraloss
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,6 +20,7 @@ from wavevae.objectives.schedules import over_budget
 FLOOR = 1e-4
 """RMS (-80 dBFS) of the white noise below whose spectrum magnitudes count as equal: weaker ones are not heard, and
 the gradient of their logarithm would drown all others in clean recordings."""
+HANN_MEAN_SQUARE = 3 / 8
 SMALLEST_RATIO = 1e-20
 """Keeps the gradient of the root finite where two sounds are the same."""
 WAVEFORM_FLOOR = 1e-3
@@ -36,80 +35,6 @@ HOP_DARK = 0.01
 difference (bright ones as much as they have in all), and what is hardly there should not weigh as much."""
 
 
-class SpectralConvergence(nn.Module):
-    """Norm of the difference against the norm of the target (Arik et al. 2018, eq. 3), over all of a step's spectra.
-
-    A ratio of sums over the batch: over the batches of all processes, so that where a chunk is learned does not matter.
-    """
-
-    def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """Magnitudes (B, bins, frames) twice -> scalar."""
-        sums = torch.stack([(target - estimate).square().sum(), target.square().sum()])
-        difference, energy = mean_over_ranks(sums)
-        return (difference / energy).clamp_min(SMALLEST_RATIO).sqrt()
-
-
-class STFTDistance(auraloss.freq.STFTLoss):
-    """auraloss' distance at one resolution (spectral convergence + log-magnitude L1), without the unused phase."""
-
-    def __init__(self, n_fft: int) -> None:
-        mean_square_of_hann = 3 / 8
-        super().__init__(n_fft, n_fft // 4, n_fft, eps=FLOOR**2 * n_fft * mean_square_of_hann)
-        self.spectralconv = SpectralConvergence()
-
-    def stft(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T) -> magnitudes (B, bins, frames), twice: nothing here asks for the second."""
-        padded = mirrored(x, self.fft_size // 2)
-        spectrum = torch.stft(
-            padded, self.fft_size, self.hop_size, window=self.window, center=False, return_complex=True
-        )
-        power = spectrum.real.square() + spectrum.imag.square()
-        magnitude = power.clamp_min(self.eps).sqrt()
-        return magnitude, magnitude
-
-
-class MultiResolutionSTFT(nn.Module):
-    """Mean of auraloss' STFT distance over several resolutions (Yamamoto et al. 2020, eq. 2-6).
-
-    Hops are a quarter of the window: a third of the cost of auraloss' own default, which the metric uses.
-    """
-
-    def __init__(self, n_ffts: tuple[int, ...]) -> None:
-        super().__init__()
-        self.distances = nn.ModuleList(STFTDistance(n_fft) for n_fft in n_ffts)
-
-    def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, T) twice -> scalar."""
-        return torch.stack([d(estimate.float(), target.float()) for d in self.distances]).mean()
-
-
-class SharedSpectra(nn.Module):
-    """Both distances below from the same spectra, which are half of their cost: windows as long as the transforms.
-
-    The STFT distance is that of MultiResolutionSTFT, the log-mel distance that of MultiScaleLogMel (but for the edges,
-    which are mirrored). The target's spectra carry no gradient.
-    """
-
-    def __init__(self, n_ffts: tuple[int, ...], sample_rate: int) -> None:
-        super().__init__()
-        self.distances = nn.ModuleList(STFTDistance(n_fft) for n_fft in n_ffts)
-        self.mels = MultiScaleLogMel(n_ffts, sample_rate)
-
-    def forward(self, estimate: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 1, T) twice -> STFT distance, log-mel distance."""
-        x, y = estimate[:, 0].float(), target[:, 0].float().detach()
-        spectral, mel = [], []
-        for part in self.distances:
-            distance: Any = part
-            n_fft, powers = distance.fft_size, [power_spectrum(s, distance.window) for s in (x, y)]
-            magnitudes = [power.clamp_min(distance.eps).sqrt() for power in powers]
-            logs = [magnitude.log() for magnitude in magnitudes]
-            spectral.append(distance.spectralconv(*magnitudes) + (logs[0] - logs[1]).abs().mean())
-            logs = [self.mels.of_power(power, n_fft) for power in powers]
-            mel.append((logs[0] - logs[1]).abs().mean())
-        return torch.stack(spectral).mean(), torch.stack(mel).mean()
-
-
 def mirrored(x: Tensor, count: int) -> Tensor:
     """(B, T) with its ends mirrored, as torch.stft pads; unlike there the gradient on a GPU is the same each time."""
     if x.shape[1] <= count:
@@ -120,9 +45,45 @@ def mirrored(x: Tensor, count: int) -> Tensor:
 def power_spectrum(x: Tensor, window: Tensor) -> Tensor:
     """(B, T) -> (B, bins, frames), hops of a quarter of the window."""
     n_fft = len(window)
-    window, padded = window.to(x.device), mirrored(x, n_fft // 2)
+    padded = mirrored(x, n_fft // 2)
     spectrum = torch.stft(padded, n_fft, n_fft // 4, window=window, center=False, return_complex=True)
     return spectrum.real.square() + spectrum.imag.square()
+
+
+def stft_distance(estimate: Tensor, target: Tensor, n_fft: int) -> Tensor:
+    """auraloss' distance at one resolution, from power spectra (B, bins, frames): spectral convergence + log L1.
+
+    Spectral convergence is the norm of the difference against the norm of the target (Arik et al. 2018, eq. 3), a ratio
+    of sums over the batches of all processes, so that it does not depend on which process learns a chunk.
+    """
+    floor = FLOOR**2 * n_fft * HANN_MEAN_SQUARE
+    estimate, target = (power.clamp_min(floor).sqrt() for power in (estimate, target))
+    sums = torch.stack([(target - estimate).square().sum(), target.square().sum()])
+    difference, energy = mean_over_ranks(sums)
+    convergence = (difference / energy).clamp_min(SMALLEST_RATIO).sqrt()
+    return convergence + (estimate.log() - target.log()).abs().mean()
+
+
+class MultiResolutionSTFT(nn.Module):
+    """Mean STFT distance over several resolutions (Yamamoto et al. 2020, eq. 2-6).
+
+    Hops are a quarter of the window: a third of the cost of auraloss' own default, which the metric uses.
+    """
+
+    def __init__(self, n_ffts: tuple[int, ...]) -> None:
+        super().__init__()
+        self.n_ffts = n_ffts
+        for n_fft in n_ffts:
+            self.register_buffer(f"window_{n_fft}", torch.hann_window(n_fft), persistent=False)
+
+    def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """(B, 1, T) twice -> scalar."""
+        distances = []
+        for n_fft in self.n_ffts:
+            window = self.get_buffer(f"window_{n_fft}")
+            powers = [power_spectrum(x[:, 0].float(), window) for x in (estimate, target)]
+            distances.append(stft_distance(*powers, n_fft))
+        return torch.stack(distances).mean()
 
 
 class MultiScaleLogMel(nn.Module):
@@ -154,6 +115,24 @@ class MultiScaleLogMel(nn.Module):
         x, y = estimate.squeeze(1).float(), target.squeeze(1).float()
         distances = [(self.log_mel(x, w) - self.log_mel(y, w)).abs().mean() for w in self.windows]
         return torch.stack(distances).mean()
+
+
+class SharedSpectra(MultiScaleLogMel):
+    """Both distances above from the same spectra, which are half of their cost: windows as long as the transforms.
+
+    The log-mel distance is that of MultiScaleLogMel but for the edges, which are mirrored. The target's spectra carry
+    no gradient.
+    """
+
+    def forward(self, estimate: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """(B, 1, T) twice -> STFT distance, log-mel distance."""
+        sounds = estimate[:, 0].float(), target[:, 0].float().detach()
+        stft, mel = [], []
+        for n_fft in self.windows:
+            x, y = (power_spectrum(sound, self.get_buffer(f"window_{n_fft}")) for sound in sounds)
+            stft.append(stft_distance(x, y, n_fft))
+            mel.append((self.of_power(x, n_fft) - self.of_power(y, n_fft)).abs().mean())
+        return torch.stack(stft).mean(), torch.stack(mel).mean()
 
 
 def relative_l1(estimate: Tensor, target: Tensor) -> Tensor:
