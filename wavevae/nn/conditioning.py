@@ -52,7 +52,7 @@ def make_condition(
 ) -> Condition | None:
     """Labels as a user gives them; none for an unconditional model.
 
-    Raises: UserError for an unknown class, a pitch that is no MIDI pitch, or a label the model is not told.
+    Raises: UserError for an unknown class, a pitch that is no MIDI pitch, or a kind of label the model does not use.
     """
     if class_name is not None and not config.has_class:
         raise UserError(f"class '{class_name}' given, but the model is not told classes; leave the class out")
@@ -107,8 +107,8 @@ class PitchEmbedding(nn.Module):
         low = at.floor().clamp_max(PITCHES - 2)
         part = (at - low)[:, None]
         rows = low.long()
-        noted = torch.lerp(self.table[rows], self.table[rows + 1], part)
-        return torch.where(known[:, None], self.smooth(curves(at)) + noted, self.none)
+        particular = torch.lerp(self.table[rows], self.table[rows + 1], part)
+        return torch.where(known[:, None], self.smooth(curves(at)) + particular, self.none)
 
 
 class LabelEmbedding(nn.Module):
@@ -171,5 +171,5 @@ def conditioned(conditioning: Conditioning | None, place: int, h: Tensor, label:
 
 
 def make_conditioning(config: ModelConfig, channels: tuple[int, ...]) -> Conditioning | None:
-    """None for an unconditional model: it pays nothing."""
+    """None for an unconditional model, which then costs nothing extra."""
     return None if config.condition == "none" else Conditioning(config, channels)

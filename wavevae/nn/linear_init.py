@@ -206,16 +206,16 @@ def decoding_taps(hops: Array, deepest: Array, axes: Array, inlet: CausalConv1d)
     latents = features @ axes.T  # (excerpts, frames, k)
     frames = hops.shape[1] - taps + 1
     if frames < 1 or inlet.conv.dilation[0] != 1:
-        known, wanted = np.zeros((0, taps * len(axes))), np.zeros((0, len(deepest)))
+        inputs, outputs = np.zeros((0, taps * len(axes))), np.zeros((0, len(deepest)))
     else:
         window = [latents[:, tap : tap + frames] for tap in range(taps)]
         here = scale[:, taps - 1 :]
-        known = (np.concatenate(window, axis=-1) / here).reshape(-1, taps * len(axes))
-        wanted = (features[:, taps - 1 :] / here).reshape(-1, len(deepest))
+        inputs = (np.concatenate(window, axis=-1) / here).reshape(-1, taps * len(axes))
+        outputs = (features[:, taps - 1 :] / here).reshape(-1, len(deepest))
     transpose = np.zeros((taps * len(axes), len(deepest)))
     transpose[-len(axes) :] = axes
-    ridge = RIDGE * (1 + np.trace(known.T @ known)) / known.shape[1] * np.eye(known.shape[1])
-    solved = np.linalg.solve(known.T @ known + ridge, known.T @ wanted + ridge @ transpose)
+    ridge = RIDGE * (1 + np.trace(inputs.T @ inputs)) / inputs.shape[1] * np.eye(inputs.shape[1])
+    solved = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ outputs + ridge @ transpose)
     return solved.reshape(taps, len(axes), len(deepest)).transpose(2, 1, 0)
 
 

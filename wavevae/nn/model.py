@@ -93,7 +93,7 @@ class AudioModel(nn.Module):
         return y if length is None else y[..., :length]
 
     def pad_for_latency(self, x: Tensor) -> Tensor:
-        """Right-pads x by the model's latency, so that its latents tell all of it."""
+        """Right-pads x by the model's latency, so that its latents cover all of it."""
         return F.pad(x, (0, self.algorithmic_latency))
 
     def compensate_latency(self, z: Tensor, length: int, condition: Condition | None = None) -> Tensor:

@@ -157,7 +157,7 @@ def cycles_per_sample(pitch: Tensor, sample_rate: int) -> Tensor:
 
 
 def audible_partials(frequency: Tensor, count: int, highest: float = HIGHEST_PARTIAL) -> Tensor:
-    """(B,) cycles a sample -> (B, count) 1 for partials that there are, float32."""
+    """(B,) cycles a sample -> (B, count) 1 for partials in the audible range, 0 for others, float32."""
     partials = frequency[:, None] * torch.arange(1, count + 1, device=frequency.device)
     return ((partials > 0) & (partials < highest)).float()
 
@@ -203,8 +203,8 @@ class PartialAnalysis(nn.Module):
         blocks = blocks * (2.0 / hop * hann)
         real, imaginary = blocks @ cosine, -(blocks @ sine)  # (B, frames, count)
         c, s = frame_phases(frequency, self.count, hop, blocks.shape[1])
-        there = audible_partials(frequency, self.count)[:, None]
-        real, imaginary = (real * c + imaginary * s) * there, (imaginary * c - real * s) * there
+        audible = audible_partials(frequency, self.count)[:, None]
+        real, imaginary = (real * c + imaginary * s) * audible, (imaginary * c - real * s) * audible
         return torch.cat([real, imaginary], 2).transpose(1, 2)
 
     def forward(self, x: Tensor, pitch: Tensor) -> Tensor:
@@ -229,9 +229,9 @@ class PartialSynthesis(nn.Module):
         hop = self.hop_length
         frequency = cycles_per_sample(pitch, self.sample_rate)
         real, imaginary = amplitudes.float().transpose(1, 2).chunk(2, dim=2)  # (B, frames, count)
-        there = audible_partials(frequency, self.count)[:, None]
-        before = [F.pad(part, (0, 0, 1, 0))[:, :-1] * there for part in (real, imaginary)]
-        after = [part * there for part in (real, imaginary)]
+        audible = audible_partials(frequency, self.count)[:, None]
+        before = [F.pad(part, (0, 0, 1, 0))[:, :-1] * audible for part in (real, imaginary)]
+        after = [part * audible for part in (real, imaginary)]
         c, s = frame_phases(frequency, self.count, hop, real.shape[1])
         cosine, sine = (
             w.transpose(1, 2) for w in hop_phases(frequency, self.count, 0, hop)

@@ -196,10 +196,10 @@ class Synthesis(nn.Module):
         sound, tail = self.noise(torch.exp(shares.noise).transpose(1, 2) * power, state.tail, state.frame)
         table, frequency, phase, carriers = state.table, state.frequency, state.phase, state.carriers
         if self.wavetable is not None:
-            wanted = hz[:, 0].to(torch.float64) / self.sample_rate
-            before = torch.where(frequency < 0.0, wanted[:, 0], frequency)
+            cycles = hz[:, 0].to(torch.float64) / self.sample_rate
+            before = torch.where(frequency < 0.0, cycles[:, 0], frequency)
             amplitudes = torch.exp(0.5 * shares.partials).transpose(1, 2) * size
-            tone, table, frequency, phase = self.wavetable(amplitudes, wanted, table, before, phase)
+            tone, table, frequency, phase = self.wavetable(amplitudes, cycles, table, before, phase)
             sound = sound + tone
         if self.carriers is not None:
             amplitudes = torch.exp(0.5 * shares.carriers).transpose(1, 2) * size

@@ -27,15 +27,15 @@ COMPRESSION = 0.15
 FLOOR = 1e-4
 """Magnitude (-80 dB of a sound at equal loudness) below which there is nothing to be compressed."""
 CHANCE = 2.0
-"""Hinge loss of a discriminator that cannot tell; 0 of one that is never wrong, nor in doubt."""
+"""Hinge loss of a discriminator at chance; 0 is one that is always right and sure."""
 SMALLEST = 1e-6
-"""Mean size of features that counts as nothing."""
-SMALLEST_PULL = 1e-12
+"""Mean size of features that counts as zero."""
+SMALLEST_GRADIENT = 1e-12
 """Gradient norm that counts as none."""
 
 
-class Opinion(NamedTuple):
-    """What one discriminator makes of a batch of sounds."""
+class Verdict(NamedTuple):
+    """Output of one discriminator for a batch of sounds."""
 
     scores: Tensor
     """(B, 1, frames, patches)"""
@@ -77,7 +77,7 @@ class SpectrumDiscriminator(nn.Module):
         power = parts.square().sum(-1, keepdim=True) + FLOOR**2
         return (parts * power ** (0.5 * (COMPRESSION - 1.0))).permute(0, 3, 2, 1)
 
-    def forward(self, x: Tensor) -> Opinion:
+    def forward(self, x: Tensor) -> Verdict:
         """Sounds (B, 1, T); scores in fp32 whatever the precision of the layers."""
         with torch.autocast(x.device.type, enabled=False):
             h = self.spectrum(x.float())
@@ -85,27 +85,27 @@ class SpectrumDiscriminator(nn.Module):
         for layer in self.layers:
             h = F.leaky_relu(layer(h), SLOPE)
             features.append(h)
-        return Opinion(self.outlet(h).float(), features)
+        return Verdict(self.outlet(h).float(), features)
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """One a resolution, each with an opinion of its own."""
+    """One a resolution, each with an verdict of its own."""
 
     def __init__(self, n_ffts: tuple[int, ...], channels: int) -> None:
         super().__init__()
         self.scales = nn.ModuleList(SpectrumDiscriminator(n_fft, channels) for n_fft in n_ffts)
 
-    def forward(self, x: Tensor) -> list[Opinion]:
+    def forward(self, x: Tensor) -> list[Verdict]:
         """Sounds (B, 1, T)."""
         return [scale(x) for scale in self.scales]
 
 
-def mean_score(opinions: Sequence[Opinion]) -> Tensor:
+def mean_score(verdicts: Sequence[Verdict]) -> Tensor:
     """Over patches, then over discriminators: scalar."""
-    return torch.stack([opinion.scores.mean() for opinion in opinions]).mean()
+    return torch.stack([verdict.scores.mean() for verdict in verdicts]).mean()
 
 
-def discriminator_hinge(of_real: Sequence[Opinion], of_made: Sequence[Opinion]) -> Tensor:
+def discriminator_hinge(of_real: Sequence[Verdict], of_made: Sequence[Verdict]) -> Tensor:
     """What a discriminator minimises (Lim & Ye 2017, eq. 4): scores above 1 for originals, below -1 for outputs."""
     losses = [
         (1.0 - real.scores).relu().mean() + (1.0 + made.scores).relu().mean()
@@ -114,12 +114,12 @@ def discriminator_hinge(of_real: Sequence[Opinion], of_made: Sequence[Opinion]) 
     return torch.stack(losses).mean()
 
 
-def adversarial(of_made: Sequence[Opinion]) -> Tensor:
+def adversarial(of_made: Sequence[Verdict]) -> Tensor:
     """What the model minimises: the negative score of its output (Lim & Ye 2017, eq. 5)."""
     return -mean_score(of_made)
 
 
-def feature_matching(of_real: Sequence[Opinion], of_made: Sequence[Opinion]) -> Tensor:
+def feature_matching(of_real: Sequence[Verdict], of_made: Sequence[Verdict]) -> Tensor:
     """Mean L1 distance of the discriminators' hidden layers, relative to their size (EnCodec, eq. 2), in fp32."""
     distances = [
         relative_distance(a.detach().float(), b.float())
@@ -134,17 +134,17 @@ def relative_distance(real: Tensor, made: Tensor) -> Tensor:
     return (made - real).abs().mean() / real.abs().mean().clamp_min(SMALLEST)
 
 
-def pull(gradient: Tensor) -> Tensor:
+def gradient_size(gradient: Tensor) -> Tensor:
     """(B, ...) -> scalar: norm of each item's gradient, mean over the batch."""
     return gradient.flatten(1).float().norm(dim=1).mean()
 
 
 def balanced(own: Tensor, others: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """`own` plus each of the others at weight x the size of `own`; all are gradients at one place, (B, ...)."""
-    size = pull(own)
+    size = gradient_size(own)
     total = own
     for name, gradient in others.items():
-        total = total + (weights[name] * size / pull(gradient).clamp_min(SMALLEST_PULL)).to(
+        total = total + (weights[name] * size / gradient_size(gradient).clamp_min(SMALLEST_GRADIENT)).to(
             own
         ) * gradient.to(own)
     return total

@@ -81,8 +81,8 @@ class MultiResolutionSTFT(nn.Module):
         distances = []
         for n_fft in self.n_ffts:
             window = self.get_buffer(f"window_{n_fft}")
-            powers = [power_spectrum(x[:, 0].float(), window) for x in (estimate, target)]
-            distances.append(stft_distance(*powers, n_fft))
+            x, y = (power_spectrum(sound[:, 0].float(), window) for sound in (estimate, target))
+            distances.append(stft_distance(x, y, n_fft))
         return torch.stack(distances).mean()
 
 
@@ -166,7 +166,7 @@ def hop_unevenness(estimate: Tensor, target: Tensor, hop_length: int) -> Tensor:
              |<- hop ->|
 
     Spectra do not mind: over their windows, whole hops and more, the energy is right. A sound whose period divides the
-    hop has such a profile of its own, so it is the target's that is asked for.
+    hop has such a profile of its own, so the target's is the aim.
 
     0 where the output swings as its target does, whatever their levels: the means are the spectra's business. The share
     is the target's, or the output could hide its swing under more noise. Chance alone gives 0.03 to 0.05 on a second of
@@ -174,9 +174,9 @@ def hop_unevenness(estimate: Tensor, target: Tensor, hop_length: int) -> Tensor:
     """
     if estimate.shape[-1] < 2 * hop_length + 2:
         return estimate.new_zeros(())
-    made, asked = hop_profile(estimate, hop_length), hop_profile(target, hop_length)
-    mean = asked.mean(1, keepdim=True)
-    swing = (made - made.mean(1, keepdim=True)) - (asked - mean)
+    made, target_profile = hop_profile(estimate, hop_length), hop_profile(target, hop_length)
+    mean = target_profile.mean(1, keepdim=True)
+    swing = (made - made.mean(1, keepdim=True)) - (target_profile - mean)
     energy = target.square().mean(-1)  # (B, 1)
     return (swing.abs() / (mean + HOP_DARK * energy + HOP_FLOOR)).mean()
 
@@ -191,7 +191,7 @@ class Objectives(nn.Module):
         self.config = config
         self.bottleneck_terms = bottleneck_class(bottleneck).loss_terms
         self.regulariser_names = ("named_axes", *(term.name for term in self.bottleneck_terms))
-        """Terms that say nothing of how alike two sounds are: they pick no best checkpoint."""
+        """Terms that do not measure how alike two sounds are: they pick no best checkpoint."""
         self.hop_length = hop_length
         stft, mel = config.mr_stft or config.mr_stft_end, config.log_mel or config.log_mel_end
         shared = bool(stft and mel) and config.n_ffts == config.mel_windows

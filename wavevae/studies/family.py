@@ -134,21 +134,21 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def sounds(args: argparse.Namespace, run: StudyRun) -> Iterator[np.ndarray]:
-    """What is asked for, piece by piece (samples,). Raises: UserError for what cannot be read or told."""
+    """The output, piece by piece (samples,). Raises: UserError for a sound or label that cannot be used."""
     from wavevae.audio import stream_mono
     from wavevae.studies.study_run import UpperBound, drawn, morph
 
-    told = run.reference.condition(args.class_name, args.pitch)
+    target = run.reference.condition(args.class_name, args.pitch)
     pitch = args.pitch if args.input_pitch is None else args.input_pitch
-    heard = run.reference.condition(args.input_class or args.class_name, pitch)
+    source = run.reference.condition(args.input_class or args.class_name, pitch)
     if args.sample:
-        yield from drawn(run, args.seconds, args.seed, told)
+        yield from drawn(run, args.seconds, args.seed, target)
     elif args.interpolate:
-        yield morph(run, args.interpolate, heard, told)
+        yield morph(run, args.interpolate, source, target)
     else:
         blocks = stream_mono(args.input, run.facts.sample_rate, run.block_samples)
         bound = args.upper_bound
-        pieces = UpperBound(run).reconstruct(blocks) if bound else run.transferred(blocks, heard, told)
+        pieces = UpperBound(run).reconstruct(blocks) if bound else run.transferred(blocks, source, target)
         yield from (piece.estimate.numpy() for piece in pieces)
 
 

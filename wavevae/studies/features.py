@@ -40,7 +40,7 @@ def window_of(config: StudyConfig) -> Callable[..., Tensor]:
 
 
 def filled(x: Tensor, least: int) -> Tensor:
-    """(B, 1, T) with silence behind it up to `least` samples: every frame that hears the sound is there."""
+    """(B, 1, T) with silence behind it up to `least` samples: every frame that overlaps the sound is complete."""
     return F.pad(x.float(), (0, max(0, least - x.shape[-1])))
 
 

@@ -6,7 +6,7 @@ section 1  |--------------------------|===|==|
 section 2                             |===|==|------------------------|===|==|
 given out  |--------------------------|\\/\\/|------------------------- ...
                                       fade over the first of the two strides; the last windows of a section lean on the
-                                      silence behind it, so that what they say of the second is left to the next one
+                                      silence behind it, so that the second is taken from the next one
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def block_samples(hop_length: int, sample_rate: int) -> int:
 
 
 def sections(blocks: Iterable[np.ndarray], shared: int) -> Iterator[tuple[Tensor, bool]]:
-    """(what the model hears (T,), whether it is the last): each block with the last `shared` samples before it."""
+    """(the model's input (T,), whether it is the last): each block with the last `shared` samples before it."""
     past, held = torch.zeros(0), None
     for block in blocks:
         if held is not None:
@@ -85,7 +85,7 @@ class StudyRun(Run):
         # No `super().__init__()`: a waveform model's past and noise are what it arranges.
         reference = model.reference
         self.reference = model
-        self.model = model  # type: ignore[assignment]  # the same face
+        self.model = model  # type: ignore[assignment]  # the same interface
         self.statistics = statistics
         details = {**facts.details, "spectrogram": reference.spectrogram}
         self.facts = replace(
@@ -99,14 +99,14 @@ class StudyRun(Run):
 
     @torch.inference_mode()
     def transferred(
-        self, blocks: Iterable[np.ndarray], heard: Condition | None, told: Condition | None
+        self, blocks: Iterable[np.ndarray], source: Condition | None, target: Condition | None
     ) -> Iterator[Piece]:
         """Encoded under one label, decoded under another."""
 
         def through(sound: Tensor) -> Piece:
-            seen = self.seen(sound, heard)
-            made = self.reference.decode(seen.z, len(sound), told)[0, 0].cpu()
-            return Piece(sound, made, *(None if part is None else part.cpu() for part in seen[1:3]))
+            seen = self.seen(sound, source)
+            made = self.reference.decode(seen.z, len(sound), target)[0, 0].cpu()
+            return piece_of(sound, made, seen)
 
         yield from faded(blocks, self.facts.hop_length, through)
 
@@ -116,7 +116,7 @@ class StudyRun(Run):
 
         def through(sound: Tensor) -> Piece:
             seen = self.seen(sound, condition)
-            return Piece(sound, sound, *(None if part is None else part.cpu() for part in seen[1:3]))
+            return piece_of(sound, sound, seen)
 
         yield from faded(blocks, self.facts.hop_length, through)
 
@@ -141,7 +141,7 @@ class StudyRun(Run):
     def upper_bound(self) -> UpperBound:
         return UpperBound(self)
 
-    def draws(self, samples: int, rng: np.random.Generator, told: Condition | None) -> Iterator[Tensor]:
+    def draws(self, samples: int, rng: np.random.Generator, target: Condition | None) -> Iterator[Tensor]:
         """One drawn window (n,) after the other, `samples` in all. Needs statistics."""
         assert self.statistics is not None
         matrix, offset = self.statistics.from_axes()
@@ -149,7 +149,11 @@ class StudyRun(Run):
         for start in range(0, samples, window):
             axes = sample_density(self.statistics.density, 1, rng)[0]
             z = torch.from_numpy(matrix @ axes + offset).float()[None, :, None]  # (1, latent_dim, 1)
-            yield self.reference.decode(z.to(self.device), window, told)[0, 0, : samples - start].cpu()
+            yield self.reference.decode(z.to(self.device), window, target)[0, 0, : samples - start].cpu()
+
+
+def piece_of(sound: Tensor, estimate: Tensor, seen: bottleneck_stats.Seen) -> Piece:
+    return Piece(sound, estimate, *(None if part is None else part.cpu() for part in seen[1:3]))
 
 
 class UpperBound:
@@ -178,17 +182,19 @@ class UpperBound:
 
 
 @torch.inference_mode()
-def drawn(run: StudyRun, seconds: float, seed: int, told: Condition | None) -> Iterator[np.ndarray]:
+def drawn(run: StudyRun, seconds: float, seed: int, target: Condition | None) -> Iterator[np.ndarray]:
     """One window after the other. Raises: UserError for a checkpoint without latent statistics."""
     if run.statistics is None:
         raise UserError("the checkpoint has no latent statistics, it was written too early; train on")
     samples = seconds_to_samples(seconds, run.facts.sample_rate)
-    for sound in run.draws(samples, np.random.default_rng(seed), told):
+    for sound in run.draws(samples, np.random.default_rng(seed), target):
         yield sound.numpy()
 
 
 @torch.inference_mode()
-def morph(run: StudyRun, ends: Sequence[Path], heard: Condition | None, told: Condition | None) -> np.ndarray:
+def morph(
+    run: StudyRun, ends: Sequence[Path], source: Condition | None, target: Condition | None
+) -> np.ndarray:
     """(T,) as long as the longer sound; the latents of the shorter are stretched in time, and the mix goes in a
     straight line from all first to all second; a sound of one window is half of each. Raises: UserError."""
     rate = run.facts.sample_rate
@@ -196,10 +202,10 @@ def morph(run: StudyRun, ends: Sequence[Path], heard: Condition | None, told: Co
     for path, sound in zip(ends, both, strict=True):
         if not len(sound) or len(sound) > LONGEST_S * rate:
             raise UserError(f"{path}: {len(sound) / rate:.0f} s; give a sound of up to {LONGEST_S:.0f} s")
-    latents = [run.seen(sound, heard).z for sound in both]  # (1, latent_dim, windows) each
+    latents = [run.seen(sound, source).z for sound in both]  # (1, latent_dim, windows) each
     n = max(z.shape[-1] for z in latents)
     start, end = (F.interpolate(z, n, mode="linear", align_corners=True) for z in latents)
     share = torch.linspace(0, 1, n) if n > 1 else torch.tensor([0.5])
     z = torch.lerp(start, end, share)
-    made: np.ndarray = run.reference.decode(z, max(map(len, both)), told)[0, 0].numpy()
+    made: np.ndarray = run.reference.decode(z, max(map(len, both)), target)[0, 0].numpy()
     return made

@@ -70,7 +70,7 @@ def mulaw_encode(h: Tensor, full: Tensor, mu: float = MU) -> Tensor:
 
 
 def mulaw_decode(shape: Tensor, full: Tensor, mu: float = MU, longest: float = LONGEST) -> Tensor:
-    """The reverse: (B, D + 1, F) -> (B, D, F), the direction of the first D as long as the last one says."""
+    """The reverse: (B, D + 1, F) -> (B, D, F), the direction of the first D with the length of the last."""
     direction = shape[:, :-1] / length(shape[:, :-1])
     loudness = shape[:, -1:].clamp(0.0, longest)
     return direction * (full * torch.expm1(math.log1p(mu) * loudness) / mu)
