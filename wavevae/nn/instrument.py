@@ -26,7 +26,7 @@ from wavevae.model_config import (
     LOWEST_PITCH,
     ModelConfig,
 )
-from wavevae.nn.bottlenecks.base import Bottleneck, Latents, make_bottleneck
+from wavevae.nn.bottlenecks.base import Bottleneck, Latents, Statistics, make_bottleneck
 from wavevae.nn.conditioning import Condition
 from wavevae.nn.conv import (
     CausalConv1d,
@@ -81,10 +81,24 @@ class ControlledBottleneck(Bottleneck):
     def forward(self, h: Tensor) -> Latents:
         """(B, controls + in_channels, F) -> Latents, z (B, controls + latent_dim, F)."""
         latents = self.learned(h[:, self.controls :])
-        return latents._replace(z=torch.cat([h[:, : self.controls], latents.z], 1))
+        return latents._replace(z=self.joined(h, latents.z))
 
     def mean(self, h: Tensor) -> Tensor:
-        return torch.cat([h[:, : self.controls], self.learned.mean(h[:, self.controls :])], 1)
+        return self.joined(h, self.learned.mean(h[:, self.controls :]))
+
+    def joined(self, h: Tensor, learned: Tensor) -> Tensor:
+        """The controls of `h` and learned latents -> z."""
+        return torch.cat([h[:, : self.controls], learned], 1)
+
+    def statistics(self, h: Tensor) -> Statistics:
+        """Controls in their own units come first; KL and codes are those of the learned latents."""
+        found = self.learned.statistics(h[:, self.controls :])
+        latents = torch.cat([h[0, : self.controls], found.latents])
+        return found._replace(z=self.joined(h, found.z), latents=latents)
+
+    def with_top_latents_of(self, h: Tensor, other: Tensor) -> Tensor:
+        learned = self.learned.with_top_latents_of(h[:, self.controls :], other[:, self.controls :])
+        return self.joined(h, learned)
 
 
 class Frame(NamedTuple):

@@ -15,7 +15,7 @@ from wavevae.cli import Parser, shown
 from wavevae.console import say
 from wavevae.errors import UserError
 from wavevae.families import ModelFamily, located
-from wavevae.studies.study_config import StudyConfig, check_typed
+from wavevae.studies.study_config import StudyConfig
 from wavevae.units import db_to_amplitude, format_seconds
 
 if TYPE_CHECKING:
@@ -24,11 +24,20 @@ if TYPE_CHECKING:
     from wavevae.config import RunConfig
     from wavevae.studies.study_run import StudyRun
 
+WAVEFORM_SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "model": ("sample_rate", "latent_dim", "bottleneck", "condition", "classes"),
+    "objective": ("kl", "kl_schedule", "kl_warm_up", "kl_cycles", "kl_baseline", "free_bits"),
+    "adversarial": (),
+}
+"""Sections of waveform models, and which of their settings a spectrogram model uses."""
+
 
 class Study(ModelFamily):
     """A model of spectrogram windows. It does not stream: a run is rendered as it is."""
 
     name = "study"
+    title = "a spectrogram model"
+    own_settings = ("study",)
     model = "wavevae.studies.spectrogram_model:SpectrogramModel"
     training = "wavevae.train.study_module:StudyModule"
     evaluation = "wavevae.studies.study_run:StudyRun"
@@ -40,7 +49,7 @@ class Study(ModelFamily):
 
     def settings(self, run: RunConfig) -> StudyConfig:
         """The family's own section."""
-        settings: StudyConfig = run.reference
+        settings: StudyConfig = run.study
         return settings
 
     def build(self, run: RunConfig) -> Any:
@@ -51,8 +60,9 @@ class Study(ModelFamily):
 
         return make_objectives(run)
 
-    def check_typed(self, run: RunConfig, typed: Mapping[str, Any]) -> None:
-        check_typed(typed)
+    def uses(self, key: str) -> bool:
+        section, name = key.split(".")
+        return section not in WAVEFORM_SECTIONS or name in WAVEFORM_SECTIONS[section]
 
     def refuse_streaming(self, run: RunConfig) -> None:
         raise UserError(
@@ -156,7 +166,7 @@ def render(argv: list[str]) -> int:
     """Entry point, where `wavevae render` is given a run. Raises: UserError."""
     args = parse(argv)
     from wavevae.audio import MADE, Writer
-    from wavevae.evaluation.loading import load_run
+    from wavevae.evaluation.model_under_test import load_run
     from wavevae.studies.study_run import StudyRun
 
     run = load_run(args.run, args.checkpoint)

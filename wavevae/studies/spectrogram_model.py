@@ -149,7 +149,7 @@ class SpectrogramModel(AudioModel):
 
     def __init__(self, run: RunConfig) -> None:
         super().__init__()
-        self.config, self.reference = run.model, run.reference
+        self.config, self.reference = run.model, run.study
         config, reference = self.config, self.reference
         self.spectrum = make_features(reference, config.sample_rate)
         shape = (self.spectrum.channels, self.spectrum.bins)
@@ -158,7 +158,7 @@ class SpectrogramModel(AudioModel):
             StudyGaussian(config.latent_dim) if is_vae else Identity(config.latent_dim)
         )
         self.labels = Labels(config, reference.label_dim)
-        encoder_labels = self.labels.dim if reference.told == "both" else 0
+        encoder_labels = self.labels.dim if reference.labels_to == "both" else 0
         self.encoder = WindowEncoder(reference, *shape, encoder_labels, self.bottleneck.in_channels)
         self.decoder = WindowDecoder(reference, *shape, self.labels.dim, config.latent_dim)
 
@@ -204,7 +204,7 @@ class SpectrogramModel(AudioModel):
     def hidden(self, seen: Tensor, condition: Condition | None = None) -> Tensor:
         """(B, n, C, bins, W) -> the bottleneck's input (B, in_channels, n)."""
         batch, n = seen.shape[:2]
-        labelled = self.reference.told == "both"
+        labelled = self.reference.labels_to == "both"
         label = self.label_rows(condition if labelled else None, batch, n, seen.device)
         label = label if labelled else label[:, :0]
         rows = zip(seen.flatten(0, 1).split(self._at_once), label.split(self._at_once), strict=True)
