@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from wavevae.coherent import cubic, midi_to_hz, shift_in_time
+from wavevae.augment import cubic, shift_in_time
+from wavevae.units import midi_to_hz
 
 RATE, START = 16000, 2 * 16000
 

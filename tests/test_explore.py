@@ -35,8 +35,7 @@ from wavevae.evaluation.explore.notes import Note, make_note, notes_of
 from wavevae.evaluation.explore.timbre_transfer import Target, transferred
 from wavevae.evaluation.explore.traverse import traversals
 from wavevae.evaluation.selection import Source
-from wavevae.latent_plane import Plane
-from wavevae.latents import LatentStatistics
+from wavevae.latents import LatentStatistics, Plane
 from wavevae.nn.model import Autoencoder
 
 RATE, HOP = 8000, 64

@@ -13,7 +13,7 @@ from wavevae import audio, plots
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.cli import explain
 from wavevae.config import RunConfig
-from wavevae.corpus.report import Row, write_report
+from wavevae.corpus.store import Row, write_report
 from wavevae.errors import Failure
 from wavevae.evaluation.explore import output_folder
 from wavevae.synthesis import write_corpus

@@ -12,9 +12,8 @@ import soundfile
 
 from wavevae.errors import UserError
 from wavevae.synthesis import FAMILIES, demo_corpus, write_corpus
-from wavevae.synthesis.corpus import VERSION, mark, perform
-from wavevae.synthesis.score import MOTIFS, Note, Piece, phrase, pitch_name, single
-from wavevae.synthesis.waveguide import RATE, Trip, damping, lagrange
+from wavevae.synthesis.corpus import MOTIFS, VERSION, Note, Piece, mark, perform, phrase, pitch_name, single
+from wavevae.synthesis.instruments import RATE, Trip, damping, lagrange
 
 SECONDS = 24.0
 

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.augment import Augmenter, Draw, Reader, gain
-from wavevae.coherent import shifted_reader
+from wavevae.augment import Augmenter, Draw, Reader, gain, shifted_reader
 from wavevae.config import DataConfig, ModelConfig
 from wavevae.corpus import Chunks, Item
 from wavevae.corpus.labels import NO_LABEL, Label, Labels

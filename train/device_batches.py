@@ -18,12 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.augment import PHASE_MEMORY, PHASE_SECTIONS, AllPass
-from wavevae.coherent import grain_hop, midi_to_hz
+from wavevae.augment import PHASE_MEMORY, PHASE_SECTIONS, AllPass, grain_hop
 from wavevae.config import RunConfig
 from wavevae.corpus import Chunks
 from wavevae.corpus.worker import FULL_SCALE
-from wavevae.units import db_to_amplitude, semitones_to_ratio
+from wavevae.units import db_to_amplitude, midi_to_hz, semitones_to_ratio
 
 from .batches import Batch, Batches, Told
 

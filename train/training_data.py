@@ -9,9 +9,8 @@ import numpy as np
 
 from wavevae import console, corpus
 from wavevae.corpus import Chunks, Item, Store
-from wavevae.corpus.labels import NO_LABEL, Label, Labels
+from wavevae.corpus.labels import NO_LABEL, Label, Labels, with_pitches
 from wavevae.corpus.pitch_track import PitchTrack, pitch_track
-from wavevae.corpus.pitches import with_pitches
 from wavevae.errors import UserError
 from wavevae.synthesis import demo_corpus
 from wavevae.units import db_to_amplitude, format_seconds, seconds_to_samples

@@ -114,7 +114,7 @@ def part_folder(folder: Path, name: str) -> Iterator[Path]:
     processes have left are removed."""
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f".{name}.*.part"):
-        if is_dead(left.name.split(".")[2]):
+        if is_dead(left.name.removeprefix(f".{name}.").split(".")[0]):
             shutil.rmtree(left, ignore_errors=True)
     part = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}.{os.getpid()}.", suffix=".part"))
     try:

@@ -43,6 +43,11 @@ def semitones_to_ratio(semitones: float) -> float:
     return 2.0 ** (semitones / 12.0)
 
 
+def midi_to_hz(pitch: float) -> float:
+    """69 -> 440 Hz, equal temperament."""
+    return 440.0 * 2.0 ** ((pitch - 69.0) / 12.0)
+
+
 def format_seconds(seconds: float) -> str:
     """12.34 -> '12.3 s', 754 -> '12.6 min', 36000 -> '10.0 h'."""
     if seconds < 120:

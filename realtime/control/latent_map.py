@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.latent_plane import Plane
+from wavevae.latents import Plane
 
 from ..model_info import ModelInfo
 

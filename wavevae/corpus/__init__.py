@@ -2,9 +2,8 @@
 
 from wavevae.corpus.chunks import Chunks
 from wavevae.corpus.files import OWN, Found, find_files
-from wavevae.corpus.report import Row, write_report
 from wavevae.corpus.split import split, training_report
-from wavevae.corpus.store import Item, Store, build_store
+from wavevae.corpus.store import Item, Row, Store, build_store, write_report
 
 __all__ = [
     "OWN",

@@ -7,8 +7,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from wavevae.audio import printable
-from wavevae.corpus.report import Row
-from wavevae.corpus.store import Item, Store
+from wavevae.corpus.store import Item, Row, Store
 from wavevae.errors import UserError
 
 Parts = tuple[list[Item], list[Item]]

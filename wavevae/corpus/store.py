@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import os
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wavevae.audio import printable
 from wavevae.console import ConsoleProgress, Progress
-from wavevae.corpus.cache import Cache, Decoded, Finished, default_cache
+from wavevae.corpus.cache import Cache, Decoded, Finished, Source, default_cache, usable_cores
 from wavevae.corpus.files import Found, find_files
-from wavevae.corpus.keys import Source, keys_of, sources_of
-from wavevae.corpus.pool import Result, Task, run_tasks, usable_cores
-from wavevae.corpus.report import Row, why_nothing
+from wavevae.corpus.worker import Result, Task, run_tasks
 from wavevae.errors import Failure, UserError
+from wavevae.files import replacing
 from wavevae.units import format_seconds
 
 HASH_VERSION = 1
+REPORT_HEADER = ("path", "status", "seconds", "reason")
 COMMIT_EVERY_S = 1.0
 COMMIT_BYTES = 32 << 20
 WORTH_A_WORKER_BYTES = 1 << 20
@@ -40,6 +43,19 @@ class Item:
     """Hash of the file's bytes."""
     split: str = ""
     """train, valid or test in NSynth's layout, else empty."""
+
+
+class Row(NamedTuple):
+    """What became of one file."""
+
+    path: str
+    """Bytes that are no UTF-8 are written as \\xNN."""
+    status: str
+    """used or skipped."""
+    seconds: float
+    """Used, at the store's rate."""
+    reason: str
+    """Why it was skipped, or what to know about what was used; empty for a plain used file."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +109,7 @@ class _Decoding:
 
     def _task(self, number: int, key: str, source: Source) -> Task:
         return {
-            "path": str(source.found.path),
+            "path": str(source.path),
             "part": str(self.cache.parts / f"{number}.i16"),
             "sample_rate": self.sample_rate,
             "loudness": self.loudness,
@@ -149,15 +165,15 @@ def build_store(
     Raises: UserError when an input is missing or empty, nothing can be used, or the cache cannot be written.
     """
     found = find_files(inputs)
-    sources, reasons = sources_of(found)
+    sources, reasons = _sources(found)
     progress = progress or ConsoleProgress()
     with Cache(Path(cache) if cache else default_cache(), sample_rate, loudness) as kept:
-        keys = keys_of(kept, sources, progress)
+        keys = kept.keys_of(sources, progress)
         entries = {key: kept.lookup(key) for key in keys.values() if isinstance(key, str)}
         decoding = _Decoding(kept, sample_rate, loudness, progress)
         missing: dict[str, Source] = {}
         for source in sources:
-            key = keys[source.found.path]
+            key = keys[source.path]
             if isinstance(key, str) and entries[key] is None:
                 missing.setdefault(key, source)
         if missing:
@@ -172,6 +188,20 @@ def build_store(
         samples = kept.samples()
     content = _content_hash(table.items, sample_rate, loudness)
     return Store(samples, table.items, sample_rate, content, table.rows, loudness)
+
+
+def _sources(found: Sequence[Found]) -> tuple[list[Source], dict[Path, str]]:
+    """Candidates with size and time; and why some vanished meanwhile."""
+    sources, reasons = [], {}
+    for entry in found:
+        if entry.reason:
+            continue
+        try:
+            status = os.stat(entry.path)
+            sources.append(Source(entry.path, status.st_size, status.st_mtime_ns))
+        except OSError as error:
+            reasons[entry.path] = str(error.strerror)
+    return sources, reasons
 
 
 @dataclass
@@ -208,3 +238,22 @@ class _Table:
 def _content_hash(items: Sequence[Item], sample_rate: int, loudness: str) -> str:
     text = [f"{HASH_VERSION} {sample_rate} {loudness}", *sorted(item.key for item in items)]
     return hashlib.blake2b("\n".join(text).encode(), digest_size=16).hexdigest()
+
+
+def write_report(path: Path, rows: Iterable[Row]) -> None:
+    """Write data_report.csv, a row for every file found, whole or not at all. Raises: as `wavevae.files.replacing`."""
+    with (
+        replacing(path) as part,
+        open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        table = csv.writer(file)
+        table.writerow(REPORT_HEADER)
+        table.writerows((r.path, r.status, f"{r.seconds:.6f}", r.reason) for r in rows)
+
+
+def why_nothing(rows: Sequence[Row]) -> str:
+    """One line for a corpus with nothing to use: how many files, the commonest reasons, one example."""
+    reasons = Counter(row.reason for row in rows)
+    listed = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+    more = ", ..." if len(reasons) > 3 else ""
+    return f"no sound that can be used among {len(rows)} files ({listed}{more}); first: {rows[0].path}"

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from wavevae.audio import stream_mono
-from wavevae.corpus.pitches import LISTENED_S, find_pitches, heard_pitch, labels_with_pitch
+from wavevae.corpus.labels import LISTENED_S, find_pitches, heard_pitch, labels_with_pitch
 from wavevae.errors import UserError
 from wavevae.evaluation.selection import Selection, Source
 from wavevae.units import seconds_to_samples
@@ -50,7 +50,7 @@ def reblocked(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 def with_pitches(
     selection: Selection, sample_rate: int, known_shift: float | None = None
 ) -> tuple[Selection, list[str]]:
-    """Files with the pitch that training would label them with (`wavevae.corpus.pitches`), and words for the user.
+    """Files with the pitch that training would label them with (`wavevae.corpus.labels`), and words for the user.
     `known_shift`: what training found of names and sounds, which a few files would not tell."""
     bare = [number for number, source in enumerate(selection.sources) if "pitch" not in source.labels]
 

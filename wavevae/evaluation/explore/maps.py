@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from wavevae.evaluation.latent_plots import by_class
-from wavevae.latent_plane import Plane
+from wavevae.latents import Plane
 from wavevae.plots import new_figure, save
 
 from .explored_model import ExploredModel
