@@ -24,8 +24,6 @@ from .progress import say
 VALIDATION_CHUNKS = 32
 SILENCE_DB = -60.0
 """RMS below which a chunk is silent, dBFS: the yardstick's own limit."""
-DEMO_S = 180
-"""Length of the demo corpus, about."""
 START_CHUNKS = 512
 """Heard before the first step, for a linear start."""
 EXAMPLES = 3
@@ -133,7 +131,7 @@ def load_training_data(plan: Plan) -> Material:
     """Find, decode, split, cut. Raises: UserError where there is nothing to learn from."""
     config, rate = plan.config, plan.config.model.sample_rate
     progress = None if is_first() else console.silent
-    inputs = list(plan.inputs) or [demo(rate)]
+    inputs = list(plan.inputs) or [demo(rate, progress)]
     store = corpus.build_store(inputs, rate, config.data.loudness, progress=progress)
     if config.model.has_pitch:
         tracked = (config.model.hop_length,) if config.model.is_instrument else ()
@@ -156,14 +154,9 @@ def load_training_data(plan: Plan) -> Material:
     return Material(inputs, store, data, data.track)
 
 
-def demo(sample_rate: int) -> Path:
+def demo(sample_rate: int, progress: console.Progress | None) -> Path:
     """The built-in corpus, made where it is not there yet."""
     say("no DATA given: learning from the built-in demo corpus (bowed, plucked, reed and struck notes)")
-    show = console.ConsoleProgress() if is_first() else console.silent
-
-    def progress(files: int, seconds: int) -> None:
-        show("synthesising", min(0.99, seconds / DEMO_S), f"{files} files, {seconds} s; once, then kept")
-
     return demo_corpus(sample_rate, progress)
 
 

@@ -152,15 +152,7 @@ def make_corpus(out: Path) -> None:
     from wavevae.synthesis import write_corpus
 
     say("making a corpus: four instruments from small physical models, about 3 minutes of notes and phrases")
-    live = sys.stderr.isatty()
-
-    def progress(files: int, seconds: int) -> None:
-        if live:
-            print(f"\r{files} files, {seconds} s", end="", file=sys.stderr, flush=True)
-
-    write_corpus(out / "corpus", SAMPLE_RATE, progress=progress)
-    if live:
-        say()
+    write_corpus(out / "corpus", SAMPLE_RATE)
 
 
 def train(out: Path, max_time: str) -> None:

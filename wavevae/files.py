@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, one process at a time, and a full disk told in one line.
+"""Files by name, and writing them: whole or not at all, one process at a time, a full disk reported in one line.
 
 with replacing(path) as part:      # a temporary name beside it; put in place at the end, removed on failure
     figure.savefig(part)
@@ -31,6 +31,16 @@ CACHE_ELSEWHERE = "set WAVEVAE_CACHE to a folder elsewhere"
 """What to do: with a path that was named, with one that was not."""
 
 
+def native_name(path: Path) -> str | bytes:
+    """The name as the system has it: one that is no UTF-8 can only be passed as bytes."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
+def printable(path: str | Path) -> str:
+    """A name that any terminal and any UTF-8 file can take (bytes that are no UTF-8 become \\xNN)."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def cannot_write(
     path: Path, error: Exception, wanted_bytes: int | None = None, advice: str = ELSEWHERE
 ) -> Failure | UserError:
@@ -38,7 +48,7 @@ def cannot_write(
     may not be written."""
     number = getattr(error, "errno", None)
     why = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
-    name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    name = printable(path)
     if number is not None and number not in DISK_ERRORS:
         where = getattr(error, "filename", None)
         name = name if where is None or isinstance(where, int) else os.fsdecode(where)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from wavevae.audio import printable
 from wavevae.cli import Parser, parse_sample_rate, shown
 from wavevae.config import NOTES, flatten, to_tree
 from wavevae.errors import UserError
+from wavevae.files import printable
 from wavevae.units import format_seconds, midi_to_hz
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wavevae.audio import printable
 from wavevae.bundle import Bundle
 from wavevae.errors import UserError
+from wavevae.files import printable
 
 from ..engine.latent_sources import FrameList
 from ..engine.streaming_model import Audio, Frames, StreamingModel, Units

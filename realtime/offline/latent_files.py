@@ -11,9 +11,9 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.audio import printable, require_regular
+from wavevae.audio import require_regular
 from wavevae.errors import Failure, UserError
-from wavevae.files import cannot_write, write_errors
+from wavevae.files import cannot_write, printable, write_errors
 
 Frames = NDArray[np.float32]
 CHECKED_AT_ONCE = 65536

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.audio import followed, printable, probe, stream_mono
+from wavevae.audio import followed, probe, stream_mono
 from wavevae.bundle import Bundle, read_bundle
 from wavevae.console import say
 from wavevae.errors import UserError
+from wavevae.files import printable
 from wavevae.units import amplitude_to_db, format_seconds, resampled_length
 
 from ..engine.engine import Engine

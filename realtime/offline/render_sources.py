@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.audio import printable
 from wavevae.bundle import Bundle
 from wavevae.console import say
 from wavevae.controls import NO_LABEL
 from wavevae.corpus_profile import CorpusProfile, known_pitch
 from wavevae.errors import UserError
+from wavevae.files import printable
 from wavevae.latents import DensitySampler
 from wavevae.transfer import chosen_fit, fit_latents, transposition
 from wavevae.units import frames_to_samples, seconds_to_samples

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wavevae.audio import is_made, printable
+from wavevae.audio import is_made
 from wavevae.errors import UserError
+from wavevae.files import printable
 from wavevae.headers import CONVERT, UNREADABLE_SUFFIXES
 
 _RIFF_LIKE = {".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd"}

@@ -28,6 +28,8 @@ from wavevae.errors import UserError, nearest
 from wavevae.names import composed, matching
 from wavevae.nn.pitch import PitchTracker
 
+NAME, TRACKER = "name", "tracker"
+"""Where a pitch that no label file has is from."""
 FOLDER_FIELD, NSYNTH_FIELD = "class", "instrument_family"
 HIGHEST_PITCH = 127
 STEPS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
@@ -68,7 +70,7 @@ NO_LABEL = Label(-1, math.nan)
 
 @dataclass(frozen=True)
 class Labels:
-    """What a model is told of files. A kind that it is not told is no label."""
+    """The labels of files that a model takes: `condition` says which kinds."""
 
     condition: str
     field: str
@@ -81,30 +83,6 @@ class Labels:
         number = -1 if known is None else self.classes.index(known)
         pitch = pitch_of(item.labels) if "pitch" in self.condition else None
         return Label(number, math.nan if pitch is None else pitch)
-
-    def describe(self, items: Sequence[Item]) -> list[str]:
-        """Lines for the user: how many files of which label, and what is worth knowing of them."""
-        labels = [self.of(item) for item in items]
-        lines = []
-        if "class" in self.condition:
-            lines += self._describe_classes([label.class_number for label in labels])
-        if "pitch" in self.condition:
-            pitches = [label.pitch for label in labels if not math.isnan(label.pitch)]
-            span = f"{min(pitches):g} to {max(pitches):g}" if pitches else "none"
-            told = from_where(items)
-            lines.append(f"pitches {span}{told}{missing(len(labels) - len(pitches), 'pitch')}")
-        return lines
-
-    def _describe_classes(self, numbers: Sequence[int]) -> list[str]:
-        counts = Counter(numbers)
-        listed = ", ".join(f"{name} {counts[n]}" for n, name in enumerate(self.classes))
-        lines = [f"{len(self.classes)} classes of {self.field}: {listed}{missing(counts[-1], 'class')}"]
-        single = [name for n, name in enumerate(self.classes) if counts[n] == 1]
-        if single:
-            lines.append(
-                f"one file only of {', '.join(single)}: too little to tell the class from the file; give more of it"
-            )
-        return lines
 
     def summary(self, items: Sequence[Item]) -> dict[str, Any]:
         """Plain values for a checkpoint: files of each class, lowest and highest pitch."""
@@ -120,12 +98,30 @@ class Labels:
             "name_shift": name_shift([item.labels for item in items], [item.path.stem for item in items]),
         }
 
+    def describe(self, items: Sequence[Item]) -> list[str]:
+        """Lines for the user: how many files of which label, and which classes are too small."""
+        found, lines = self.summary(items), []
+        if "class" in self.condition:
+            listed = ", ".join(f"{name} {count}" for name, count in found["classes"].items())
+            without = missing(found["without_class"], "class")
+            lines.append(f"{len(self.classes)} classes of {self.field}: {listed}{without}")
+            single = [name for name, count in found["classes"].items() if count == 1]
+            if single:
+                lines.append(
+                    f"one file only of {', '.join(single)}: too little to tell the class from the file; "
+                    "give more of it"
+                )
+        if "pitch" in self.condition:
+            span = "{:g} to {:g}".format(*found["pitch_range"]) if found["pitch_range"] else "none"
+            lines.append(f"pitches {span}{pitch_sources(items)}{missing(found['without_pitch'], 'pitch')}")
+        return lines
 
-def from_where(items: Sequence[Item]) -> str:
-    """' (12 from file names, 3 by the pitch tracker)', or nothing where a label file says all."""
+
+def pitch_sources(items: Sequence[Item]) -> str:
+    """' (12 from file names, 3 by the pitch tracker)'; '' where label files name all pitches."""
     counts = Counter(item.labels.get("pitch_from") for item in items)
-    said = {"name": "from file names", "tracker": "by the pitch tracker"}
-    parts = [f"{counts[kind]} {words}" for kind, words in said.items() if counts[kind]]
+    kinds = {NAME: "from file names", TRACKER: "by the pitch tracker"}
+    parts = [f"{counts[kind]} {words}" for kind, words in kinds.items() if counts[kind]]
     return f" ({', '.join(parts)})" if parts else ""
 
 
@@ -155,7 +151,7 @@ def pitch_of(labels: Mapping[str, Any]) -> float | None:
 
 
 def find_labels(items: Iterable[Item], model: ModelConfig, field: str = "") -> Labels | None:
-    """What the files say of what the model is to be told; none for an unconditional model.
+    """The labels that the model takes, from the files; none for an unconditional model.
 
     Classes that the model has already (a resumed run, another run's config) stay as they are.
     Raises: UserError where no file has the label, or all have the same.
@@ -180,7 +176,7 @@ def find_labels(items: Iterable[Item], model: ModelConfig, field: str = "") -> L
 
 
 def class_names(items: Sequence[Item], asked: str = "") -> list[str]:
-    """The class of each, '' where it has none; nothing where there are no classes. Also of what no model is told."""
+    """The class of each, '' where it has none; [] where there are no classes, whatever the model takes."""
     try:
         field = class_field(items, asked)
     except UserError:
@@ -207,7 +203,7 @@ def class_field(items: Sequence[Item], asked: str) -> str:
 
 
 def pitch_of_name(name: str) -> float | None:
-    """MIDI pitch that a file's name without its extension tells (C4 = 60); none where it tells none, or two."""
+    """MIDI pitch written in a file's name without its extension (C4 = 60); none where there is none, or two."""
     name = composed(name)
     found = {float(match.group(1)) for pattern in (NUMBER, NSYNTH) for match in pattern.finditer(name)}
     if not found and GERMAN.search(name):
@@ -234,7 +230,7 @@ def steady_pitch(track: np.ndarray) -> float | None:
     return round(middle, 2) if near.mean() >= STEADY_SHARE else None
 
 
-def heard_pitch(sound: np.ndarray, sample_rate: int) -> float | None:
+def tracked_pitch(sound: np.ndarray, sample_rate: int) -> float | None:
     """The one pitch of the first LISTENED_S of a sound (samples,), by the pitch tracker."""
     try:
         tracker = PitchTracker(sample_rate, TRACK_HOP)
@@ -254,54 +250,48 @@ class Pitches:
     sources: list[str]
     """NAME or TRACKER, '' where there is none."""
     remarks: list[str]
-    """What the user should know of them."""
+    """For the user."""
     shift: float | None = None
-    """Semitones by which the sounds are higher than their names say; none where no name was believed."""
-
-
-NAME, TRACKER = "name", "tracker"
+    """Semitones by which the sounds are higher than their names; none where no name was used."""
 
 
 def find_pitches(
-    names: Sequence[str], listen: Callable[[int], float | None], known_shift: float | None = None
+    names: Sequence[str], track: Callable[[int], float | None], known_shift: float | None = None
 ) -> Pitches:
-    """Pitches of files by their names; `listen(i)` is what the tracker hears in file i. `known_shift`: by how many
+    """Pitches of files by their names; `track(i)` is what the tracker finds in file i. `known_shift`: by how many
     semitones the sounds of training were higher than their names, where that was found then."""
     named = [pitch_of_name(name) for name in names]
-    told = [i for i, pitch in enumerate(named) if pitch is not None]
-    shift, remarks = (known_shift, []) if known_shift is not None else _checked(named, told, listen)
+    shift, remarks = (known_shift, []) if known_shift is not None else _common_shift(named, track)
     values: list[float | None] = []
     sources = []
     for i, pitch in enumerate(named):
-        by_name = None if pitch is None or shift is None else pitch + shift
-        if by_name is not None and 0 <= by_name <= HIGHEST_PITCH:
-            values.append(by_name)
+        if pitch is not None and shift is not None and 0 <= pitch + shift <= HIGHEST_PITCH:
+            values.append(pitch + shift)
             sources.append(NAME)
         else:
-            values.append(listen(i))
+            values.append(track(i))
             sources.append("" if values[-1] is None else TRACKER)
     return Pitches(values, sources, remarks, shift if NAME in sources else None)
 
 
-def _checked(
-    named: Sequence[float | None], told: Sequence[int], listen: Callable[[int], float | None]
+def _common_shift(
+    named: Sequence[float | None], track: Callable[[int], float | None]
 ) -> tuple[float | None, list[str]]:
-    """Whole semitones by which the files sound higher than their names say; none where names are not believed."""
-    if not told:
+    """Whole semitones by which the files sound higher than their names, none where names and sounds disagree; and
+    remarks for the user."""
+    known = [(i, pitch) for i, pitch in enumerate(named) if pitch is not None]
+    if not known:
         return None, []
-    spread = np.unique(np.linspace(0, len(told) - 1, min(CHECKED_FILES, len(told))).round().astype(int))
-    gaps = []
-    for i in (told[int(place)] for place in spread):
-        heard, says = listen(i), named[i]
-        if heard is not None and says is not None:
-            gaps.append(heard - says)
+    spread = np.unique(np.linspace(0, len(known) - 1, min(CHECKED_FILES, len(known))).round().astype(int))
+    pairs = [(track(i), pitch) for i, pitch in (known[n] for n in spread)]
+    gaps = [tracked - pitch for tracked, pitch in pairs if tracked is not None]
     if len(gaps) < FEWEST_CHECKED:
         return 0.0, []
     shift = float(np.round(np.median(gaps)))
     agreeing = int((np.abs(np.array(gaps) - shift) <= AGREE_SEMITONES).sum())
     if agreeing < AGREE_SHARE * len(gaps):
         return None, [
-            f"{len(told)} file names look like notes, but only {agreeing} of {len(gaps)} sound so: they are not taken "
+            f"{len(known)} file names look like notes, but only {agreeing} of {len(gaps)} sound so: they are not taken "
             "for pitches"
         ]
     if not shift:
@@ -330,7 +320,7 @@ def name_shift(labels: Sequence[Mapping[str, Any]], names: Sequence[str]) -> flo
 def with_pitches(
     store: Store, progress: Progress | None = None, hop_length: int = TRACK_HOP
 ) -> tuple[Store, list[str]]:
-    """A store whose files have a pitch where they can; what a label file says stays. Also words for the user.
+    """A store whose files have a pitch where they can, label files first; and remarks for the user.
 
     `hop_length`: of the track to look into, or to make; an instrument's run keeps one at its own.
     """
@@ -339,7 +329,7 @@ def with_pitches(
         return store, []
     tracks: list[Any] = []
 
-    def listen(number: int) -> float | None:
+    def track(number: int) -> float | None:
         if store.sample_rate < 8000:
             return None
         if not tracks:
@@ -347,7 +337,7 @@ def with_pitches(
         return steady_pitch(tracks[0].item(bare[number]))
 
     names = [Path(store.items[i].path).stem for i in bare]
-    found = find_pitches(names, listen)
+    found = find_pitches(names, track)
     items = list(store.items)
     for i, value, source in zip(bare, found.values, found.sources, strict=True):
         items[i] = replace(items[i], labels=labels_with_pitch(items[i].labels, value, source))

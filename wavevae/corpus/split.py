@@ -6,9 +6,9 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 
-from wavevae.audio import printable
 from wavevae.corpus.store import Item, Row, Store
 from wavevae.errors import UserError
+from wavevae.files import printable
 
 Parts = tuple[list[Item], list[Item]]
 """Learned from, held out."""

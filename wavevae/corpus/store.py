@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavevae.audio import printable
 from wavevae.console import ConsoleProgress, Progress
 from wavevae.corpus.cache import Cache, Decoded, Finished, Source, default_cache, usable_cores
 from wavevae.corpus.files import Found, find_files
 from wavevae.corpus.worker import Result, Task, run_tasks
 from wavevae.errors import Failure, UserError
-from wavevae.files import replacing
+from wavevae.files import printable, replacing
 from wavevae.units import format_seconds
 
 HASH_VERSION = 1

@@ -25,8 +25,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
-from wavevae.audio import Damaged, Mix, decode, find_mix, printable, probe
+from wavevae.audio import Damaged, Mix, decode, find_mix, probe
 from wavevae.errors import UserError
+from wavevae.files import printable
 from wavevae.headers import repair
 from wavevae.units import amplitude_to_db, db_to_amplitude, resampled_length
 

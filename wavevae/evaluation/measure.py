@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.audio import printable
 from wavevae.console import ConsoleProgress
 from wavevae.errors import UserError
 from wavevae.evaluation import metrics, yin
@@ -22,6 +21,7 @@ from wavevae.evaluation.metrics import ActiveDims
 from wavevae.evaluation.model_under_test import ModelUnderTest
 from wavevae.evaluation.selection import Selection, Source
 from wavevae.evaluation.sounds import sound
+from wavevae.files import printable
 
 BATCH = 32
 """Chunks measured at once."""

@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
-from wavevae.audio import printable, probe
+from wavevae.audio import probe
 from wavevae.config import RunConfig, from_tree
 from wavevae.corpus import find_files
 from wavevae.errors import UserError
+from wavevae.files import printable
 
 
 @dataclass(frozen=True)

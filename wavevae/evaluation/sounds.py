@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from wavevae.audio import stream_mono
-from wavevae.corpus.labels import LISTENED_S, find_pitches, heard_pitch, labels_with_pitch
+from wavevae.corpus.labels import LISTENED_S, find_pitches, labels_with_pitch, tracked_pitch
 from wavevae.errors import UserError
 from wavevae.evaluation.selection import Selection, Source
 from wavevae.units import seconds_to_samples
@@ -57,7 +57,7 @@ def with_pitches(
     def listen(number: int) -> float | None:
         source = selection.sources[bare[number]]
         try:
-            return heard_pitch(
+            return tracked_pitch(
                 next(sound(source, sample_rate, round(LISTENED_S * sample_rate)), np.zeros(0, np.float32)),
                 sample_rate,
             )

@@ -19,6 +19,7 @@ import soundfile
 import soxr
 
 from wavevae.audio import write_failure
+from wavevae.console import ConsoleProgress, Progress
 from wavevae.corpus.cache import default_cache
 from wavevae.errors import UserError
 from wavevae.files import part_folder
@@ -57,7 +58,6 @@ PEAK = 0.85
 LOUD_DB = -13.0
 """RMS of the loudest moment of a note played as hard as can be, dBFS."""
 
-Progress = Callable[[int, int], None]
 Recipe = dict[str, Any]
 
 
@@ -180,7 +180,7 @@ def write_corpus(
     """Write the demo corpus to `folder` and return it; one that is already there and whole is left as it is.
 
     About `seconds` of mono 16-bit FLAC, FAMILY/name.flac, the sub-folder being the class label; single notes are
-    named by pitch and dynamic. The same seed gives the same bytes. `progress(files_done, seconds_done)`.
+    named by pitch and dynamic. The same seed gives the same bytes.
     Raises: UserError when `folder` holds something else.
     """
     folder = Path(os.path.abspath(folder))
@@ -193,13 +193,13 @@ def write_corpus(
         raise UserError(f"{folder} holds other files; name a new folder for the demo corpus")
     with part_folder(folder.parent, folder.name) as part:
         part.chmod(0o755)
-        files = _write_families(folder, part, sample_rate, seconds, seed, progress)
+        files = _write_families(folder, part, sample_rate, seconds, seed, progress or ConsoleProgress())
         _put_in_place(part, folder, {**recipe, "files": files})
     return folder
 
 
 def _write_families(
-    folder: Path, part: Path, sample_rate: int, seconds: float, seed: int, progress: Progress | None
+    folder: Path, part: Path, sample_rate: int, seconds: float, seed: int, progress: Progress
 ) -> dict[str, int]:
     """Every family's files, in `part`, which becomes `folder`; {relative path: bytes}."""
     files: dict[str, int] = {}
@@ -215,8 +215,9 @@ def _write_families(
                 raise write_failure(path, error, path=folder) from None
             files[f"{family}/{path.name}"] = path.stat().st_size
             done += len(sound) / RATE
-            if progress is not None:
-                progress(len(files), int(done))
+            share = min(0.999, done / seconds)
+            progress("synthesising", share, f"{len(files)} files, {done:.0f} s; once, then kept")
+    progress("synthesising", 1.0, f"{len(files)} files, {done:.0f} s")
     return files
 
 
