@@ -26,11 +26,14 @@ system:
 demo: setup
 	$(BIN)/wavevae demo --out demo
 
+# A process a core, each with whole test files and one thread: files share what they have built.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
 test: setup system
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: setup system
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # The exported file in the libtorch that nn~ ships, 2.5.1 (nn~ 1.6) and 2.0.1 (nn~ 1.5.6); the examples in Pd and SuperCollider.
 test-hosts: setup

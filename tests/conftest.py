@@ -3,9 +3,14 @@
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from sound_folder import RATE
+from tiny_run import workplace
+from toy_bundle import write_toy
+from wavevae.export import verify, verify_subprocess
 
 from wavevae.console import silent
 from wavevae.corpus import Store, build_store
@@ -21,6 +26,42 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("WAVEVAE_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def verified_here() -> Iterator[None]:
+    """Exported files are compared with their models in this process, in blocks of two sizes: another torch takes
+    seconds to import. test_export.py and whole commands compare as users do."""
+
+    def compare(path: Path, expected: list[dict[str, Any]]) -> verify.Verdict:
+        module, first = torch.jit.load(str(path)).eval(), expected[0]
+        codes = first["codes"].shape[1] if "codes" in first else 0
+        verify_subprocess.contract(module, first["latents"].shape[1], int(first["hop_length"]), codes)
+        errors: dict[str, dict[str, float]] = {}
+        with torch.inference_mode():
+            for case in expected:
+                errors |= verify_subprocess.measure(module, case)
+        return verify.Verdict(errors)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "compare", compare)
+        patch.setattr(verify_subprocess, "BLOCKS", ("3", "mixed"))
+        yield
+
+
+@pytest.fixture
+def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Tones to learn from; the test runs in an empty folder."""
+    with workplace(tmp_path, monkeypatch) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A playable toy MODEL.ts. Test files about other models have a `model` of their own."""
+    path = tmp_path_factory.mktemp("toy") / "toy.ts"
+    write_toy(path)
+    return path
 
 
 @pytest.fixture

@@ -68,3 +68,8 @@ def bundle(*messages: bytes, tag: int = 1) -> bytes:
 
 def ntp(unix_s: float) -> int:
     return int((unix_s + 2_208_988_800) * 2**32)
+
+
+def held(desk: Table) -> set[int]:
+    """The pitches of the keys that are down."""
+    return {note.pitch for note in desk.state.notes if note.held}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import signal
+from signals import frequency_hz
 
 from wavevae import augment
 from wavevae.augment import AllPass, Augmenter
@@ -29,14 +30,6 @@ def reader(sound: np.ndarray, start: int = RATE):
         return out
 
     return read
-
-
-def frequency(audio: np.ndarray) -> float:
-    """Of the strongest partial, Hz: parabolic interpolation of a windowed spectrum."""
-    log = np.log(np.abs(np.fft.rfft(audio * np.blackman(len(audio)), 1 << 18)) + 1e-12)
-    k = int(log.argmax())
-    a, b, c = log[k - 1 : k + 2]
-    return (k + 0.5 * (a - c) / (a - 2 * b + c)) * RATE / (1 << 18)
 
 
 def config(**changes: float) -> DataConfig:
@@ -114,7 +107,7 @@ def test_a_sine_moves_by_the_semitones_asked(semitones: float) -> None:
     assert shifted.shape == (RATE,)
     assert shifted.dtype == np.float32
     wanted = 440 * 2 ** (semitones / 12)
-    assert 1200 * abs(np.log2(frequency(shifted) / wanted)) < 0.05  # cents
+    assert 1200 * abs(np.log2(frequency_hz(shifted, RATE) / wanted)) < 0.05  # cents
     exact = 0.5 * np.sin(2 * np.pi * wanted * np.arange(RATE) / RATE)
     half_a_sample = 0.5 * np.pi * wanted / RATE
     assert np.abs(shifted - exact).max() < half_a_sample + 1e-3  # level kept, start where it was

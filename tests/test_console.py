@@ -6,22 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_run import TINY, workplace
+from tiny_run import TINY
 from toy_bundle import write_toy
 
 COMMAND = [sys.executable, "-c", "import sys; from wavevae.cli import main; sys.exit(main())"]
 FULL = Path("/dev/full")
 PATIENCE_S = 120.0
-
-
-@pytest.fixture
-def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with workplace(tmp_path, monkeypatch) as folder:
-        yield folder
 
 
 def begin(*words: object, **streams: object) -> subprocess.Popen:

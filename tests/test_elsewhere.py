@@ -1,7 +1,7 @@
 """A step's sounds are on a GPU: so is everything that is made on the way. No GPU is needed: its tensors are stood in
 for by ones that have shape, type and device but no numbers, and that refuse to meet tensors of another device.
 
-Only what has no numbers can be asked: gradients and updates need a real GPU (benchmarks/gpu_budget.py).
+Only what has no numbers can be asked: gradients and updates need a real GPU (experiments/gpu_budget.py).
 """
 
 from __future__ import annotations

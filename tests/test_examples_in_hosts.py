@@ -6,7 +6,6 @@ emulator of nn~ (tests/nn_host.py) then plays the recording with a toy instrumen
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ import pytest
 import soundfile
 import torch
 from nn_host import Host
+from signals import level_db
 from test_examples import EXAMPLES, LATENTS, write_instrument
 from torch import Tensor
 
@@ -53,10 +53,6 @@ class Recorded:
                 assert word in ("bufsize", "enable"), message
         whole = self.inlets.size(1) // BUFFER * BUFFER
         return host.play(self.inlets[: host.params[0], :whole])[0]
-
-
-def level_db(x: Tensor) -> float:
-    return 10 * math.log10(float(x.double().square().mean()) + 1e-20)
 
 
 # -- Pd --------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from wavevae.cli import explain
 from wavevae.config import RunConfig
 from wavevae.corpus.store import Row, write_report
 from wavevae.errors import Failure
-from wavevae.evaluation.explore import output_folder
+from wavevae.evaluation.report import prepared
 from wavevae.synthesis import write_corpus
 
 resource = pytest.importorskip("resource")
@@ -52,7 +52,7 @@ def checkpoint(path: Path) -> None:
 
 
 def exploration(path: Path) -> None:
-    with output_folder.prepared(path) as part:
+    with prepared(path) as part:
         np.savez(part / "latents.npz", x=SOUND)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import toy_playable
 from osc_desk import toy_about
+from signals import level_db
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.engine.playable_model import PlayableModel
 from wavevae.realtime.engine.timing import describe_input_delay
@@ -126,10 +127,6 @@ def through(instrument: PlayableModel, controls: ControlState, sound: np.ndarray
     instrument.begin(controls)
     sound = sound.astype(np.float32)[: len(sound) // block * block]
     return np.concatenate([instrument.engine.process(controls, block, x) for x in sound.reshape(-1, block)])
-
-
-def level_db(x: np.ndarray) -> float:
-    return 10 * math.log10(float(np.mean(x.astype(float) ** 2)) + 1e-20)
 
 
 def tone(seconds: float, midi: float = 57.0, level: float = -20.0) -> np.ndarray:

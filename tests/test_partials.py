@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import toy_model
+from signals import frequency_hz
 from torch import Tensor
 
 from wavevae.config import ModelConfig
@@ -34,15 +35,6 @@ def note(pitch: float, partials: dict[int, complex], samples: int = 8192) -> Ten
     t = torch.arange(samples, dtype=torch.float64) / RATE
     waves = [abs(a) * torch.cos(2 * math.pi * k * hz(pitch) * t + np.angle(a)) for k, a in partials.items()]
     return torch.stack(waves).sum(0).float()[None, None]
-
-
-def frequency(y: Tensor) -> float:
-    """Of the strongest partial, Hz, by a parabola through a windowed spectrum."""
-    x = y.flatten().numpy()
-    log = np.log(np.abs(np.fft.rfft(x * np.blackman(len(x)), 1 << 17)) + 1e-12)
-    k = int(log.argmax())
-    a, b, c = log[k - 1 : k + 2]
-    return float((k + 0.5 * (a - c) / (a - 2 * b + c)) * RATE / (1 << 17))
 
 
 def analysis() -> PartialAnalysis:
@@ -131,7 +123,7 @@ def test_one_latent_under_a_pitch_is_a_sound_at_it(pitch: float) -> None:
         x = note(57.0, {1: 0.5 + 0.1j, 2: 0.1j, 3: 0.05 + 0j})
         z = model.encode(x, condition=model.condition(pitch=57.0))
         y = model.decode(z, condition=model.condition(pitch=pitch))[..., 1024:]
-    assert abs(1200 * math.log2(frequency(y) / hz(pitch))) < 2
+    assert abs(1200 * math.log2(frequency_hz(y, RATE) / hz(pitch))) < 2
 
 
 def test_a_pitched_model_is_causal_and_hears_as_far_back_as_it_says() -> None:

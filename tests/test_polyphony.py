@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_playable
+from signals import level_db
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.engine.playable_model import PlayableModel
 from wavevae.realtime.engine.polyphony import CHORD_DB, velocity_db
@@ -49,10 +50,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def texture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Without a pitch."""
     return toy_playable.write(toy_playable.make("noise"), tmp_path_factory.mktemp("toy") / "texture.ts")
-
-
-def level_db(audio: np.ndarray) -> float:
-    return 10 * math.log10(float(np.mean(audio.astype(np.float64) ** 2)) + 1e-20)
 
 
 def pitch(audio: np.ndarray) -> float:

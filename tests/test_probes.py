@@ -16,11 +16,11 @@ from wavevae.config import ModelConfig
 from wavevae.corpus import Item
 from wavevae.corpus.labels import class_of, find_labels, pitch_of
 from wavevae.evaluation import disentanglement, linear, probes
-from wavevae.evaluation.latent_collector import LatentCollector
+from wavevae.evaluation.judged_latents import LatentCollector
 from wavevae.evaluation.model_under_test import NONE, Facts, Labels, Piece, Run
 from wavevae.evaluation.probes import Labelled, Wanted
 from wavevae.evaluation.selection import Selection, Source
-from wavevae.evaluation.yin import midi_hz
+from wavevae.evaluation.tracks import midi_hz
 
 RATE, HOP = 8000, 200
 
@@ -206,7 +206,7 @@ def test_a_model_that_ignores_its_labels_is_found_out(set_of_notes: tuple[Path, 
 
 
 def test_what_the_slow_level_carries_is_measured(set_of_notes: tuple[Path, Selection]) -> None:
-    heard = disentanglement.listen(set_of_notes[1].sources, RATE, 20)
+    heard = disentanglement.some_clips(set_of_notes[1].sources, RATE, 20)
     all_of_it = disentanglement.of_slow_level(Obedient(bottleneck="hvae"), heard)
     none_of_it = disentanglement.of_slow_level(Obedient(deaf=True, bottleneck="hvae"), heard)
     assert all_of_it is not None

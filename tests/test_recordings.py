@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from live import Live, live
-from toy_bundle import SAMPLE_RATE, write_toy
+from toy_bundle import SAMPLE_RATE
 from wavevae.realtime.live import recording_files
 from wavevae.realtime.live.recording_files import ScoreFile, WavFile, open_recordings
 from wavevae.realtime.offline import render
@@ -21,13 +21,6 @@ from wavevae.errors import UserError
 
 DEEP = ("--device", "none", "--ring-depth", "16")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("toy") / "toy.ts"
-    write_toy(path)
-    return path
 
 
 def noise(samples: int) -> np.ndarray:

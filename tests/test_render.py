@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional, write_toy
+from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional
 from wavevae.realtime.offline import encode, render
 from wavevae.realtime.offline.latent_files import LatentWriter
 from wavevae.realtime.offline.render_sources import mixed
@@ -24,13 +24,6 @@ from wavevae.bundle import read_bundle
 from wavevae.errors import UserError
 
 STEP_24_BIT = 2.0**-23
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("toy") / "toy.ts"
-    write_toy(path)
-    return path
 
 
 def write_noise(path: Path, samples: int, rate: int = SAMPLE_RATE, seed: int = 0) -> np.ndarray:

@@ -4,24 +4,16 @@ import csv
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_run import TINY, workplace
+from tiny_run import TINY
 from wavevae.export.__main__ import main as export
 from wavevae.train.__main__ import main
 from wavevae.train.journal import MetricsFile, read_rows
 
 from wavevae.checkpoint import Checkpoint, read_checkpoint
-
-
-@pytest.fixture
-def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Tones in a folder; the test runs in an empty folder beside it."""
-    with workplace(tmp_path, monkeypatch) as folder:
-        yield folder
 
 
 def train(*arguments: object) -> int:

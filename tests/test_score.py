@@ -8,18 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from toy_bundle import LATENTS, SAMPLE_RATE, write_conditional, write_toy
+from toy_bundle import LATENTS, SAMPLE_RATE, write_conditional
 from wavevae.realtime.offline import render
 from wavevae.realtime.offline.score import read_score
 
 from wavevae.errors import UserError
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("toy") / "toy.ts"
-    write_toy(path)
-    return path
 
 
 def write_score(path: Path, *lines: object) -> Path:

@@ -5,14 +5,12 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tiny_run import workplace
 from wavevae.train.sweep import sweep_plots, table
 from wavevae.train.sweep import worker as sweep_worker
 from wavevae.train.sweep.__main__ import main, wanted
@@ -320,12 +318,6 @@ fixed: {sr: 8000, chunk: 0.25, batch_size: 2, latent_dim: 3, ratios: [4], widths
         noise_bands: 2, n_ffts: [256], mel_windows: [256], validate_every: 5, max_steps: 10}
 space: {schedule: {linear: {kl_schedule: linear}, none: {kl_schedule: constant}}}
 """
-
-
-@pytest.fixture
-def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with workplace(tmp_path, monkeypatch) as folder:
-        yield folder
 
 
 def test_runs_are_trained_gone_on_with_and_told(

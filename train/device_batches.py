@@ -104,7 +104,7 @@ def heard_gains(told: list[Told]) -> Tensor | None:
 
 def shifts(told: list[Told], sample_rate: int) -> Tensor | None:
     """(B, 3) of the encoder's version: how much faster it is read, the sound's period and the distance of grains, in
-    samples (`wavevae.coherent`); 1 in place of the first where the pitch stays."""
+    samples (`wavevae.augment`); 1 in place of the first where the pitch stays."""
     if not any(t.shift and not math.isnan(t.label.pitch) for t in told):
         return None
     table = torch.ones(len(told), 3, dtype=torch.float64)
@@ -164,7 +164,7 @@ class ResidentSounds:
         return found.float().mul(1 / FULL_SCALE).masked_fill(~inside, 0.0)
 
     def shifted(self, recipe: Recipe, before: int) -> Tensor:
-        """(B, before + T) as `wavevae.coherent.shift_in_time`: each sample lies in two grains, one fading into the
+        """(B, before + T) as `wavevae.augment.shift_in_time`: each sample lies in two grains, one fading into the
         other, and both are read where the grain that they belong to reads."""
         assert recipe.shift is not None
         ratio, period, hop = recipe.shift[:, :1], recipe.shift[:, 1:2], recipe.shift[:, 2:]

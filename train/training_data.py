@@ -15,10 +15,10 @@ from wavevae.errors import UserError
 from wavevae.synthesis import demo_corpus
 from wavevae.units import db_to_amplitude, format_seconds, seconds_to_samples
 
+from .arguments import Plan
 from .datamodule import AudioDataModule, FixedChunks
 from .launch import is_first
 from .overfit import narrow
-from .plan import Plan
 from .progress import say
 
 VALIDATION_CHUNKS = 32

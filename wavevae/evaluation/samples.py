@@ -18,8 +18,7 @@ from wavevae.corpus.labels import class_of
 from wavevae.errors import UserError
 from wavevae.evaluation.excerpts import WHOLE_S
 from wavevae.evaluation.model_under_test import ModelUnderTest
-from wavevae.evaluation.selection import Source
-from wavevae.evaluation.sounds import between, sound
+from wavevae.evaluation.selection import Source, between, sound
 from wavevae.units import samples_to_frames, seconds_to_samples
 
 

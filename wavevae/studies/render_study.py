@@ -99,7 +99,7 @@ def main(argv: list[str]) -> int:
     """Entry point, where `wavevae render` is given a run. Raises: UserError."""
     args = parse(argv)
     from wavevae.audio import MADE, Writer
-    from wavevae.evaluation.loading import load_run
+    from wavevae.evaluation.model_under_test import load_run
     from wavevae.studies.study_run import StudyRun
 
     run = load_run(args.run, args.checkpoint)

@@ -63,13 +63,13 @@ def main(argv: list[str]) -> int:
     from wavevae import plots
     from wavevae.accelerator import choose_device
     from wavevae.evaluation import selection
-    from wavevae.evaluation.sounds import with_pitches
+    from wavevae.evaluation.report import check_folder
+    from wavevae.evaluation.selection import with_pitches
 
-    from . import output_folder
-    from .exploration import explore
+    from .exploration import PARTS, explore
     from .explored_model import load_explored_model
 
-    output_folder.check(args.out)
+    check_folder(args.out, PARTS, "notes")
     plots.new_figure(1, 1)  # a missing matplotlib is told now, not after the work
     instrument = load_explored_model(args.run, args.checkpoint, choose_device(args.accelerator))
     chosen = selection.limited(selection.everything(args.data, args.split), args.max_seconds or None)

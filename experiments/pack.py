@@ -1,6 +1,6 @@
 """A folder of sounds made small enough to travel: mono 16-bit FLAC, an even spread of the files, labels kept.
 
-    python benchmarks/pack.py recordings/ packed/sax --megabytes 25 [--sr 22050]
+    python experiments/pack.py recordings/ packed/sax --megabytes 25 [--sr 22050]
 
 What comes out is an ordinary folder (or an NSynth-layout set), read by `wavevae train` as any other. Sub-folders stay,
 so classes and splits do; of each sub-folder the same share of the files is taken.

@@ -1,9 +1,9 @@
 """What a number of minutes buys on this machine: presets trained on packed data, judged on their held-out files.
 
-    python benchmarks/pack.py recordings/sax packed/sax --megabytes 25
-    python benchmarks/gpu_budget.py --minutes 30 --data packed/sax packed/voice --out runs/budget
-    python benchmarks/gpu_budget.py --minutes 30 --data packed/notes --sr 16000 -- --set split=note
-    python benchmarks/gpu_budget.py --minutes 0.5 --preset codec        # on a CPU, on the demo corpus
+    python experiments/pack.py recordings/sax packed/sax --megabytes 25
+    python experiments/gpu_budget.py --minutes 30 --data packed/sax packed/voice --out runs/budget
+    python experiments/gpu_budget.py --minutes 30 --data packed/notes --sr 16000 -- --set split=note
+    python experiments/gpu_budget.py --minutes 0.5 --preset codec        # on a CPU, on the demo corpus
 
 Prints the table (Markdown) and writes RESULTS.json beside the runs: figures with command, commit and hardware, as
 docs/results keeps them. What follows -- goes to `wavevae train`. A run that is there already is not trained again.
@@ -113,7 +113,7 @@ def write(path: Path, args: argparse.Namespace, rows: list[dict[str, Any]]) -> N
     from wavevae.files import write_whole
 
     told = {
-        "command": shlex.join(["python", "benchmarks/gpu_budget.py", *sys.argv[1:]]),
+        "command": shlex.join(["python", "experiments/gpu_budget.py", *sys.argv[1:]]),
         "commit": commit(),
         "date": datetime.date.today().isoformat(),
         "minutes": args.minutes,

@@ -1,8 +1,8 @@
 """The studies' models and ours, each with the same time on the same machine: one table and one picture.
 
-    python benchmarks/studies.py notes/ -o studies                     # every model, 10 minutes each, in turn
-    python benchmarks/studies.py notes/ -o studies --only codec study-c --minutes 2
-    python benchmarks/studies.py notes/ -o studies --show              # what is there already
+    python experiments/studies.py notes/ -o studies                     # every model, 10 minutes each, in turn
+    python experiments/studies.py notes/ -o studies --only codec study-c --minutes 2
+    python experiments/studies.py notes/ -o studies --show              # what is there already
 
 Trains (`wavevae train`), evaluates on the test split (`wavevae evaluate`) and compares the reports, all on the
 waveform. Stopped or killed, the same command goes on. One thread each: set OMP_NUM_THREADS=1.

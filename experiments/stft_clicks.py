@@ -1,6 +1,6 @@
 """Where study D's regular clicks come from: spectra damaged as a network damages them, turned back in several ways.
 
-    python benchmarks/stft_clicks.py notes/test/audio -o docs/pictures/stft_clicks.png
+    python experiments/stft_clicks.py notes/test/audio -o docs/pictures/stft_clicks.png
 
 A network that learns magnitude and phase by their mean square error answers what it cannot know by the mean: a phase
 near 0. A spectrum of phase 0 is a pulse at the first sample of its frame. So one pulse comes every hop; what becomes
