@@ -283,9 +283,9 @@ class Writer:
 
         with Writer("out.wav", 22050) as out:
             out.write(block)
-        if out.clipped: tell the user
+        if out.clipped: report it
 
-    Samples beyond full scale are clipped and counted in `.clipped`; telling is up to the caller.
+    Samples beyond full scale are clipped and counted in `.clipped`; the caller reports them.
     Subtype: libsndfile's, PCM_24 by default. Raises: UserError for another extension, a subtype that the
     format has not, or a folder that cannot be written; ValueError for samples that are not finite.
     """

@@ -92,9 +92,20 @@ def replacing(path: Path, wanted_bytes: int | None = None, advice: str = ELSEWHE
             with part.open("rb") as file:
                 os.fsync(file.fileno())
             os.replace(part, path)
+            _sync_folder(path.parent)
         finally:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def sweep_parts(path: Path) -> None:
@@ -145,9 +156,9 @@ def put_in_place(new: Path, place: Path) -> None:
         os.replace(new, place)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes | memoryview) -> None:
     """A file's whole content, text in UTF-8. Raises: as `replacing`."""
-    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     with replacing(path, len(data)) as part:
         part.write_bytes(data)
 

@@ -3,7 +3,7 @@
 The density is a vector autoregression behind a Gaussian copula: each axis is mapped to a normal score by its
 own quantiles, an autoregression of order 2 gives the dependence in time and between axes (multivariate
 Yule-Walker, Luetkepohl 2005, sec. 3.3.4), and draws are mapped back, so that every axis keeps the distribution
-it had in training. It knows how latents move from frame to frame; it knows nothing of phrases.
+it had in training. It models how latents move from frame to frame, not phrases.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def _made_reason(path: Path) -> str:
     """Of a sound that `render` wrote; asked for by its name it is taken."""
     try:
         return f"{OWN}: what a model made; name the file itself to take it" if is_made(path) else ""
-    except OSError:  # told of when it is decoded
+    except OSError:  # reported when it is decoded
         return ""
 
 

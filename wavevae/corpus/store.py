@@ -68,7 +68,7 @@ class Store:
     items: list[Item]
     sample_rate: int
     content_hash: str
-    """Of what is heard: the same for the same sounds under other names."""
+    """Of the sounds: the same whatever their names."""
     report: list[Row]
     loudness: str = "keep"
 

@@ -252,7 +252,7 @@ class _Crew:
                 return
             try:
                 result = worker.run(task)
-            except Exception as error:  # told to the caller, who waits for one result a task
+            except Exception as error:  # the caller waits for one result a task
                 result = {"fatal": f"{type(error).__name__}: {error}"}
             self.done.put((task, result))
 
