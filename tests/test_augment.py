@@ -56,10 +56,6 @@ def test_gain_stops_at_full_scale() -> None:
     assert not augment.gain(np.zeros(10, np.float32), 40).any()
 
 
-def test_polarity_turns_the_sign() -> None:
-    np.testing.assert_array_equal(augment.polarity(noise(100)), -noise(100))
-
-
 # ---------------------------------------------------------------- phase
 
 

@@ -59,11 +59,6 @@ def gain(audio: np.ndarray, db: float) -> np.ndarray:
     return audio * np.float32(amplitude)
 
 
-def polarity(audio: np.ndarray) -> np.ndarray:
-    """Turned upside down."""
-    return -audio
-
-
 @functools.lru_cache(maxsize=4)
 def _unit_circle(n_fft: int) -> np.ndarray:
     """e^{-i omega} at the bins of a real transform, complex64 (n_fft / 2 + 1,)."""
@@ -152,7 +147,7 @@ class Augmenter:
         if draw.sections:
             audio = allpass_phase(audio, draw.sections)[before:]
         if draw.flip:
-            audio = polarity(audio)
+            audio = -audio
         return gain(audio, draw.db) if draw.db or pitched or draw.sections else audio
 
 

@@ -10,10 +10,6 @@ def seconds_to_samples(seconds: float, sample_rate: float) -> int:
     return round(seconds * sample_rate)
 
 
-def samples_to_seconds(samples: float, sample_rate: float) -> float:
-    return samples / sample_rate
-
-
 def samples_to_frames(samples: int, hop_length: int) -> int:
     """Latent frames that cover so many samples (rounded up: the last one may be part full)."""
     return -(-samples // hop_length)
