@@ -12,7 +12,17 @@ import soundfile
 
 from wavevae.errors import UserError
 from wavevae.synthesis import FAMILIES, demo_corpus, write_corpus
-from wavevae.synthesis.corpus import MOTIFS, VERSION, Note, Piece, mark, perform, phrase, pitch_name, single
+from wavevae.synthesis.corpus import (
+    MOTIFS,
+    VERSION,
+    Piece,
+    ScoreNote,
+    mark,
+    perform,
+    phrase,
+    pitch_name,
+    single,
+)
 from wavevae.synthesis.instruments import RATE, Trip, damping, lagrange
 
 SECONDS = 24.0
@@ -37,7 +47,7 @@ def cents_off(sound: np.ndarray, hz: float) -> float:
 @pytest.mark.parametrize("step", [0, 5, 10])
 def test_every_instrument_is_in_tune(family: str, step: int) -> None:
     play, tonic = FAMILIES[family]
-    note = Note(tonic + step, 0.0, 1.5, 0.6)
+    note = ScoreNote(tonic + step, 0.0, 1.5, 0.6)
     sound = play(note.hz, note.seconds, note.velocity, np.random.default_rng(step))
     assert abs(cents_off(sound, note.hz)) < 5
 
@@ -45,7 +55,7 @@ def test_every_instrument_is_in_tune(family: str, step: int) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_harder_is_louder_and_brighter(family: str) -> None:
     def rms_and_centroid(velocity: float) -> tuple[float, float]:
-        note = Note(FAMILIES[family][1] + 5, 0.03, 1.0, velocity)
+        note = ScoreNote(FAMILIES[family][1] + 5, 0.03, 1.0, velocity)
         sound = perform(Piece("a", (note,)), family, seed=0)
         power = np.abs(np.fft.rfft(sound)) ** 2
         return float(np.sqrt(np.mean(sound**2))), float(power @ np.arange(len(power)) / power.sum())

@@ -52,7 +52,7 @@ CREATE INDEX IF NOT EXISTS ends ON decoded (arena, start + length);
 """
 
 
-class Source(NamedTuple):
+class FileStat(NamedTuple):
     """A file with what the file system says of it."""
 
     path: Path
@@ -184,7 +184,7 @@ class Cache:
                     time.sleep(TURN_POLL_S)
             yield
 
-    def keys_of(self, sources: Sequence[Source], progress: Progress) -> dict[Path, str | OSError]:
+    def keys_of(self, sources: Sequence[FileStat], progress: Progress) -> dict[Path, str | OSError]:
         """The content key of each file: from the index where path, size and time are unchanged, else by reading."""
         query = "SELECT key FROM files WHERE path = ? AND size = ? AND mtime_ns = ?"
         keys: dict[Path, str | OSError] = {}
@@ -266,10 +266,10 @@ def _blob(path: Path) -> bytes:
     return os.fsencode(os.path.abspath(path))
 
 
-def _hashed(sources: Sequence[Source], progress: Progress) -> Iterator[str | OSError]:
+def _hashed(sources: Sequence[FileStat], progress: Progress) -> Iterator[str | OSError]:
     """Content keys in order, read in threads; shows progress when it takes a while."""
 
-    def read(source: Source) -> str | OSError:
+    def read(source: FileStat) -> str | OSError:
         try:
             return content_key(source.path)
         except OSError as error:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavevae.console import ConsoleProgress, Progress
-from wavevae.corpus.cache import Cache, Decoded, Finished, Source, default_cache, usable_cores
-from wavevae.corpus.files import Found, find_files
+from wavevae.corpus.cache import Cache, Decoded, FileStat, Finished, default_cache, usable_cores
+from wavevae.corpus.files import FoundFile, find_files
 from wavevae.corpus.worker import Result, Task, run_tasks
 from wavevae.errors import Failure, UserError
 from wavevae.files import printable, replacing
@@ -44,7 +44,7 @@ class Item:
     """train, valid or test in NSynth's layout, else empty."""
 
 
-class Row(NamedTuple):
+class ReportRow(NamedTuple):
     """What became of one file."""
 
     path: str
@@ -69,7 +69,7 @@ class Store:
     sample_rate: int
     content_hash: str
     """Of the sounds: the same whatever their names."""
-    report: list[Row]
+    report: list[ReportRow]
     loudness: str = "keep"
 
     @property
@@ -89,7 +89,7 @@ class _Decoding:
         self.waiting_bytes = self.files = self.bytes = self.samples = 0
         self.begun = self.committed = time.monotonic()
 
-    def run(self, missing: dict[str, Source]) -> None:
+    def run(self, missing: dict[str, FileStat]) -> None:
         """Raises: UserError when the cache cannot be written; KeyboardInterrupt saying what is kept."""
         largest_first = sorted(missing.items(), key=lambda entry: -entry[1].size)
         tasks = [self._task(number, key, source) for number, (key, source) in enumerate(largest_first)]
@@ -106,7 +106,7 @@ class _Decoding:
             ) from None
         self._commit()
 
-    def _task(self, number: int, key: str, source: Source) -> Task:
+    def _task(self, number: int, key: str, source: FileStat) -> Task:
         return {
             "path": str(source.path),
             "part": str(self.cache.parts / f"{number}.i16"),
@@ -170,7 +170,7 @@ def build_store(
         keys = kept.keys_of(sources, progress)
         entries = {key: kept.lookup(key) for key in keys.values() if isinstance(key, str)}
         decoding = _Decoding(kept, sample_rate, loudness, progress)
-        missing: dict[str, Source] = {}
+        missing: dict[str, FileStat] = {}
         for source in sources:
             key = keys[source.path]
             if isinstance(key, str) and entries[key] is None:
@@ -189,7 +189,7 @@ def build_store(
     return Store(samples, table.items, sample_rate, content, table.rows, loudness)
 
 
-def _sources(found: Sequence[Found]) -> tuple[list[Source], dict[Path, str]]:
+def _sources(found: Sequence[FoundFile]) -> tuple[list[FileStat], dict[Path, str]]:
     """Candidates with size and time; and why some vanished meanwhile."""
     sources, reasons = [], {}
     for entry in found:
@@ -197,7 +197,7 @@ def _sources(found: Sequence[Found]) -> tuple[list[Source], dict[Path, str]]:
             continue
         try:
             status = os.stat(entry.path)
-            sources.append(Source(entry.path, status.st_size, status.st_mtime_ns))
+            sources.append(FileStat(entry.path, status.st_size, status.st_mtime_ns))
         except OSError as error:
             reasons[entry.path] = str(error.strerror)
     return sources, reasons
@@ -213,10 +213,10 @@ class _Table:
     reasons: dict[Path, str]
     errors: dict[str, str]
     items: list[Item] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ReportRow] = field(default_factory=list)
     first: dict[str, str] = field(default_factory=dict)
 
-    def add(self, found: Found) -> None:
+    def add(self, found: FoundFile) -> None:
         name, key = printable(found.path), self.keys.get(found.path)
         reason = found.reason or self.reasons.get(found.path, "")
         if isinstance(key, OSError):
@@ -227,11 +227,11 @@ class _Table:
             twin = f"the same content as {self.first[key]}" if key in self.first else ""
             reason = fault or twin
         if reason or entry is None:
-            self.rows.append(Row(name, "skipped", 0.0, reason))
+            self.rows.append(ReportRow(name, "skipped", 0.0, reason))
             return
         self.first[entry.key] = name
         self.items.append(Item(found.path, entry.start, entry.length, found.labels, entry.key, found.split))
-        self.rows.append(Row(name, "used", entry.length / self.sample_rate, entry.note))
+        self.rows.append(ReportRow(name, "used", entry.length / self.sample_rate, entry.note))
 
 
 def _content_hash(items: Sequence[Item], sample_rate: int, loudness: str) -> str:
@@ -239,7 +239,7 @@ def _content_hash(items: Sequence[Item], sample_rate: int, loudness: str) -> str
     return hashlib.blake2b("\n".join(text).encode(), digest_size=16).hexdigest()
 
 
-def write_report(path: Path, rows: Iterable[Row]) -> None:
+def write_report(path: Path, rows: Iterable[ReportRow]) -> None:
     """Write data_report.csv, a row for every file found, whole or not at all. Raises: as `wavevae.files.replacing`."""
     with (
         replacing(path) as part,
@@ -250,7 +250,7 @@ def write_report(path: Path, rows: Iterable[Row]) -> None:
         table.writerows((r.path, r.status, f"{r.seconds:.6f}", r.reason) for r in rows)
 
 
-def why_nothing(rows: Sequence[Row]) -> str:
+def why_nothing(rows: Sequence[ReportRow]) -> str:
     """One line for a corpus with nothing to use: how many files, the commonest reasons, one example."""
     reasons = Counter(row.reason for row in rows)
     listed = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))

@@ -62,7 +62,7 @@ Recipe = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Note:
+class ScoreNote:
     """One note: MIDI pitch, when and how long in seconds, how hard (0..1)."""
 
     pitch: int
@@ -80,7 +80,7 @@ class Piece:
     """One file: its name and its notes."""
 
     name: str
-    notes: tuple[Note, ...]
+    notes: tuple[ScoreNote, ...]
 
 
 def pitch_name(pitch: int) -> str:
@@ -101,7 +101,7 @@ def single(tonic: int, index: int, rng: np.random.Generator) -> Piece:
     velocity = DYNAMICS[dynamic] + rng.uniform(-0.05, 0.05)
     take = "" if index < 33 else f"-{index // 33 + 1}"
     return Piece(
-        f"{pitch_name(pitch)}-{dynamic}{take}", (Note(pitch, 0.03, rng.uniform(1.5, 2.1), velocity),)
+        f"{pitch_name(pitch)}-{dynamic}{take}", (ScoreNote(pitch, 0.03, rng.uniform(1.5, 2.1), velocity),)
     )
 
 
@@ -117,7 +117,7 @@ def phrase(tonic: int, index: int, rng: np.random.Generator) -> Piece:
         accent = 0.06 if at % 2 == 0 else 0.0
         velocity = float(np.clip(loud + swell + accent + rng.normal(0, 0.04), 0.15, 1.0))
         start = max(0.03, at * beat_s + rng.normal(0, 0.008) + 0.05)
-        notes.append(Note(degree(tonic, step), start, 0.96 * beats * beat_s, velocity))
+        notes.append(ScoreNote(degree(tonic, step), start, 0.96 * beats * beat_s, velocity))
         at += beats
     return Piece(f"phrase-{index + 1:02d}", tuple(notes))
 
