@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
 import pickle
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -22,7 +21,7 @@ from wavevae.cli import expanded, shown
 from wavevae.config import RunConfig, from_tree, to_tree
 from wavevae.errors import UserError
 from wavevae.families import family_of
-from wavevae.files import replacing
+from wavevae.files import write_whole
 
 if TYPE_CHECKING:
     from wavevae.nn.model import Autoencoder
@@ -60,7 +59,7 @@ class Checkpoint:
     elapsed_s: float = 0.0
     """Wall-clock of the budget used so far, s."""
     audio_s: float = 0.0
-    """Audio heard in training so far, s."""
+    """Audio trained on so far, s."""
     best_score: float | None = None
     """Lowest validation distance so far; none before the first validation."""
     latents: dict[str, Any] = field(default_factory=dict)
@@ -94,18 +93,6 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a checkpoint holds tensors and plain values, not {type(value).__name__}")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the system lets a folder be opened."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write it whole or not at all: temporary name in the same folder, fsync, rename."""
     payload = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
@@ -121,9 +108,8 @@ def write_payload(path: Path, payload: dict[str, Any]) -> None:
     """
     content = io.BytesIO()
     torch.save(_plain(payload), content)
-    with content.getbuffer() as data, replacing(path, len(data)) as part:
-        part.write_bytes(data)
-    _sync_folder(path.parent)
+    with content.getbuffer() as data:
+        write_whole(path, data)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
