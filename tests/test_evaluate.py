@@ -28,6 +28,8 @@ from wavevae.evaluation.sounds import between, reblocked
 from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 RATE = 8000
 QUICK = ("--generate", "0", "--probe-files", "0", "--no-playing")
 FIRST_FORM = {

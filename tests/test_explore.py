@@ -39,6 +39,8 @@ from wavevae.latent_plane import Plane
 from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 RATE, HOP = 8000, 64
 SHAPE = ModelConfig(
     sample_rate=RATE,

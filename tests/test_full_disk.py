@@ -19,6 +19,8 @@ from wavevae.evaluation import plots
 from wavevae.evaluation.explore import output_folder
 from wavevae.synthesis import write_corpus
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 resource = pytest.importorskip("resource")
 ROOM_BYTES = 2000
 SOUND = (0.5 * np.random.default_rng(0).standard_normal(40_000)).astype(np.float32)

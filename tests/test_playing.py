@@ -55,7 +55,7 @@ def many() -> list[Excerpt]:
 
 @pytest.fixture(scope="module")
 def foreign() -> list[Excerpt]:
-    return timbre_moved.built_in_foreign(RATE)[:6]
+    return timbre_moved.built_in_foreign(RATE, 6)
 
 
 def held_by(model: torch.nn.Module, corpus: list[Excerpt]) -> list[Held]:

@@ -48,11 +48,11 @@ class Transfer:
     """Semitones."""
 
 
-def built_in_foreign(sample_rate: int) -> list[Excerpt]:
+def built_in_foreign(sample_rate: int, count: int = BUILT_IN_EXCERPTS) -> list[Excerpt]:
     """Syllables sung by a small formant synthesiser, so that there is always foreign sound."""
     return [
         Excerpt(f"{BUILT_IN} {i + 1}", torch.from_numpy(sung_syllables(4.0, sample_rate, seed=i)))
-        for i in range(BUILT_IN_EXCERPTS)
+        for i in range(count)
     ]
 
 
