@@ -64,7 +64,8 @@ def measure(folder: Path, cache: Path, batches: int) -> str:
     from wavevae.train.datamodule import AudioDataModule
 
     from wavevae.config import RunConfig
-    from wavevae.corpus import build_store, silent
+    from wavevae.console import silent
+    from wavevae.corpus import build_store
 
     peak = Peak()
     time.sleep(0.1)

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from wavevae.corpus import build_store, silent
+from wavevae.console import silent
+from wavevae.corpus import build_store
 from wavevae.corpus.pool import usable_cores
 
 FILE_S = 30

@@ -112,7 +112,7 @@ def octave_jumps(given: Sound, made: Sound, rate: int) -> int:
     """Changes of octave between input and output from one frame of a tone to the next but one."""
     import torch
 
-    from wavevae.evaluation.playing.sound_analysis import pitch_track
+    from wavevae.evaluation.tracks import pitch_track
 
     a, b = (pitch_track(torch.from_numpy(x), rate)[0].numpy() for x in (given, made))
     octave = np.round((b - a) / 12)

@@ -1,6 +1,6 @@
 """A run goes on from its last checkpoint under other settings, for equal CPU time: pairs on a busy machine.
 
-    python experiments/fork.py runs/sax runs/with --cpu-seconds 50 hop_evenness=2
+    python experiments/fork.py runs/sax runs/with --cpu-seconds 50 hop_modulation_loss=2
     python experiments/fork.py runs/sax runs/without --cpu-seconds 50
     wavevae evaluate runs/with --held-out --also runs/without --checkpoint last -o report
 
@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-import wavevae.train.plan as plan
+import wavevae.train.arguments as arguments
 from wavevae.train.__main__ import main as train
 from wavevae.train.budget import Budget
 from wavevae.train.run_folder import RunFolder
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--cpu-seconds", type=float, default=50.0)
     args = parser.parse_intermixed_args()
     fork(args.run, args.out, args.cpu_seconds, args.settings)
-    plan.Budget = CpuBudget  # type: ignore[misc,assignment]
+    arguments.Budget = CpuBudget  # type: ignore[misc,assignment]
     return train(["--resume", "--out", str(args.out)])
 
 

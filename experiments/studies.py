@@ -20,7 +20,7 @@ from typing import Any
 import soundfile
 from wavevae.train.run_folder import RunFolder
 
-from wavevae.evaluation import plots
+from wavevae import plots
 
 MODELS: dict[str, tuple[str, ...]] = {
     "codec": ("--preset", "codec", "--sr", "16000"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavevae.cli import Parser, shown
+from wavevae.console import say
 from wavevae.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def main(argv: list[str]) -> int:
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # of torch.jit, which is what hosts load
     path = find_checkpoint(options.run, options.checkpoint)
     checkpoint = read_checkpoint(path)
-    print(f"{path}: step {checkpoint.step}; scripting and comparing with the model ...", file=sys.stderr)
+    say(f"{path}: step {checkpoint.step}; scripting and comparing with the model ...")
     info, files = write_files(options, checkpoint, out, Choices(options.streaming, options.weights))
     report(files, info)
     if options.json:
@@ -138,11 +139,11 @@ def report(files: list[Path], info: BundleInfo) -> None:
     if "rounding_error" in info.origin:
         rows["16-bit weights"] = f"{info.origin['rounding_error']:.1e} of full scale from the trained model"
     for name, value in rows.items():
-        print(f"{name + ':':<17}{value}", file=sys.stderr)
+        say(f"{name + ':':<17}{value}")
     if files[0].suffix == ".ts":
         out = files[0]
         render = shown("render", out, "--input", "IN.wav", "-o", "OUT.wav")
-        print(f"next:\n  {render}\n  {shown('serve', out)}", file=sys.stderr)
+        say(f"next:\n  {render}\n  {shown('serve', out)}")
 
 
 if __name__ == "__main__":

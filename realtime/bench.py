@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from wavevae.audio import printable
 from wavevae.cli import Parser, parse_sample_rate, shown
+from wavevae.console import say
 from wavevae.errors import UserError
 
 if TYPE_CHECKING:
@@ -214,11 +215,11 @@ def run(players: list[BenchedModel], options: argparse.Namespace) -> dict[str, A
     found: dict[str, Any] = {"threads": 1, "rate": rate, "load_average": os.getloadavg()[0], "files": []}
     for player in players:
         start = start_of(player, methods[0], 512)
-        print(tell(player, start), file=sys.stderr)
+        say(tell(player, start))
         found["files"].append({**describe(player), "start": start, "rows": []})
     other = "   other / this, CPU" if len(players) == 2 else ""
     note = f"one thread, {rate} Hz, {options.rounds} bursts of 8 calls"
-    print(f"{note}, load average {found['load_average']:.1f}\n{HEADER}{other}", file=sys.stderr)
+    say(f"{note}, load average {found['load_average']:.1f}\n{HEADER}{other}")
     for method in methods:
         for block in options.blocks:
             for file, row in zip(
@@ -227,7 +228,7 @@ def run(players: list[BenchedModel], options: argparse.Namespace) -> dict[str, A
                 file["rows"].append(row)
                 print(line(row), file=sys.stderr if options.json else sys.stdout, flush=True)
     if any(row["samples_a_call"] > row["block"] for row in found["files"][0]["rows"]):
-        print("* a hop is longer: the block in which one is computed", file=sys.stderr)
+        say("* a hop is longer: the block in which one is computed")
     return found
 
 

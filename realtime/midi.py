@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import socket
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from wavevae.cli import Parser
+from wavevae.console import say
 from wavevae.errors import Failure, UserError
 
-from .console import say
 from .control.midi_map import USUAL_MAP, Row, read_map, write_learnt
 from .control.midi_ports import Backend, Listener, System, find_inputs, fitting
 from .control.midi_translate import Sent, Translator
@@ -127,7 +126,7 @@ def _list(as_json: bool) -> int:
     else:
         print("\n".join(names), end="\n" if names else "")
     if why:
-        print(why, file=sys.stderr)
+        say(why)
     return 0
 
 

@@ -9,9 +9,9 @@ import secrets
 import time
 from importlib.metadata import version
 
+from wavevae.console import say
 from wavevae.errors import Failure, UserError
 
-from .console import say
 from .control.addresses import ROOT
 from .control.ports import LOOPBACK, WebSetup, in_url, open_tcp, open_udp
 from .engine.timing import count_delay, describe_input_delay, good_depth

@@ -29,8 +29,7 @@ from wavevae.config import ModelConfig
 from wavevae.errors import UserError
 from wavevae.evaluation.__main__ import parse as parse_evaluate
 from wavevae.evaluation.explore.__main__ import parse as parse_explore
-from wavevae.evaluation.instrument_run import InstrumentRun
-from wavevae.evaluation.model_under_test import Facts, Run
+from wavevae.evaluation.model_under_test import Facts, InstrumentRun, Run
 from wavevae.evaluation.playing.player import ModulePlayer
 
 __all__ = ["nothing_by_numbers", "nothing_is_compiled"]

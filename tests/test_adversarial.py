@@ -18,9 +18,8 @@ from wavevae.train.budget import Budget
 from wavevae.train.health import findings
 from wavevae.train.module import TrainingModule
 
-from wavevae.adversarial_config import AdversarialConfig
 from wavevae.checkpoint import read_checkpoint
-from wavevae.config import ObjectiveConfig, RunConfig, TrainConfig
+from wavevae.config import AdversarialConfig, ObjectiveConfig, RunConfig, TrainConfig
 from wavevae.model_config import ModelConfig
 from wavevae.objectives.adversarial import CHANCE
 
@@ -86,7 +85,7 @@ def test_before_its_share_it_is_not_there() -> None:
 
 
 def test_weights_rise_over_the_warm_up() -> None:
-    adversary = Adversary(config_of(adversarial=0.4, adversarial_from=0.5, adversarial_warm_up=0.1))
+    adversary = Adversary(config_of(adversarial=0.4, adversarial_start=0.5, adversarial_warm_up=0.1))
     risen = [adversary.weights(share)["adversarial"] for share in (0.0, 0.49, 0.5, 0.55, 0.6, 1.0)]
     assert risen == pytest.approx([0.0, 0.0, 0.0, 0.2, 0.4, 0.4])
 
@@ -161,7 +160,7 @@ def test_a_one_sided_game_is_named_with_what_to_change(loss: float, says: str) -
     assert len(found) == bool(says)
     for sentence in found.values():
         assert says in sentence
-        assert "--set discriminator_rate=" in sentence
+        assert "--set discriminator_learning_rate=" in sentence
 
 
 def test_it_is_not_judged_before_it_has_learned() -> None:
@@ -195,7 +194,7 @@ sys.exit(__main__.main(sys.argv[1:]))
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, sounds: Path) -> None:
     """40 steps, with a discriminator from step 12 on, against a kill -9 after 23, and the rest from step 20."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    options = [str(sounds), *TINY, *ON, "--set", "adversarial_from=0.3", "--max-steps", "40"]
+    options = [str(sounds), *TINY, *ON, "--set", "adversarial_start=0.3", "--max-steps", "40"]
     assert main([*options, "--out", str(whole)]) == 0
     command = [sys.executable, "-c", KILLER, *options, "--out", str(broken)]
     assert subprocess.run(command, capture_output=True, timeout=600).returncode == -9

@@ -22,7 +22,7 @@ UPPER_FLOORS = ("wavevae.evaluation", "wavevae.studies")
 OF_THE_STUDIES = ("wavevae/studies", "train/study_module.py")
 ROOMS_WITHOUT_CIRCLES = ("wavevae/evaluation", "wavevae/studies")
 FAMILY_CLASSES = {"Autoencoder", "Instrument", "SpectrogramModel", "InstrumentRun", "StudyRun"}
-OF_ONE_FAMILY = ("wavevae/studies", "wavevae/nn/instrument", "wavevae/evaluation/instrument_run.py")
+OF_ONE_FAMILY = ("wavevae/studies", "wavevae/nn/instrument")
 FORBIDDEN_IN_PLAYING = ("torchaudio", "pytorch_lightning", "auraloss", "matplotlib")
 PLAYING = "wavevae.realtime"
 FLOORS = {
@@ -32,7 +32,7 @@ FLOORS = {
     "offline": ("engine", "control"),
 }
 """The rooms of realtime/, and which others each may import."""
-TORCHLESS = ("control", "live", "serve.py", "midi.py", "options.py", "console.py", "model_info.py")
+TORCHLESS = ("control", "live", "serve.py", "midi.py", "options.py", "model_info.py")
 """Of realtime/: what runs in the control process or before a model is loaded."""
 OPTIONAL = ("aiohttp", "mido", "rtmidi", "sounddevice")
 

@@ -12,9 +12,10 @@ import pytest
 import soundfile
 from sound_folder import RATE, bad_folder, noise, reasons, sounds
 
-from wavevae import corpus
+from wavevae import console, corpus
 from wavevae.audio import write
-from wavevae.corpus import build_store, find_files, silent, split
+from wavevae.console import silent
+from wavevae.corpus import build_store, find_files, split
 
 # ---------------------------------------------------------------- what is in the store
 
@@ -359,7 +360,7 @@ def test_progress_is_lines_without_a_terminal_and_a_bar_on_one(
     assert captured.out == ""
     assert captured.err.startswith("decoding: 100%, 3 of 3 files, 3.0 s, ")
     assert "\r" not in captured.err
-    terminal = corpus.ConsoleProgress()
+    terminal = console.ConsoleProgress()
     terminal.stream.isatty = lambda: True  # type: ignore[method-assign]
     terminal.last = 0.0
     terminal("decoding", 0.5, "1 of 2 files")

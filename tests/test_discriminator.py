@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from wavevae.adversarial_config import AdversarialConfig
+from wavevae.config import AdversarialConfig
 from wavevae.errors import UserError
 from wavevae.objectives.adversarial import (
     CHANCE,
@@ -153,13 +153,13 @@ def test_joined_gradients_come_along_and_change_no_number() -> None:
     ("values", "says"),
     [
         ({"adversarial": -0.1}, "adversarial is -0.1"),
-        ({"adversarial_from": 1.5}, "adversarial_from is 1.5"),
+        ({"adversarial_start": 1.5}, "adversarial_start is 1.5"),
         ({"adversarial_trains": "encoder"}, "adversarial_trains"),
-        ({"discriminator_n_ffts": (16,)}, "use multiples of 4, 32 or more"),
+        ({"discriminator_n_ffts": (16,)}, "a whole number, 32 or more samples, a multiple of 4"),
         ({"discriminator_n_ffts": ()}, "discriminator_n_ffts"),
         ({"discriminator_channels": 0}, "discriminator_channels is 0"),
         ({"discriminator_seconds": 0.0}, "discriminator_seconds"),
-        ({"discriminator_rate": 0.0}, "discriminator_rate"),
+        ({"discriminator_learning_rate": 0.0}, "discriminator_learning_rate"),
     ],
 )
 def test_nonsense_is_refused(values: dict, says: str) -> None:

@@ -14,17 +14,16 @@ import torch
 import yaml
 from toy_bundle import write_toy
 
-from wavevae import audio
+from wavevae import audio, plots
 from wavevae.bundle import read_bundle
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import DataConfig, ModelConfig, RunConfig, to_tree
 from wavevae.corpus import build_store, split
 from wavevae.errors import UserError
-from wavevae.evaluation import excerpts, plots, report
+from wavevae.evaluation import excerpts, report
 from wavevae.evaluation.__main__ import main
-from wavevae.evaluation.loading import load_model_under_test
-from wavevae.evaluation.selection import Source
-from wavevae.evaluation.sounds import between, reblocked
+from wavevae.evaluation.file_under_test import load_model_under_test
+from wavevae.evaluation.selection import Source, between, reblocked
 from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
 
@@ -335,13 +334,13 @@ def test_the_help_is_quick_and_shows_an_example() -> None:
 
 def test_moments_are_spread_over_everything() -> None:
     sources = [Source(Path(f"{i}.wav"), f"{i}.wav", 2.0) for i in range(20)] + [Source(Path("l"), "l", 60.0)]
-    planned = excerpts.plan(sources, 10, 1000)
+    planned = excerpts.plan_excerpts(sources, 10, 1000)
     assert sum(len(group) for group in planned.values()) == 10
     assert len(planned[20]) == 6
     for excerpt in planned[20]:
         assert 0 <= excerpt.start <= excerpt.stop - 5000 <= 55000
-    assert [len(group) for group in excerpts.plan(sources[:1], 10, 1000).values()] == [1]
-    assert excerpts.plan(sources, 0, 1000) == {}
+    assert [len(group) for group in excerpts.plan_excerpts(sources[:1], 10, 1000).values()] == [1]
+    assert excerpts.plan_excerpts(sources, 0, 1000) == {}
 
 
 def test_spectrograms_show_decibels_where_the_sound_is() -> None:

@@ -27,13 +27,11 @@ from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import DataConfig, ModelConfig, RunConfig
 from wavevae.corpus import build_store
 from wavevae.errors import UserError
-from wavevae.evaluation.explore import contact_sheet, neighbours, note_selection, vectors
+from wavevae.evaluation.explore import contact_sheet, note_vectors
 from wavevae.evaluation.explore.__main__ import main
 from wavevae.evaluation.explore.explored_model import ExploredModel, load_explored_model
-from wavevae.evaluation.explore.interpolate import interpolation
-from wavevae.evaluation.explore.notes import Note, make_note, notes_of
-from wavevae.evaluation.explore.timbre_transfer import Target, transferred
-from wavevae.evaluation.explore.traverse import traversals
+from wavevae.evaluation.explore.latent_edits import Target, interpolation, transferred, traversals
+from wavevae.evaluation.explore.notes import Note, corner_notes, make_note, notes_of
 from wavevae.evaluation.selection import Source
 from wavevae.latent_plane import Plane
 from wavevae.latents import LatentStatistics
@@ -184,11 +182,11 @@ def test_umap_is_called_as_in_study_c(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "umap", type(sys)("umap"))
     monkeypatch.setattr(sys.modules["umap"], "UMAP", Fake, raising=False)
     x = np.random.default_rng(0).standard_normal((40, 6))
-    places, why = vectors.umap_plane(x)
+    places, why = note_vectors.umap_plane(x)
     assert places is not None
     assert places.shape == (40, 2)
     assert (asked["n_neighbors"], asked["min_dist"], why) == (30, 0.1, "")
-    assert vectors.umap_plane(x[:3])[0] is None
+    assert note_vectors.umap_plane(x[:3])[0] is None
 
 
 # -- the page ------------------------------------------------------------------------------------------------
@@ -324,10 +322,10 @@ def test_neighbours_are_the_nearest_of_other_files(plain: ExploredModel) -> None
     notes = notes_from(plain, [tone(60, 1)] * 5, [{"class": c} for c in "aabbb"])
     notes[1] = replace(notes[1], path=notes[0].path)
     places = np.array([[0.0], [0.1], [1.0], [1.5], [10.0]])
-    found = neighbours.find(notes, places, 2)
+    found = note_vectors.nearest(notes, places, 2)
     assert found.near.tolist() == [[2, 3], [2, 3], [3, 1], [2, 1], [3, 2]]
     np.testing.assert_allclose(found.distance[0], [1.0, 1.5], atol=1e-6)
-    alike = neighbours.alike(notes, found)
+    alike = note_vectors.likeness(notes, found)
     assert alike["same_family"] == pytest.approx(4 / 10)
     assert alike["same_family_by_chance"] == pytest.approx((2 + 6) / 20)
 
@@ -336,7 +334,7 @@ def test_corners_are_two_classes_at_two_pitches(plain: ExploredModel) -> None:
     labels = [{"class": f"c{k}", "pitch": p} for k in (1, 2, 3) for p in (50, 55, 62, 67)]
     notes = notes_from(plain, [tone(60, 1)] * 12, labels)
     places = np.repeat([[0.0], [1.0], [5.0]], 4, axis=0)
-    picked = [notes[i] for i in note_selection.corners(notes, places)]
+    picked = [notes[i] for i in corner_notes(notes, places)]
     assert [note.family for note in picked] == ["c1", "c1", "c3", "c3"]
     assert picked[0].pitch < picked[1].pitch
     assert picked[2].pitch < picked[3].pitch

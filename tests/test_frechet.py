@@ -12,9 +12,8 @@ from torch import nn
 
 from wavevae.errors import UserError
 from wavevae.evaluation import embeddings
-from wavevae.evaluation.embeddings import Texture
+from wavevae.evaluation.embeddings import Texture, load_embedding, vggish_log_mel
 from wavevae.evaluation.frechet import diversity, fad, frechet_distance, gaussian
-from wavevae.evaluation.pretrained_embeddings import load_embedding, vggish_log_mel
 
 RATE = 16000
 

@@ -9,14 +9,13 @@ import pytest
 from wavevae.realtime.offline.latent_files import LatentWriter
 from wavevae.train.journal import MetricsFile
 
-from wavevae import audio
+from wavevae import audio, plots
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.cli import explain
 from wavevae.config import RunConfig
 from wavevae.corpus.report import Row, write_report
 from wavevae.errors import Failure
-from wavevae.evaluation import plots
-from wavevae.evaluation.explore import output_folder
+from wavevae.evaluation.report import prepared
 from wavevae.synthesis import write_corpus
 
 pytestmark = pytest.mark.usefixtures("drawn_pictures")
@@ -55,7 +54,7 @@ def checkpoint(path: Path) -> None:
 
 
 def exploration(path: Path) -> None:
-    with output_folder.prepared(path) as part:
+    with prepared(path) as part:
         np.savez(part / "latents.npz", x=SOUND)
 
 

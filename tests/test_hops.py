@@ -101,7 +101,7 @@ def test_effective_weight() -> None:
     x, target = uneven(noise(4), 0.5), noise(4)
     totals = []
     for weight in (0.0, 1.5, 3.0):
-        config = ObjectiveConfig(hop_evenness=weight, n_ffts=(64,), mel_windows=(64,))
+        config = ObjectiveConfig(hop_modulation_loss=weight, n_ffts=(64,), mel_windows=(64,))
         objectives = Objectives(config, 8000, HOP, bottleneck="ae")
         raw = objectives.raw(x, target, latents)
         assert ("hop_evenness" in raw) is (weight > 0)

@@ -144,7 +144,7 @@ def test_a_discriminator_joins_an_instrument(notes: Path) -> None:
     opposed = (
         "adversarial=0.5",
         "feature_matching=0.5",
-        "adversarial_from=0.25",
+        "adversarial_start=0.25",
         "discriminator_n_ffts=[128]",
     )
     settings = [word for setting in opposed for word in ("--set", setting)]
@@ -212,12 +212,12 @@ def test_a_sound_shorter_than_a_chunk_or_a_hop_is_enough(
 
 
 REFUSED = {
-    "fold=32": "fold says nothing to a model of the family instrument",
-    "ratios=[4,4]": "ratios says nothing to a model of the family instrument",
-    "widths=[8,8,8]": "widths says nothing to a model of the family instrument",
-    "hop_overlap=2": "hop_overlap says nothing to a model of the family instrument",
+    "fold=32": "fold has no effect on an instrument",
+    "ratios=[4,4]": "ratios has no effect on an instrument",
+    "widths=[8,8,8]": "widths has no effect on an instrument",
+    "hop_overlap=2": "hop_overlap has no effect on an instrument",
     "pitch_semitones=2": "its pitches are found on the sounds as they are",
-    "resident=always": "cut on the CPU",
+    "cache_on_device=always": "cut on the CPU",
     "noise_bands=0": "noise_bands is 0",
 }
 
@@ -235,5 +235,5 @@ def test_what_says_nothing_to_an_instrument_is_refused(setting: str) -> None:
     ["frames_per_second=100", "oscillators=dense", "carriers=64", "decoder_width=64", "mel_bands=32"],
 )
 def test_what_says_nothing_to_a_codec_is_refused(setting: str) -> None:
-    with pytest.raises(UserError, match="says nothing to a model of the family codec"):
+    with pytest.raises(UserError, match="has no effect on a codec"):
         resolve(parse(["sounds", "--preset", "codec", "--set", setting]))

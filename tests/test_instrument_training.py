@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from small_instrument import HOP, RATE, SHAPE, controls, melody, small
+from wavevae.train.arguments import Plan
 from wavevae.train.budget import Budget
 from wavevae.train.instrument_data import LEAD_FRAMES, InstrumentBatch, InstrumentBatches
 from wavevae.train.instrument_module import InstrumentModule, choose_oscillators, control_ranges
-from wavevae.train.plan import Plan
 from wavevae.train.run_folder import RunFolder
 
 from wavevae.augment import Augmenter
@@ -29,7 +29,7 @@ LATE = small().algorithmic_latency
 
 def config(**changes: Any) -> RunConfig:
     """A run of a small instrument."""
-    train = {"n_ffts": (256,), "mel_windows": (256,), "max_time_s": None, "max_steps": 4, "start": "random"}
+    train = {"n_ffts": (256,), "mel_windows": (256,), "max_time_s": None, "max_steps": 4, "init": "random"}
     return override(RunConfig(), {**SHAPE, **train, "chunk_seconds": 0.5, "batch_size": 3, **changes})
 
 

@@ -37,7 +37,7 @@ def store(count: int = 12, length: int = 6000) -> Store:
 
 def data(**changes: object) -> AudioDataModule:
     values = {"sample_rate": RATE, "chunk_seconds": 0.25, "batch_size": 6, "condition": "class+pitch"}
-    plain = {"polarity": 0.0, "label_dropout": 0.0, "tied_semitones": 0.0}
+    plain = {"polarity": 0.0, "label_dropout": 0.0, "encoder_pitch_shift": 0.0}
     return AudioDataModule(store(), override(RunConfig(), values | plain | changes))
 
 
@@ -84,7 +84,7 @@ def test_pitch_augmentation_moves_the_label() -> None:
 
 
 def test_the_encoder_hears_another_pitch_and_is_told_it() -> None:
-    made = batch(data(tied_semitones=4.0, pitch_semitones=2.0))
+    made = batch(data(encoder_pitch_shift=4.0, pitch_semitones=2.0))
     assert not torch.equal(made.heard, made.audio)
     moved = []
     for n in range(len(made.audio)):
@@ -99,7 +99,7 @@ def test_the_encoder_hears_another_pitch_and_is_told_it() -> None:
 
 
 def test_the_encoder_hears_another_gain() -> None:
-    made = batch(data(condition="none", tied_gain_db=12.0))
+    made = batch(data(condition="none", encoder_gain_db=12.0))
     ratio = made.heard.square().mean((1, 2)).sqrt() / made.audio.square().mean((1, 2)).sqrt()
     db = 20 * ratio.log10()
     assert float(db.abs().max()) > 2
@@ -120,7 +120,7 @@ def test_labels_are_dropped_as_often_as_asked() -> None:
 
 def test_a_dropped_pitch_is_not_moved() -> None:
     labels = Labels("pitch", "", ())
-    config = DataConfig(label_dropout=1.0, tied_semitones=4.0, polarity=0.0)
+    config = DataConfig(label_dropout=1.0, encoder_pitch_shift=4.0, polarity=0.0)
     item = Item(Path("x"), 0, 4000, {"pitch": 60})
     sound = tone(60, 8000).astype(np.float32)
     example = Labeller(labels, config, RATE)(
@@ -132,14 +132,14 @@ def test_a_dropped_pitch_is_not_moved() -> None:
 
 
 def test_a_batch_is_a_function_of_its_step() -> None:
-    one, other = data(tied_semitones=4.0), data(tied_semitones=4.0)
+    one, other = data(encoder_pitch_shift=4.0), data(encoder_pitch_shift=4.0)
     for step in (3, 0):
         for mine, theirs in zip(batch(one, step), batch(other, step), strict=True):
             assert torch.equal(mine.nan_to_num(-1.0), theirs.nan_to_num(-1.0))
 
 
 def test_validation_chunks_are_told_plainly() -> None:
-    module = data(tied_semitones=4.0)
+    module = data(encoder_pitch_shift=4.0)
     assert isinstance(module.validation_chunks, FixedChunks)
     (first, *_) = module.val_dataloader()
     assert isinstance(first, Batch)
@@ -149,7 +149,7 @@ def test_validation_chunks_are_told_plainly() -> None:
 
 
 def test_what_encoder_and_decoder_are_told() -> None:
-    made = batch(data(tied_semitones=4.0))
+    made = batch(data(encoder_pitch_shift=4.0))
     config = override(RunConfig(), {"condition": "class+pitch", "classes": ["high", "low"]}).model
     heard, given = conditions(made, config)
     assert heard is not None

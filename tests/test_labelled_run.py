@@ -18,7 +18,7 @@ from wavevae.train.module import TrainingModule
 from wavevae import audio
 from wavevae.checkpoint import load_model, read_checkpoint
 from wavevae.errors import UserError
-from wavevae.evaluation.yin import median_hz, midi_hz
+from wavevae.evaluation.tracks import median_hz, midi_hz
 
 
 @pytest.fixture

@@ -145,12 +145,12 @@ def test_every_parameter_still_learns() -> None:
 
 def test_the_trunk_moves_slower() -> None:
     model, _, _ = started(SHAPES["wide"])
-    optimizer = make_optimizer(model, TrainConfig(trunk_rate=0.25))
+    optimizer = make_optimizer(model, TrainConfig(linear_init_lr_scale=0.25))
     shares = {id(p): group["share"] for group in optimizer.param_groups for p in group["params"]}
     assert set(shares) == {id(p) for p in model.parameters()}
     assert {shares[id(p)] for p in trunk(model)} == {0.25}
     assert shares[id(model.encoder.core[0].pointwise.conv.weight)] == 1.0
-    unstarted = make_optimizer(model, TrainConfig(start="random"))
+    unstarted = make_optimizer(model, TrainConfig(init="random"))
     assert [group["share"] for group in unstarted.param_groups] == [1.0]
 
 
@@ -171,4 +171,4 @@ def test_a_wrong_hop_is_refused() -> None:
 
 
 def test_it_is_the_default() -> None:
-    assert RunConfig().train.start == "linear"
+    assert RunConfig().train.init == "linear"

@@ -17,9 +17,9 @@ from wavevae.export.model_file import export_checkpoint
 from wavevae.realtime.offline import render
 from wavevae.train.__main__ import main as train
 
-from wavevae import audio
+from wavevae import audio, plots
 from wavevae.checkpoint import load_model, write_checkpoint
-from wavevae.evaluation import compare, plots
+from wavevae.evaluation import compare
 from wavevae.evaluation.__main__ import main as evaluate
 
 RATE = 8000

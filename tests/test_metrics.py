@@ -13,11 +13,10 @@ import torchaudio
 from auraloss.freq import MultiResolutionSTFTLoss
 
 from wavevae.evaluation import metrics
-from wavevae.evaluation.bottleneck_stats import CodeUse
-from wavevae.evaluation.chunks import cut
-from wavevae.evaluation.measure import Measure
+from wavevae.evaluation.excerpts import cut_chunks
+from wavevae.evaluation.measure import Measure, summarise
+from wavevae.evaluation.metrics import CodeUse
 from wavevae.evaluation.model_under_test import Piece
-from wavevae.evaluation.summary import summarise
 
 RATE = 22050
 
@@ -186,7 +185,7 @@ def test_chunks_cover_a_file_and_share_its_frames_out_once(
             part = frames[:, a // hop : -(-b // hop)]
             yield Piece(x[a:b], -x[a:b], part, part[0], part.long())
 
-    found = list(cut(pieces(), 1000, hop))
+    found = list(cut_chunks(pieces(), 1000, hop))
     assert [chunk.start for chunk in found] == starts
     for chunk in found:
         heard = x[chunk.start : chunk.start + 1000]
@@ -208,7 +207,7 @@ def test_measure_leaves_silence_out_and_says_so() -> None:
     mean = torch.tensor([[1.0, -1.0], [0.0, 0.0]])
     kl = metrics.kl_per_frame(mean, mean * 0)
     reference, estimate = torch.cat([loud, silent, loud]), torch.cat([0.5 * loud, loud, 0.5 * loud])
-    for chunk in cut([Piece(reference, estimate, mean, kl)], RATE, 256):
+    for chunk in cut_chunks([Piece(reference, estimate, mean, kl)], RATE, 256):
         measure.add("a.wav", chunk)
     means, intervals = summarise(measure)
     assert (len(measure.rows), measure.left_out) == (2, 1)
@@ -242,4 +241,4 @@ def test_a_model_that_gives_nan_is_no_figure() -> None:
     y = x.clone()
     y[5] = math.nan
     with pytest.raises(RuntimeError, match=r"a\.wav at 0\.0 s"):
-        measure.add("a.wav", next(cut([Piece(x, y)], RATE, 256)))
+        measure.add("a.wav", next(cut_chunks([Piece(x, y)], RATE, 256)))

@@ -18,8 +18,7 @@ from wavevae.export.model_file import export_checkpoint
 from wavevae import audio
 from wavevae.checkpoint import write_checkpoint
 from wavevae.evaluation.__main__ import main as evaluate
-from wavevae.evaluation.file_under_test import Model, load_file
-from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.file_under_test import Model, load_file, load_model_under_test
 from wavevae.evaluation.model_under_test import Run
 from wavevae.evaluation.playing.player import make_player
 

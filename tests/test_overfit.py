@@ -53,7 +53,7 @@ def test_the_loss_falls_and_a_curve_shows_it(
 ) -> None:
     run = tmp_path / "run"
     own = ["--preset", "study-c", *SMALL, "--set", "condition=none", "--set", "learning_rate=5e-3"]
-    options = [*TINY, "--set", "start=random", "--set", "learning_rate=5e-3"] if model == "waveform" else own
+    options = [*TINY, "--set", "init=random", "--set", "learning_rate=5e-3"] if model == "waveform" else own
     options += ["--set", "warm_up_steps=5"]  # a start at random has nothing to lose
     assert main([str(sounds), *options, "--overfit", "4", "--max-steps", "20", "--out", str(run)]) == 0
     with open(run / "metrics.csv", newline="") as file:
@@ -125,7 +125,7 @@ def test_more_chunks_than_there_are_is_said(
 
 
 def test_what_cannot_be(sounds: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="overfit is -1; use a number of chunks"):
+    with pytest.raises(UserError, match="overfit is -1; use a whole number, 0 or more chunks"):
         main([str(sounds), "--overfit", "-1", "--out", str(tmp_path / "run")])
     with pytest.raises(UserError, match="--overfit cannot change a run that is resumed"):
         main(["--resume", "--overfit", "3", "--out", str(tmp_path / "run")])

@@ -11,12 +11,13 @@ from wavevae.train.__main__ import main as train
 
 from wavevae import audio
 from wavevae.checkpoint import read_checkpoint
-from wavevae.corpus import build_store, silent
+from wavevae.console import silent
+from wavevae.corpus import build_store
 from wavevae.corpus.pitches import pitch_of_name, with_pitches
 from wavevae.errors import UserError
-from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.evaluation.selection import everything
-from wavevae.evaluation.sounds import with_pitches as selected_with_pitches
+from wavevae.evaluation.selection import with_pitches as selected_with_pitches
 from wavevae.units import semitones_to_ratio
 
 RATE = 8000

@@ -9,7 +9,7 @@ import torch
 from sound_folder import noise
 
 import wavevae.corpus.pitch_track as module
-from wavevae.corpus import silent
+from wavevae.console import silent
 from wavevae.corpus.cache import FORMAT_VERSION
 from wavevae.corpus.pitch_track import pitch_track, voiced_share
 from wavevae.errors import UserError

@@ -14,12 +14,11 @@ from toy_bundle import write_toy
 
 from wavevae import audio
 from wavevae.bundle import LatentAxis
-from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.evaluation.playing import (
     KEYS,
     Clouds,
     draws,
-    knobs,
     latent_controls,
     measure,
     measure_quickly,
@@ -27,8 +26,8 @@ from wavevae.evaluation.playing import (
 )
 from wavevae.evaluation.playing.held import Held, find_moments, held_figures, hold
 from wavevae.evaluation.playing.player import FilePlayer, ModulePlayer, Player
-from wavevae.evaluation.playing.sound_analysis import Excerpt, median_midi
-from wavevae.evaluation.selection import everything
+from wavevae.evaluation.selection import Clip, everything
+from wavevae.evaluation.tracks import median_midi
 from wavevae.synthesis.syllables import sung_syllables
 
 RATE, HOP = toy.RATE, toy.HOP
@@ -37,28 +36,26 @@ OFF_HARMONICS = (50.4, 53.3, 56.7, 58.2, 61.3)
 
 
 @pytest.fixture(scope="module")
-def corpus() -> list[Excerpt]:
+def corpus() -> list[Clip]:
     """Bright steady tones, one a file."""
     return [
-        Excerpt(f"{i}.wav", toy.tone(midi, 3.0, tilt=0.6, noise=0.05, level_db=-20 + 2 * i, seed=i))
+        Clip(f"{i}.wav", toy.tone(midi, 3.0, tilt=0.6, noise=0.05, level_db=-20 + 2 * i, seed=i))
         for i, midi in enumerate(OFF_HARMONICS)
     ]
 
 
 @pytest.fixture(scope="module")
-def many() -> list[Excerpt]:
+def many() -> list[Clip]:
     """Fifteen bright tones over an octave: enough for a judge to learn what they have in common."""
-    return [
-        Excerpt(f"{i}.wav", toy.tone(50 + 0.83 * i, 2.0, tilt=0.2, noise=0.05, seed=i)) for i in range(15)
-    ]
+    return [Clip(f"{i}.wav", toy.tone(50 + 0.83 * i, 2.0, tilt=0.2, noise=0.05, seed=i)) for i in range(15)]
 
 
 @pytest.fixture(scope="module")
-def foreign() -> list[Excerpt]:
+def foreign() -> list[Clip]:
     return timbre_moved.built_in_foreign(RATE, 6)
 
 
-def held_by(model: torch.nn.Module, corpus: list[Excerpt]) -> list[Held]:
+def held_by(model: torch.nn.Module, corpus: list[Clip]) -> list[Held]:
     player = ModulePlayer(model)
     found = [hold(player, moment) for moment in find_moments(corpus, RATE)]
     assert all(h is not None for h in found)
@@ -68,7 +65,7 @@ def held_by(model: torch.nn.Module, corpus: list[Excerpt]) -> list[Held]:
 # -- held tones -------------------------------------------------------------------------------------------------
 
 
-def test_moments_have_the_pitch_that_was_played_and_lie_in_the_sound(corpus: list[Excerpt]) -> None:
+def test_moments_have_the_pitch_that_was_played_and_lie_in_the_sound(corpus: list[Clip]) -> None:
     moments = find_moments(corpus, RATE)
     assert len(moments) == len(OFF_HARMONICS)
     for moment, midi in zip(moments, OFF_HARMONICS, strict=True):
@@ -79,13 +76,10 @@ def test_moments_have_the_pitch_that_was_played_and_lie_in_the_sound(corpus: lis
 def test_a_glide_has_no_steady_moment() -> None:
     t = torch.arange(3 * RATE) / RATE
     glide = torch.sin(2 * torch.pi * 200 * t * 2 ** (t / 3)) * 0.3  # over an octave in three seconds
-    assert (
-        find_moments([Excerpt("glide", glide), Excerpt("tone", toy.tone(60, 3.0))], RATE)[0].excerpt.file
-        == "tone"
-    )
+    assert find_moments([Clip("glide", glide), Clip("tone", toy.tone(60, 3.0))], RATE)[0].clip.file == "tone"
 
 
-def test_an_oscillator_bank_holds_its_pitch_and_is_free_of_the_hop(corpus: list[Excerpt]) -> None:
+def test_an_oscillator_bank_holds_its_pitch_and_is_free_of_the_hop(corpus: list[Clip]) -> None:
     figures = held_figures(held_by(toy.Oscillator(), corpus), HOP, RATE)
     assert figures["held_pitch_ok"] == 1.0
     assert figures["held_pitch_cents"] < 1.0  # type: ignore[operator]
@@ -93,13 +87,13 @@ def test_an_oscillator_bank_holds_its_pitch_and_is_free_of_the_hop(corpus: list[
     assert figures["hop_lock"] == pytest.approx(figures["hop_lock_real"], abs=0.15)
 
 
-def test_hop_lock_of_a_decoder_without_state_is_one_and_of_noise_nothing(corpus: list[Excerpt]) -> None:
+def test_hop_lock_of_a_decoder_without_state_is_one_and_of_noise_nothing(corpus: list[Clip]) -> None:
     figures = held_figures(held_by(toy.Repeater(), corpus), HOP, RATE)
     assert figures["held_pitch_ok"] == 0.0
     assert figures["hop_lock"] > 0.8  # type: ignore[operator]
     assert figures["liveliness"] < 0.05  # type: ignore[operator]
     noises = [
-        Excerpt(str(i), 0.1 * torch.randn(3 * RATE, generator=torch.Generator().manual_seed(i)))
+        Clip(str(i), 0.1 * torch.randn(3 * RATE, generator=torch.Generator().manual_seed(i)))
         for i in range(4)
     ]
     locked = held_figures(held_by(toy.Repeater(), noises), HOP, RATE)
@@ -108,17 +102,17 @@ def test_hop_lock_of_a_decoder_without_state_is_one_and_of_noise_nothing(corpus:
     assert locked["hop_lock_real"] == pytest.approx(0.0, abs=0.05)
 
 
-def test_a_real_sound_held_by_itself_is_as_lively_and_as_near_as_it_is(corpus: list[Excerpt]) -> None:
+def test_a_real_sound_held_by_itself_is_as_lively_and_as_near_as_it_is(corpus: list[Clip]) -> None:
     """Where the held second is the sound going on, the spectrum differs by its noise alone and movement is natural."""
     moments = find_moments(corpus, RATE)
-    going_on = [Held(m, torch.zeros(1, 1), m.excerpt.audio, m.sample - RATE) for m in moments]
+    going_on = [Held(m, torch.zeros(1, 1), m.clip.audio, m.sample - RATE) for m in moments]
     figures = held_figures(going_on, HOP, RATE)
     assert figures["liveliness"] == pytest.approx(1.0, abs=0.1)
     assert figures["held_spectrum_db"] < 0.5  # type: ignore[operator]
     assert figures["held_pitch_cents"] < 1.0  # type: ignore[operator]
 
 
-def test_spectra_are_compared_at_equal_power(corpus: list[Excerpt]) -> None:
+def test_spectra_are_compared_at_equal_power(corpus: list[Clip]) -> None:
     from wavevae.evaluation.playing.held import spectrum_difference_db
 
     x = corpus[0].audio[:RATE]
@@ -131,15 +125,15 @@ def test_spectra_are_compared_at_equal_power(corpus: list[Excerpt]) -> None:
 
 
 @pytest.fixture(scope="module")
-def swept(corpus: list[Excerpt]) -> dict[str, object]:
+def swept(corpus: list[Clip]) -> dict[str, object]:
     player = ModulePlayer(toy.Oscillator())
     _, every = latent_controls.voiced_frames(player, corpus)
-    ranges = knobs.control_ranges(player.axis_names, every)
-    return knobs.knob_figures(player, held_by(toy.Oscillator(), corpus[:3]), ranges)
+    ranges = latent_controls.control_ranges(player.axis_names, every)
+    return latent_controls.knob_figures(player, held_by(toy.Oscillator(), corpus[:3]), ranges)
 
 
 def test_knobs_wired_to_what_they_name_are_monotonic(swept: dict[str, object]) -> None:
-    assert set(swept["knob_monotonic"]) == set(knobs.ATTRIBUTES)  # type: ignore[call-overload]
+    assert set(swept["knob_monotonic"]) == set(latent_controls.ATTRIBUTES)  # type: ignore[call-overload]
     assert swept["knob_monotonic_least"] > 0.9  # type: ignore[operator]
 
 
@@ -153,7 +147,7 @@ def test_crosstalk_is_what_a_knob_moves_beside_its_own(swept: dict[str, object])
     assert swept["knob_crosstalk"] == pytest.approx(table["noisiness"]["brightness"]["pooled"])  # type: ignore[index]
 
 
-def test_a_knob_wired_the_wrong_way_round_and_one_not_wired_at_all(corpus: list[Excerpt]) -> None:
+def test_a_knob_wired_the_wrong_way_round_and_one_not_wired_at_all(corpus: list[Clip]) -> None:
     class Wrong(toy.Oscillator):
         def decode(self, z: torch.Tensor, length: int | None = None) -> torch.Tensor:
             z = z.clone()
@@ -163,20 +157,24 @@ def test_a_knob_wired_the_wrong_way_round_and_one_not_wired_at_all(corpus: list[
 
     player = ModulePlayer(Wrong())
     _, every = latent_controls.voiced_frames(player, corpus[:2])
-    ranges = [r for r in knobs.control_ranges(player.axis_names, every) if r.name in knobs.TIMBRE]
-    figures = knobs.knob_figures(player, held_by(Wrong(), corpus[:2]), ranges)
+    ranges = [
+        r
+        for r in latent_controls.control_ranges(player.axis_names, every)
+        if r.name in latent_controls.TIMBRE
+    ]
+    figures = latent_controls.knob_figures(player, held_by(Wrong(), corpus[:2]), ranges)
     assert figures["knob_monotonic"]["brightness"] < -0.9
     assert abs(figures["knob_monotonic"]["noisiness"]) < 0.3
 
 
 def test_ranks_of_equal_values_are_shared() -> None:
-    assert knobs.ranks(np.array([3.0, 1.0, 3.0, 7.0])).tolist() == [2.5, 1.0, 2.5, 4.0]
-    assert knobs.spearman([1, 2, 3, 4], [10, 20, 21, 1000]) == pytest.approx(1.0)
-    assert knobs.spearman([1, 2, 3], [5, 5, 5]) == 0.0
+    assert latent_controls.ranks(np.array([3.0, 1.0, 3.0, 7.0])).tolist() == [2.5, 1.0, 2.5, 4.0]
+    assert latent_controls.spearman([1, 2, 3, 4], [10, 20, 21, 1000]) == pytest.approx(1.0)
+    assert latent_controls.spearman([1, 2, 3], [5, 5, 5]) == 0.0
 
 
 def test_noise_is_what_lies_apart_from_the_harmonics() -> None:
-    heard = [knobs.noisiness(toy.tone(57, 0.5, noise=n), RATE, 57.0) for n in (0.01, 0.1, 1.0)]
+    heard = [latent_controls.noisiness(toy.tone(57, 0.5, noise=n), RATE, 57.0) for n in (0.01, 0.1, 1.0)]
     assert heard[1] - heard[0] == pytest.approx(20, abs=2)  # ten times the noise: 20 dB
     assert heard[2] > heard[1]
 
@@ -184,7 +182,7 @@ def test_noise_is_what_lies_apart_from_the_harmonics() -> None:
 # -- transfer ---------------------------------------------------------------------------------------------------
 
 
-def transferred(model: torch.nn.Module, many: list[Excerpt], foreign: list[Excerpt]) -> dict[str, float]:
+def transferred(model: torch.nn.Module, many: list[Clip], foreign: list[Clip]) -> dict[str, float]:
     found, made, why = timbre_moved.transfer_figures(ModulePlayer(model), many, foreign, 57.0)
     assert made
     assert not why
@@ -193,7 +191,7 @@ def transferred(model: torch.nn.Module, many: list[Excerpt], foreign: list[Excer
     return found
 
 
-def test_a_wire_transfers_nothing(many: list[Excerpt], foreign: list[Excerpt]) -> None:
+def test_a_wire_transfers_nothing(many: list[Clip], foreign: list[Clip]) -> None:
     figures = transferred(toy.Repeater(), many, foreign)
     assert figures["transfer_moved"] < 0.1
     assert figures["transfer_copy_si_sdr_db"] > 50
@@ -202,7 +200,7 @@ def test_a_wire_transfers_nothing(many: list[Excerpt], foreign: list[Excerpt]) -
 
 
 def test_what_sounds_like_the_corpus_and_hears_nothing_moves_and_keeps_nothing(
-    many: list[Excerpt], foreign: list[Excerpt]
+    many: list[Clip], foreign: list[Clip]
 ) -> None:
     figures = transferred(toy.Drone(many[3].audio), many, foreign)
     assert figures["transfer_moved"] > 0.9
@@ -212,7 +210,7 @@ def test_what_sounds_like_the_corpus_and_hears_nothing_moves_and_keeps_nothing(
 
 
 def test_an_instrument_keeps_melody_and_dynamics_without_copying(
-    many: list[Excerpt], foreign: list[Excerpt]
+    many: list[Clip], foreign: list[Clip]
 ) -> None:
     figures = transferred(toy.Oscillator(), many, foreign)
     assert figures["transfer_pitch_kept"] > 0.7  # the toy's tracker looks back over a whole window
@@ -236,7 +234,7 @@ def test_octaves_are_folded_when_pitch_is_compared() -> None:
         assert right / voiced == kept
 
 
-def test_a_model_that_offers_a_fit_is_transposed_by_whole_octaves(foreign: list[Excerpt]) -> None:
+def test_a_model_that_offers_a_fit_is_transposed_by_whole_octaves(foreign: list[Clip]) -> None:
     class Fitting(toy.Oscillator):
         asked: list[tuple[float, float]] = []  # noqa: RUF012
 
@@ -244,7 +242,7 @@ def test_a_model_that_offers_a_fit_is_transposed_by_whole_octaves(foreign: list[
             self.asked.append((transpose, fit))
             return z + torch.tensor([transpose, 0.0, 0.0, 0.0])[None, :, None]
 
-    made = timbre_moved.transfers(ModulePlayer(Fitting()), [Excerpt("low", toy.tone(45, 2.0))], 70.0)
+    made = timbre_moved.transfers(ModulePlayer(Fitting()), [Clip("low", toy.tone(45, 2.0))], 70.0)
     assert Fitting.asked == [(24.0, 1.0)]
     assert median_midi(made[0].output[RATE:], RATE) == pytest.approx(69, abs=0.05)
 
@@ -269,19 +267,19 @@ class Told(toy.Repeater):
 
 
 @pytest.mark.parametrize("tells", [True, False])
-def test_leakage_is_what_a_linear_reader_finds_on_other_files(corpus: list[Excerpt], tells: bool) -> None:
+def test_leakage_is_what_a_linear_reader_finds_on_other_files(corpus: list[Clip], tells: bool) -> None:
     frames, _ = latent_controls.voiced_frames(ModulePlayer(Told(tells)), corpus)
     figures = latent_controls.leakage_figures(frames)
     assert (figures["leakage_pitch"] > 0.85) if tells else (figures["leakage_pitch"] < 0.05)  # type: ignore[operator]
 
 
-def test_told_latents_do_not_count_as_leakage(corpus: list[Excerpt]) -> None:
+def test_told_latents_do_not_count_as_leakage(corpus: list[Clip]) -> None:
     frames, _ = latent_controls.voiced_frames(ModulePlayer(toy.Oscillator()), corpus)
     assert frames[0].latents.shape[1] == 2
     assert latent_controls.leakage_figures(frames)["leakage_pitch"] < 0.1  # type: ignore[operator]
 
 
-def test_a_linear_code_is_told_by_sums_and_cross_fades(corpus: list[Excerpt]) -> None:
+def test_a_linear_code_is_told_by_sums_and_cross_fades(corpus: list[Clip]) -> None:
     linear = latent_controls.linearity_figures(ModulePlayer(toy.Repeater()), corpus)
     assert linear["linear_sum_db"] > 100  # type: ignore[operator]
     assert linear["crossfade_db"] > 40  # type: ignore[operator]
@@ -360,7 +358,7 @@ def test_a_file_is_played_as_its_module_is(tmp_path: Path) -> None:
     torch.testing.assert_close(player.decode(player.encode(x))[: len(x)], first)
 
 
-def test_the_quick_figures_at_the_end_of_training(corpus: list[Excerpt]) -> None:
+def test_the_quick_figures_at_the_end_of_training(corpus: list[Clip]) -> None:
     quick = measure_quickly(ModulePlayer(toy.Repeater()), [e.audio for e in corpus])
     assert quick["hop_lock"] > 0.8
     assert quick["transfer_moved"] < 0.1

@@ -28,10 +28,10 @@ TINY = {
 }
 SPECTRA = {
     **{"n_fft": 256, "frame_hop": 64, "window_frames": 16, "n_mels": 20, "conv_channels": (4, 8)},
-    **{"start": "random", "spectrogram": "log-mel"},
+    **{"init": "random", "spectrogram": "log-mel"},
 }
 INSTRUMENT = {
-    **{"family": "instrument", "start": "random", "oscillators": "harmonic", "partials": 8, "noise_bands": 8},
+    **{"family": "instrument", "init": "random", "oscillators": "harmonic", "partials": 8, "noise_bands": 8},
     **{"mel_bands": 12, "envelope_bands": 6, "carriers": 16, "decoder_width": 8, "encoder_width": 8},
 }
 KINDS: dict[str, dict[str, Any]] = {
@@ -43,7 +43,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "class": {"condition": "class", "classes": ("reed", "string")},
     "pitch": {"condition": "pitch"},
     "overlap": {"hop_overlap": 2},
-    "hop evenness": {"hop_evenness": 1.0},
+    "hop evenness": {"hop_modulation_loss": 1.0},
     "discriminator": {"adversarial": 0.5, "feature_matching": 0.5, "discriminator_n_ffts": (64, 128)},
     "log-mel": SPECTRA,
     "complex stft": SPECTRA | {"spectrogram": "stft"},

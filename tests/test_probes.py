@@ -12,13 +12,15 @@ import pytest
 import torch
 
 from wavevae import audio
+from wavevae.config import ModelConfig
+from wavevae.corpus import Item
+from wavevae.corpus.labels import class_of, find_labels, pitch_of
 from wavevae.evaluation import disentanglement, linear, probes
-from wavevae.evaluation.labels import class_of, pitch_of
-from wavevae.evaluation.latent_collector import LatentCollector
+from wavevae.evaluation.judged_latents import LatentCollector
 from wavevae.evaluation.model_under_test import NONE, Facts, Labels, Piece, Run
 from wavevae.evaluation.probes import Labelled, Wanted
 from wavevae.evaluation.selection import Selection, Source
-from wavevae.evaluation.yin import midi_hz
+from wavevae.evaluation.tracks import midi_hz
 
 RATE, HOP = 8000, 200
 
@@ -99,10 +101,17 @@ def test_labels_are_read_whatever_set_they_are_of() -> None:
     assert class_of(nsynth, "instrument_family") == "bass"
     assert class_of({"class": "sax"}) == "sax"
     assert class_of({"class": "sax"}, "instrument_family") is None
-    assert [pitch_of(x) for x in (nsynth, {}, {"pitch": "45"}, {"pitch": 200}, {"pitch": True})] == [
-        45,
-        *[None] * 4,
-    ]
+    assert [pitch_of(x) for x in ({}, {"pitch": "45"}, {"pitch": 200}, {"pitch": True})] == [None] * 4
+    assert [pitch_of(x) for x in (nsynth, {"pitch": 60.5})] == [45, 60.5]
+
+
+def test_a_pitch_between_two_notes_is_learned_as_it_is() -> None:
+    model = ModelConfig(family="codec", condition="pitch")
+    items = [Item(Path("a.wav"), 0, 100, {"pitch": 60.5}), Item(Path("b.wav"), 0, 100, {"pitch": 61})]
+    found = find_labels(items, model)
+    assert found is not None
+    assert [found.of(item).pitch for item in items] == [60.5, 61.0]
+    assert found.summary(items)["pitch_range"] == [60.5, 61.0]
 
 
 def test_summaries_are_means_and_spreads_over_all_that_is_heard() -> None:
@@ -197,7 +206,7 @@ def test_a_model_that_ignores_its_labels_is_found_out(set_of_notes: tuple[Path, 
 
 
 def test_what_the_slow_level_carries_is_measured(set_of_notes: tuple[Path, Selection]) -> None:
-    heard = disentanglement.listen(set_of_notes[1].sources, RATE, 20)
+    heard = disentanglement.some_clips(set_of_notes[1].sources, RATE, 20)
     all_of_it = disentanglement.of_slow_level(Obedient(bottleneck="hvae"), heard)
     none_of_it = disentanglement.of_slow_level(Obedient(deaf=True, bottleneck="hvae"), heard)
     assert all_of_it is not None

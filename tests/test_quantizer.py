@@ -280,10 +280,11 @@ def test_commitment_follows_its_rule(rule: str, expected: float) -> None:
 
 
 def test_what_is_in_front_of_the_codes_moves_slowest() -> None:
-    """Encoder and `into` at code_rate, what the start has set at trunk_rate too; nothing left out, nothing twice."""
+    """Encoder and `into` at pre_quantizer_lr_scale, layers that the linear initialisation has set at
+    linear_init_lr_scale too; nothing left out, nothing twice."""
     config = ModelConfig(widths=(6, 8, 8), latent_dim=6, bottleneck="rvq", codebook_size=8, code_dim=4)
     model = Autoencoder(config)
-    optimizer = make_optimizer(model, TrainConfig(trunk_rate=0.5, code_rate=0.1))
+    optimizer = make_optimizer(model, TrainConfig(linear_init_lr_scale=0.5, pre_quantizer_lr_scale=0.1))
     shares = {id(p): group["share"] for group in optimizer.param_groups for p in group["params"]}
     assert sorted(shares) == sorted(id(p) for p in model.parameters())
     stage = model.bottleneck.stages[0]
@@ -296,7 +297,9 @@ def test_what_is_in_front_of_the_codes_moves_slowest() -> None:
         (model.decoder.core[0].dilated.conv.weight, 1.0),
     ):
         assert shares[id(parameter)] == share
-    unstarted = make_optimizer(model, TrainConfig(start="random", trunk_rate=0.5, code_rate=0.1))
+    unstarted = make_optimizer(
+        model, TrainConfig(init="random", linear_init_lr_scale=0.5, pre_quantizer_lr_scale=0.1)
+    )
     shares = {id(p): group["share"] for group in unstarted.param_groups for p in group["params"]}
     assert shares[id(model.encoder.outlet.conv.weight)] == 1.0
 

@@ -20,7 +20,7 @@ from toy_bundle import write_toy
 
 from wavevae import audio
 from wavevae.errors import UserError
-from wavevae.evaluation import codec, compare, latent_plots
+from wavevae.evaluation import codec, compare, judged_latents
 from wavevae.evaluation.__main__ import main
 from wavevae.evaluation.compare import verdict
 
@@ -210,7 +210,7 @@ def test_principal_axes_are_those_of_the_covariance() -> None:
     frames = torch.randn(500, 4, generator=torch.Generator().manual_seed(0)).numpy() * np.array(
         [3.0, 1.0, 2.0, 0.1]
     )
-    _, directions, shares = latent_plots.principal(frames)
+    _, directions, shares = judged_latents.principal(frames)
     values, vectors = np.linalg.eigh(np.cov(frames.T))
     assert shares == pytest.approx(values[::-1][:2] / values.sum(), rel=1e-4)
     assert abs(directions[0] @ vectors[:, -1]) == pytest.approx(1.0, abs=1e-4)

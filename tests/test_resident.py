@@ -43,12 +43,18 @@ def data(**changes: object) -> AudioDataModule:
         {"polarity": 0.5},
         {"gain_db": 12.0},
         {"phase": 0.5, "polarity": 0.5, "gain_db": 6.0},
-        {"tied_gain_db": 9.0},
-        {"condition": "class", "tied_gain_db": 9.0, "phase": 1.0, "label_dropout": 0.3},
-        {"condition": "pitch", "tied_semitones": 4.0, "polarity": 0.5},
-        {"condition": "class+pitch", "tied_semitones": 9.0, "gain_db": 6.0, "tied_gain_db": 3.0},
-        {"condition": "pitch", "tied_semitones": 4.0, "phase": 0.5, "label_dropout": 0.3, "gain_db": 6.0},
-        {"condition": "pitch", "tied_semitones": 0.0},
+        {"encoder_gain_db": 9.0},
+        {"condition": "class", "encoder_gain_db": 9.0, "phase": 1.0, "label_dropout": 0.3},
+        {"condition": "pitch", "encoder_pitch_shift": 4.0, "polarity": 0.5},
+        {"condition": "class+pitch", "encoder_pitch_shift": 9.0, "gain_db": 6.0, "encoder_gain_db": 3.0},
+        {
+            "condition": "pitch",
+            "encoder_pitch_shift": 4.0,
+            "phase": 0.5,
+            "label_dropout": 0.3,
+            "gain_db": 6.0,
+        },
+        {"condition": "pitch", "encoder_pitch_shift": 0.0},
     ],
     ids=["plain", "polarity", "gain", "phase", "tied", "labelled", "pitched", "both", "all", "untied"],
 )
@@ -75,15 +81,15 @@ def test_only_the_sounds_that_are_learned_are_moved() -> None:
 
 def test_what_needs_a_resampler_stays_on_the_cpu() -> None:
     assert can_be_resident(RunConfig())
-    assert data(condition="pitch").movable  # tied_semitones too
+    assert data(condition="pitch").movable  # encoder_pitch_shift too
     assert not can_be_resident(override(RunConfig(), {"pitch_semitones": 1.0}))
     assert not fits(1, torch.device("cpu"))
-    with pytest.raises(UserError, match="resident is always, but pitch_semitones"):
-        data(resident="always", pitch_semitones=1.0)
+    with pytest.raises(UserError, match="cache_on_device is always, but pitch_semitones"):
+        data(cache_on_device="always", pitch_semitones=1.0)
 
 
 def test_the_loader_hands_out_recipes_where_sounds_are_resident() -> None:
-    module = data(resident="always")
+    module = data(cache_on_device="always")
     loader = iter(module.train_dataloader())
     recipe = next(loader)
     assert isinstance(recipe, Recipe)
@@ -99,7 +105,16 @@ def test_a_run_learns_the_same_and_says_how_long_it_waited(
 ) -> None:
     with workplace(tmp_path, monkeypatch) as sounds:
         for name in ("always", "never"):
-            options = ("--set", f"resident={name}", "--set", "gain_db=6", "--max-steps", "6", "--out", name)
+            options = (
+                "--set",
+                f"cache_on_device={name}",
+                "--set",
+                "gain_db=6",
+                "--max-steps",
+                "6",
+                "--out",
+                name,
+            )
             assert main([str(sounds), *TINY, *options]) == 0
         assert capsys.readouterr().err.count("of the time spent waiting for data") == 2
         one, other = (read_checkpoint(f"{name}/checkpoints/last.ckpt") for name in ("always", "never"))

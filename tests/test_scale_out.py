@@ -42,8 +42,8 @@ OBJECTIVE = ObjectiveConfig(
     kl_top=0.1,
     kl_top_schedule="constant",
     free_bits_top=0.87,
-    evenness=0.1,
-    hop_evenness=0.5,
+    codebook_entropy_weight=0.1,
+    hop_modulation_loss=0.5,
 )
 """Free bits lie between the KL of the two halves of the batch: which side one is on depends on who is asked."""
 SHAPE = {"sample_rate": 8000, "ratios": (4,), "widths": (4, 6), "dilations": (1,), "latent_dim": 3}
@@ -200,7 +200,7 @@ def test_a_killed_process_ends_the_run_and_another_number_goes_on(sounds: Path) 
     killed = two("1,13,9", sounds, *OPTIONS, "--max-steps", 18)
     assert killed.returncode not in (0, 2), killed.stderr
     assert (
-        "ranks   2 x 2 = 4 chunks a step; learning rate 0.0005 x 1.41 = 0.000707 (rate_rule sqrt)"
+        "ranks   2 x 2 = 4 chunks a step; learning rate 0.0005 x 1.41 = 0.000707 (lr_scaling sqrt)"
         in killed.stderr
     )
     assert read_checkpoint("run/checkpoints/last.ckpt").step == 10
@@ -314,7 +314,7 @@ def test_the_learning_rate_grows_by_the_rule() -> None:
     assert [rate_factor(rule, 4) for rule in ("none", "sqrt", "linear")] == [1.0, 2.0, 4.0]
     assert {rate_factor(rule, 1) for rule in ("none", "sqrt", "linear")} == {1.0}
     with pytest.raises(UserError, match="did you mean 'sqrt'"):
-        TrainConfig(rate_rule="sqr")
+        TrainConfig(lr_scaling="sqr")
 
 
 def test_a_waiting_time_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

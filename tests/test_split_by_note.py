@@ -13,7 +13,8 @@ from wavevae.train.datamodule import AudioDataModule
 
 from wavevae import audio
 from wavevae.config import RunConfig, override, to_tree
-from wavevae.corpus import Item, Store, build_store, silent, split, training_report, write_report
+from wavevae.console import silent
+from wavevae.corpus import Item, Store, build_store, split, training_report, write_report
 from wavevae.errors import UserError
 from wavevae.evaluation.selection import held_out
 

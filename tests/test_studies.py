@@ -58,7 +58,7 @@ def tiny(kind: dict[str, Any], bottleneck: str = "vae", condition: str = "none",
         sample_rate=RATE, latent_dim=4, bottleneck=bottleneck, condition=condition, classes=classes
     )
     reference = StudyConfig(**{**kind, "conv_channels": (8, 12), "label_dim": 3, **more})
-    return RunConfig(model=model, reference=reference, train=TrainConfig(start="random"))
+    return RunConfig(model=model, study=reference, train=TrainConfig(init="random"))
 
 
 def tone(samples: int, hz: float = 440.0, level: float = 0.3) -> torch.Tensor:
@@ -92,8 +92,8 @@ def test_a_training_chunk_is_one_window_of_the_studys_shape(
 ) -> None:
     config = preset(name)
     assert round(config.data.chunk_seconds * config.model.sample_rate) == samples
-    features = make_features(config.reference, config.model.sample_rate)
-    seen = cut_windows(features(torch.zeros(1, 1, samples)), config.reference.window_frames, features.silence)
+    features = make_features(config.study, config.model.sample_rate)
+    seen = cut_windows(features(torch.zeros(1, 1, samples)), config.study.window_frames, features.silence)
     assert seen.shape == (1, 1, *shape)
 
 
@@ -108,9 +108,9 @@ def test_presets_are_as_the_reports_say(name: str) -> None:
         "study-d": ("ae", "none", 200, "mse", "adam", "plateau", 16),
         "study-d-vae": ("vae", "none", 200, "mse", "adam", "plateau", 16),
     }[name]
-    model, reference = config.model, config.reference
+    model, reference = config.model, config.study
     found = (model.bottleneck, model.condition, model.latent_dim, reference.feature_distance)
-    assert (*found, reference.optimizer, reference.rate_schedule, config.train.batch_size) == said
+    assert (*found, reference.optimizer, reference.lr_schedule, config.train.batch_size) == said
     assert from_tree(to_tree(config)) == config
 
 
@@ -223,13 +223,13 @@ def test_accuracy_is_the_studys() -> None:
 @pytest.mark.parametrize("kind", [MEL, STFT], ids=["log-mel", "stft"])
 @torch.inference_mode()
 def test_any_length_comes_out_as_it_went_in(kind: dict[str, Any], samples: int) -> None:
-    config = tiny(kind, condition="class+pitch", told="both")
+    config = tiny(kind, condition="class+pitch", labels_to="both")
     model = SpectrogramModel(config).eval()
     model.spectrum.fit(tone(2000))
     x, condition = tone(samples), model.condition("b", 60.5)
     z = model.encode(x, condition=condition)
-    frames = max(samples, config.reference.n_fft) // config.reference.frame_hop + 1
-    assert z.shape == (1, 4, window_count(frames, config.reference.window_frames))
+    frames = max(samples, config.study.n_fft) // config.study.frame_hop + 1
+    assert z.shape == (1, 4, window_count(frames, config.study.window_frames))
     y = model(x, condition)
     assert y.shape == x.shape
     assert torch.isfinite(y).all()
@@ -240,7 +240,9 @@ def test_any_length_comes_out_as_it_went_in(kind: dict[str, Any], samples: int) 
 @pytest.mark.parametrize("network", ["plain", "residual"])
 @pytest.mark.parametrize("normalisation", ["none", "batch"])
 def test_every_weight_learns(network: str, normalisation: str) -> None:
-    config = tiny(MEL, condition="class+pitch", told="both", network=network, normalisation=normalisation)
+    config = tiny(
+        MEL, condition="class+pitch", labels_to="both", network=network, normalisation=normalisation
+    )
     torch.manual_seed(0)
     model, objectives = SpectrogramModel(config), make_objectives(config)
     condition = model.condition("a", 60.0, batch=3)
@@ -289,15 +291,15 @@ def test_a_long_sound_in_sections_is_the_whole_apart_from_the_seams() -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["--set", "widths=[1, 2, 3]"], "widths says nothing to a spectrogram model; leave it out"),
-        (["--set", "mr_stft=3"], "mr_stft says nothing to a spectrogram model"),
+        (["--set", "widths=[1, 2, 3]"], "widths has no effect on a spectrogram model; leave it out"),
+        (["--set", "mr_stft=3"], "mr_stft has no effect on a spectrogram model"),
         (["--bottleneck", "rvq"], "bottleneck rvq: a spectrogram model of the studies has ae or vae"),
-        (["--set", "start=linear"], "start linear: a spectrogram model starts at random"),
+        (["--set", "init=linear"], "init linear: a spectrogram model starts at random"),
         (["--set", "network=plane"], "unknown network 'plane'; did you mean 'plain'"),
         (["--set", "frame_hop=2000"], "frame_hop is 2000; use 1 up to half of n_fft (512)"),
         (["--set", "window_frames=7"], "window_frames is 7; use an even number"),
         (["--set", "n_mels=600"], "n_mels is 600; use 1 up to the 513 bins"),
-        (["--set", "conv_channels=[]"], "give 1 or more channels"),
+        (["--set", "conv_channels=[]"], "conv_channels is (); use 1 or more like 4,4, each a whole number"),
     ],
 )
 def test_settings_that_cannot_be(argv: list[str], says: str) -> None:
@@ -307,7 +309,7 @@ def test_settings_that_cannot_be(argv: list[str], says: str) -> None:
 
 
 def test_a_waveform_model_takes_no_spectrogram_settings() -> None:
-    with pytest.raises(UserError, match=r"n_mels says nothing to a waveform model; leave it out"):
+    with pytest.raises(UserError, match=r"n_mels has no effect on an instrument; leave it out"):
         arguments.resolve(arguments.parse(["--set", "n_mels=20"]))
 
 
@@ -315,4 +317,4 @@ def test_another_versions_defaults_do_no_harm() -> None:
     """A checkpoint's configuration holds all settings, those without effect too."""
     tree = to_tree(preset("study-c"))
     tree["model"]["codebook_dropout"] = 0.123
-    assert from_tree(tree).reference.spectrogram == "log-mel"
+    assert from_tree(tree).study.spectrogram == "log-mel"

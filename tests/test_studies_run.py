@@ -22,7 +22,7 @@ from wavevae import audio
 from wavevae.checkpoint import find_checkpoint, read_checkpoint
 from wavevae.errors import UserError
 from wavevae.evaluation.__main__ import main as evaluate
-from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.info import main as info
 from wavevae.parts_command import main as parts
 from wavevae.studies.spectrogram_model import SpectrogramModel

@@ -14,11 +14,10 @@ from wavevae.export.model_file import export_checkpoint
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import ModelConfig, RunConfig
-from wavevae.evaluation import bottleneck_stats
-from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.evaluation.model_under_test import Run
-from wavevae.evaluation.sounds import reblocked
-from wavevae.evaluation.yin import median_hz, midi_hz
+from wavevae.evaluation.selection import reblocked
+from wavevae.evaluation.tracks import median_hz, midi_hz
 from wavevae.nn.bottlenecks.hierarchical import Hierarchical
 from wavevae.nn.model import Autoencoder
 
@@ -196,7 +195,7 @@ def test_the_slow_level_is_swapped_and_nothing_else(tmp_path: Path) -> None:
     assert isinstance(bottleneck, Hierarchical)
     hidden = [run.model.features(x[None, None]) for x in (a, b)]
     before = bottleneck.mean(hidden[0])
-    z = bottleneck_stats.with_other_top(bottleneck, *hidden)
+    z = bottleneck.with_top_latents_of(*hidden)
     fast = bottleneck.bottom_dim
     assert torch.equal(z[:, fast:], bottleneck.mean(hidden[1])[:, fast:])
     assert not torch.allclose(z[:, :fast], before[:, :fast])  # what the slow level lets expect is the other's

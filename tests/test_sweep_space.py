@@ -122,7 +122,11 @@ def test_the_examples_are_the_studies() -> None:
 def test_a_file_that_is_no_space_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
         read_space(tmp_path / "none.yaml")
-    for text, said in (("a: [", "line 1: not valid YAML"), ("- 1", "no mapping"), ("{}", "nothing to vary")):
+    for text, said in (
+        ("a: [", "line 1: not valid YAML"),
+        ("- 1", "must hold space:"),
+        ("{}", "nothing to vary"),
+    ):
         path = tmp_path / "s.yaml"
         path.write_text(text)
         with pytest.raises(UserError, match=said):

@@ -10,7 +10,7 @@ import yaml
 from tiny_run import TINY
 from wavevae.train import arguments
 from wavevae.train.__main__ import main
-from wavevae.train.plan import make_plan
+from wavevae.train.arguments import make_plan
 from wavevae.train.run_folder import RunFolder, lock, new_folder, notes
 
 from wavevae.checkpoint import Checkpoint, find_checkpoint, load_model, read_checkpoint, write_checkpoint
@@ -110,15 +110,15 @@ def test_new_folders_never_meet(tmp_path: Path) -> None:
         (["--set", "family=violin"], "unknown family 'violin'; known: codec, instrument"),
         (["--set", "latent_dmi=3"], "unknown key 'latent_dmi'; did you mean 'latent_dim'"),
         (["--set", "latent_dim"], "no '='"),
-        (["--set", "latent_dim=many"], "must be int"),
+        (["--set", "latent_dim=many"], "latent_dim is many; use a whole number, 1 or more"),
         (["--bottleneck", "vea"], "did you mean 'vae'"),
         (["--set", "kl_schedule=liner"], "unknown kl_schedule 'liner'; did you mean 'linear'"),
-        (["--set", "learning_rate=0"], "learning_rate is 0.0; use a number above 0"),
+        (["--set", "learning_rate=0"], "learning_rate is 0; use a number above 0"),
         (["--max-time", "soon"], "--max-time is 'soon'"),
         (["--max-steps", "0"], "max_steps is 0"),
         (["--max-steps", "x"], "invalid int value"),
-        (["--sr", "1"], "sample_rate is 1; use 1000 to 192000 Hz"),
-        (["--chunk", "0"], "chunk is 0"),
+        (["--sr", "1"], "sample_rate is 1; use a whole number, 1000 to 192000 Hz"),
+        (["--chunk", "0"], "chunk_seconds is 0; use a number above 0, up to 60 s"),
         (["--overlap", "1"], "overlap is 1"),
         (["--batch-size", "0"], "batch_size is 0"),
         (["--latent-dim", "0"], "latent_dim is 0"),

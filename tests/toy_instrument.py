@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavevae.evaluation import yin
+from wavevae.evaluation import tracks
 
 RATE, HOP = 22050, 256
 HARMONICS = 24
@@ -21,7 +21,7 @@ def tone(
     """A steady harmonic tone (T,) whose k-th partial has the level k^-tilt, with white noise beside it."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * RATE)) / RATE
-    f0 = yin.midi_hz(midi)
+    f0 = tracks.midi_hz(midi)
     phases = rng.uniform(0, 2 * np.pi, HARMONICS)
     heard = [k for k in range(1, HARMONICS + 1) if k * f0 < 0.45 * RATE]
     x = sum(k**-tilt * np.sin(2 * np.pi * k * f0 * t + phases[k - 1]) for k in heard)
@@ -42,13 +42,13 @@ class Oscillator(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         sound = x[0, 0]
         frames = -(-len(sound) // HOP)
-        width = 2 * int(RATE / yin.LOWEST_HZ) + 1
-        hz = yin.track(F.pad(sound, (width, 0))[None], RATE)[0]
+        width = 2 * int(RATE / tracks.LOWEST_HZ) + 1
+        hz = tracks.track(F.pad(sound, (width, 0))[None], RATE)[0]
         last, notes = 60.0, []
         for value in hz.tolist():
             last = 69 + 12 * math.log2(value / 440) if math.isfinite(value) else last
             notes.append(last)
-        step = round(yin.HOP_S * RATE)
+        step = round(tracks.HOP_S * RATE)
         at = [min(len(notes) - 1, (n + 1) * HOP // step) for n in range(frames)]
         power = (
             F.pad(sound, (4 * HOP, frames * HOP - len(sound))).unfold(0, 4 * HOP, HOP)[1:].square().mean(-1)

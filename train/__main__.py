@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 
 from . import arguments, quiet
-from .plan import make_plan
 
 
 def main(argv: list[str]) -> int:
     """Exit status: 0 trained, 1 it diverged, 130 interrupted and saved. Raises: UserError for wrong use."""
     quiet.before_torch()
     args = arguments.parse(argv)
-    plan = make_plan(args)
+    plan = arguments.make_plan(args)
     from .fit import train  # torch and Lightning are loaded here, after --help and wrong use
 
     return train(plan, args, argv)

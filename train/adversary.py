@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wavevae.adversarial_config import AdversarialConfig
-from wavevae.config import RunConfig
+from wavevae.config import AdversarialConfig, RunConfig
 from wavevae.nn.distributed import sum_over_ranks
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.adversarial import (
@@ -67,7 +66,7 @@ class Adversary:
         self.steps = 0
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        rate = self.config.discriminator_rate
+        rate = self.config.discriminator_learning_rate
         fused = may_be_fused(self.discriminator, "")
         return torch.optim.AdamW(
             self.discriminator.parameters(), rate, BETAS, weight_decay=0.0, fused=fused or None
@@ -99,7 +98,7 @@ class Adversary:
 
     def present(self, share: float) -> bool:
         """Whether it learns at a share of the budget."""
-        return share >= self.config.adversarial_from
+        return share >= self.config.adversarial_start
 
     def record(self, share: float) -> dict[str, float]:
         """The running hinge loss, while it learns and once that says something."""
@@ -115,7 +114,7 @@ class Adversary:
         """Of each of its terms now, against all distances."""
         if not self.present(share):
             return {"adversarial": 0.0, "feature_matching": 0.0}
-        risen = rise(share - self.config.adversarial_from, self.config.adversarial_warm_up)
+        risen = rise(share - self.config.adversarial_start, self.config.adversarial_warm_up)
         return {
             "adversarial": risen * self.config.adversarial,
             "feature_matching": risen * self.config.feature_matching,

@@ -1,21 +1,28 @@
-"""What can be typed after `wavevae train`, and the configuration it comes to."""
+"""What can be typed after `wavevae train`, and the plan it comes to: a new run, or an old one that goes on."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavevae.accelerator import add_accelerator_option
-from wavevae.cli import Parser, parse_sample_rate
-from wavevae.config import RunConfig, full_key, override, parse_settings, parse_yaml
+from wavevae.cli import Parser, expanded, shell_word
+from wavevae.config import SECTIONS, RunConfig, full_key, override, parse_settings, parse_yaml
 from wavevae.errors import UserError, nearest
-from wavevae.families import family_of
-from wavevae.model_config import BOTTLENECKS, CONDITIONS, OF_FAMILY
+from wavevae.families import Codec, family_of
+from wavevae.settings import docs_of, settings_help
 
-from .budget import parse_time
+from .budget import Budget, parse_time
+from .launch import chosen_folder, is_first
+from .run_folder import RunFolder, new_folder
+
+if TYPE_CHECKING:
+    from wavevae.checkpoint import Checkpoint
 
 DESCRIPTION = """\
 Learn an instrument from sounds: folder(s), files or an NSynth-layout set -> a run folder.
@@ -24,6 +31,7 @@ Without DATA it trains on the built-in demo corpus. Ctrl-C saves; --resume goes 
 EXAMPLE = """\
   wavevae train recordings/ --sr 22050 --max-time 10m --out runs/mine
   wavevae train --resume --out runs/mine --max-time 30m     # longer, from where it was
+  wavevae train --help-settings pitch                       # all settings whose name contains "pitch"
   wavevae export runs/mine -o mine.ts                       # then play it: wavevae serve mine.ts
 """
 
@@ -36,19 +44,20 @@ RENAMED_PRESETS = {
 }
 """Earlier names of presets and what they are called now."""
 
-SETTINGS = {
-    "sr": "model.sample_rate",
-    "bottleneck": "model.bottleneck",
-    "latent_dim": "model.latent_dim",
-    "condition": "model.condition",
-    "class_field": "data.class_field",
-    "chunk": "data.chunk_seconds",
-    "overlap": "data.overlap",
-    "batch_size": "train.batch_size",
-    "seed": "train.seed",
-    "overfit": "data.overfit",
-}
-"""Options that are short names of settings."""
+OPTIONS = (
+    ("sr", "HZ", "model.sample_rate"),
+    ("bottleneck", "NAME", "model.bottleneck"),
+    ("condition", "NAME", "model.condition"),
+    ("class_field", "FIELD", "data.class_field"),
+    ("latent_dim", "N", "model.latent_dim"),
+    ("batch_size", "N", "train.batch_size"),
+    ("chunk", "SECONDS", "data.chunk_seconds"),
+    ("overlap", "FRACTION", "data.overlap"),
+    ("seed", "N", "train.seed"),
+    ("overfit", "N", "data.overfit"),
+)
+"""Options that are short names of settings, whose docs are their help: name, metavar, setting."""
+SETTINGS = {name: key for name, _, key in OPTIONS}
 
 OVERFIT_EPOCHS = 40
 """Of `--overfit`, as study A; unless a budget is given."""
@@ -58,8 +67,8 @@ OVERFIT_ZEROES = (
     "gain_db",
     "pitch_semitones",
     "label_dropout",
-    "tied_semitones",
-    "tied_gain_db",
+    "encoder_pitch_shift",
+    "encoder_gain_db",
 )
 """Settings that change chunks and labels; `--overfit` sets them to 0."""
 RESUMABLE = (
@@ -85,7 +94,6 @@ def parser() -> Parser:
     p.add_argument(
         "data", metavar="DATA", nargs="*", type=Path, help="folder(s) or files; none: the demo corpus"
     )
-    p.add_argument("--sr", type=parse_sample_rate, metavar="HZ", help="of the model (default: the preset's)")
     p.add_argument(
         "--out", type=Path, metavar="RUN", help="run folder to make (default: runs/NAME-DATE-TIME)"
     )
@@ -96,33 +104,24 @@ def parser() -> Parser:
     p.add_argument(
         "--max-steps", type=int, metavar="N", help="steps to train; with --max-time: whichever ends first"
     )
-    p.add_argument(
-        "--overfit",
-        type=int,
-        metavar="N",
-        help="test: learn N chunks by heart, 40 times, validated on the same",
-    )
     p.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own settings")
-    model = p.add_argument_group("model and data")
-    model.add_argument("--bottleneck", metavar="NAME", help=", ".join(BOTTLENECKS))
-    model.add_argument("--condition", metavar="NAME", help=f"labels it is told: {', '.join(CONDITIONS)}")
-    model.add_argument(
-        "--class-field", metavar="FIELD", help="NSynth field that is the class (default: instrument_family)"
-    )
-    model.add_argument("--latent-dim", type=int, metavar="N", help="numbers a latent frame holds")
-    model.add_argument("--batch-size", type=int, metavar="N", help="chunks a step, on each device")
-    model.add_argument("--chunk", type=float, metavar="S", help="length of a training chunk, seconds")
-    model.add_argument(
-        "--overlap", type=float, metavar="SHARE", help="share of a chunk the next one covers, 0 to 1"
-    )
-    model.add_argument(
-        "--seed", type=int, metavar="N", help="decides split, first weights, order, augmentation"
-    )
-    model.add_argument(
+    settings = p.add_argument_group("settings (default: the preset's)")
+    for name, metavar, key in OPTIONS:
+        section, field = key.split(".")
+        option = f"--{name.replace('_', '-')}"
+        settings.add_argument(option, metavar=metavar, help=docs_of(SECTIONS[section])[field])
+    settings.add_argument(
         "--config", type=Path, metavar="FILE", help="YAML of settings, e.g. another run's config.yaml"
     )
-    model.add_argument(
+    settings.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting; may be repeated"
+    )
+    settings.add_argument(
+        "--help-settings",
+        nargs="?",
+        const="",
+        metavar="PART",
+        help="show all settings with the preset's values, units and limits; PART: those whose name contains it",
     )
     machine = p.add_argument_group("machine (handed to Lightning's Trainer)")
     add_accelerator_option(machine)
@@ -149,6 +148,10 @@ def parser() -> Parser:
 def parse(argv: list[str]) -> argparse.Namespace:
     """Raises: UserError for what does not go together."""
     args = parser().parse_args(argv)
+    if args.help_settings is not None:
+        values = preset_values(args.preset or DEFAULT_PRESET)
+        print(settings_help(vars(override(RunConfig(), values)), args.help_settings))
+        raise SystemExit(0)
     args.devices = parse_devices(args.devices)
     if args.resume:
         if args.out is None:
@@ -203,7 +206,7 @@ def file_values(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise UserError(f"--config {path}: {reason}; give a YAML file of settings") from None
-    of_codec = any(key.startswith("model.") and key in values for key in OF_FAMILY["codec"])
+    of_codec = any(key.startswith("model.") and key in values for key in Codec.own_settings)
     return {"model.family": "codec", **values} if of_codec else values
 
 
@@ -230,7 +233,7 @@ def resolve(args: argparse.Namespace) -> RunConfig:
     typed |= budget_values(args)
     typed |= {full_key(key): value for key, value in parse_settings(args.set).items()}
     config = override(RunConfig(), without_overlap(values, typed) | typed)
-    family_of(config).check_typed(config, typed)
+    family_of(config).check_typed(typed)
     return apply_overfit(config, bool(budget_values(args)))
 
 
@@ -245,3 +248,86 @@ def apply_overfit(config: RunConfig, has_budget: bool) -> RunConfig:
     if not has_budget:
         values |= {"train.max_time_s": None, "train.max_steps": OVERFIT_EPOCHS * steps}
     return override(config, values)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run about to start."""
+
+    config: RunConfig
+    folder: RunFolder
+    inputs: tuple[Path, ...]
+    """Folders and files; none: the demo corpus."""
+    preset: str
+    fresh: bool
+    """The folder is to be made."""
+    resumed: Checkpoint | None = None
+    remarks: tuple[str, ...] = ()
+    """What the user should know of how this came about."""
+
+    def budget(self) -> Budget:
+        train = self.config.train
+        return Budget(train.max_time_s, train.max_steps)
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    """Raises: UserError for whatever cannot be, before anything is touched."""
+    return plan_resumed(args) if args.resume else plan_fresh(args)
+
+
+def plan_fresh(args: argparse.Namespace) -> Plan:
+    """A new run. Raises: UserError where --out exists, a setting is unknown or out of range."""
+    config = resolve(args)
+    folder = RunFolder(Path(args.out or chosen_folder() or new_folder(args.data)))
+    if is_first():
+        folder.must_be_new()
+    return Plan(config, folder, tuple(args.data), args.preset or DEFAULT_PRESET, fresh=is_first())
+
+
+def plan_resumed(args: argparse.Namespace) -> Plan:
+    """An old run, from last.ckpt; from its beginning where it was killed before the first one was written.
+
+    Raises: UserError where there is no run, its checkpoint is unusable, or its budget is used up.
+    """
+    from wavevae.checkpoint import read_checkpoint  # loads torch
+
+    folder = RunFolder(args.out)
+    folder.must_be_a_run()
+    config, notes = folder.read_config()
+    checkpoint = read_checkpoint(folder.last) if folder.last.is_file() else None
+    remarks = [f"from step {checkpoint.step}" if checkpoint else "no checkpoint yet: from the beginning"]
+    asked = override(config, budget_values(args))
+    if asked != config:
+        before, after = (Budget(c.train.max_time_s, c.train.max_steps) for c in (config, asked))
+        remarks.append(f"budget {after} instead of {before}; the schedules follow it")
+    inputs = _inputs(args.data, [expanded(p) for p in notes.get("inputs", [])], folder.path)
+    plan = Plan(asked, folder, inputs, str(notes.get("preset", "")), False, checkpoint, tuple(remarks))
+    if checkpoint is not None:
+        _must_fit(plan, checkpoint)
+    return plan
+
+
+def _inputs(given: Sequence[Path], remembered: Sequence[Path], folder: Path) -> tuple[Path, ...]:
+    """DATA given again wins (it may have moved). Raises: UserError where the remembered is gone."""
+    if given:
+        return tuple(given)
+    for path in remembered:
+        if not path.exists():
+            raise UserError(
+                f"the run's data is no longer at {path}; say where it is: wavevae train DATA --resume --out "
+                f"{shell_word(folder)}"
+            )
+    return tuple(remembered)
+
+
+def _must_fit(plan: Plan, checkpoint: Checkpoint) -> None:
+    """Raises: UserError where config.yaml and last.ckpt are of different models, or nothing is left to do."""
+    if plan.config.model != checkpoint.config.model:
+        raise UserError(f"{plan.folder.config} was changed: its model is not that of last.ckpt; restore it")
+    budget = plan.budget()
+    budget.start(checkpoint.elapsed_s)
+    if budget.share(checkpoint.step) >= 1.0:
+        raise UserError(
+            f"the budget of {plan.folder.path} ({budget}) is used up after {checkpoint.step} steps; "
+            "to go on give a longer --max-time or --max-steps"
+        )

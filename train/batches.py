@@ -95,7 +95,7 @@ class Told(NamedTuple):
 class Labeller:
     """Draws which labels are told, and how the encoder's version differs; the same draws whatever is switched on.
 
-    The encoder's version of a chunk of known pitch is moved by up to `tied_semitones`, its time kept, and its label
+    The encoder's version of a chunk of known pitch is moved by up to encoder_pitch_shift, its time kept, and its label
     with it: what latents then know of the pitch is wrong for the decoder, so they had better know nothing.
     """
 
@@ -105,8 +105,8 @@ class Labeller:
     def draws(self, item: Item, rng: np.random.Generator) -> Told:
         """What is told of a chunk of this item, and how the encoder's version differs."""
         label = self.told(item, rng)
-        shift = rng.uniform(-1, 1) * self.config.tied_semitones
-        return Told(label, shift, rng.uniform(-1, 1) * self.config.tied_gain_db)
+        shift = rng.uniform(-1, 1) * self.config.encoder_pitch_shift
+        return Told(label, shift, rng.uniform(-1, 1) * self.config.encoder_gain_db)
 
     def __call__(
         self, item: Item, read: Reader, augmenter: Augmenter, rng: np.random.Generator, samples: int

@@ -129,10 +129,10 @@ class AudioDataModule(pl.LightningDataModule):
         """Of an instrument: pitches of the whole store."""
         self.resident: ResidentSounds | None = None
         self.stream: BatchStream | None = None
-        if config.data.resident == "always" and not self.movable:
+        if config.data.cache_on_device == "always" and not self.movable:
             raise UserError(
-                "resident is always, but pitch_semitones is done on the CPU, and so is all that an instrument is "
-                "given; set it to 0, or --set resident=auto"
+                "cache_on_device is always, but pitch_semitones is done on the CPU, and so is all that an instrument "
+                "is given; set it to 0, or --set cache_on_device=auto"
             )
         length = max(1, seconds_to_samples(config.data.chunk_seconds, store.sample_rate))
         self.augmenter = Augmenter(config.data, store.sample_rate)
@@ -147,7 +147,7 @@ class AudioDataModule(pl.LightningDataModule):
         if self.trainer is not None:
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
         train = self.config.train
-        tied = self.labels is not None or self.config.data.tied_gain_db > 0
+        tied = self.labels is not None or self.config.data.encoder_gain_db > 0
         labeller = Labeller(self.labels, self.config.data, self.augmenter.sample_rate) if tied else None
         if self.config.model.is_instrument:
             drawn = (self.train_chunks, self.augmenter, train.batch_size, train.seed, rank, world_size)
@@ -166,7 +166,7 @@ class AudioDataModule(pl.LightningDataModule):
         """The learned sounds on the device, where they are to be there and fit."""
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         samples = int((batches.chunks.item_ends - batches.chunks.item_starts).sum())
-        wish = self.config.data.resident
+        wish = self.config.data.cache_on_device
         if wish == "always" or (wish == "auto" and self.movable and fits(samples, device)):
             return ResidentSounds(batches.chunks, device)
         return None

@@ -27,12 +27,12 @@ from wavevae.evaluation.playing import measure_quickly
 from wavevae.evaluation.playing.player import ModulePlayer
 from wavevae.nn.conditioning import Condition
 
+from .arguments import Plan
 from .batches import Batch, labelled, plain
 from .budget import show_time
 from .journal import read_rows
 from .launch import is_first
 from .module import TrainingModule
-from .plan import Plan
 from .training_data import AudibleChunks, Material
 
 PLAYED, PLAYED_S = 8, 5.0

@@ -15,6 +15,7 @@ import torch
 from wavevae.errors import Failure, UserError
 
 from . import quiet
+from .arguments import Plan
 from .checkpointing import Checkpoints
 from .diagnosis import Learned, outlook
 from .health import Health
@@ -25,7 +26,6 @@ from .journal import Journal
 from .launch import FOLDER_VARIABLE, is_first, launched
 from .module import Diverged
 from .overfit import Overfit
-from .plan import Plan
 from .progress import Progress, say
 from .run_folder import commit, lock, notes
 from .run_summary import farewell, greeting

@@ -103,7 +103,8 @@ def unheard_codes(values: Mapping[str, float], config: RunConfig) -> dict[str, s
         return {}
     size = config.model.codebook_size
     return {
-        "codes": f"{usage:.0%} of {size} codes are used: the codebook is dying; try --set evenness=0.1, --set "
+        "codes": f"{usage:.0%} of {size} codes are used: the codebook is dying; try --set "
+        "codebook_entropy_weight=0.1, --set "
         f"codebook_dead={min(0.5, 2 * config.model.codebook_dead or 0.1):g} or --set codebook_size={size // 2}"
     }
 
@@ -111,7 +112,7 @@ def unheard_codes(values: Mapping[str, float], config: RunConfig) -> dict[str, s
 def ignored_labels(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
     """Labels that make no difference when they are swapped, each kind by itself."""
     told, found = values.get("val_distance"), {}
-    for kind, advice in (("class", ""), ("pitch", ", or --set tied_semitones=4")):
+    for kind, advice in (("class", ""), ("pitch", ", or --set encoder_pitch_shift=4")):
         mistold = values.get(f"val_{MISTOLD}_{kind}")
         if told is None or mistold is None or mistold > (1 + SMALLEST_GAIN) * told:
             continue
@@ -125,19 +126,19 @@ def ignored_labels(values: Mapping[str, float], config: RunConfig) -> dict[str, 
 def one_sided(values: Mapping[str, float], config: RunConfig) -> dict[str, str]:
     """A discriminator that is never wrong, or one that cannot tell."""
     loss, adversarial = values.get("discriminator"), config.adversarial
-    rate, channels = adversarial.discriminator_rate, adversarial.discriminator_channels
+    rate, channels = adversarial.discriminator_learning_rate, adversarial.discriminator_channels
     if loss is None or NEVER_WRONG * CHANCE <= loss <= AT_A_LOSS * CHANCE:
         return {}
     if loss < NEVER_WRONG * CHANCE:
         return {
             "discriminator wins": f"the discriminator is hardly ever wrong (hinge loss {loss:.2g}; {CHANCE:g} "
-            f"is chance): it no longer says what would be better; try --set discriminator_rate={rate / 4:g}, fewer "
-            f"discriminator_channels or a later --set adversarial_from"
+            f"is chance): it no longer says what would be better; try --set discriminator_learning_rate={rate / 4:g}, "
+            "fewer discriminator_channels or a later --set adversarial_start"
         }
     return {
         "discriminator lost": f"the discriminator cannot tell output from original (hinge loss {loss:.2g}; "
-        f"{CHANCE:g} is chance): the model learns nothing from it; try --set discriminator_rate={2 * rate:g} or "
-        f"--set discriminator_channels={2 * channels}"
+        f"{CHANCE:g} is chance): the model learns nothing from it; try --set discriminator_learning_rate={2 * rate:g} "
+        f"or --set discriminator_channels={2 * channels}"
     }
 
 

@@ -32,7 +32,7 @@ def make_module(config: RunConfig, budget: Budget) -> TrainingModule:
 def begin(module: TrainingModule, material: Material) -> None:
     """Set the model, then its average. Raises: UserError for codebooks larger than the frames there are."""
     model, config = module.model, module.config
-    if not module.initialise(material) and config.train.start == "linear":
+    if not module.initialise(material) and config.train.init == "linear":
         say(f"start   {start_networks(model, material):.0%} of the energy at equal loudness")
     bottleneck = model.bottleneck.learned_part()
     if bottleneck.init_frames():

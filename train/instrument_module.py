@@ -24,10 +24,10 @@ from wavevae.objectives.named_axes import NamedAxes
 from wavevae.objectives.weighted_sum import weighted_sum
 
 from .adversary import anchor
+from .arguments import Plan
 from .budget import Budget
 from .instrument_data import LEAD_FRAMES, InstrumentBatch
 from .module import TrainingModule, noise_seed
-from .plan import Plan
 from .progress import say
 from .ranks import world_size
 from .training_data import Material
@@ -68,7 +68,7 @@ class InstrumentModule(TrainingModule):
         decoder = self.instrument.decoder
         for index, (low, high) in enumerate(control_ranges(track, self.config.model.controls)):
             decoder.low[index], decoder.high[index] = low, high
-        if self.config.train.start == "linear":
+        if self.config.train.init == "linear":
             chunks = material.chunks
             picked = np.stack([chunks.read(int(n)) for n in material.spread(START_CHUNKS)])[:, None]
             audio = pad_to_multiple(torch.from_numpy(picked), self.instrument.hop_length)

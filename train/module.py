@@ -139,7 +139,7 @@ class TrainingModule(pl.LightningModule):
     @property
     def rate_factor(self) -> float:
         """Of the learning rate, for the batches of all processes."""
-        return rate_factor(self.config.train.rate_rule, world_size())
+        return rate_factor(self.config.train.lr_scaling, world_size())
 
     @property
     def opposed(self) -> bool:

@@ -36,12 +36,12 @@ def make_optimizer(model: Autoencoder, config: TrainConfig, fused: bool = False)
     and what is in front of codebooks slower still: codes are averages, and follow ground that moves too late.
     """
     slow = started(model, config)
-    before_codes = in_front_of_codes(model) if config.start == "linear" else set()
+    before_codes = in_front_of_codes(model) if config.init == "linear" else set()
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in model.parameters():
-        share = config.trunk_rate if id(parameter) in slow else 1.0
+        share = config.linear_init_lr_scale if id(parameter) in slow else 1.0
         if id(parameter) in before_codes:
-            share *= config.code_rate
+            share *= config.pre_quantizer_lr_scale
         groups.setdefault(share, []).append(parameter)
     each = [{"params": of, "share": n, "lr": config.learning_rate * n} for n, of in groups.items()]
     return torch.optim.AdamW(each, betas=(0.8, 0.99), weight_decay=config.weight_decay, fused=fused or None)
@@ -49,7 +49,7 @@ def make_optimizer(model: Autoencoder, config: TrainConfig, fused: bool = False)
 
 def started(model: Autoencoder, config: TrainConfig) -> set[int]:
     """The ids of the parameters that a start in closed form has set."""
-    codec = config.start == "linear" and not model.config.is_instrument  # an instrument's start is rougher
+    codec = config.init == "linear" and not model.config.is_instrument  # an instrument's start is rougher
     set_by_start = [*trunk(model), *partial_maps(model)] if codec else []
     set_by_start += model.bottleneck.learned_part().data_parameters()
     return {id(parameter) for parameter in set_by_start}

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 
+from wavevae import plots
 from wavevae.config import RunConfig
 from wavevae.corpus import Chunks
-from wavevae.evaluation import plots
 
 from .datamodule import AudioDataModule, FixedChunks
 from .journal import read_rows

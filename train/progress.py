@@ -8,6 +8,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from wavevae import console
+
 from .budget import show_time
 from .launch import is_first
 from .module import TrainingModule
@@ -122,4 +124,4 @@ class Progress(pl.Callback):
 def say(line: str) -> None:
     """Human text goes to standard error, at once, from the first process only."""
     if is_first():
-        print(line, file=sys.stderr, flush=True)
+        console.say(line)

@@ -10,9 +10,9 @@ from wavevae.cli import shell_word, shown
 from wavevae.config import TrainConfig
 from wavevae.units import format_seconds
 
+from .arguments import Plan
 from .budget import show_time
 from .module import TrainingModule
-from .plan import Plan
 from .progress import describe_validation, judged_on, say
 from .ranks import rate_factor
 from .training_data import Material
@@ -44,11 +44,11 @@ def greeting(
 
 
 def together(train: TrainConfig, ranks: int) -> str:
-    """'2 x 4 = 8 chunks a step; learning rate 5e-04 x 1.41 = 7.07e-04 (rate_rule sqrt)'."""
-    factor = rate_factor(train.rate_rule, ranks)
+    """'2 x 4 = 8 chunks a step; learning rate 5e-04 x 1.41 = 7.07e-04 (lr_scaling sqrt)'."""
+    factor = rate_factor(train.lr_scaling, ranks)
     return (
         f"{ranks} x {train.batch_size} = {ranks * train.batch_size} chunks a step; learning rate "
-        f"{train.learning_rate:g} x {factor:.3g} = {train.learning_rate * factor:.3g} (rate_rule {train.rate_rule})"
+        f"{train.learning_rate:g} x {factor:.3g} = {train.learning_rate * factor:.3g} (lr_scaling {train.lr_scaling})"
     )
 
 

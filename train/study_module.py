@@ -43,7 +43,7 @@ class StudyModule(TrainingModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam (Kingma & Ba 2015) or AdamW; what a plateau has seen lies beside the rate, so that a resume goes on."""
-        kind = torch.optim.AdamW if self.config.reference.optimizer == "adamw" else torch.optim.Adam
+        kind = torch.optim.AdamW if self.config.study.optimizer == "adamw" else torch.optim.Adam
         train = self.config.train
         group = {
             "params": list(self.model.parameters()),
@@ -60,7 +60,7 @@ class StudyModule(TrainingModule):
     @property
     def rate(self) -> float:
         """Of the study's schedule."""
-        train, schedule = self.config.train, self.config.reference.rate_schedule
+        train, schedule = self.config.train, self.config.study.lr_schedule
         if schedule == "cosine":
             return learning_rate(self.share, train, self.step)
         halved = self._group["halved"] if schedule == "plateau" else 1.0
@@ -92,7 +92,7 @@ class StudyModule(TrainingModule):
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
-        if self.config.reference.rate_schedule == "plateau" and self.validation:
+        if self.config.study.lr_schedule == "plateau" and self.validation:
             self._wait(self.validation["val_distance"])
 
     def _wait(self, distance: float) -> None:

@@ -16,9 +16,9 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from wavevae.accelerator import choose_device, default_precision, refuse_float64
 from wavevae.errors import UserError
 
+from .arguments import Plan
 from .budget import parse_time
 from .launch import launched
-from .plan import Plan
 
 RANK_TIMEOUT = "5m"
 """How long the processes of a run wait for one that does not answer, unless --rank-timeout says otherwise."""

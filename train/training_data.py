@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wavevae import corpus
+from wavevae import console, corpus
 from wavevae.corpus import Chunks, Item, Store
 from wavevae.corpus.labels import NO_LABEL, Label, Labels
 from wavevae.corpus.pitch_track import PitchTrack, pitch_track
@@ -16,10 +16,10 @@ from wavevae.errors import UserError
 from wavevae.synthesis import demo_corpus
 from wavevae.units import db_to_amplitude, format_seconds, seconds_to_samples
 
+from .arguments import Plan
 from .datamodule import AudioDataModule, FixedChunks
 from .launch import is_first
 from .overfit import narrow
-from .plan import Plan
 from .progress import say
 
 VALIDATION_CHUNKS = 32
@@ -133,7 +133,7 @@ class Material:
 def load_training_data(plan: Plan) -> Material:
     """Find, decode, split, cut. Raises: UserError where there is nothing to learn from."""
     config, rate = plan.config, plan.config.model.sample_rate
-    progress = None if is_first() else corpus.silent
+    progress = None if is_first() else console.silent
     inputs = list(plan.inputs) or [demo(rate)]
     store = corpus.build_store(inputs, rate, config.data.loudness, progress=progress)
     if config.model.has_pitch:
@@ -160,7 +160,7 @@ def load_training_data(plan: Plan) -> Material:
 def demo(sample_rate: int) -> Path:
     """The built-in corpus, made where it is not there yet."""
     say("no DATA given: learning from the built-in demo corpus (bowed, plucked, reed and struck notes)")
-    show = corpus.ConsoleProgress() if is_first() else corpus.silent
+    show = console.ConsoleProgress() if is_first() else console.silent
 
     def progress(files: int, seconds: int) -> None:
         show("synthesising", min(0.99, seconds / DEMO_S), f"{files} files, {seconds} s; once, then kept")

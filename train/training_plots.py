@@ -11,10 +11,9 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from wavevae import audio
+from wavevae import audio, plots
 from wavevae.config import RunConfig
 from wavevae.corpus.labels import NO_LABEL, Label
-from wavevae.evaluation import plots
 from wavevae.families import family_of
 from wavevae.nn.bottlenecks.registry import bottleneck_class
 from wavevae.nn.model import Autoencoder

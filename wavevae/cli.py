@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import NoReturn
 
-from wavevae import standard_streams
+from wavevae import console
 from wavevae.errors import Failure, UserError, nearest
 from wavevae.files import DISK_ERRORS
 from wavevae.names import existing
@@ -191,12 +191,12 @@ def main(words: Sequence[str] | None = None) -> int:
     Text for people goes to standard error and never ends anything; a result that standard output does not take is a
     failure, said once the work is done.
     """
-    standard_streams.guard()
+    console.guard()
     _handle_termination()
     typed = list(sys.argv[1:] if words is None else words)
     argv = [a for a in typed if a != "--debug"]
     status = run(argv, debug=len(argv) < len(typed))
-    why = standard_streams.stdout_failure()
+    why = console.stdout_failure()
     return fail(f"standard output cannot be written: {why}", 1) if why and not status else status
 
 

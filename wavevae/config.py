@@ -1,4 +1,4 @@
-"""What can be set: frozen dataclasses of plain values that refuse nonsense in the user's words.
+"""What can be set: frozen dataclasses of plain values, whose docstrings are the help of the settings.
 
 A run is resolved from a preset (YAML values), then files, then `--set key=value`, later ones winning.
 """
@@ -7,240 +7,227 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from argparse import ArgumentTypeError
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from functools import cache
+from typing import Annotated, Any, Literal
 
 import yaml
 
-from wavevae.adversarial_config import AdversarialConfig
-from wavevae.checks import require, require_known
-from wavevae.cli import parse_sample_rate
 from wavevae.errors import UserError, nearest
-from wavevae.model_config import ModelConfig, check_family
+from wavevae.model_config import ModelConfig
+from wavevae.settings import Count, Fraction, Lengths, Positive, Section, Weight, number, types_of
 
-KL_SCHEDULES = ("constant", "linear", "cosine", "logistic", "cyclical")
-COMMITMENT_RULES = ("fixed", "variance")
-RATE_RULES = ("sqrt", "linear", "none")
-SPLITS = ("own", "file", "note")
-RESIDENT = ("auto", "always", "never")
-STARTS = ("linear", "random")
 NOTES = "run"
 """The section of RUN/config.yaml that tells where a run comes from; nothing in it is a setting."""
+OLD_NAMES = {
+    "reference": "study",
+    "adversarial_from": "adversarial_start",
+    "code_rate": "pre_quantizer_lr_scale",
+    "discriminator_rate": "discriminator_learning_rate",
+    "evenness": "codebook_entropy_weight",
+    "hop_evenness": "hop_modulation_loss",
+    "rate_rule": "lr_scaling",
+    "rate_schedule": "lr_schedule",
+    "resident": "cache_on_device",
+    "start": "init",
+    "tied_gain_db": "encoder_gain_db",
+    "tied_semitones": "encoder_pitch_shift",
+    "told": "labels_to",
+    "trunk_rate": "linear_init_lr_scale",
+}
+"""Earlier names of sections and settings, which are still read, and what they are called now."""
+Schedule = Literal["constant", "linear", "cosine", "logistic", "cyclical"]
+Decibels = Annotated[float, number("dB", ge=0, le=60)]
+Semitones = Annotated[float, number("semitones", ge=0, le=24)]
+Scale = Annotated[float, number(gt=0, le=1)]
+BelowOne = Annotated[float, number(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Section):
     """How files become chunks."""
 
-    chunk_seconds: float = 1.0
-    """Length of a training chunk, s."""
-    overlap: float = 0.5
-    """Share of a chunk that the next one on the grid covers, 0 up to (not including) 1."""
-    validation_share: float = 0.1
-    """Share of the files held out for validation."""
-    split: str = "own"
+    chunk_seconds: Annotated[float, number("s", gt=0, le=60)] = 1.0
+    """Length of a training chunk."""
+    overlap: BelowOne = 0.5
+    """Fraction of a chunk that the next one on the grid covers."""
+    validation_share: BelowOne = 0.1
+    """Fraction of the files that is held out for validation."""
+    split: Literal["own", "file", "note"] = "own"
     """own (an NSynth set's own folders, else by file), file, or note (an instrument's note is held out whole)."""
-    resident: str = "auto"
-    """Sounds as int16 on the device, chunks cut and changed there: always, never, auto (on a GPU, where they fit)."""
-    loudness: str = "keep"
-    """keep, or peak (every file scaled to a peak of -1 dBFS)."""
-    gain_db: float = 0.0
-    """Augmentation: gain drawn from plus or minus this, dB."""
-    polarity: float = 0.5
+    cache_on_device: Literal["auto", "always", "never"] = "auto"
+    """Keep the sounds as int16 on the device and cut and change chunks there; auto: on a GPU, where they fit."""
+    loudness: Literal["keep", "peak"] = "keep"
+    """keep, or peak (every file is scaled to a peak of -1 dBFS)."""
+    gain_db: Decibels = 0.0
+    """Augmentation: the gain is drawn from plus or minus this."""
+    polarity: Fraction = 0.5
     """Augmentation: probability of a flipped sign."""
-    phase: float = 0.0
+    phase: Fraction = 0.0
     """Augmentation: probability of a random all-pass filter."""
-    pitch_semitones: float = 0.0
-    """Augmentation: pitch drawn from plus or minus this, by resampling, semitones."""
+    pitch_semitones: Semitones = 0.0
+    """Augmentation: the pitch is drawn from plus or minus this, by resampling."""
     class_field: str = ""
     """Label that names the class; none: `class` (the first-level folder), or NSynth's instrument_family."""
-    label_dropout: float = 0.1
-    """Probability that a chunk is learned as if it had no label, class and pitch apart."""
-    tied_semitones: float = 4.0
-    """Pitch condition: the encoder hears each chunk moved by up to this; the decoder gives it unmoved."""
-    tied_gain_db: float = 0.0
-    """The encoder hears each chunk louder or softer by up to this; the decoder gives it unchanged, dB."""
-    overfit: int = 0
-    """Above 0: learn so many chunks by heart, unchanged, and validate on the same: a test of model and recipe."""
-
-    def __post_init__(self) -> None:
-        require(0 < self.chunk_seconds <= 60, "chunk", self.chunk_seconds, "use seconds above 0, up to 60")
-        require(
-            0 <= self.overlap < 1, "overlap", self.overlap, "use a fraction from 0 up to (not including) 1"
-        )
-        require(0 <= self.validation_share < 1, "validation_share", self.validation_share, "use 0 up to 1")
-        require_known("split", self.split, SPLITS)
-        require_known("resident", self.resident, RESIDENT)
-        require(self.loudness in ("keep", "peak"), "loudness", self.loudness, "use keep or peak")
-        require(0 <= self.gain_db <= 60, "gain_db", self.gain_db, "use 0 to 60 dB")
-        require(0 <= self.polarity <= 1, "polarity", self.polarity, "use a probability, 0 to 1")
-        require(0 <= self.phase <= 1, "phase", self.phase, "use a probability, 0 to 1")
-        require(0 <= self.pitch_semitones <= 24, "pitch_semitones", self.pitch_semitones, "use 0 to 24")
-        require(0 <= self.label_dropout <= 1, "label_dropout", self.label_dropout, "use 0 to 1")
-        require(0 <= self.tied_semitones <= 24, "tied_semitones", self.tied_semitones, "use 0 to 24")
-        require(0 <= self.tied_gain_db <= 60, "tied_gain_db", self.tied_gain_db, "use 0 to 60 dB")
-        require(self.overfit >= 0, "overfit", self.overfit, "use a number of chunks, e.g. 32")
-
-
-WEIGHTS = (
-    "mr_stft",
-    "mr_stft_end",
-    "log_mel",
-    "log_mel_end",
-    "waveform_l1",
-    "waveform_l1_end",
-    "kl",
-    "hop_evenness",
-    "named_axes",
-)
-"""The weights of ObjectiveConfig."""
+    label_dropout: Fraction = 0.1
+    """Probability that a chunk is learned without its label, for class and pitch separately."""
+    encoder_pitch_shift: Semitones = 4.0
+    """Pitch condition: the encoder gets each chunk shifted by up to this; the decoder must give it unshifted."""
+    encoder_gain_db: Decibels = 0.0
+    """The encoder gets each chunk louder or softer by up to this; the decoder must give it unchanged."""
+    overfit: Annotated[int, number("chunks", ge=0)] = 0
+    """Above 0: train and validate on the same few chunks, unchanged: a test of model and settings."""
 
 
 @dataclass(frozen=True)
-class ObjectiveConfig:
-    """What is minimised: weight x raw number, summed."""
+class ObjectiveConfig(Section):
+    """What is minimised: the sum of weight x raw number."""
 
-    mr_stft: float = 1.0
+    mr_stft: Weight = 1.0
     """Weight, at the start, of the multi-resolution STFT distance."""
-    mr_stft_end: float = 1.0
+    mr_stft_end: Weight = 1.0
     """The same at the end of the budget; in between, half a cosine."""
-    n_ffts: tuple[int, ...] = (512, 1024, 2048)
-    """Its transform lengths, samples; windows and hops follow from them."""
-    log_mel: float = 2.0
+    n_ffts: Lengths = (512, 1024, 2048)
+    """Its transform lengths; windows and hops follow from them."""
+    log_mel: Weight = 2.0
     """Weight, at the start, of the multi-scale log-mel L1 distance."""
-    log_mel_end: float = 8.0
+    log_mel_end: Weight = 8.0
     """The same at the end of the budget."""
-    mel_windows: tuple[int, ...] = (1024, 2048, 4096)
-    """Its window lengths, samples."""
-    waveform_l1: float = 3.0
+    mel_windows: Lengths = (1024, 2048, 4096)
+    """Its window lengths."""
+    waveform_l1: Weight = 3.0
     """Weight, at the start, of the L1 distance between waveforms, relative to the target's mean magnitude."""
-    waveform_l1_end: float = 1.0
+    waveform_l1_end: Weight = 1.0
     """The same at the end of the budget: partials are kept in place first, spectra refined after."""
-    hop_evenness: float = 0.0
-    """Weight of what is locked to the hop: high-frequency energy by place in the hop, output against target."""
-    named_axes: float = 0.1
+    hop_modulation_loss: Weight = 0.0
+    """Weight of high-frequency energy that is modulated at the hop rate, output against target."""
+    named_axes: Weight = 0.1
     """instrument: weight of what holds brightness and noisiness to their names."""
-    kl: float = 1e-4
+    kl: Weight = 1e-4
     """Weight of the KL divergence at the end of its schedule (beta max)."""
-    kl_schedule: str = "linear"
-    """constant, linear, cosine, logistic or cyclical: how the weight of the KL rises."""
-    kl_warm_up: float = 0.3
-    """Share of the budget over which it rises; cyclical: of one cycle, half of it rising."""
-    kl_cycles: int = 3
-    """Cyclical: how often it rises."""
-    kl_baseline: float = 0.0
-    """Share of beta max that it starts from."""
-    free_bits: float = 0.5
-    """Nats a latent dimension and frame that cost nothing."""
-    kl_top: float = 1e-4
-    """Two levels: the same six of the slow one; nats a frame, so a held latent's are divided by its frames."""
-    kl_top_schedule: str = "linear"
-    kl_top_warm_up: float = 0.3
-    kl_top_cycles: int = 3
-    kl_top_baseline: float = 0.0
-    free_bits_top: float = 0.125
-    commitment: float = 0.25
+    kl_schedule: Schedule = "linear"
+    """How the weight of the KL rises."""
+    kl_warm_up: Fraction = 0.3
+    """Fraction of the budget over which it rises; cyclical: of one cycle, half of it rising."""
+    kl_cycles: Count = 3
+    """cyclical: how often it rises."""
+    kl_baseline: Fraction = 0.0
+    """Fraction of beta max that it starts from."""
+    free_bits: Annotated[float, number("nats", ge=0)] = 0.5
+    """KL a latent dimension and frame that costs nothing."""
+    kl_top: Weight = 1e-4
+    """hvae: kl of the slow level, for nats a frame, so a held latent's are divided by its frames."""
+    kl_top_schedule: Schedule = "linear"
+    """hvae: kl_schedule of the slow level."""
+    kl_top_warm_up: Fraction = 0.3
+    """hvae: kl_warm_up of the slow level."""
+    kl_top_cycles: Count = 3
+    """hvae: kl_cycles of the slow level."""
+    kl_top_baseline: Fraction = 0.0
+    """hvae: kl_baseline of the slow level."""
+    free_bits_top: Annotated[float, number("nats", ge=0)] = 0.125
+    """hvae: free_bits of the slow level."""
+    commitment: Weight = 0.25
     """vq, rvq: weight of the distance from encodings to their codes."""
-    commitment_rule: str = "variance"
+    commitment_rule: Literal["fixed", "variance"] = "variance"
     """fixed, or variance: the distance is divided by the variance of the encodings."""
-    evenness: float = 0.0
-    """vq, rvq: weight of the unevenness of the codes' use, nats."""
+    codebook_entropy_weight: Weight = 0.0
+    """vq, rvq: weight of the uneven use of the codes, nats below the highest entropy."""
 
-    def __post_init__(self) -> None:
-        for name in (*WEIGHTS, "free_bits", "kl_top", "free_bits_top", "commitment", "evenness"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), "use 0 or more")
-        distances = self.mr_stft_end + self.log_mel_end + self.waveform_l1_end
-        name = "mr_stft_end + log_mel_end + waveform_l1_end"
-        require(distances > 0, name, distances, "give one of them a weight above 0")
-        for name in ("kl_warm_up", "kl_baseline", "kl_top_warm_up", "kl_top_baseline"):
-            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "use a share, 0 to 1")
-        require_known("commitment_rule", self.commitment_rule, COMMITMENT_RULES)
+    def check(self) -> None:
+        if not self.mr_stft_end + self.log_mel_end + self.waveform_l1_end > 0:
+            raise UserError(
+                "mr_stft_end + log_mel_end + waveform_l1_end is 0; give one of them a weight above 0"
+            )
         for level in ("kl", "kl_top"):
-            self._check_schedule(level)
-
-    def _check_schedule(self, level: str) -> None:
-        """Raises: UserError for a schedule that is not known or does not fit into the budget."""
-        schedule, cycles = getattr(self, f"{level}_schedule"), getattr(self, f"{level}_cycles")
-        require_known(f"{level}_schedule", schedule, KL_SCHEDULES)
-        require(cycles >= 1, f"{level}_cycles", cycles, "use 1 or more")
-        used = cycles * getattr(self, f"{level}_warm_up")
-        fits = schedule != "cyclical" or used <= 1
-        require(
-            fits, f"{level}_cycles x {level}_warm_up", f"{used:g}", "the cycles must fit into the budget, 1"
-        )
+            used = getattr(self, f"{level}_cycles") * getattr(self, f"{level}_warm_up")
+            if getattr(self, f"{level}_schedule") == "cyclical" and used > 1:
+                raise UserError(
+                    f"{level}_cycles x {level}_warm_up is {used:g}; the cycles must fit into the budget, 1"
+                )
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class AdversarialConfig(Section):
+    """A discriminator that learns to tell output from original, and its weight in the model's loss.
+
+    The two weights are relative: 0.1 means that at the waveform the gradient of the term is a tenth of that of all
+    distances together.
+    """
+
+    adversarial: Weight = 0.0
+    """Weight of the adversarial loss relative to all distances; 0, and no feature_matching: no discriminator."""
+    feature_matching: Weight = 0.0
+    """Weight of the difference between the features of its layers, relative to all distances."""
+    adversarial_start: Fraction = 0.5
+    """Fraction of the budget from which on there is a discriminator."""
+    adversarial_warm_up: Fraction = 0.1
+    """Fraction of the budget, from there on, over which both weights rise: a new discriminator knows nothing yet."""
+    adversarial_trains: Literal["all", "decoder"] = "all"
+    """all, or decoder: from adversarial_start on the encoder and the latents stay as they are."""
+    discriminator_n_ffts: Annotated[
+        tuple[Annotated[int, number("samples", ge=32, multiple_of=4)], ...], number(min_length=1)
+    ] = (256, 512, 1024)
+    """Transform lengths of its spectra; one discriminator each."""
+    discriminator_channels: Count = 8
+    """Channels of its layers."""
+    discriminator_seconds: Annotated[float, number("s", gt=0)] = 0.5
+    """How much of each chunk it gets a step, at a random place; the whole chunk where that is shorter."""
+    discriminator_learning_rate: Positive = 5e-3
+    """Its learning rate, from its first step to its last."""
+
+    @property
+    def on(self) -> bool:
+        """Whether a discriminator is asked for at all."""
+        return self.adversarial > 0 or self.feature_matching > 0
+
+
+@dataclass(frozen=True)
+class TrainConfig(Section):
     """How it is minimised, and for how long."""
 
-    max_time_s: float | None = 600.0
-    """Wall-clock budget, s; none: only max_steps counts."""
-    max_steps: int | None = None
+    max_time_s: Annotated[float, number("s", gt=0)] | None = 600.0
+    """Wall-clock budget; none: only max_steps counts."""
+    max_steps: Count | None = None
     """Optimiser steps; none: only max_time_s counts."""
-    batch_size: int = 4
+    batch_size: Count = 4
     """Chunks a step, on each device."""
-    learning_rate: float = 5e-4
+    learning_rate: Positive = 5e-4
     """At the top of its schedule."""
-    rate_rule: str = "sqrt"
-    """sqrt, linear or none: how the learning rate grows with the number of processes."""
-    start: str = "linear"
+    lr_scaling: Literal["sqrt", "linear", "none"] = "sqrt"
+    """How the learning rate grows with the number of processes."""
+    init: Literal["linear", "random"] = "linear"
     """linear (the best linear codec of the corpus, in closed form) or random (needs 2e-3 and patience)."""
-    trunk_rate: float = 0.2
-    """Share of the learning rate for the layers that a linear start sets."""
-    code_rate: float = 0.05
-    """vq, rvq with a linear start: further share of it for all that is in front of the codes, encoder included."""
-    warm_up: float = 0.02
-    """Share of the budget over which the learning rate rises."""
-    warm_up_steps: int = 50
+    linear_init_lr_scale: Scale = 0.2
+    """Factor of the learning rate for the layers that the linear initialisation sets."""
+    pre_quantizer_lr_scale: Scale = 0.05
+    """vq, rvq, linear initialisation: further factor for all layers in front of the codes, the encoder included."""
+    warm_up: Fraction = 0.02
+    """Fraction of the budget over which the learning rate rises."""
+    warm_up_steps: Annotated[int, number("steps", ge=0)] = 50
     """Steps over which it rises at the least, however short the run; 0: only warm_up counts."""
-    ema_decay: float = 0.999
+    ema_decay: BelowOne = 0.999
     """Decay a step of the averaged weights that are exported; 0 for none."""
-    gradient_clip: float = 1.0
+    gradient_clip: Positive = 1.0
     """Largest gradient norm let through."""
-    weight_decay: float = 0.0
+    weight_decay: Weight = 0.0
     """AdamW's decoupled decay."""
     compile: bool = False
-    """Encoder and decoder are compiled (torch.compile), which takes a minute or two at the start."""
-    validate_every: int = 200
+    """Compile encoder and decoder (torch.compile), which takes a minute or two at the start."""
+    validate_every: Annotated[int, number("steps", ge=1)] = 200
     """Steps from one validation to the next."""
     seed: int = 0
     """Decides the split, the weights at the start, the order, the augmentation."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if self.max_time_s is None and self.max_steps is None:
             raise UserError("neither max_time_s nor max_steps is set; give --max-time or --max-steps")
-        if self.max_time_s is not None:
-            require(self.max_time_s > 0, "max_time", self.max_time_s, "use a time above 0, e.g. 10m")
-        if self.max_steps is not None:
-            require(self.max_steps > 0, "max_steps", self.max_steps, "use 1 or more")
-        require(self.batch_size > 0, "batch_size", self.batch_size, "use 1 or more")
-        require(
-            self.learning_rate > 0, "learning_rate", self.learning_rate, "use a number above 0, e.g. 5e-4"
-        )
-        require_known("rate_rule", self.rate_rule, RATE_RULES)
-        if self.start not in STARTS:
-            raise UserError(f"unknown start '{self.start}'; {nearest(self.start, STARTS)}")
-        require(0 < self.trunk_rate <= 1, "trunk_rate", self.trunk_rate, "use a share above 0, up to 1")
-        require(0 < self.code_rate <= 1, "code_rate", self.code_rate, "use a share above 0, up to 1")
-        require(0 <= self.warm_up <= 1, "warm_up", self.warm_up, "use a share, 0 to 1")
-        require(self.warm_up_steps >= 0, "warm_up_steps", self.warm_up_steps, "use 0 or more steps")
-        require(self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "use a norm above 0")
-        require(self.validate_every > 0, "validate_every", self.validate_every, "use 1 or more")
-        require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "use 0 up to (not including) 1")
 
 
-PLUGGED_SECTIONS = {"reference": ("wavevae.studies.study_config", "StudyConfig")}
-"""Sections of model families that are plugged in (wavevae.families): module and class, which may have a `check`."""
-
-
-def plugged_section(name: str) -> type:
-    """The class of such a section."""
-    module, cls = PLUGGED_SECTIONS[name]
-    found: type = getattr(importlib.import_module(module), cls)
-    return found
+def study_config() -> Any:
+    """The section of the studies, which the core does not import (wavevae.families)."""
+    return importlib.import_module("wavevae.studies.study_config").StudyConfig
 
 
 @dataclass(frozen=True)
@@ -252,90 +239,75 @@ class RunConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    reference: Any = field(default_factory=plugged_section("reference"))
+    study: Any = field(default_factory=study_config())
 
     def __post_init__(self) -> None:
-        for name in PLUGGED_SECTIONS:
-            getattr(self, name).check(vars(self))
-        check_family(self.model, vars(self))
+        for section in vars(self).values():
+            section.check_run(self)
 
 
 SECTIONS: dict[str, type] = {f.name: f.default_factory for f in dataclasses.fields(RunConfig)}  # type: ignore[misc]
 
 
-def full_key(key: str) -> str:
-    """'latent_dim' or 'model.latent_dim' -> 'model.latent_dim'. Raises: UserError for an unknown key."""
-    known = {f"{s}.{f.name}": f.name for s, cls in SECTIONS.items() for f in dataclasses.fields(cls)}
-    matches = [full for full, bare in known.items() if key in (full, bare)]
-    if len(matches) != 1:
-        raise UserError(f"unknown key '{key}'; {nearest(key, [*known, *known.values()])}")
-    return matches[0]
+@cache
+def known_keys() -> dict[str, str]:
+    """Every setting by its short and its full name -> its full name, 'section.field'."""
+    full = [f"{section}.{name}" for section, cls in SECTIONS.items() for name in types_of(cls)]
+    return {key.split(".")[1]: key for key in full} | {key: key for key in full}
 
 
-def _coerce(key: str, value: Any, wanted: Any) -> Any:
-    """A YAML value as the field's type. Raises: UserError when it cannot be."""
-    text = str(wanted)
-    try:
-        if value is None and "None" in text:
-            return None
-        if "tuple" in text:
-            kind = str if "str" in text else int
-            if isinstance(value, str) and kind is int:
-                value = value.strip("()[]").split(",")  # as it is typed: ratios=4,4
-            items = value if isinstance(value, (list, tuple)) else [value]
-            return tuple(kind(item) for item in items)
-        if wanted is bool:
-            if not isinstance(value, bool):
-                raise ValueError
-            return value
-        if key.rpartition(".")[2] == "sample_rate":
-            return parse_sample_rate(str(value))
-        if text.startswith("<class 'int'") or text.startswith("int"):
-            if float(value) != int(value):
-                raise ValueError
-            return int(value)
-        if "float" in text:
-            return float(value)
-        return str(value)
-    except (TypeError, ValueError, ArgumentTypeError):
-        wants = "whole numbers, like 4,4" if "tuple" in text else getattr(wanted, "__name__", text)
-        raise UserError(f"{key} is {value!r}; it must be {wants}") from None
+def full_key(key: str, others: Iterable[str] = ()) -> str:
+    """'latent_dim' or 'model.latent_dim' -> 'model.latent_dim'.
+
+    Raises: UserError for an unknown key, with the nearest of the settings and `others`.
+    """
+    current = ".".join(OLD_NAMES.get(part, part) for part in key.split("."))
+    if current not in known_keys():
+        raise UserError(f"unknown key '{key}'; {nearest(key, [*known_keys(), *others])}")
+    return known_keys()[current]
 
 
 def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
-    """A copy with some keys ('section.field' or an unambiguous 'field') changed. Raises: UserError."""
+    """A copy with some keys ('section.field' or 'field') changed. Raises: UserError."""
     changes: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
         section, name = full_key(key).split(".")
-        wanted = get_type_hints(SECTIONS[section])[name]
-        changes.setdefault(section, {})[name] = _coerce(key, value, wanted)
+        changes.setdefault(section, {})[name] = value
     parts = {s: dataclasses.replace(getattr(config, s), **c) for s, c in changes.items()}
     return dataclasses.replace(config, **parts)
 
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """{'model': {'fold': 16}} -> {'model.fold': 16}. Raises: UserError where a section is no mapping."""
+    """{'model': {'fold': 16}} -> {'model.fold': 16}. Raises: UserError for an unknown section or setting."""
     flat: dict[str, Any] = {}
     for section, values in tree.items():
-        if section not in SECTIONS:
+        current = OLD_NAMES.get(section, section)
+        if current not in SECTIONS:
             raise UserError(f"unknown section '{section}'; {nearest(section, SECTIONS)}")
         if not isinstance(values, Mapping):
             raise UserError(f"section '{section}' is {values!r}; it must hold key: value lines")
-        flat.update({f"{section}.{name}": value for name, value in values.items()})
+        flat.update({full_key(f"{current}.{name}"): value for name, value in values.items()})
     return flat
 
 
 def parse_yaml(text: str, origin: str) -> dict[str, Any]:
-    """YAML text -> flat keys. Raises: UserError naming the file and line."""
+    """YAML text of sections -> flat keys. Raises: UserError naming the file and line."""
+    return flatten(
+        {k: v for k, v in load_yaml(text, origin, "sections (model:, data:, ...)").items() if k != NOTES}
+    )
+
+
+def load_yaml(text: str, origin: str, content: str) -> dict[str, Any]:
+    """A YAML mapping. Raises: UserError naming the file and line, or the content that is missing."""
     try:
         tree = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{origin}{line}: not valid YAML; fix it or leave --config out") from None
+        raise UserError(f"{origin}{line}: not valid YAML; fix it or leave it out") from None
     if not isinstance(tree, dict):
-        raise UserError(f"{origin} holds {type(tree).__name__}; it must hold sections (model:, data:, ...)")
-    return flatten({k: v for k, v in tree.items() if k != NOTES})
+        raise UserError(f"{origin} holds {type(tree).__name__}; it must hold {content}")
+    return tree
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
@@ -358,5 +330,5 @@ def to_tree(config: RunConfig) -> dict[str, Any]:
 
 
 def from_tree(tree: Mapping[str, Any]) -> RunConfig:
-    """The reverse of `to_tree`. Raises: UserError on what this version does not know."""
-    return override(RunConfig(), flatten({k: v for k, v in tree.items() if k in SECTIONS}))
+    """The reverse of `to_tree`; other sections are left out. Raises: UserError for an unknown setting."""
+    return override(RunConfig(), flatten({k: v for k, v in tree.items() if OLD_NAMES.get(k, k) in SECTIONS}))

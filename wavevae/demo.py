@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavevae.cli import Parser, shown
+from wavevae.console import say
 from wavevae.errors import UserError
 from wavevae.files import write_errors, write_whole
 
@@ -61,10 +62,6 @@ class Stopped(Exception):
     def __init__(self, status: int, command: str) -> None:
         super().__init__(command)
         self.status = status
-
-
-def say(text: str = "") -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def wavevae_command() -> list[str]:

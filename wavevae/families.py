@@ -8,14 +8,13 @@ parts of a family in other rooms are given by name, "module:object", and importe
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavevae.cli import expanded
 from wavevae.errors import UserError
-from wavevae.model_config import check_typed_family
 
 if TYPE_CHECKING:
     from wavevae.config import RunConfig
@@ -34,6 +33,10 @@ class ModelFamily:
     """Interface, with the answers of a waveform model. Needs no torch before a model is built."""
 
     name: str
+    title: str
+    """The name with its article, for messages."""
+    own_settings: tuple[str, ...] = ()
+    """Sections, and settings 'section.field', that only this family has."""
     model: str
     """Class of the model, "module:name"."""
     training: str
@@ -63,15 +66,22 @@ class ModelFamily:
         shape = run.model
         return Objectives(run.objective, shape.sample_rate, shape.hop_length, shape.bottleneck)
 
-    def check_typed(self, run: RunConfig, typed: Mapping[str, Any]) -> None:
-        """Raises: UserError where a setting that was typed, 'section.field', has no effect on this family."""
-        from wavevae.config import PLUGGED_SECTIONS
+    def uses(self, key: str) -> bool:
+        """Whether a setting, 'section.field', has an effect on this family."""
+        others = {name for family in families() if family.name != self.name for name in family.own_settings}
+        return key not in others and key.split(".")[0] not in others
 
+    def check_typed(self, typed: Iterable[str]) -> None:
+        """Raises: UserError where a setting that was typed has no effect.
+
+        Only what is typed: a configuration written by another version may hold other defaults, and does no harm.
+        """
         for key in typed:
-            section, name = key.split(".")
-            if section in PLUGGED_SECTIONS:
-                raise UserError(f"{name} says nothing to a waveform model; leave it out")
-        check_typed_family(run.model, typed)
+            if not self.uses(key):
+                name = key.split(".")[1]
+                raise UserError(
+                    f"{name} has no effect on {self.title}; leave it out, or choose another --preset"
+                )
 
     def refuse_streaming(self, run: RunConfig) -> None:
         """Raises: UserError where the model cannot be exported."""
@@ -101,6 +111,11 @@ class Codec(ModelFamily):
     """Any sound as it is: a convolutional autoencoder."""
 
     name = "codec"
+    title = "a codec"
+    own_settings = (
+        *("model.fold", "model.ratios", "model.widths", "model.dilations", "model.hop_overlap"),
+        *("data.encoder_pitch_shift", "data.encoder_gain_db"),
+    )
     model = "wavevae.nn.model:Autoencoder"
     training = "wavevae.train.module:TrainingModule"
     evaluation = "wavevae.evaluation.model_under_test:Run"
@@ -110,9 +125,15 @@ class InstrumentFamily(ModelFamily):
     """A sound played by pitch, loudness and timbre."""
 
     name = "instrument"
+    title = "an instrument"
+    own_settings = (
+        *("model.frames_per_second", "model.oscillators", "model.carriers", "model.carriers_highest_hz"),
+        *("model.decoder_width", "model.decoder_dilations", "model.encoder_width", "model.mel_bands"),
+        *("model.envelope_bands", "objective.named_axes"),
+    )
     model = "wavevae.nn.instrument:Instrument"
     training = "wavevae.train.instrument_module:InstrumentModule"
-    evaluation = "wavevae.evaluation.instrument_run:InstrumentRun"
+    evaluation = "wavevae.evaluation.model_under_test:InstrumentRun"
 
     def restore(self, model: Any, latents: Mapping[str, Any]) -> None:
         from wavevae.corpus_profile import CorpusProfile

@@ -1,17 +1,15 @@
-"""The shape of a model, as plain values that refuse nonsense. `wavevae.config` offers it beside the rest of a run's."""
+"""The shape of a model, as plain values. `wavevae.config` has the rest of a run's settings."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from wavevae.checks import is_power_of_two, require, require_known
+from wavevae.cli import parse_sample_rate
 from wavevae.errors import UserError
+from wavevae.settings import Count, Fraction, PowerOfTwo, Section, number
 
-FAMILIES = ("codec", "instrument")
-OSCILLATORS = ("auto", "harmonic", "dense", "both", "none")
 LOOK_BACK_S = 0.035
 """Of an instrument's encoder: how far behind the newest sample the moment lies that a frame describes, about."""
 BOTTLENECKS = {
@@ -22,154 +20,128 @@ BOTTLENECKS = {
     "hvae": "hierarchical.Hierarchical",
 }
 """The registry: the name in a configuration -> module and class in `wavevae.nn.bottlenecks`, which needs torch."""
-CONDITIONS = ("none", "class", "pitch", "class+pitch")
 LOWEST_PITCH, HIGHEST_PITCH = -24.0, 148.0
 """MIDI; what is asked beyond is played at the limit. 148 is above half of any usual sample rate: silence."""
 LOWEST_LOUDNESS, HIGHEST_LOUDNESS = -100.0, 12.0
 """dB RMS; the lowest is silence."""
 LATENT_LIMIT = 20.0
 """Of learned latents, standard deviations of the prior."""
-OF_FAMILY = {
-    "codec": (
-        *("model.fold", "model.ratios", "model.widths", "model.dilations", "model.hop_overlap"),
-        *("data.tied_semitones", "data.tied_gain_db"),
-    ),
-    "instrument": (
-        *("model.frames_per_second", "model.oscillators", "model.carriers", "model.carriers_highest_hz"),
-        *("model.decoder_width", "model.decoder_dilations", "model.encoder_width", "model.mel_bands"),
-        *("model.envelope_bands", "objective.named_axes"),
-    ),
-}
-"""Settings, 'section.field', that one family alone takes."""
+
+if TYPE_CHECKING:
+    Bottleneck = str
+else:
+    Bottleneck = Literal[*BOTTLENECKS]
+Wide = Annotated[int, number(ge=8, le=4096)]
+Decay = Annotated[float, number(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Section):
     """The shape of a model: everything needed to rebuild it before its weights are loaded."""
 
-    family: str = "codec"
+    family: Literal["codec", "instrument"] = "codec"
     """codec (any sound as it is) or instrument (played by pitch, loudness and timbre)."""
-    sample_rate: int = 22050
-    """Rate the model hears and speaks, Hz."""
-    fold: int = 16
-    """Samples folded into channels at both ends: a strided convolution of this ratio."""
-    ratios: tuple[int, ...] = (4, 4)
-    """Strides after the fold; hop_length = fold x their product."""
-    widths: tuple[int, ...] = (48, 96, 128)
-    """Channels at each rate, from the fold inward: one more than ratios."""
-    dilations: tuple[int, ...] = (1, 3, 9)
-    """Dilations of the residual units at each rate, in frames of that rate."""
-    latent_dim: int = 64
+    sample_rate: Annotated[int, number("Hz", parse=parse_sample_rate, ge=1000, le=192000)] = 22050
+    """Sample rate of what the model takes and gives."""
+    fold: PowerOfTwo = 16
+    """codec: samples folded into channels at both ends, a strided convolution of this ratio."""
+    ratios: tuple[PowerOfTwo, ...] = (4, 4)
+    """codec: strides after the fold; hop_length = fold x their product."""
+    widths: tuple[Count, ...] = (48, 96, 128)
+    """codec: channels at each rate, from the fold inward: one more than ratios."""
+    dilations: tuple[Count, ...] = (1, 3, 9)
+    """codec: dilations of the residual units at each rate, in frames of that rate."""
+    latent_dim: Count = 64
     """Numbers a latent frame holds; of an instrument: those that are learned, beside pitch and loudness."""
-    hop_overlap: int = 0
-    """Frames of the rate before the last stride over which hops fade into each other, so much later is the sound; 0:
-    hops have edges."""
-    noise_bands: int = 16
-    """Gated noise channels at the decoder's outer rate; 0 for none."""
-    bottleneck: str = "vae"
+    hop_overlap: Annotated[int, number("frames", ge=0)] = 0
+    """codec: frames of the rate before the last stride over which hops are crossfaded, which delays the sound by as
+    much; 0: no crossfade."""
+    noise_bands: Annotated[int, number(ge=0)] = 16
+    """Gated noise channels at the decoder's outer rate; 0 for none. instrument: bands of the noise, 4 to 256."""
+    bottleneck: Bottleneck = "vae"
     """ae (no constraint), vae (Gaussian posterior), vq, rvq (codebooks) or hvae (Gaussians at two rates)."""
-    codebook_size: int = 512
+    codebook_size: Annotated[int, number(ge=2, le=65536)] = 512
     """vq, rvq: codes in a codebook."""
-    n_codebooks: int = 4
-    """rvq: codebooks, each for what the ones before leave over; vq has one."""
-    code_dim: int = 32
+    n_codebooks: Annotated[int, number(ge=1, le=64)] = 4
+    """rvq: codebooks, each for the residual of the ones before; vq has one."""
+    code_dim: Annotated[int, number(ge=2, le=256)] = 32
     """vq, rvq: numbers a code holds."""
-    codebook_decay: float = 0.99
+    codebook_decay: Decay = 0.99
     """vq, rvq: decay a step of the averages that the codes are."""
-    codebook_dead: float = 0.4
-    """vq, rvq: a code used less than this share of an even use starts again elsewhere; 0: never."""
-    codebook_dropout: float = 0.25
+    codebook_dead: Decay = 0.4
+    """vq, rvq: a code used less than this fraction of an even use starts again elsewhere; 0: never."""
+    codebook_dropout: Fraction = 0.25
     """rvq: probability that a chunk is learned with the first few codebooks only."""
-    top_dim: int = 16
+    top_dim: Count = 16
     """hvae: how many of latent_dim are the slow level's."""
-    top_every: int = 4
+    top_every: PowerOfTwo = 4
     """hvae: frames for which the slow level holds."""
-    condition: str = "none"
-    """none, class, pitch or class+pitch: labels that encoder and decoder are told."""
+    condition: Literal["none", "class", "pitch", "class+pitch"] = "none"
+    """none, class, pitch or class+pitch: labels that encoder and decoder are given."""
     classes: tuple[str, ...] = ()
     """Names of the classes; filled in from the data."""
-    partials: int = 64
-    """Harmonics of the oscillator bank: of a codec that is told pitches, and of an instrument."""
-    frames_per_second: float = 86.0
-    """instrument: latent frames a second, about; the hop is the power of two nearest to it (fold and ratios are a
-    codec's)."""
-    oscillators: str = "auto"
+    partials: Annotated[int, number(ge=1, le=512)] = 64
+    """Harmonics of the oscillator bank: of a codec with a pitch condition, and of an instrument."""
+    frames_per_second: Annotated[float, number("Hz", ge=20, le=400)] = 86.0
+    """instrument: latent frames a second, about; the hop is the power of two nearest to it."""
+    oscillators: Literal["auto", "harmonic", "dense", "both", "none"] = "auto"
     """instrument: harmonic (one pitch), dense (log-spaced carriers), both, none (noise only), auto (by the sounds)."""
-    carriers: int = 320
+    carriers: Wide = 320
     """instrument: log-spaced oscillators of fixed frequency where oscillators is dense or both."""
-    carriers_highest_hz: float = 0.0
-    """instrument: the highest of them, Hz; 0: nearly half the sample rate."""
-    envelope_bands: int = 64
+    carriers_highest_hz: Annotated[float, number("Hz", ge=0)] = 0.0
+    """instrument: the highest of them, from 100 Hz to half the sample rate; 0: nearly half the sample rate."""
+    envelope_bands: Annotated[int, number(ge=4, le=4096)] = 64
     """instrument: points of the spectral envelope of the partials."""
-    decoder_width: int = 192
+    decoder_width: Wide = 192
     """instrument: channels of the decoder's convolutions at frame rate."""
-    decoder_dilations: tuple[int, ...] = (1, 2, 4)
+    decoder_dilations: tuple[Count, ...] = (1, 2, 4)
     """instrument: their dilations, frames."""
-    encoder_width: int = 128
+    encoder_width: Wide = 128
     """instrument: channels of the encoder's convolutions at frame rate."""
-    mel_bands: int = 64
-    """instrument: bands in which the encoder hears the spectrum."""
+    mel_bands: Annotated[int, number(ge=8, le=256)] = 64
+    """instrument: bands of the spectrum that the encoder gets."""
 
-    def __post_init__(self) -> None:
-        require(1000 <= self.sample_rate <= 192000, "sample_rate", self.sample_rate, "use 1000 to 192000 Hz")
-        for name, values in (("fold", (self.fold,)), ("ratios", self.ratios)):
-            for value in values:
-                require(is_power_of_two(value), name, value, "use powers of two: hosts play no others")
-        require(
-            len(self.widths) == len(self.ratios) + 1,
-            "widths",
-            self.widths,
-            "give one more than there are ratios",
-        )
-        require(all(w >= 1 for w in self.widths), "widths", self.widths, "use 1 or more channels")
-        require(self.latent_dim >= 1, "latent_dim", self.latent_dim, "use 1 or more")
+    def check(self) -> None:
+        for name, values in (("fold", [self.fold]), ("ratios", self.ratios), ("top_every", [self.top_every])):
+            if wrong := [n for n in values if n & (n - 1)]:
+                raise UserError(f"{name} is {wrong[0]}; use powers of two: hosts play no others")
+        if len(self.widths) != len(self.ratios) + 1:
+            raise UserError(f"widths is {list(self.widths)}; give one more than there are ratios")
         most = self.ratios[-1] if self.ratios else 0
-        require(
-            0 <= self.hop_overlap <= most, "hop_overlap", self.hop_overlap, f"use 0 to {most}, the last ratio"
-        )
-        late = self.hop_overlap and self.has_pitch
-        require(not late, "hop_overlap", self.hop_overlap, "use 0 with a pitch: partials fade by themselves")
-        require(self.noise_bands >= 0, "noise_bands", self.noise_bands, "use 0 or more")
-        require_known("family", self.family, FAMILIES)
-        require_known("bottleneck", self.bottleneck, tuple(BOTTLENECKS))
-        require_known("condition", self.condition, CONDITIONS)
-        self._check_bottleneck()
-        if self.family == "instrument":
+        if self.hop_overlap > most:
+            raise UserError(f"hop_overlap is {self.hop_overlap}; use 0 to {most}, the last ratio")
+        if self.hop_overlap and self.has_pitch:
+            raise UserError(
+                f"hop_overlap is {self.hop_overlap}; use 0 with a pitch: partials are smooth by themselves"
+            )
+        if self.bottleneck == "hvae" and self.top_dim >= self.latent_dim:
+            raise UserError(f"top_dim is {self.top_dim}; use 1 up to latent_dim - 1 ({self.latent_dim - 1})")
+        if self.is_instrument:
             self._check_instrument()
-
-    def _check_bottleneck(self) -> None:
-        """Raises: UserError for settings of codebooks, levels and partials that cannot be."""
-        require(2 <= self.codebook_size <= 65536, "codebook_size", self.codebook_size, "use 2 to 65536")
-        require(1 <= self.n_codebooks <= 64, "n_codebooks", self.n_codebooks, "use 1 to 64")
-        require(2 <= self.code_dim <= 256, "code_dim", self.code_dim, "use 2 to 256")
-        require(0 <= self.codebook_decay < 1, "codebook_decay", self.codebook_decay, "use 0 up to 1")
-        require(0 <= self.codebook_dead < 1, "codebook_dead", self.codebook_dead, "use 0 up to 1")
-        require(0 <= self.codebook_dropout <= 1, "codebook_dropout", self.codebook_dropout, "use 0 to 1")
-        require(is_power_of_two(self.top_every), "top_every", self.top_every, "use a power of two")
-        require(1 <= self.partials <= 512, "partials", self.partials, "use 1 to 512")
-        if self.bottleneck == "hvae":
-            fits = 1 <= self.top_dim < self.latent_dim
-            require(fits, "top_dim", self.top_dim, f"use 1 up to latent_dim - 1 ({self.latent_dim - 1})")
 
     def _check_instrument(self) -> None:
         """Raises: UserError for what an instrument cannot be."""
-        require(
-            self.latent_dim >= 2,
-            "latent_dim",
-            self.latent_dim,
-            "use 2 or more: brightness and noisiness are two",
-        )
-        require(
-            20 <= self.frames_per_second <= 400, "frames_per_second", self.frames_per_second, "use 20 to 400"
-        )
-        require_known("oscillators", self.oscillators, OSCILLATORS)
-        top = self.carriers_highest_hz
-        fits = top == 0 or 100 <= top <= self.sample_rate / 2
-        require(fits, "carriers_highest_hz", top, f"use 0, or 100 to {self.sample_rate / 2:g} Hz")
-        for name, low in (("carriers", 8), ("envelope_bands", 4), ("decoder_width", 8), ("encoder_width", 8)):
-            require(low <= getattr(self, name) <= 4096, name, getattr(self, name), f"use {low} to 4096")
-        require(4 <= self.noise_bands <= 256, "noise_bands", self.noise_bands, "use 4 to 256")
-        require(8 <= self.mel_bands <= 256, "mel_bands", self.mel_bands, "use 8 to 256")
+        if self.latent_dim < 2:
+            raise UserError(
+                f"latent_dim is {self.latent_dim}; use 2 or more: brightness and noisiness are two"
+            )
+        top, half = self.carriers_highest_hz, self.sample_rate / 2
+        if top and not 100 <= top <= half:
+            raise UserError(f"carriers_highest_hz is {top:g}; use 0, or 100 to {half:g} Hz")
+        if not 4 <= self.noise_bands <= 256:
+            raise UserError(f"noise_bands is {self.noise_bands}; use 4 to 256")
+
+    def check_run(self, run: Any) -> None:
+        data = run.data
+        if self.is_instrument and data.pitch_semitones:
+            raise UserError(
+                f"pitch_semitones is {data.pitch_semitones:g}; use 0 with an instrument: its pitches are found on the "
+                "sounds as they are"
+            )
+        if self.is_instrument and data.cache_on_device == "always":
+            raise UserError(
+                "cache_on_device is always; use auto or never: an instrument's excerpts are cut on the CPU"
+            )
 
     @property
     def is_instrument(self) -> bool:
@@ -235,26 +207,3 @@ class ModelConfig:
     def frame_rate(self) -> float:
         """Latent frames a second."""
         return self.sample_rate / self.hop_length
-
-
-def check_family(model: ModelConfig, sections: Mapping[str, Any]) -> None:
-    """Raises: UserError for what an instrument cannot be trained with."""
-    if not model.is_instrument:
-        return
-    data = sections["data"]
-    advice = "use 0 with an instrument: its pitches are found on the sounds as they are"
-    require(data.pitch_semitones == 0, "pitch_semitones", data.pitch_semitones, advice)
-    advice = "use auto or never: an instrument's excerpts are cut on the CPU"
-    require(data.resident != "always", "resident", data.resident, advice)
-
-
-def check_typed_family(model: ModelConfig, typed: Mapping[str, Any]) -> None:
-    """Raises: UserError where a setting that was typed, 'section.field', would do nothing to this family."""
-    others: Iterable[str] = OF_FAMILY["codec" if model.is_instrument else "instrument"]
-    for key in others:
-        if key in typed:
-            name = key.split(".")[1]
-            raise UserError(
-                f"{name} says nothing to a model of the family {model.family}; leave it out, or choose "
-                f"another --preset"
-            )

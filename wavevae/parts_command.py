@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from wavevae.cli import Parser
+from wavevae.console import say
 
 EXAMPLE = """\
   wavevae parts runs/mine -o parts
@@ -27,5 +27,5 @@ def main(argv: list[str]) -> int:
 
     for path in save_parts(read_checkpoint(find_checkpoint(args.run, args.checkpoint)), args.out):
         print(path)
-    print("load them with wavevae.parts.load_encoder and load_decoder", file=sys.stderr)
+    say("load them with wavevae.parts.load_encoder and load_decoder")
     return 0

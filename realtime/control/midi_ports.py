@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from wavevae.console import discarded_stderr
 from wavevae.errors import UserError
 from wavevae.names import composed
-from wavevae.standard_streams import discarded_stderr
 
 NO_MIDI = "no MIDI here: `pip install 'wavevae[live]'` brings it"
 NO_INPUT = "no MIDI input found; connect one"

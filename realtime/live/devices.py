@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from wavevae.cli import Parser
+from wavevae.console import discarded_stderr, say
 from wavevae.errors import UserError
 from wavevae.names import composed
-from wavevae.standard_streams import discarded_stderr
 
 NO_DEVICE = "none"
 MOST_CHANNELS = 2
@@ -165,5 +164,5 @@ def main(argv: list[str]) -> int:
         print(f"  MIDI {port}")
     for why in (why_no_audio, why_no_midi):
         if why:
-            print(why, file=sys.stderr)
+            say(why)
     return 0

@@ -18,7 +18,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
-from wavevae import standard_streams
+from wavevae import console
 from wavevae.cli import ending_signals
 
 SWITCH_INTERVAL_S = 0.0005
@@ -29,7 +29,7 @@ ONE_REQUEST_S = 1.0
 
 def settle() -> None:
     """At the start of a child: Ctrl-C is the parent's business, and when the parent is gone, so is the child."""
-    standard_streams.guard()
+    console.guard()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):  # of a terminal that closes: the parent ends its children
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from wavevae.console import discarded_stderr
 from wavevae.errors import UserError
-from wavevae.standard_streams import discarded_stderr
 
 from .audio_callback import Callback
 from .devices import MOST_CHANNELS, Device, channels_of, import_sounddevice

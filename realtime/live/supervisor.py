@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from multiprocessing.context import SpawnContext
 from typing import Any
 
+from wavevae.console import say
 from wavevae.errors import Failure, UserError
 
-from ..console import say
 from ..model_info import ModelInfo
 from .audio_process import sound
 from .control_process import control

@@ -36,7 +36,8 @@ def main(argv: list[str]) -> int:
     add_label_options(parser)
     arguments = parser.parse_args(argv)
 
-    from ..console import Progress
+    from wavevae.console import SoundProgress
+
     from ..engine.streaming_model import StreamingModel
     from ..model_info import describe
     from .latent_files import LatentWriter
@@ -54,7 +55,7 @@ def main(argv: list[str]) -> int:
     tell(core, about, arguments)
     remind(about, arguments)
     total = length_at(arguments.input, bundle.info.sample_rate)
-    progress = Progress("encoded", total, bundle.info.sample_rate)
+    progress = SoundProgress("encoding", total, bundle.info.sample_rate)
     with LatentWriter(arguments.out, core.latent_dim, kind) as out:
         for samples, frames in encode_file(core, arguments.input):
             out.write(core.units.of_file(frames))

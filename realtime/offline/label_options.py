@@ -8,11 +8,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wavevae.console import say
 from wavevae.controls import HIGHEST_PITCH, NO_LABEL, NO_PITCH
 from wavevae.errors import UserError, nearest
 from wavevae.names import class_number
-
-from ..console import say
 
 if TYPE_CHECKING:
     from ..engine.streaming_model import StreamingModel

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from wavevae.audio import followed, printable, probe, stream_mono
 from wavevae.bundle import Bundle, read_bundle
+from wavevae.console import say
 from wavevae.errors import UserError
 from wavevae.units import amplitude_to_db, format_seconds, resampled_length
 
-from ..console import say
 from ..engine.engine import Engine
 from ..engine.streaming_model import Frames, StreamingModel
 

@@ -226,8 +226,8 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     import torch
 
     from wavevae.audio import MADE, Writer
+    from wavevae.console import SoundProgress
 
-    from ..console import Progress
     from ..engine.engine import Engine
     from ..engine.latent_sources import RecordingSource
     from ..engine.streaming_model import StreamingModel
@@ -246,7 +246,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     take = choose_take(arguments, core, bundle, about)
     engine = Engine(SingleVoice(core), info.sample_rate, info.hop_length, take.source, fade_in=False)
     engine.reset(controls)
-    progress = Progress("rendered", take.samples, info.sample_rate)
+    progress = SoundProgress("rendering", take.samples, info.sample_rate)
     with contextlib.ExitStack() as files:
         out = files.enter_context(Writer(arguments.out, info.sample_rate, samples=take.samples, comment=MADE))
         if arguments.save_latents:

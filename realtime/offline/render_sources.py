@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from wavevae.audio import printable
 from wavevae.bundle import Bundle
+from wavevae.console import say
 from wavevae.controls import NO_LABEL
 from wavevae.corpus_profile import CorpusProfile, known_pitch
 from wavevae.errors import UserError
@@ -23,7 +24,6 @@ from wavevae.latents import DensitySampler
 from wavevae.transfer import chosen_fit, fit_latents, transposition
 from wavevae.units import frames_to_samples, seconds_to_samples
 
-from ..console import say
 from ..engine.latent_sources import DensitySource, EncodedInput, FrameList, FrameSource, NoisySource
 from ..engine.streaming_model import Frames, StreamingModel, Units
 from .label_options import End

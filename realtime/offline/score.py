@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavevae.audio import MADE, Writer, printable, require_regular, stream_mono
+from wavevae.console import SoundProgress, say
 from wavevae.controls import MODES, TRANSFORM, Refused
 from wavevae.errors import UserError
 from wavevae.units import db_to_amplitude, seconds_to_samples
 
-from ..console import Progress, say
 from ..control.addresses import ROOT, Arguments
 from ..control.dispatcher import Dispatcher
 from ..control.presets import Presets
@@ -225,7 +225,9 @@ def render_score(arguments: argparse.Namespace, gain_db: float) -> int:
     conductor.until(0)
     instrument.warm_up(score.block_size)
     instrument.begin(conductor.dispatcher.state)
-    progress = Progress("rendered", seconds_to_samples(score.seconds, about.sample_rate), about.sample_rate)
+    progress = SoundProgress(
+        "rendering", seconds_to_samples(score.seconds, about.sample_rate), about.sample_rate
+    )
     gain = np.float32(db_to_amplitude(gain_db))
     with contextlib.ExitStack() as files:
         out = files.enter_context(Writer(arguments.out, about.sample_rate, comment=MADE))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavevae.cli import Parser, shown
+from wavevae.console import say
 from wavevae.errors import Failure
 from wavevae.files import DISK_ERRORS, cannot_write
 
@@ -84,10 +84,6 @@ def wanted(args: argparse.Namespace, space: Space) -> int:
         say(f"sweep   the grid has {space.size} points; --trials {asked} is more: {space.size} are run")
         return space.size
     return asked
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def main(argv: list[str]) -> int:

@@ -6,11 +6,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from wavevae.config import SECTIONS, full_key
 from wavevae.errors import UserError, nearest
+from wavevae.settings import is_whole_number, types_of
 
 from ..arguments import SETTINGS
 
@@ -25,24 +25,9 @@ Settings = Mapping[str, Any]
 """{setting as typed: value}"""
 
 
-@cache
-def known_settings() -> frozenset[str]:
-    """Everything that can be fixed or varied: settings, short or in full, and options of `wavevae train`."""
-    names = {(section, name) for section, kind in SECTIONS.items() for name in get_type_hints(kind)}
-    full = {f"{section}.{name}" for section, name in names}
-    return frozenset(full | {name for _, name in names} | set(SETTINGS) | set(BUDGET))
-
-
-@cache
 def in_full(key: str) -> str:
     """'sr' or 'sample_rate' -> 'model.sample_rate'; max_time and max_steps stay. Raises: UserError with the nearest."""
-    if key in BUDGET:
-        return key
-    if key in SETTINGS:
-        return SETTINGS[key]
-    if key not in known_settings():
-        raise UserError(f"unknown key '{key}'; {nearest(key, known_settings())}")
-    return full_key(key)
+    return key if key in BUDGET else SETTINGS.get(key) or full_key(key, (*SETTINGS, *BUDGET))
 
 
 def is_whole(key: str) -> bool:
@@ -51,7 +36,7 @@ def is_whole(key: str) -> bool:
     if full in BUDGET:
         return full == "max_steps"
     section, name = full.split(".")
-    return "int" in str(get_type_hints(SECTIONS[section])[name])
+    return is_whole_number(types_of(SECTIONS[section])[name])
 
 
 def plain(value: Any) -> Any:

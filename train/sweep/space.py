@@ -7,28 +7,32 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, Literal
 
 from wavevae.cli import expanded
+from wavevae.config import load_yaml
 from wavevae.errors import UserError, nearest
+from wavevae.settings import Fraction, converted, types_of
 
 from .axes import Axis, Choices, Label, Settings, in_full, plain, read_axis
 
-SAMPLERS = ("grid", "tpe", "random")
-DIRECTIONS = ("minimize", "maximize")
-OBJECTIVES = (
-    *("val_distance", "val_mr_stft", "val_log_mel", "val_waveform_l1", "val_kl", "val_kl_nats"),
-    *("val_active_dims", "val_codebook_perplexity", "val_codebook_usage", "val_level_difference_db"),
-    *(
-        "val_distance_mistold_class",
-        "val_distance_mistold_pitch",
-        "val_feature_l1",
-        "val_feature_mse",
-        "val_accuracy",
-    ),
-)
+Objective = Literal[
+    "val_distance",
+    "val_mr_stft",
+    "val_log_mel",
+    "val_waveform_l1",
+    "val_kl",
+    "val_kl_nats",
+    "val_active_dims",
+    "val_codebook_perplexity",
+    "val_codebook_usage",
+    "val_level_difference_db",
+    "val_distance_mistold_class",
+    "val_distance_mistold_pitch",
+    "val_feature_l1",
+    "val_feature_mse",
+    "val_accuracy",
+]
 """Columns of metrics.csv that a search can be judged by."""
 WEIGHING = {"objective.mr_stft_end", "objective.log_mel_end", "objective.waveform_l1_end"}
 """What val_distance is weighed with: varied, it is another yardstick in every trial."""
@@ -45,13 +49,13 @@ class Space:
     preset: str = ""
     data: tuple[str, ...] = ()
     """Folders and files, from the folder of SPACE.yaml; none: --data, or the demo corpus."""
-    sampler: str = "tpe"
-    objective: str = "val_distance"
+    sampler: Literal["grid", "tpe", "random"] = "tpe"
+    objective: Objective = "val_distance"
     """Read at the checkpoint with the lowest val_distance, which is the one that is exported."""
-    direction: str = "minimize"
+    direction: Literal["minimize", "maximize"] = "minimize"
     seed: int = 0
     prune: bool = True
-    prune_after: float = 0.3
+    prune_after: Fraction = 0.3
     """Share of a trial's budget before which it is never stopped."""
     prune_start: int = 4
     """Finished trials before which none is stopped."""
@@ -99,15 +103,11 @@ class Space:
 def read_space(path: Path) -> Space:
     """Raises: UserError for a file that is none, an unknown key (with the nearest), a search that cannot be."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; give a SPACE.yaml (examples/sweeps has some)") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not valid YAML; fix it") from None
-    if not isinstance(tree, dict):
-        raise UserError(f"{path} holds no mapping; it must have space: and may have fixed:, sampler:, ...")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise UserError(f"{path}: {reason}; give a SPACE.yaml (examples/sweeps has some)") from None
+    tree = load_yaml(text, str(path), "space: and may hold fixed:, sampler:, ...")
     try:
         return parse_space(tree, path)
     except UserError as error:
@@ -124,17 +124,14 @@ def parse_space(tree: Mapping[str, Any], path: Path) -> Space:
     if not isinstance(entries, Mapping) or not entries:
         raise UserError("space: holds nothing to vary; write key: [choices], or key: {low: ..., high: ...}")
     axes = tuple(read_axis(str(name), value) for name, value in entries.items())
-    values = {key: value for key, value in tree.items() if key not in ("space", "fixed", "data", "name")}
-    try:
-        space = Space(
-            name=str(tree.get("name") or path.stem),
-            axes=axes,
-            fixed=_fixed(tree.get("fixed") or {}),
-            data=_data(tree.get("data"), path.parent),
-            **{key: _typed(key, value) for key, value in values.items()},
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    written = {key: value for key, value in tree.items() if key not in ("space", "fixed", "data", "name")}
+    space = Space(
+        name=str(tree.get("name") or path.stem),
+        axes=axes,
+        fixed=_fixed(tree.get("fixed") or {}),
+        data=_data(tree.get("data"), path.parent),
+        **{key: converted(key, value, types_of(Space)[key]) for key, value in written.items()},
+    )
     _check(space)
     return space
 
@@ -157,32 +154,14 @@ def _data(values: Any, folder: Path) -> tuple[str, ...]:
     return tuple(map(str, paths))
 
 
-def _typed(key: str, value: Any) -> Any:
-    """As the field's type. Raises: ValueError."""
-    wanted = {f.name: str(f.type) for f in fields(Space)}[key]
-    if wanted == "bool":
-        if not isinstance(value, bool):
-            raise ValueError(f"{key} is {value!r}; write true or false")
-        return value
-    try:
-        return {"int": int, "float": float, "str": str}[wanted](value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{key} is {value!r}; it must be {wanted}") from None
-
-
 def _check(space: Space) -> None:
     """Raises: UserError for what does not go together."""
-    for key, values in (("sampler", SAMPLERS), ("direction", DIRECTIONS), ("objective", OBJECTIVES)):
-        if getattr(space, key) not in values:
-            raise UserError(f"unknown {key} '{getattr(space, key)}'; {nearest(getattr(space, key), values)}")
     names = [axis.name for axis in space.axes]
     if space.group and space.group not in names:
         raise UserError(f"group is '{space.group}', which is not varied; {nearest(space.group, names)}")
     ranges = [axis.name for axis in space.axes if not isinstance(axis, Choices)]
     if space.sampler == "grid" and ranges:
         raise UserError(f"sampler grid: {ranges[0]} is a range; list its values, or use tpe or random")
-    if not 0 <= space.prune_after <= 1:
-        raise UserError(f"prune_after is {space.prune_after:g}; use a share, 0 to 1")
     varied = [{in_full(key) for end in axis.ends() for key in end} for axis in space.axes]
     _check_once(space, varied)
     if space.objective.startswith("val_distance") and (moved := set().union(*varied) & WEIGHING):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavevae.evaluation import plots
+from wavevae import plots
 
 from .axes import Choices, Range
 from .space import Space

@@ -13,6 +13,7 @@ import numpy as np
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from wavevae import console
 from wavevae.files import write_whole
 
 from .axes import Range
@@ -124,12 +125,7 @@ def text(result: Result) -> str:
         lines.append(
             [str(row.trial), row.state, value, *shown, "" if steps is None else f"{steps:g}", minutes]
         )
-    wide = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    rows = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, wide, strict=True)).rstrip()
-        for line in lines
-    ]
-    return "\n".join([*rows, "", *_closing(result)])
+    return "\n".join([*console.table(lines), "", *_closing(result)])
 
 
 def _closing(result: Result) -> Sequence[str]:

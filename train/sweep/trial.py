@@ -60,8 +60,6 @@ def run(
     """Train, or go on where a worker that died has left it. Only its claim's holder may call it."""
     from wavevae.checkpoint import read_checkpoint
 
-    from ..plan import make_plan
-
     place = RunFolder(folder)
     if folder.exists() and not place.config.is_file():
         shutil.rmtree(folder)  # killed while it was made: nothing is in it yet
@@ -78,7 +76,7 @@ def run(
             return judged(place, space.objective)  # its worker died between the last step and telling
     try:
         args = arguments.parse(words)
-        return train(trial, space, make_plan(args), args, words)
+        return train(trial, space, arguments.make_plan(args), args, words)
     except UserError as error:
         return Outcome(FAILED, reason=str(error))
 

@@ -2,7 +2,6 @@
 
 from wavevae.corpus.chunks import Chunks
 from wavevae.corpus.files import OWN, Found, find_files
-from wavevae.corpus.progress import ConsoleProgress, Progress, silent
 from wavevae.corpus.report import Row, write_report
 from wavevae.corpus.split import split, training_report
 from wavevae.corpus.store import Item, Store, build_store
@@ -10,15 +9,12 @@ from wavevae.corpus.store import Item, Store, build_store
 __all__ = [
     "OWN",
     "Chunks",
-    "ConsoleProgress",
     "Found",
     "Item",
-    "Progress",
     "Row",
     "Store",
     "build_store",
     "find_files",
-    "silent",
     "split",
     "training_report",
     "write_report",

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from wavevae.console import Progress
 from wavevae.corpus.cache import Cache, content_key
 from wavevae.corpus.files import Found
 from wavevae.corpus.pool import usable_cores
-from wavevae.corpus.progress import Progress
 
 TELL_AFTER_S = 2.0
 """A wait shorter than this needs no progress."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -40,10 +40,11 @@ class Labels:
     classes: tuple[str, ...]
 
     def of(self, item: Item) -> Label:
-        name = class_of(item, self.field) if "class" in self.condition else None
+        name = class_of(item.labels, self.field) if "class" in self.condition else None
         known = None if name is None else matching(name, self.classes)
         number = -1 if known is None else self.classes.index(known)
-        return Label(number, pitch_of(item) if "pitch" in self.condition else math.nan)
+        pitch = pitch_of(item.labels) if "pitch" in self.condition else None
+        return Label(number, math.nan if pitch is None else pitch)
 
     def describe(self, items: Sequence[Item]) -> list[str]:
         """Lines for the user: how many files of which label, and what is worth knowing of them."""
@@ -97,17 +98,24 @@ def missing(count: int, kind: str) -> str:
     return f"; {count} files without a {kind}, learned unlabelled" if count else ""
 
 
-def class_of(item: Item, field: str) -> str | None:
-    """The class' name; NSynth's numbered fields have theirs in FIELD_str."""
-    value = item.labels.get(f"{field}_str", item.labels.get(field))
-    return composed(str(value)) if isinstance(value, (str, int)) else None
+def class_of(labels: Mapping[str, Any], field: str = "") -> str | None:
+    """The class by name; none where it is not known. NSynth's numbered fields have their names in FIELD_str.
+
+    Without a `field`: the folder's class, else NSynth's instrument family.
+    """
+    for name in (field,) if field else (FOLDER_FIELD, NSYNTH_FIELD):
+        for value in (labels.get(f"{name}_str"), labels.get(name)):
+            if isinstance(value, (str, int)) and str(value):
+                return composed(str(value))
+    return None
 
 
-def pitch_of(item: Item) -> float:
-    """MIDI, NaN where there is none."""
-    value = item.labels.get("pitch")
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= HIGHEST_PITCH
-    return float(value) if known else math.nan  # type: ignore[arg-type]
+def pitch_of(labels: Mapping[str, Any]) -> float | None:
+    """The pitch, MIDI with its fraction (60.5 stays 60.5); none where the file has none between 0 and 127."""
+    value = labels.get("pitch")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= HIGHEST_PITCH:
+        return None
+    return float(value)
 
 
 def find_labels(items: Iterable[Item], model: ModelConfig, field: str = "") -> Labels | None:
@@ -120,14 +128,14 @@ def find_labels(items: Iterable[Item], model: ModelConfig, field: str = "") -> L
     if model.condition == "none":
         return None
     field = class_field(items, field) if model.has_class else ""
-    names = {class_of(item, field) for item in items} - {None} if model.has_class else set()
+    names = {class_of(item.labels, field) for item in items} - {None} if model.has_class else set()
     classes = model.classes or tuple(sorted(name for name in names if name))
     if model.has_class and len(classes) < 2:
         raise UserError(
             f"--condition {model.condition}: every file is of {field} '{''.join(classes)}'; give sounds of two classes "
             "or more, or leave class out"
         )
-    if model.has_pitch and all(math.isnan(pitch_of(item)) for item in items):
+    if model.has_pitch and all(pitch_of(item.labels) is None for item in items):
         raise UserError(
             f"--condition {model.condition}: no file has a pitch: none in its name (A3-p.flac, sax_c4_f.wav), in an "
             "examples.json of NSynth's layout, or held for the length of the file; name them so, or leave pitch out"
@@ -141,7 +149,7 @@ def class_names(items: Sequence[Item], asked: str = "") -> list[str]:
         field = class_field(items, asked)
     except UserError:
         return []
-    return [class_of(item, field) or "" for item in items]
+    return [class_of(item.labels, field) or "" for item in items]
 
 
 def class_field(items: Sequence[Item], asked: str) -> str:

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.console import ConsoleProgress, Progress
 from wavevae.corpus.cache import FORMAT_VERSION, Cache, default_cache
-from wavevae.corpus.progress import ConsoleProgress, Progress
 from wavevae.corpus.store import Store
 from wavevae.corpus.worker import to_float
 from wavevae.files import CACHE_ELSEWHERE, replacing

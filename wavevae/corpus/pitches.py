@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.console import Progress
 from wavevae.corpus.pitch_track import VOICED_PERIODICITY, pitch_track
-from wavevae.corpus.progress import Progress
 from wavevae.corpus.store import Store
 from wavevae.errors import UserError
 from wavevae.nn.pitch import PitchTracker

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from wavevae.audio import printable
+from wavevae.console import ConsoleProgress, Progress
 from wavevae.corpus.cache import Cache, Decoded, Finished, default_cache
 from wavevae.corpus.files import Found, find_files
 from wavevae.corpus.keys import Source, keys_of, sources_of
 from wavevae.corpus.pool import Result, Task, run_tasks, usable_cores
-from wavevae.corpus.progress import ConsoleProgress, Progress
 from wavevae.corpus.report import Row, why_nothing
 from wavevae.errors import Failure, UserError
 from wavevae.units import format_seconds

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavevae.accelerator import add_accelerator_option
 from wavevae.cli import Parser, parse_sample_rate
+from wavevae.console import say
 
 if TYPE_CHECKING:
     from wavevae.evaluation.selection import Selection
@@ -115,10 +115,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return args
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def choose(args: argparse.Namespace) -> Selection:
     """Raises: UserError."""
     from wavevae.evaluation import selection
@@ -135,7 +131,8 @@ def main(argv: list[str]) -> int:
     args = parse(argv)
     if args.compare is not None:
         return tell_comparison(args, args.compare, None)
-    from wavevae.evaluation import plots, report
+    from wavevae import plots
+    from wavevae.evaluation import report
     from wavevae.evaluation.evaluation_session import Session
 
     subjects = [args.subject, *args.also]

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from wavevae.corpus.cache import content_key, default_cache
 from wavevae.errors import Failure, UserError
-from wavevae.evaluation import chunks, codec, codec_ladder, frechet
+from wavevae.evaluation import codec, frechet, glossary
 from wavevae.evaluation.embeddings import Embedding
-from wavevae.evaluation.measure import Measure
+from wavevae.evaluation.excerpts import cut_chunks
+from wavevae.evaluation.measure import MEDIANS, Measure
 from wavevae.evaluation.model_under_test import NONE, Facts, Labels, Piece
-from wavevae.evaluation.selection import Source
-from wavevae.evaluation.sounds import sound
+from wavevae.evaluation.selection import Source, sound
 from wavevae.files import replacing
 
 KBPS = (6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0)
@@ -31,13 +33,12 @@ BLOCK_S = 60.0
 """Longer sounds are coded in stretches of this."""
 YARDSTICK = (
     "metrics",
-    "yin",
-    "chunks",
+    "tracks",
+    "excerpts",
     "measure",
     "codec",
     "embeddings",
-    "pretrained_embeddings",
-    "sounds",
+    "selection",
     "anchors",
 )
 """The modules on which a kept figure depends."""
@@ -119,7 +120,7 @@ def judge_file(source: Source, which: str, sample_rate: int, kbps: float, embedd
     heard = 0
     with contextlib.suppress(UserError):
         pieces = opus.reconstruct(sound(source, sample_rate, opus.block_samples))
-        for chunk in chunks.cut(pieces, sample_rate, sample_rate):
+        for chunk in cut_chunks(pieces, sample_rate, sample_rate):
             measure.add(source.name, chunk)
             heard = chunk.start + sample_rate
     measure.flush()
@@ -139,8 +140,6 @@ class Rung:
 
 def rung(kbps: float, judged: Sequence[Judged], real: np.ndarray) -> Rung:
     """Means over all seconds, as `summary` takes them of a model."""
-    from wavevae.evaluation.summary import MEDIANS
-
     heard = [one for one in judged if one.figures]
     figures = {}
     for name in heard[0].figures:
@@ -186,11 +185,11 @@ def describe(rungs: Sequence[Rung], figures: dict[str, float | int | None]) -> d
     which = codec.coder()
     assert which is not None
     stands = {}
-    for name, higher_is_better in codec_ladder.DIRECTIONS.items():
+    for name, higher_is_better in glossary.HIGHER_IS_BETTER.items():
         value = figures.get(name)
         steps = [(r.kbps, r.figures[name]) for r in rungs if name in r.figures]
         if value is not None and len(steps) == len(rungs):
-            stands[name] = codec_ladder.stand(float(value), steps, higher_is_better)
+            stands[name] = stand(float(value), steps, higher_is_better)
     steps_out = [{"kbps": r.kbps, "coded_kbps": round(r.coded_kbps, 2), **r.figures} for r in rungs]
     mr_stft = stands.get("mr_stft")
     return {
@@ -198,3 +197,48 @@ def describe(rungs: Sequence[Rung], figures: dict[str, float | int | None]) -> d
         "equals_opus": {name: at.words for name, at in stands.items()},
         "anchors": {"codec": codec.version(which), "rungs": steps_out},
     }
+
+
+class Standing(NamedTuple):
+    """A place on the ladder."""
+
+    kbps: float | None
+    """None beyond its ends."""
+    words: str
+    """'14.2', 'under 6', 'over 96'."""
+
+
+def monotone(values: Sequence[float]) -> list[float]:
+    """The non-decreasing sequence nearest in squares (pool adjacent violators: Ayer et al. 1955)."""
+    pools: list[list[float]] = []  # mean, count
+    for value in values:
+        pools.append([value, 1.0])
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (mean_a, count_a), (mean_b, count_b) = pools[-2:]
+            count = count_a + count_b
+            pools[-2:] = [[(mean_a * count_a + mean_b * count_b) / count, count]]
+    return [mean for mean, count in pools for _ in range(int(count))]
+
+
+def stand(value: float, rungs: Sequence[tuple[float, float]], higher_is_better: bool) -> Standing:
+    """The bit rate with this value, between rungs (kbps, value) by straight lines over the logarithm of the rate.
+
+    More bits may score worse by chance; such rungs are levelled first. Of several rates with the same value the
+    lowest is told.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    rates = [rate for rate, _ in rungs]
+    good = monotone([sign * score for _, score in rungs])
+    wanted = sign * value
+    if wanted < good[0]:
+        return Standing(None, f"under {rates[0]:g}")
+    if wanted > good[-1]:
+        return Standing(None, f"over {rates[-1]:g}")
+    for low, high in zip(range(len(rates) - 1), range(1, len(rates)), strict=True):
+        if wanted <= good[low]:
+            return Standing(rates[low], f"{rates[low]:.3g}")
+        if wanted <= good[high]:
+            share = (wanted - good[low]) / (good[high] - good[low])
+            rate = math.exp((1 - share) * math.log(rates[low]) + share * math.log(rates[high]))
+            return Standing(rate, f"{rate:.3g}")
+    return Standing(rates[-1], f"{rates[-1]:.3g}")

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from wavevae import console
 from wavevae.errors import UserError
-from wavevae.evaluation import bootstrap, codec_ladder, glossary, report_page
+from wavevae.evaluation import bootstrap, glossary, report_page
 from wavevae.files import write_whole
 
 PARTS = ("comparison.csv", "comparison.json", "comparison.html")
@@ -84,11 +85,11 @@ def difference(first: Evaluation, other: Evaluation, name: str) -> dict[str, Any
 
 def verdict(name: str, interval: bootstrap.Interval | None) -> str:
     """better, worse, or the same as far as these files can tell; '' where there is no better."""
-    if interval is None or name not in codec_ladder.DIRECTIONS:
+    if interval is None or name not in glossary.HIGHER_IS_BETTER:
         return ""
     if interval[0] <= 0 <= interval[1]:
         return "no difference seen"
-    return "better" if (interval[0] > 0) == codec_ladder.DIRECTIONS[name] else "worse"
+    return "better" if (interval[0] > 0) == glossary.HIGHER_IS_BETTER[name] else "worse"
 
 
 def compose(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
@@ -138,9 +139,9 @@ def best(evaluations: Sequence[Evaluation], name: str) -> int | None:
     be told: a figure that seconds do not have each has no pairs."""
     values = [(e.report.get(name), i) for i, e in enumerate(evaluations)]
     there = [(v, i) for v, i in values if isinstance(v, (int, float))]
-    if name not in codec_ladder.DIRECTIONS or len(there) < 2:
+    if name not in glossary.HIGHER_IS_BETTER or len(there) < 2:
         return None
-    first = (max if codec_ladder.DIRECTIONS[name] else min)(there)[1]
+    first = (max if glossary.HIGHER_IS_BETTER[name] else min)(there)[1]
     gaps = [difference(evaluations[first], evaluations[i], name) for _, i in there if i != first]
     return first if all(gap is not None and gap["says"] == "worse" for gap in gaps) else None
 
@@ -160,15 +161,8 @@ def cells(comparison: Mapping[str, Any], name: str) -> list[str]:
 def table(comparison: Mapping[str, Any]) -> str:
     """For people."""
     rows = {name: cells(comparison, name) for name in comparison["figures"]}
-    widths = [
-        max(len(title), *(len(row[i]) for row in rows.values()))
-        for i, title in enumerate(comparison["names"])
-    ]
-    head = "  ".join(t.ljust(w) for t, w in zip(comparison["names"], widths, strict=True))
-    lines = [f"  {'':<24} {head}".rstrip()]
-    for name, row in rows.items():
-        body = "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True))
-        lines.append(f"  {name:<24} {body}".rstrip())
+    lines = console.table([["", *comparison["names"]], *([name, *row] for name, row in rows.items())])
+    lines = [f"  {line}" for line in lines]
     lines.append(
         "better, worse: than the first, on the same seconds, beyond the luck of the files (95 %, in pairs)"
     )
@@ -185,7 +179,7 @@ def document(comparison: Mapping[str, Any]) -> str:
             f"<td{' class=best' if index == winner else ''}>{html.escape(cell)}</td>"
             for index, cell in enumerate(cells(comparison, name))
         )
-        way = {True: "higher", False: "lower"}.get(codec_ladder.DIRECTIONS.get(name), "")  # type: ignore[arg-type]
+        way = {True: "higher", False: "lower"}.get(glossary.HIGHER_IS_BETTER.get(name), "")  # type: ignore[arg-type]
         meaning = html.escape(glossary.ABOUT.get(name, ""), quote=True)
         rows.append(f'<tr><th scope="row" title="{meaning}">{name}</th>{tds}<td>{way}</td></tr>')
     said = "".join(f"<p>{html.escape(remark)}</p>" for remark in comparison["remarks"])

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.errors import UserError
-from wavevae.evaluation import bootstrap, linear, metrics, yin
+from wavevae.corpus.labels import class_of, pitch_of
+from wavevae.evaluation import bootstrap, linear, metrics, tracks
 from wavevae.evaluation.embeddings import Texture
-from wavevae.evaluation.labels import class_of, pitch_of
 from wavevae.evaluation.model_under_test import ModelUnderTest, Run
-from wavevae.evaluation.selection import Selection, Source
-from wavevae.evaluation.sounds import sound
+from wavevae.evaluation.selection import Clip, Selection, Source, read_places
 from wavevae.nn.bottlenecks.registry import bottleneck_class
 
 MOST_FILES = 80
@@ -35,29 +32,15 @@ TUNED_CENTS = 50.0
 """A file whose heard pitch is further from its label has a label that means something else (organ stops, bells)."""
 
 
-@dataclass(frozen=True)
-class Heard:
-    """A judged file, its beginning."""
-
-    source: Source
-    audio: Tensor
-    """(T,)"""
-
-
-def listen(sources: Sequence[Source], sample_rate: int, most: int) -> list[Heard]:
-    """Some of the files in a fixed random order, each up to LONGEST_S; unreadable ones left out."""
+def some_clips(sources: Sequence[Source], sample_rate: int, most: int) -> list[Clip]:
+    """The beginnings, up to LONGEST_S, of some files in a fixed random order; unreadable and silent ones left out."""
     chosen = list(sources)
     random.Random(1).shuffle(chosen)
-    found: list[Heard] = []
+    found: list[Clip] = []
     for source in chosen:
         if len(found) >= most:
             break
-        try:
-            block = next(iter(sound(source, sample_rate, round(LONGEST_S * sample_rate))), None)
-        except UserError:
-            continue
-        if block is not None and bool(metrics.audible(torch.from_numpy(block)[None])[0]):
-            found.append(Heard(source, torch.from_numpy(np.ascontiguousarray(block))))
+        found += read_places(source, sample_rate, [0.0], LONGEST_S)
     return found
 
 
@@ -68,7 +51,7 @@ def seconds(audio: Tensor, sample_rate: int) -> Tensor:
     return cut[metrics.audible(cut)]
 
 
-def places(audio: Tensor, sample_rate: int) -> Tensor:
+def embeddings(audio: Tensor, sample_rate: int) -> Tensor:
     """The embeddings of its seconds (n, dims); of silence, that of silence."""
     heard = seconds(audio, sample_rate)
     return Texture()(heard if len(heard) else torch.zeros(1, sample_rate), sample_rate)
@@ -76,21 +59,21 @@ def places(audio: Tensor, sample_rate: int) -> Tensor:
 
 def vector(audio: Tensor, sample_rate: int) -> np.ndarray:
     """A sound's place (dims,)."""
-    place: np.ndarray = places(audio, sample_rate).mean(0).numpy()
+    place: np.ndarray = embeddings(audio, sample_rate).mean(0).numpy()
     return place
 
 
 def timbre(audio: Tensor, sample_rate: int) -> np.ndarray:
     """Mean and spread over its seconds (2 dims,), without its loudness, which says nothing of a class."""
-    found = places(audio, sample_rate)
+    found = embeddings(audio, sample_rate)
     found[:, 0] = 0.0  # the cepstrum's first: the mean level
     both: np.ndarray = torch.cat([found.mean(0), found.std(0, correction=0)]).numpy()
     return both
 
 
-def ear(training: Sequence[Heard], sample_rate: int, field: str) -> linear.Classifier | None:
+def train_classifier(training: Sequence[Clip], sample_rate: int, field: str) -> linear.Classifier | None:
     """A classifier of real sounds; none with fewer than two classes."""
-    named = [(h, class_of(h.source.labels, field)) for h in training]
+    named = [(h, class_of(h.labels, field)) for h in training]
     known = [(h, name) for h, name in named if name is not None]
     if len({name for _, name in known}) < 2:
         return None
@@ -99,25 +82,25 @@ def ear(training: Sequence[Heard], sample_rate: int, field: str) -> linear.Class
 
 
 def of_class(
-    subject: Run, judged: Sequence[Heard], training: Sequence[Heard], field: str
+    subject: Run, judged: Sequence[Clip], training: Sequence[Clip], field: str
 ) -> dict[str, Any] | None:
     """Each file decoded as a class that is not its own, drawn evenly from the model's."""
     rate, classes = subject.facts.sample_rate, subject.facts.classes
-    classifier = ear(training, rate, field)
-    mine = [h for h in judged if class_of(h.source.labels, field) in classes]
+    classifier = train_classifier(training, rate, field)
+    mine = [h for h in judged if class_of(h.labels, field) in classes]
     usable = [name for name in classes if classifier is not None and name in classifier.names]
     if classifier is None or not mine or len(usable) < 2:
         return None
     rng = random.Random(2)
-    own = [str(class_of(h.source.labels, field)) for h in mine]
+    own = [str(class_of(h.labels, field)) for h in mine]
     asked = [rng.choice([name for name in usable if name != was]) for was in own]
     made = [
-        subject.moved(h.audio, h.source.labels, {**h.source.labels, **as_class(name, field)})
+        subject.moved(h.audio, h.labels, {**h.labels, **as_class(name, field)})
         for h, name in zip(mine, asked, strict=True)
     ]
     said = classifier(np.array([timbre(m, rate) for m in made]))
     real = classifier(np.array([timbre(h.audio, rate) for h in mine]))
-    score = ClassScore([h.source.name for h in mine], own, asked, said, real)
+    score = ClassScore([h.file for h in mine], own, asked, said, real)
     return score.describe(1 / len(classifier.names))
 
 
@@ -158,31 +141,31 @@ def as_class(name: str, field: str) -> dict[str, Any]:
     return {"class": name} | ({field: name, f"{field}_str": name} if field else {})
 
 
-def of_pitch(subject: Run, judged: Sequence[Heard]) -> dict[str, Any] | None:
+def of_pitch(subject: Run, judged: Sequence[Clip]) -> dict[str, Any] | None:
     """Each tuned file decoded at its own pitch and at another; cents from the pitch asked for."""
     rate = subject.facts.sample_rate
     own: list[float | None] = []
     moved: list[float | None] = []
     left_out = 0
     rng = random.Random(3)
-    for heard in judged:
-        label = pitch_of(heard.source.labels)
-        hz = yin.median_hz(heard.audio, rate)
+    for clip in judged:
+        label = pitch_of(clip.labels)
+        hz = tracks.median_hz(clip.audio, rate)
         if label is None:
             continue
         if hz is None or abs(cents(hz, label)) > TUNED_CENTS:
             left_out += 1
             continue
-        own.append(off_by(subject, heard, label))
-        moved.append(off_by(subject, heard, label + rng.choice(STEPS_SEMITONES)))
+        own.append(off_by(subject, clip, label))
+        moved.append(off_by(subject, clip, label + rng.choice(STEPS_SEMITONES)))
     return tuning(own, moved, left_out)
 
 
-def off_by(subject: Run, heard: Heard, target: int) -> float | None:
+def off_by(subject: Run, clip: Clip, target: float) -> float | None:
     """Decoded at a MIDI pitch: cents from it; none where no pitch is heard."""
-    labels = heard.source.labels
-    made = subject.moved(heard.audio, labels, {**labels, "pitch": target})
-    hz = yin.median_hz(made, subject.facts.sample_rate)
+    labels = clip.labels
+    made = subject.moved(clip.audio, labels, {**labels, "pitch": target})
+    hz = tracks.median_hz(made, subject.facts.sample_rate)
     return None if hz is None else abs(cents(hz, target))
 
 
@@ -211,10 +194,10 @@ def tuning(
 
 def cents(hz: float, midi: float) -> float:
     """From the MIDI pitch."""
-    return float(1200 * np.log2(hz / yin.midi_hz(midi)))
+    return float(1200 * np.log2(hz / tracks.midi_hz(midi)))
 
 
-def of_slow_level(subject: Run, judged: Sequence[Heard]) -> dict[str, Any] | None:
+def of_slow_level(subject: Run, judged: Sequence[Clip]) -> dict[str, Any] | None:
     """Pairs of files: one with the other's slow level, against both as they are resynthesised.
 
     0 = nothing changes, 1 = as far from the first as the second is; `towards` is the part in the second's direction.
@@ -253,10 +236,10 @@ def run(
     levels = bottleneck_class(facts.bottleneck).has_top_level
     if facts.condition == "none" and not levels:
         return {}
-    judged = listen(selection.sources, facts.sample_rate, MOST_FILES)
+    judged = some_clips(selection.sources, facts.sample_rate, MOST_FILES)
     found: dict[str, Any] = {}
     if "class" in facts.condition:
-        real = listen(training or selection.sources, facts.sample_rate, TRAINING_FILES)
+        real = some_clips(training or selection.sources, facts.sample_rate, TRAINING_FILES)
         found["class"] = of_class(subject, judged, real, field)
     if "pitch" in facts.condition:
         found["pitch"] = of_pitch(subject, judged)

@@ -12,21 +12,19 @@ import numpy as np
 import torch
 
 from wavevae.accelerator import choose_device
-from wavevae.corpus import ConsoleProgress
-from wavevae.evaluation import anchors, codec, glossary, probes, report, samples, summary
-from wavevae.evaluation.embeddings import Embedding
+from wavevae.console import ConsoleProgress
+from wavevae.corpus.labels import class_of, pitch_of
+from wavevae.evaluation import anchors, codec, glossary, probes, report, samples
+from wavevae.evaluation.embeddings import Embedding, load_embedding
 from wavevae.evaluation.excerpts import Excerpt
-from wavevae.evaluation.generated import Generated, generate
-from wavevae.evaluation.labels import class_of, exact_pitch_of
-from wavevae.evaluation.loading import load_model_under_test
-from wavevae.evaluation.measure import Measurement, measure_model
+from wavevae.evaluation.file_under_test import load_model_under_test
+from wavevae.evaluation.measure import Figures, Measurement, measure_model, of_clouds, of_rows, summarise
 from wavevae.evaluation.model_under_test import ModelUnderTest
 from wavevae.evaluation.playing import Clouds, Playing
 from wavevae.evaluation.playing import measure as measure_playing
-from wavevae.evaluation.pretrained_embeddings import load_embedding
+from wavevae.evaluation.playing.draws import Generated, generate
 from wavevae.evaluation.samples import Sample
-from wavevae.evaluation.selection import Selection, Source, absolute, everything, learned_files
-from wavevae.evaluation.sounds import with_pitches
+from wavevae.evaluation.selection import Selection, Source, absolute, everything, learned_files, with_pitches
 
 NO_CODEC = (
     "--anchors: neither libsndfile nor ffmpeg here can write Opus, so there are no anchors; install ffmpeg"
@@ -56,7 +54,7 @@ def told_selection(subject: ModelUnderTest, selection: Selection) -> tuple[Selec
     said = [str(facts.details["delay"])] if "delay" in facts.details else []
     if "pitch" in facts.condition:
         selection, remarks = with_pitches(selection, facts.sample_rate, facts.name_shift)
-        remarks += unlabelled(selection, "pitch", [exact_pitch_of(s.labels) for s in selection.sources])
+        remarks += unlabelled(selection, "pitch", [pitch_of(s.labels) for s in selection.sources])
     if "class" in facts.condition:
         names = [class_of(s.labels, facts.class_field) for s in selection.sources]
         known = [name if name in facts.classes else None for name in names]
@@ -118,7 +116,7 @@ class Session:
         verdict = measure_model(subject, chosen, self.args.pairs, self.embedding)
         verdict.measure.require_rows()
         generated = self.generated(subject)
-        figures, intervals = summary.summarise(verdict.measure, generated)
+        figures, intervals = summarise(verdict.measure, generated)
         more, remarks = self.more(subject, verdict, figures)
         remarks += untold + learned_remark(subject, chosen)
         bounds = self.bound(subject, more)
@@ -154,7 +152,7 @@ class Session:
         return measure_playing(subject, self.selection.sources, clouds, self.foreign)
 
     def more(
-        self, subject: ModelUnderTest, verdict: Measurement, figures: summary.Figures
+        self, subject: ModelUnderTest, verdict: Measurement, figures: Figures
     ) -> tuple[dict[str, Any], list[str]]:
         """Anchors and probes, and what could not be had of them."""
         found: dict[str, Any] = {}
@@ -169,7 +167,7 @@ class Session:
                 "(--probe-files 0 leaves them out)"
             )
             wanted = probes.Wanted(self.args.data, self.args.probe_files, self.args.class_field)
-            more, said = probes.run(subject, self.selection, verdict.gathered, wanted)
+            more, said = probes.run(subject, self.selection, verdict.collected, wanted)
             found |= more
             remarks += said
         return found, remarks
@@ -182,7 +180,7 @@ class Session:
             return ()
         found = measure_model(best, self.selection, self.args.pairs, self.embedding)
         found.measure.require_rows()
-        figures: dict[str, Any] = {**summary.of_rows(found.measure)[0], **summary.of_clouds(found.measure)[0]}
+        figures: dict[str, Any] = {**of_rows(found.measure)[0], **of_clouds(found.measure)[0]}
         listed = ", ".join(f"{name} {figures[name]:.4g}" for name in BOUND_SHOWN if figures[name] is not None)
         figures["says"] = f"upper bound, the sounds' own features inverted: {listed}"
         more["upper_bound"] = figures
@@ -197,7 +195,7 @@ class Session:
             remarks.append("--samples: the model has no density to draw from, so there is no gen.wav")
         return made
 
-    def anchors(self, verdict: Measurement, figures: summary.Figures) -> dict[str, Any]:
+    def anchors(self, verdict: Measurement, figures: Figures) -> dict[str, Any]:
         measure, progress = verdict.measure, ConsoleProgress()
         real = np.array(measure.real)
         rungs = anchors.judge(

@@ -1,4 +1,5 @@
-"""A MODEL.ts under evaluation, ours or another program's: streamed as a host would, with its labels."""
+"""A MODEL.ts under evaluation, ours or another program's: streamed as a host would, with its labels; and what is
+evaluated from its path, a run or a file."""
 
 from __future__ import annotations
 
@@ -11,15 +12,18 @@ import torch
 from torch import Tensor
 
 from wavevae.bundle import Bundle, read_bundle
-from wavevae.evaluation.labels import class_of, exact_pitch_of
+from wavevae.corpus.labels import class_of, pitch_of
+from wavevae.errors import UserError
 from wavevae.evaluation.model_under_test import (
     NONE,
     Facts,
     Labels,
     ModelUnderTest,
     Piece,
+    Run,
     compensate_latency,
     learned_shift,
+    load_run,
 )
 from wavevae.latents import sample_density
 
@@ -57,7 +61,7 @@ class FilePlayback:
             self.module.set_class(self.classes.index(name) if name in self.classes else NO_LABEL)
             self.module.set_input_class(AS_PLAYED)
         if self.has_pitch:
-            pitch = exact_pitch_of(labels)
+            pitch = pitch_of(labels)
             self.module.set_pitch(NO_PITCH if pitch is None else pitch)
             self.module.set_input_pitch(float(AS_PLAYED))
 
@@ -173,3 +177,15 @@ def load_file(path: Path, sample_rate: int | None = None) -> Model:
         words = "and none could be measured: 0 is taken" if found is None else f"measured: {found} samples"
         facts.details["delay"] = f"a file of another program does not say its delay, {words}"
     return model
+
+
+def load_model_under_test(
+    path: Path, which: str = "best", sample_rate: int | None = None, device: torch.device | None = None
+) -> Run | Model:
+    """RUN, a .ckpt, or MODEL.ts; `sample_rate` of a file that does not say its own. A file computes on the CPU, where
+    it is played, a run on `device`. Raises: UserError."""
+    if not path.exists():
+        raise UserError(f"no run or model at {path}; give a run folder, a .ckpt or a MODEL.ts")
+    if path.is_dir() or path.suffix == ".ckpt":
+        return load_run(path, which, device)
+    return load_file(path, sample_rate)

@@ -111,6 +111,18 @@ BETTER = {
     "codebook_perplexity": "higher, of the codebook's size",
     "codebook_usage": "higher, share",
 }
+HIGHER_IS_BETTER = {
+    "mr_stft": False,
+    "log_mel_l1": False,
+    "si_sdr_db": True,
+    "accuracy_waveform": True,
+    "accuracy_stft": True,
+    "mse": False,
+    "cosine_similarity": True,
+    "pitch_error_cents": False,
+    "fad": False,
+}
+"""The figures that are compared, and whether more of them is better."""
 MAY_LACK = (
     "codebook_perplexity",
     "codebook_usage",

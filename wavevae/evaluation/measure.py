@@ -1,27 +1,30 @@
-"""One pass over the files: each is reconstructed, cut into seconds and measured; `summary` takes the means."""
+"""One pass over the files: each is reconstructed, cut into seconds and measured; then means over the seconds, medians,
+distances of clouds of embeddings, and their intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from wavevae.audio import printable
-from wavevae.corpus import ConsoleProgress
+from wavevae.console import ConsoleProgress
 from wavevae.errors import UserError
-from wavevae.evaluation import metrics, yin
-from wavevae.evaluation.bottleneck_stats import CodeUse
-from wavevae.evaluation.chunks import Chunk, cut
+from wavevae.evaluation import bootstrap, frechet, metrics, tracks
+from wavevae.evaluation.bootstrap import Interval
 from wavevae.evaluation.embeddings import Embedding, Texture
-from wavevae.evaluation.excerpts import Excerpt, overhear, plan
-from wavevae.evaluation.latent_collector import LatentCollector
-from wavevae.evaluation.metrics import ActiveDims
+from wavevae.evaluation.excerpts import Chunk, Excerpt, cut_chunks, keep_excerpts, plan_excerpts
+from wavevae.evaluation.judged_latents import LatentCollector
+from wavevae.evaluation.metrics import ActiveDims, CodeUse
 from wavevae.evaluation.model_under_test import ModelUnderTest
-from wavevae.evaluation.selection import Selection, Source
-from wavevae.evaluation.sounds import sound
+from wavevae.evaluation.selection import Selection, Source, sound
+
+if TYPE_CHECKING:
+    from wavevae.evaluation.playing.draws import Generated
 
 BATCH = 32
 """Chunks measured at once."""
@@ -54,7 +57,7 @@ class Measure:
     kl: dict[str, tuple[float, int]] = field(default_factory=dict)
     """{file: (sum of the KL over its frames, frames)}"""
     real: list[np.ndarray] = field(default_factory=list)
-    """Embeddings of the references, (dims,) a row."""
+    """Embeddings of the originals, (dims,) a row."""
     made: list[np.ndarray] = field(default_factory=list)
     """Embeddings of the reconstructions."""
     _waiting: list[tuple[str, Chunk]] = field(default_factory=list)
@@ -125,7 +128,7 @@ class Measure:
         if self.clicks_measurable:
             assert self.hop_length is not None
             found["hop_rate_energy_db"] = metrics.hop_rate_energy_db(estimate, reference, self.hop_length)
-        found["pitch_error_cents"], found["pitch_lost"] = yin.error_cents(
+        found["pitch_error_cents"], found["pitch_lost"] = tracks.error_cents(
             estimate, reference, self.sample_rate
         )
         return found
@@ -154,7 +157,7 @@ class Measurement:
     """What one pass over the files found."""
 
     measure: Measure
-    gathered: LatentCollector
+    collected: LatentCollector
     excerpts: tuple[Excerpt, ...]
     """Moments that can be heard."""
     damaged: tuple[tuple[str, str], ...]
@@ -168,16 +171,16 @@ def measure_file(
     source: Source,
     excerpts: Sequence[Excerpt],
     measure: Measure,
-    gathered: LatentCollector,
+    collected: LatentCollector,
 ) -> Iterator[int]:
     """Reconstruct and measure one file; gives the samples of each piece as it goes by. Raises: UserError."""
     facts = subject.facts
     passed: list[int] = []
     blocks = sound(source, facts.sample_rate, subject.block_samples)
-    pieces = overhear(subject.reconstruct(blocks, source.labels), excerpts, passed, facts.hop_length)
-    for chunk in cut(pieces, facts.sample_rate, facts.hop_length):
+    pieces = keep_excerpts(subject.reconstruct(blocks, source.labels), excerpts, passed, facts.hop_length)
+    for chunk in cut_chunks(pieces, facts.sample_rate, facts.hop_length):
         if measure.add(source.name, chunk) and chunk.latents is not None:
-            gathered.add(source.name, chunk.latents)
+            collected.add(source.name, chunk.latents)
         yield sum(passed)
         passed.clear()
     yield sum(passed)
@@ -198,14 +201,14 @@ def measure_model(
         facts.codebook_size,
         embedding=embedding,
     )
-    gathered = LatentCollector(facts.latent_dim)
-    planned = plan(selection.sources, pairs, facts.sample_rate)
+    collected = LatentCollector(facts.latent_dim)
+    planned = plan_excerpts(selection.sources, pairs, facts.sample_rate)
     progress = ConsoleProgress()
     damaged = []
     heard = 0
     for index, source in enumerate(selection.sources):
         try:
-            for samples in measure_file(subject, source, planned.get(index, []), measure, gathered):
+            for samples in measure_file(subject, source, planned.get(index, []), measure, collected):
                 heard += samples
                 share = min(0.999, heard / facts.sample_rate / selection.seconds)
                 progress("evaluate", share, f"{index + 1} of {len(selection.sources)} files")
@@ -214,4 +217,90 @@ def measure_model(
     measure.flush()
     progress("evaluate", 1.0, f"{heard / facts.sample_rate:.0f} s judged")
     audible = tuple(e for group in planned.values() for e in group if e.audible())
-    return Measurement(measure, gathered, audible, tuple(damaged), heard / facts.sample_rate)
+    return Measurement(measure, collected, audible, tuple(damaged), heard / facts.sample_rate)
+
+
+MEDIANS = ("pitch_error_cents",)
+"""Figures whose middle is a median: one octave error would drown a mean."""
+OPTIONAL = ("hop_rate_energy_db",)
+"""Figures that a short or slow model has not."""
+
+Figures = dict[str, float | int | None]
+Intervals = dict[str, Interval | None]
+
+
+def of_rows(measure: Measure) -> tuple[Figures, Intervals]:
+    """Each column's mean (median for MEDIANS) over the seconds that have it, none where none has."""
+    found: Figures = {}
+    intervals: Intervals = {}
+    for name in measure.rows[0].figures:
+        values = measure.column(name)
+        there = values[np.isfinite(values)]
+        middle = np.median if name in MEDIANS else np.mean
+        found[name] = float(middle(there)) if len(there) else None
+        interval = bootstrap.of_median if name in MEDIANS else bootstrap.of_mean
+        intervals[name] = interval(measure.files, values)
+    for name in OPTIONAL:
+        found.setdefault(name, None)
+    found["pitched_chunks"] = int(np.isfinite(measure.column("pitch_error_cents")).sum())
+    return found, intervals
+
+
+def of_clouds(measure: Measure) -> tuple[Figures, Intervals]:
+    """fad and the diversities of originals and reconstructions."""
+    real, made = np.array(measure.real), np.array(measure.made)
+    distance = frechet.fad(real, made)
+    found: Figures = {
+        "fad": distance,
+        "fad_between_halves": halves(measure.files, real),
+        "diversity_real": frechet.diversity(real),
+        "diversity_reconstructed": frechet.diversity(made),
+    }
+    interval = bootstrap.of_clouds(measure.files, lambda w: frechet.fad(real, made, w), distance)
+    return found, {"fad": interval}
+
+
+def halves(files: list[str], real: np.ndarray) -> float | None:
+    """FAD from one half of the real files to the other: what the figure is for sounds as good as real, given so
+    few of them. None below four files."""
+    names = sorted(set(files))
+    np.random.default_rng(0).shuffle(names)
+    first = np.isin(files, names[: len(names) // 2])
+    return frechet.fad(real[first], real[~first]) if len(names) >= 4 else None
+
+
+def of_bottleneck(measure: Measure) -> tuple[Figures, Intervals]:
+    """KL, active dimensions, use of codes; none for a bottleneck that has it not or cannot be seen."""
+    sums = np.array([total for total, _ in measure.kl.values()])
+    frames = np.array([count for _, count in measure.kl.values()], np.float64)
+    found: Figures = {
+        "kl_nats": float(sums.sum() / frames.sum()) if len(sums) else None,
+        "active_dims": measure.active.count() if len(sums) else None,
+        "codebook_perplexity": measure.codes.perplexity(),
+        "codebook_usage": measure.codes.usage(),
+        "code_bits_per_frame": measure.codes.bits_per_frame(),
+    }
+    return found, {"kl_nats": bootstrap.of_ratio(sums, frames)}
+
+
+def of_generated(measure: Measure, generated: Generated | None) -> Figures:
+    """What the model says by itself, against the real sounds; none without a prior."""
+    cloud = generated.embeddings if generated is not None else np.zeros((0, 1))
+    enough = len(cloud) >= frechet.FEWEST
+    return {
+        "diversity_generated": frechet.diversity(cloud) if enough else None,
+        "generated_silent": generated.silent_share if generated is not None else None,
+        "fad_generated": frechet.fad(np.array(measure.real), cloud) if enough else None,
+    }
+
+
+def summarise(measure: Measure, generated: Generated | None = None) -> tuple[Figures, Intervals]:
+    """All of it. Raises: UserError when every second was silent."""
+    measure.require_rows()
+    figures: Figures = {}
+    intervals: Intervals = {}
+    for part in (of_rows, of_clouds, of_bottleneck):
+        more, wide = part(measure)
+        figures |= more
+        intervals |= wide
+    return figures | of_generated(measure, generated), intervals

@@ -171,6 +171,40 @@ class ActiveDims:
         return int((self.variances > ACTIVE_VARIANCE).sum())
 
 
+class CodeUse:
+    """How often each code of each codebook was taken, in running counts."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.counts: Tensor | None = None
+
+    def add(self, codes: Tensor) -> None:
+        """(n_codebooks, frames)"""
+        new = torch.stack([torch.bincount(row.long(), minlength=self.size) for row in codes])
+        self.counts = new if self.counts is None else self.counts + new
+
+    def entropies(self) -> Tensor | None:
+        """Of each codebook's use, nats (n_codebooks,); none without codes."""
+        if self.counts is None:
+            return None
+        share = self.counts.double() / self.counts.sum(1, keepdim=True)
+        return -(share * share.clamp_min(1e-300).log()).sum(1)
+
+    def perplexity(self) -> float | None:
+        """exp of the entropy of the codes' use, mean over codebooks: 1 = one code, `size` = all alike."""
+        found = self.entropies()
+        return None if found is None else float(found.exp().mean())
+
+    def usage(self) -> float | None:
+        """Share of the codes taken at least once, mean over codebooks."""
+        return None if self.counts is None else float((self.counts > 0).double().mean())
+
+    def bits_per_frame(self) -> float | None:
+        """Entropy of the codes' use in bits, summed over codebooks: what an ideal coder would spend."""
+        found = self.entropies()
+        return None if found is None else float(found.sum() / math.log(2))
+
+
 # -- clicks at the hop rate -----------------------------------------------------------------------------------
 #
 # A decoder that makes `hop_length` samples from each latent frame may leave a small step at every frame's edge. Such

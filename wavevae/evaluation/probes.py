@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from wavevae.corpus import find_files
+from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.errors import UserError
-from wavevae.evaluation import bootstrap, chunks, disentanglement, linear, metrics
-from wavevae.evaluation.labels import class_of, pitch_of
-from wavevae.evaluation.latent_collector import LatentCollector
+from wavevae.evaluation import bootstrap, disentanglement, linear, metrics
+from wavevae.evaluation.excerpts import cut_chunks
+from wavevae.evaluation.judged_latents import LatentCollector
 from wavevae.evaluation.model_under_test import Labels, ModelUnderTest, Run
-from wavevae.evaluation.selection import Selection, Source, absolute, inputs_of, look
-from wavevae.evaluation.sounds import sound, with_pitches
+from wavevae.evaluation.selection import Selection, Source, absolute, inputs_of, look, sound, with_pitches
 
 FOLDS = 5
 FEWEST = 20
@@ -87,16 +87,16 @@ def others(subject: ModelUnderTest, selection: Selection, wanted: Wanted, most: 
 def encoded(subject: ModelUnderTest, sources: Sequence[Source]) -> dict[str, np.ndarray]:
     """{file: summary of its latents}, as the judged files have theirs; damaged files as far as they go."""
     facts = subject.facts
-    gathered = LatentCollector(facts.latent_dim)
+    collected = LatentCollector(facts.latent_dim)
     for source in sources:
         try:
             pieces = subject.encode(sound(source, facts.sample_rate, subject.block_samples), source.labels)
-            for chunk in chunks.cut(pieces, facts.sample_rate, facts.hop_length):
+            for chunk in cut_chunks(pieces, facts.sample_rate, facts.hop_length):
                 if bool(metrics.audible(chunk.reference[None])[0]) and chunk.latents is not None:
-                    gathered.add(source.name, chunk.latents)
+                    collected.add(source.name, chunk.latents)
         except UserError:
             continue
-    return gathered.summaries()
+    return collected.summaries()
 
 
 def labelled(
@@ -152,13 +152,13 @@ def readers(field: str) -> dict[str, Callable[[Labels], str | None]]:
 
     def pitch(labels: Labels) -> str | None:
         found = pitch_of(labels)
-        return None if found is None else str(found)
+        return None if found is None else str(round(found))  # the nearest note
 
     return {"pitch": pitch, "class": lambda labels: class_of(labels, field)}
 
 
 def run(
-    subject: ModelUnderTest, selection: Selection, gathered: LatentCollector, wanted: Wanted
+    subject: ModelUnderTest, selection: Selection, collected: LatentCollector, wanted: Wanted
 ) -> tuple[dict[str, Any], list[str]]:
     """{probes: ..., swaps: ...} for report.json, and what could not be had."""
     field = wanted.class_field or subject.facts.class_field
@@ -168,11 +168,11 @@ def run(
     remarks: list[str] = []
     heard = others(subject, selection, wanted, disentanglement.TRAINING_FILES) if known else []
     training = heard[: wanted.files]
-    if known and gathered.pools:
+    if known and collected.pools:
         summaries = encoded(subject, training)
         probes = {
             name: read(
-                labelled(gathered.summaries(), selection.sources, looked_for[name]),
+                labelled(collected.summaries(), selection.sources, looked_for[name]),
                 labelled(summaries, training, looked_for[name]),
             )
             for name in known

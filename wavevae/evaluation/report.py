@@ -6,25 +6,25 @@ import csv
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from wavevae import audio
+from wavevae import audio, plots
 from wavevae.errors import UserError
-from wavevae.evaluation import latent_plots, plots, report_page, samples
+from wavevae.evaluation import judged_latents, report_page, samples
 from wavevae.evaluation.excerpts import Excerpt
-from wavevae.evaluation.generated import Generated
 from wavevae.evaluation.glossary import ABOUT, ABOUT_PLAYING, MEANS
-from wavevae.evaluation.measure import Measure, Measurement
+from wavevae.evaluation.measure import Figures, Intervals, Measure, Measurement
 from wavevae.evaluation.metrics import FLOOR_DBFS
 from wavevae.evaluation.model_under_test import Facts
 from wavevae.evaluation.playing import Demonstration, Playing
+from wavevae.evaluation.playing.draws import Generated
 from wavevae.evaluation.samples import Sample
 from wavevae.evaluation.selection import Selection
-from wavevae.evaluation.summary import Figures, Intervals
 from wavevae.files import part_folder, put_in_place, write_errors
 
 PARTS = (
@@ -103,40 +103,52 @@ def compose(found: Findings) -> dict[str, Any]:
     return report
 
 
-def check_folder(folder: Path) -> None:
-    """Raises: UserError where the report would replace something that no evaluation wrote."""
+def check_folder(folder: Path, parts: Sequence[str] = PARTS, key: str = "chunks_used") -> None:
+    """Raises: UserError where `parts` would replace something else than what the same command wrote, whose last part
+    is a JSON file with this key."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"-o {folder} is a file; name a folder")
-    found = [name for name in PARTS if (folder / name).exists()]
-    if found and not _is_ours(folder / "report.json"):
+    found = [name for name in parts if (folder / name).exists()]
+    if found and not _has_key(folder / parts[-1], key):
         raise UserError(f"-o {folder} holds '{found[0]}' from elsewhere; name another folder")
 
 
-def _is_ours(report: Path) -> bool:
+def _has_key(path: Path, key: str) -> bool:
     try:
-        return "chunks_used" in json.loads(report.read_text())
+        return key in json.loads(path.read_text())
     except (OSError, ValueError, TypeError):
         return False
 
 
+@contextmanager
+def prepared(folder: Path, parts: Sequence[str] = PARTS) -> Iterator[Path]:
+    """A hidden folder to write into; at the end its parts are put into place, the last of them last, so that it stands
+    only beside the rest; an older report is replaced."""
+    last = folder / parts[-1]
+    with write_errors(last), part_folder(folder, last.stem) as part:
+        yield part
+        last.unlink(missing_ok=True)
+        for name in parts:
+            put_in_place(part / name, folder / name)
+
+
 def write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
-    """Everything to a hidden folder first, then into place, report.json last; an older report is replaced."""
-    with write_errors(folder / "report.json"), part_folder(folder, "report") as part:
-        rate = found.facts.sample_rate
+    """Everything, whole or not at all."""
+    rate = found.facts.sample_rate
+    labels = {source.name: source.labels for source in found.selection.sources}
+    with prepared(folder) as part:
         _write_chunks(part / "chunks.csv", found.verdict.measure)
         moments = _write_excerpts(part, found.verdict.excerpts, rate, found.bounds)
         samples.write(part / "samples", found.samples, rate)
         drawn = _write_generated(part, found.generated, rate)
-        labels = {source.name: source.labels for source in found.selection.sources}
-        pictures = latent_plots.write(part / "latents", found.verdict, labels, rate)
+        pictures = judged_latents.write_pictures(
+            part / "latents", found.verdict.collected, found.verdict.excerpts, labels, rate
+        )
         played = _write_playing(part / "playing", found.playing, rate)
         report_page.write(
             part / "report.html", report, report_page.Material(part, moments, drawn, pictures, played)
         )
         (part / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
-        (folder / "report.json").unlink(missing_ok=True)
-        for name in PARTS:
-            put_in_place(part / name, folder / name)
 
 
 def _write_chunks(path: Path, measure: Measure) -> None:

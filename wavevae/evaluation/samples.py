@@ -13,14 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from wavevae import audio
+from wavevae import audio, plots
+from wavevae.corpus.labels import class_of
 from wavevae.errors import UserError
-from wavevae.evaluation import plots
 from wavevae.evaluation.excerpts import WHOLE_S
-from wavevae.evaluation.labels import class_of
 from wavevae.evaluation.model_under_test import ModelUnderTest
-from wavevae.evaluation.selection import Source
-from wavevae.evaluation.sounds import between, sound
+from wavevae.evaluation.selection import Source, between, sound
 from wavevae.units import samples_to_frames, seconds_to_samples
 
 

@@ -1,22 +1,29 @@
-"""Which files are judged: all of them, those a run held out, or one split of an NSynth set."""
+"""Which files are judged (all, those a run held out, one split of an NSynth set), and their sound as blocks."""
 
 from __future__ import annotations
 
 import csv
 import os
 import random
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 import yaml
+from torch import Tensor
 
-from wavevae.audio import printable, probe
+from wavevae.audio import printable, probe, stream_mono
 from wavevae.config import RunConfig, from_tree
 from wavevae.corpus import find_files
+from wavevae.corpus.pitches import LISTENED_S, find_pitches, heard_pitch, labels_with_pitch
 from wavevae.errors import UserError
+from wavevae.evaluation.metrics import audible
+from wavevae.units import seconds_to_samples
 
 
 @dataclass(frozen=True)
@@ -227,3 +234,109 @@ def limited(selection: Selection, seconds: float | None) -> Selection:
         taken.append(source if source.seconds <= rest else replace(source, seconds=rest, cut=True))
         total += source.seconds
     return Selection(f"{selection.how}, {seconds:g} s of them", tuple(taken), selection.skipped)
+
+
+def sound(source: Source, sample_rate: int, block_samples: int) -> Iterator[np.ndarray]:
+    """The part of a file that is judged, in blocks of `block_samples`. Raises: UserError where it is damaged."""
+    blocks = stream_mono(source.path, sample_rate, block_samples)
+    if not source.start_s and not source.cut:
+        return blocks
+    start = seconds_to_samples(source.start_s, sample_rate)
+    stop = start + seconds_to_samples(source.seconds, sample_rate) if source.cut else sys.maxsize
+    return reblocked(between(blocks, start, stop), block_samples)
+
+
+def between(blocks: Iterable[np.ndarray], start: int, stop: int) -> Iterator[np.ndarray]:
+    """Samples start..stop of a stream; it is not read further."""
+    at = 0
+    for block in blocks:
+        yield block[max(0, start - at) : max(0, stop - at)]
+        at += len(block)
+        if at >= stop:
+            return
+
+
+def reblocked(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The same samples in blocks of `size`, the last one shorter."""
+    held = np.zeros(0, np.float32)
+    for block in blocks:
+        held = np.concatenate([held, block])
+        while len(held) >= size:
+            yield held[:size]
+            held = held[size:]
+    if len(held):
+        yield held
+
+
+def with_pitches(
+    selection: Selection, sample_rate: int, known_shift: float | None = None
+) -> tuple[Selection, list[str]]:
+    """Files with the pitch that training would label them with (`wavevae.corpus.pitches`), and words for the user.
+    `known_shift`: what training found of names and sounds, which a few files would not tell."""
+    bare = [number for number, source in enumerate(selection.sources) if "pitch" not in source.labels]
+
+    def listen(number: int) -> float | None:
+        source = selection.sources[bare[number]]
+        try:
+            return heard_pitch(
+                next(sound(source, sample_rate, round(LISTENED_S * sample_rate)), np.zeros(0, np.float32)),
+                sample_rate,
+            )
+        except UserError:  # a damaged file is told of when it is judged
+            return None
+
+    names = [selection.sources[number].path.stem for number in bare]
+    found = find_pitches(names, listen, known_shift)
+    sources = list(selection.sources)
+    for number, value, origin in zip(bare, found.values, found.sources, strict=True):
+        labels = labels_with_pitch(dict(sources[number].labels), value, origin)
+        sources[number] = replace(sources[number], labels=labels)
+    return replace(selection, sources=tuple(sources)), found.remarks
+
+
+MOST_CLIPS = 24
+CLIP_S = 5.0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A few seconds of a file."""
+
+    file: str
+    audio: Tensor
+    """(T,)"""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_clips(
+    sources: Sequence[Source], sample_rate: int, count: int = MOST_CLIPS, seconds: float = CLIP_S
+) -> list[Clip]:
+    """At most `count` audible clips, from as many files as there are: files evenly spread over all; several places
+    of each where the files are few. Files that cannot be read are left out."""
+    chosen = np.unique(np.linspace(0, len(sources) - 1, min(count, len(sources))).round().astype(int))
+    found: list[Clip] = []
+    for number, index in enumerate(chosen):
+        source = sources[int(index)]
+        wanted = count // len(chosen) + (number < count % len(chosen))
+        places = min(wanted, max(1, int(source.seconds / seconds)))
+        starts_s = [
+            max(0.0, (k + 0.5) * source.seconds / places - 0.5 * seconds) if places > 1 else 0.0
+            for k in range(places)
+        ]
+        found += read_places(source, sample_rate, starts_s, seconds)
+    return found
+
+
+def read_places(source: Source, sample_rate: int, starts_s: Sequence[float], seconds: float) -> list[Clip]:
+    """The audible ones of so many seconds from each start; the file is read once."""
+    spans = [
+        (seconds_to_samples(s, sample_rate), seconds_to_samples(s + seconds, sample_rate)) for s in starts_s
+    ]
+    first, last = spans[0][0], spans[-1][1]
+    try:
+        blocks = list(between(sound(source, sample_rate, sample_rate), first, last))
+    except UserError:
+        return []
+    whole = torch.from_numpy(np.concatenate([*blocks, np.zeros(0, np.float32)]))
+    cuts = [whole[a - first : b - first] for a, b in spans]
+    return [Clip(source.name, cut, source.labels) for cut in cuts if len(cut) and bool(audible(cut[None])[0])]

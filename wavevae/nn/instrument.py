@@ -28,7 +28,7 @@ from wavevae.model_config import (
     ModelConfig,
 )
 from wavevae.nn.blocks import ResidualUnit, activation, residual_stack
-from wavevae.nn.bottlenecks.base import Bottleneck, Latents
+from wavevae.nn.bottlenecks.base import Bottleneck, Latents, Statistics
 from wavevae.nn.bottlenecks.registry import make_bottleneck
 from wavevae.nn.conditioning import Condition, make_condition
 from wavevae.nn.conv import CausalConv1d, pad_to_multiple, shrink
@@ -76,10 +76,24 @@ class ControlledBottleneck(Bottleneck):
     def forward(self, h: Tensor) -> Latents:
         """(B, controls + in_channels, F) -> Latents, z (B, controls + latent_dim, F)."""
         latents = self.learned(h[:, self.controls :])
-        return latents._replace(z=torch.cat([h[:, : self.controls], latents.z], 1))
+        return latents._replace(z=self.joined(h, latents.z))
 
     def mean(self, h: Tensor) -> Tensor:
-        return torch.cat([h[:, : self.controls], self.learned.mean(h[:, self.controls :])], 1)
+        return self.joined(h, self.learned.mean(h[:, self.controls :]))
+
+    def joined(self, h: Tensor, learned: Tensor) -> Tensor:
+        """The controls of `h` and learned latents -> z."""
+        return torch.cat([h[:, : self.controls], learned], 1)
+
+    def statistics(self, h: Tensor) -> Statistics:
+        """Controls in their own units come first; KL and codes are those of the learned latents."""
+        found = self.learned.statistics(h[:, self.controls :])
+        latents = torch.cat([h[0, : self.controls], found.latents])
+        return found._replace(z=self.joined(h, found.z), latents=latents)
+
+    def with_top_latents_of(self, h: Tensor, other: Tensor) -> Tensor:
+        learned = self.learned.with_top_latents_of(h[:, self.controls :], other[:, self.controls :])
+        return self.joined(h, learned)
 
 
 def look_back_frames(*layers: nn.Module) -> int:

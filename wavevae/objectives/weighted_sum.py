@@ -45,7 +45,7 @@ class Objectives(nn.Module):
             "mr_stft": over_budget(share, config.mr_stft, config.mr_stft_end),
             "log_mel": over_budget(share, config.log_mel, config.log_mel_end),
             "waveform_l1": over_budget(share, config.waveform_l1, config.waveform_l1_end),
-            "hop_evenness": config.hop_evenness,
+            "hop_evenness": config.hop_modulation_loss,
             "named_axes": config.named_axes,
             **{term.name: term.weight(share, config) for term in self.bottleneck_terms},
         }
@@ -61,7 +61,7 @@ class Objectives(nn.Module):
             terms["log_mel"] = self.log_mel(estimate, target)
         if self.config.waveform_l1 or self.config.waveform_l1_end:
             terms["waveform_l1"] = relative_l1(estimate, target)
-        if self.config.hop_evenness:
+        if self.config.hop_modulation_loss:
             terms["hop_evenness"] = hop_unevenness(estimate, target, self.hop_length)
         for term in self.bottleneck_terms:
             scalar = term.scalar(latents.losses, self.config)

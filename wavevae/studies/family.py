@@ -7,16 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from wavevae.errors import UserError
 from wavevae.families import ModelFamily, located
-from wavevae.studies.study_config import StudyConfig, check_typed
+from wavevae.studies.study_config import StudyConfig
 
 if TYPE_CHECKING:
     from wavevae.config import RunConfig
+
+WAVEFORM_SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "model": ("sample_rate", "latent_dim", "bottleneck", "condition", "classes"),
+    "objective": ("kl", "kl_schedule", "kl_warm_up", "kl_cycles", "kl_baseline", "free_bits"),
+    "adversarial": (),
+}
+"""Sections of waveform models, and which of their settings a spectrogram model uses."""
 
 
 class Study(ModelFamily):
     """A model of spectrogram windows. It does not stream: a run is rendered as it is."""
 
     name = "study"
+    title = "a spectrogram model"
+    own_settings = ("study",)
     model = "wavevae.studies.spectrogram_model:SpectrogramModel"
     training = "wavevae.train.study_module:StudyModule"
     evaluation = "wavevae.studies.study_run:StudyRun"
@@ -28,7 +37,7 @@ class Study(ModelFamily):
 
     def settings(self, run: RunConfig) -> StudyConfig:
         """The family's own section."""
-        settings: StudyConfig = run.reference
+        settings: StudyConfig = run.study
         return settings
 
     def build(self, run: RunConfig) -> Any:
@@ -39,8 +48,9 @@ class Study(ModelFamily):
 
         return make_objectives(run)
 
-    def check_typed(self, run: RunConfig, typed: Mapping[str, Any]) -> None:
-        check_typed(typed)
+    def uses(self, key: str) -> bool:
+        section, name = key.split(".")
+        return section not in WAVEFORM_SECTIONS or name in WAVEFORM_SECTIONS[section]
 
     def refuse_streaming(self, run: RunConfig) -> None:
         raise UserError(

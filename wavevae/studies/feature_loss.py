@@ -23,7 +23,7 @@ class FeatureObjectives(nn.Module):
 
     def __init__(self, config: RunConfig, numbers: int) -> None:
         super().__init__()
-        self.config, self.reference = config.objective, config.reference
+        self.config, self.reference = config.objective, config.study
         self.name = f"feature_{self.reference.feature_distance}"
         sigma = self.reference.decoder_sigma
         self.scale = numbers / (2 * sigma**2) if sigma else 1.0
@@ -56,5 +56,5 @@ def accuracy(estimate: Tensor, target: Tensor) -> Tensor:
 
 def make_objectives(config: RunConfig) -> FeatureObjectives:
     """The loss terms of a study's run."""
-    features = make_features(config.reference, config.model.sample_rate)
-    return FeatureObjectives(config, features.channels * features.bins * config.reference.window_frames)
+    features = make_features(config.study, config.model.sample_rate)
+    return FeatureObjectives(config, features.channels * features.bins * config.study.window_frames)

@@ -6,12 +6,12 @@ They do not stream, so there is no MODEL.ts: the run itself is rendered, window 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavevae.cli import Parser, shown
+from wavevae.console import say
 from wavevae.errors import UserError
 from wavevae.units import db_to_amplitude, format_seconds
 
@@ -99,7 +99,7 @@ def main(argv: list[str]) -> int:
     """Entry point, where `wavevae render` is given a run. Raises: UserError."""
     args = parse(argv)
     from wavevae.audio import MADE, Writer
-    from wavevae.evaluation.loading import load_run
+    from wavevae.evaluation.model_under_test import load_run
     from wavevae.studies.study_run import StudyRun
 
     run = load_run(args.run, args.checkpoint)
@@ -113,5 +113,5 @@ def main(argv: list[str]) -> int:
             out.write(gain * part)
     clipped = f"; {out.clipped} samples clipped, use --gain" if out.clipped else ""
     length = format_seconds(out.samples / run.facts.sample_rate)
-    print(f"wrote {args.out}: {length} at {run.facts.sample_rate} Hz{clipped}", file=sys.stderr)
+    say(f"wrote {args.out}: {length} at {run.facts.sample_rate} Hz{clipped}")
     return 0

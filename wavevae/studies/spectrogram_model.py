@@ -38,7 +38,7 @@ class SpectrogramModel(nn.Module):
 
     def __init__(self, run: RunConfig) -> None:
         super().__init__()
-        self.config, self.reference = run.model, run.reference
+        self.config, self.reference = run.model, run.study
         config, reference = self.config, self.reference
         self.spectrum = make_features(reference, config.sample_rate)
         shape = (self.spectrum.channels, self.spectrum.bins)
@@ -47,7 +47,7 @@ class SpectrogramModel(nn.Module):
             StudyGaussian(config.latent_dim) if is_vae else Identity(config.latent_dim)
         )
         self.labels = Labels(config, reference.label_dim)
-        heard = self.labels.dim if reference.told == "both" else 0
+        heard = self.labels.dim if reference.labels_to == "both" else 0
         self.encoder = WindowEncoder(reference, *shape, heard, self.bottleneck.in_channels)
         self.decoder = WindowDecoder(reference, *shape, self.labels.dim, config.latent_dim)
 
@@ -108,8 +108,8 @@ class SpectrogramModel(nn.Module):
     def hidden(self, seen: Tensor, condition: Condition | None = None) -> Tensor:
         """(B, n, C, bins, W) -> what the bottleneck gets, (B, in_channels, n)."""
         batch, n = seen.shape[:2]
-        label = self.told(condition if self.reference.told == "both" else None, batch, n, seen.device)
-        label = label if self.reference.told == "both" else label[:, :0]
+        label = self.told(condition if self.reference.labels_to == "both" else None, batch, n, seen.device)
+        label = label if self.reference.labels_to == "both" else label[:, :0]
         rows = zip(seen.flatten(0, 1).split(self._at_once), label.split(self._at_once), strict=True)
         h = torch.cat([self.encoder(x, part, self.spectrum.silence) for x, part in rows])
         return h.unflatten(0, (batch, n)).transpose(1, 2)

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from wavevae.audio import read_mono
 from wavevae.errors import UserError
-from wavevae.evaluation import bottleneck_stats
 from wavevae.evaluation.model_under_test import NONE, Facts, Labels, Piece, Run, device_of
 from wavevae.latents import LatentStatistics, sample_density
+from wavevae.nn.bottlenecks.base import Statistics
 from wavevae.nn.conditioning import Condition
 from wavevae.studies.sections import block_samples, faded
 from wavevae.studies.spectrogram_model import SpectrogramModel
@@ -34,7 +34,7 @@ class StudyRun(Run):
         # No `super().__init__()`: a waveform model's past and noise are what it arranges.
         reference = model.reference
         self.reference = model
-        self.model = model  # type: ignore[assignment]  # the same face
+        self.model = model  # the same methods
         self.statistics = statistics
         details = {**facts.details, "spectrogram": reference.spectrogram}
         self.facts = replace(
@@ -53,9 +53,11 @@ class StudyRun(Run):
         """Encoded under one label, decoded under another."""
 
         def through(sound: Tensor) -> Piece:
-            seen = self.seen(sound, heard)
+            seen = self.encoded(sound, heard)
             made = self.reference.decode(seen.z, len(sound), told)[0, 0].cpu()
-            return Piece(sound, made, *(None if part is None else part.cpu() for part in seen[1:3]))
+            return Piece(
+                sound, made, *(None if part is None else part.cpu() for part in (seen.latents, seen.kl))
+            )
 
         yield from faded(blocks, self.facts.hop_length, through)
 
@@ -64,15 +66,16 @@ class StudyRun(Run):
         condition = self.condition(labels)
 
         def through(sound: Tensor) -> Piece:
-            seen = self.seen(sound, condition)
-            return Piece(sound, sound, *(None if part is None else part.cpu() for part in seen[1:3]))
+            seen = self.encoded(sound, condition)
+            return Piece(
+                sound, sound, *(None if part is None else part.cpu() for part in (seen.latents, seen.kl))
+            )
 
         yield from faded(blocks, self.facts.hop_length, through)
 
-    def seen(self, sound: Tensor, condition: Condition | None) -> bottleneck_stats.Seen:
+    def encoded(self, sound: Tensor, condition: Condition | None) -> Statistics:
         """What lies between encoder and decoder of (T,)."""
-        batch = sound.to(self.device)[None, None]
-        return bottleneck_stats.look(self.reference.bottleneck, self.reference.features(batch, condition))
+        return self.seen(self.reference.features(sound.to(self.device)[None, None], condition))
 
     @torch.inference_mode()
     def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
@@ -145,7 +148,7 @@ def morph(run: StudyRun, ends: Sequence[Path], heard: Condition | None, told: Co
     for path, sound in zip(ends, both, strict=True):
         if not len(sound) or len(sound) > LONGEST_S * rate:
             raise UserError(f"{path}: {len(sound) / rate:.0f} s; give a sound of up to {LONGEST_S:.0f} s")
-    latents = [run.seen(sound, heard).z for sound in both]  # (1, latent_dim, windows) each
+    latents = [run.encoded(sound, heard).z for sound in both]  # (1, latent_dim, windows) each
     n = max(z.shape[-1] for z in latents)
     start, end = (F.interpolate(z, n, mode="linear", align_corners=True) for z in latents)
     share = torch.linspace(0, 1, n) if n > 1 else torch.tensor([0.5])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 from wavevae.accelerator import add_accelerator_option
 from wavevae.cli import Parser
+from wavevae.console import say
 
 DESCRIPTION = """\
 Encode a set of sounds and look around in the latents: maps by class and pitch, what each axis does, what lies between
@@ -56,23 +56,20 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return args
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def main(argv: list[str]) -> int:
     """Exit status 0. Raises: UserError for unusable input."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     args = parse(argv)
+    from wavevae import plots
     from wavevae.accelerator import choose_device
-    from wavevae.evaluation import plots, selection
-    from wavevae.evaluation.sounds import with_pitches
+    from wavevae.evaluation import selection
+    from wavevae.evaluation.report import check_folder
+    from wavevae.evaluation.selection import with_pitches
 
-    from . import output_folder
-    from .exploration import explore
+    from .exploration import PARTS, explore
     from .explored_model import load_explored_model
 
-    output_folder.check(args.out)
+    check_folder(args.out, PARTS, "notes")
     plots.new_figure(1, 1)  # a missing matplotlib is told now, not after the work
     instrument = load_explored_model(args.run, args.checkpoint, choose_device(args.accelerator))
     chosen = selection.limited(selection.everything(args.data, args.split), args.max_seconds or None)

@@ -1,16 +1,20 @@
-"""A grid of sounds: WAVs, one picture of all their spectrograms, and a small picture of each for the page."""
+"""A grid of sounds: WAVs, one picture of all their spectrograms, and the page explore.html to see and hear them on."""
 
 from __future__ import annotations
 
+import html
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from wavevae import audio
-from wavevae.evaluation.plots import RANGE_DB, decibels, new_figure, power_spectrogram, save
+from wavevae.evaluation.report_page import document, picture_uri, sound_uri
+from wavevae.plots import RANGE_DB, decibels, new_figure, power_spectrogram, save
 
 N_FFT = 512
 THUMB = (96, 140)
@@ -54,8 +58,8 @@ def tame(sound: np.ndarray) -> np.ndarray:
     return finite if peak <= FULL else finite * np.float32(FULL / peak)
 
 
-def write(folder: Path, grid: Grid, sample_rate: int) -> None:
-    """folder/NAME.wav, folder/sheet.png, and folder/.thumbs/NAME.png."""
+def write_grid(folder: Path, grid: Grid, sample_rate: int) -> None:
+    """folder/NAME.wav, folder/sheet.png, and a small picture of each cell for the page."""
     pictures = [[None if cell is None else _picture(tame(cell.sound)) for cell in row] for row in grid.rows]
     top = max((float(p.max()) for row in pictures for p in row if p is not None), default=0.0)
     for row, powers in zip(grid.rows, pictures, strict=True):
@@ -63,9 +67,14 @@ def write(folder: Path, grid: Grid, sample_rate: int) -> None:
             if cell is None or power is None:
                 continue
             audio.write(folder / f"{cell.name}.wav", tame(cell.sound), sample_rate)
-            thumb(folder / ".thumbs" / f"{cell.name}.png", fitted(decibels(power, top), THUMB))
+            thumb(thumb_path(folder, cell), fitted(decibels(power, top), THUMB))
     shown = [[None if p is None else decibels(p, top) for p in row] for row in pictures]
     sheet(folder / "sheet.png", grid, shown)
+
+
+def thumb_path(folder: Path, cell: Cell) -> Path:
+    """Beside the folders of the grids, where it is not kept."""
+    return folder.parent / ".thumbs" / folder.name / f"{cell.name}.png"
 
 
 def _picture(sound: np.ndarray) -> np.ndarray:
@@ -121,3 +130,64 @@ def sheet(path: Path, grid: Grid, pictures: Sequence[Sequence[np.ndarray | None]
         side.set_visible(False)
     figure.colorbar(image, ax=panel, label="dB", shrink=0.7)
     save(figure, path, dpi=100)
+
+
+def asset(name: str) -> str:
+    return (files("wavevae.evaluation.explore") / "page_assets" / name).read_text(encoding="utf-8")
+
+
+def _cell(folder: Path, cell: Cell | None) -> str:
+    if cell is None:
+        return "<span></span>"
+    text = html.escape(cell.caption or cell.name)
+    picture = picture_uri(thumb_path(folder, cell))
+    sound = sound_uri(folder / f"{cell.name}.wav")
+    return (
+        f'<button type="button" class="cell" title="{text}"><img alt="" src="{picture}"><span>{text}</span>'
+        f'<audio preload="none" src="{sound}"></audio></button>'
+    )
+
+
+def grid_html(folder: Path, grid: Grid) -> str:
+    """A heading, what it is, and the cells under the names of their columns, beside those of their rows."""
+    heads = [*grid.column_names, *[""] * (grid.columns - len(grid.column_names))]
+    cells = ["<span></span>", *(f'<span class="name top">{html.escape(name)}</span>' for name in heads)]
+    names = [*grid.row_names, *[""] * (len(grid.rows) - len(grid.row_names))]
+    for name, row in zip(names, grid.rows, strict=True):
+        padded = [*row, *[None] * (grid.columns - len(row))]
+        cells += [f'<span class="name">{html.escape(name)}</span>', *(_cell(folder, cell) for cell in padded)]
+    return (
+        f"<section><h2>{html.escape(grid.title)}</h2><p class='note'>{html.escape(grid.about)}</p>"
+        f'<div class="grid" style="--columns: {grid.columns}">{"".join(cells)}</div></section>'
+    )
+
+
+def facts_html(facts: Mapping[str, str]) -> str:
+    rows = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items())
+    return f"<dl>{rows}</dl>"
+
+
+def write_page(
+    path: Path,
+    title: str,
+    facts: Mapping[str, str],
+    remarks: Sequence[str],
+    maps: Mapping[str, Path],
+    grids: Sequence[tuple[Path, Grid]],
+) -> None:
+    """explore.html"""
+    said = "".join(f"<p>{html.escape(remark)}</p>" for remark in remarks)
+    pictures = "".join(
+        f'<figure><img alt="{html.escape(caption)}" src="{picture_uri(picture)}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        for caption, picture in maps.items()
+    )
+    parts: list[Any] = [
+        f"<style>{asset('explore.css')}</style>",
+        f"<h1>{html.escape(title)}</h1>{facts_html(facts)}{said}",
+        f"<h2>Maps</h2>{pictures}" if maps else "",
+        *(grid_html(folder, grid) for folder, grid in grids),
+        f"<script>{asset('explore.js')}</script>",
+    ]
+    text = document(f"wavevae explore: {title}", "\n".join(parts))
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""One exploration, from the sounds chosen to the page."""
+"""One exploration, from the sounds chosen to the page; the output folder is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from wavevae.corpus import ConsoleProgress
+from wavevae.console import ConsoleProgress
+from wavevae.evaluation.judged_latents import draw_map, pca_plane
+from wavevae.evaluation.report import prepared
 from wavevae.evaluation.selection import Selection
 from wavevae.units import samples_to_frames, seconds_to_samples
 
-from . import contact_sheet, explore_page, maps, neighbours, note_selection, output_folder, vectors
-from .contact_sheet import Cell, Grid
+from . import note_vectors
+from .contact_sheet import Cell, Grid, write_grid, write_page
 from .explored_model import ExploredModel
-from .interpolate import interpolation
-from .notes import Note, families, pitches, read_notes
-from .timbre_transfer import Target, transfers
-from .traverse import traversals
+from .latent_edits import Target, interpolation, transfers, traversals
+from .notes import Note, corner_notes, families, middle_note, notes_of_classes, pitches, read_notes
 
 HEARD_S = 1.5
 """Of each note in a grid."""
@@ -52,7 +52,7 @@ class Exploration:
     def add(self, name: str, grid: Grid | None) -> None:
         """Write a grid; nothing where there is none."""
         if grid is not None:
-            contact_sheet.write(self.folder / name, grid, self.instrument.sample_rate)
+            write_grid(self.folder / name, grid, self.instrument.sample_rate)
             self.grids.append((self.folder / name, grid))
 
     def draw_maps(self, with_umap: bool) -> None:
@@ -60,29 +60,28 @@ class Exploration:
         if len(self.notes) < FEWEST_FOR_A_MAP:
             self.remarks.append(f"no maps of {len(self.notes)} notes: they need {FEWEST_FOR_A_MAP}")
             return
-        told = ([n.family for n in self.notes], pitches(self.notes))
-        dots, shares = vectors.plane(self.found)
-        names = (f"principal axis 1 ({shares[0]:.0%} of variance)", f"principal axis 2 ({shares[1]:.0%})")
-        maps.draw(self.folder / "maps" / "pca.png", dots, *told, names)
+        colours = ([n.family or None for n in self.notes], pitches(self.notes))
+        dots, names = pca_plane(self.found)
+        draw_map(self.folder / "maps" / "pca.png", dots, *colours, names)
         self.pictures["notes, by PCA of their vectors"] = self.folder / "maps" / "pca.png"
         if with_umap:
-            places, why = vectors.umap_plane(self.found)
+            places, why = note_vectors.umap_plane(self.found)
             if places is None:
                 self.remarks.append(why)
             else:
-                maps.draw(self.folder / "maps" / "umap.png", places, *told, ("UMAP 1", "UMAP 2"))
+                draw_map(self.folder / "maps" / "umap.png", places, *colours, ("UMAP 1", "UMAP 2"))
                 self.pictures["notes, by UMAP"] = self.folder / "maps" / "umap.png"
-        maps.draw_frames(self.folder / "maps" / "frames.png", self.instrument, self.notes)
+        note_vectors.draw_frames(self.folder / "maps" / "frames.png", self.instrument, self.notes)
         caption = "frames, in the plane of the XY pad that `wavevae serve` shows"
         self.pictures[caption] = self.folder / "maps" / "frames.png"
 
     def sound_out(self) -> None:
         """Traversals, interpolation, draws, transfer."""
         notes, instrument = self.notes, self.instrument
-        moved, scaled = traversals(instrument, notes[note_selection.middle(notes, self.found)], self.samples)
+        moved, scaled = traversals(instrument, notes[middle_note(notes, self.found)], self.samples)
         self.add("moved", moved)
         self.add("scaled", scaled)
-        corners = [notes[i] for i in note_selection.corners(notes, self.found)]
+        corners = [notes[i] for i in corner_notes(notes, self.found)]
         if len(corners) > 1:
             self.add("between", interpolation(instrument, corners, self.samples))
         self.add("drawn", self.draws())
@@ -94,9 +93,7 @@ class Exploration:
         samples = seconds_to_samples(DRAWN_S, instrument.sample_rate)
         conditional = instrument.facts.condition != "none"
         picked = (
-            [self.notes[i] for i in note_selection.of_classes(self.notes, self.found, DRAWS)]
-            if conditional
-            else []
+            [self.notes[i] for i in notes_of_classes(self.notes, self.found, DRAWS)] if conditional else []
         )
         frames = samples_to_frames(samples, instrument.hop_length)
         drawn = instrument.run.sample(DRAWS, frames, SEED, [n.labels for n in picked])
@@ -114,7 +111,7 @@ class Exploration:
         return Grid("Draws", about, [row[:3], row[3:]])
 
     def transfer(self) -> None:
-        picked = note_selection.of_classes(self.notes, self.found, ROWS)
+        picked = notes_of_classes(self.notes, self.found, ROWS)
         if len(picked) < 2:
             return
         notes = [self.notes[i] for i in picked]
@@ -124,11 +121,11 @@ class Exploration:
 
     def find_neighbours(self) -> dict[str, Any]:
         """neighbours.csv, some of them to hear, and how alike they are."""
-        near = neighbours.find(self.notes, self.found)
-        neighbours.write(self.folder / "neighbours.csv", self.notes, near)
-        shown = note_selection.of_classes(self.notes, self.found, ROWS)
-        self.add("neighbours", neighbours.show(self.notes, near, shown, self.samples))
-        return neighbours.alike(self.notes, near)
+        near = note_vectors.nearest(self.notes, self.found)
+        note_vectors.write_neighbours(self.folder / "neighbours.csv", self.notes, near)
+        shown = notes_of_classes(self.notes, self.found, ROWS)
+        self.add("neighbours", note_vectors.neighbours_grid(self.notes, near, shown, self.samples))
+        return note_vectors.likeness(self.notes, near)
 
 
 def label_remarks(notes: Sequence[Note]) -> list[str]:
@@ -168,11 +165,11 @@ def explore(
     begun = time.monotonic()
     progress = ConsoleProgress()
     notes, damaged = read_notes(instrument, selection, class_field, progress)
-    with output_folder.prepared(folder) as part:
-        found = vectors.note_vectors(instrument, notes)
+    with prepared(folder, PARTS) as part:
+        found = note_vectors.note_vectors(instrument, notes)
         work = Exploration(instrument, notes, found, part, label_remarks(notes))
         work.remarks += skipped_remark([*selection.skipped, *damaged])
-        output_folder.write_latents(part, notes, found)
+        write_latents(part, notes, found)
         progress("exploring", 0.0, "maps")
         work.draw_maps(with_umap)
         progress("exploring", 0.4, "traversals, interpolations, draws, transfer")
@@ -181,7 +178,7 @@ def explore(
         alike = work.find_neighbours()
         result = summary(work, selection, alike, time.monotonic() - begun)
         shown = facts_of(result, instrument)
-        explore_page.write(
+        write_page(
             part / "explore.html", folder.name or "explore", shown, work.remarks, work.pictures, work.grids
         )
         (part / "explore.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
@@ -227,3 +224,44 @@ def facts_of(result: dict[str, Any], instrument: ExploredModel) -> dict[str, str
         apart, luck = near["pitch_apart_semitones"], near["pitch_apart_by_chance"]
         shown["neighbours' pitches apart"] = f"{apart:.1f} semitones (by chance {luck:.1f})"
     return shown
+
+
+PARTS = (
+    *("latents.npz", "frames.npz", "maps", "moved", "scaled", "between", "drawn", "transfer", "neighbours"),
+    *("neighbours.csv", "explore.html", "explore.json"),
+)
+"""Everything that is written; explore.json comes last."""
+
+
+def write_latents(folder: Path, notes: Sequence[Note], vectors: np.ndarray) -> None:
+    """latents.npz: a row a note. frames.npz: a row a frame, in half precision, `note` saying whose.
+
+    latents.npz: mu, std (notes, latent_dim): mean and standard deviation over the frames that sound; logvar, mean of
+    the posterior's log-variance, where there is one; vector, what maps and neighbours are made of; pitch (NaN:
+    unknown), family ('' : unknown), keys, paths, start_s, frames, level_db.
+    """
+    rows = {
+        "mu": np.array([n.heard.mean(0) for n in notes], np.float32),
+        "std": np.array([n.heard.std(0) for n in notes], np.float32),
+        "vector": vectors.astype(np.float32),
+        "pitch": pitches(notes).astype(np.float32),
+        "family": np.array([n.family for n in notes]),
+        "keys": np.array([n.key for n in notes]),
+        "paths": np.array([str(n.path) for n in notes]),
+        "start_s": np.array([n.start_s for n in notes]),
+        "frames": np.array([len(n.means) for n in notes]),
+        "level_db": np.array([n.level_db for n in notes], np.float32),
+    }
+    variances = [n.log_variances[n.sounding].mean(0) for n in notes if n.log_variances is not None]
+    if variances:
+        rows["logvar"] = np.array(variances, np.float32)
+    np.savez(folder / "latents.npz", **rows)  # type: ignore[arg-type]
+    frames = {
+        "mu": np.concatenate([n.means for n in notes]).astype(np.float16),
+        "note": np.repeat(np.arange(len(notes), dtype=np.int32), rows["frames"]),
+        "sounding": np.concatenate([n.sounding for n in notes]),
+    }
+    if variances:
+        every = [n.log_variances for n in notes if n.log_variances is not None]
+        frames["logvar"] = np.concatenate(every).astype(np.float16)
+    np.savez(folder / "frames.npz", **frames)  # type: ignore[arg-type]

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from wavevae.errors import UserError
-from wavevae.evaluation.loading import load_model_under_test
+from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.evaluation.model_under_test import Run
 from wavevae.latents import LatentStatistics
-from wavevae.nn.bottlenecks.base import Gaussian
+from wavevae.nn.bottlenecks.base import Statistics
 from wavevae.units import samples_to_frames
 
 if TYPE_CHECKING:
@@ -49,12 +49,11 @@ class ExploredModel:
         """(samples,) -> means (frames, latent_dim), and log-variances in the same units where there is a Gaussian."""
         x = torch.from_numpy(np.ascontiguousarray(sound, np.float32))[None, None].to(self.run.device)
         hidden = self.model.features(x, self.run.condition(labels))
-        means = self.model.bottleneck.mean(hidden)[0].T.cpu().numpy()
-        bottleneck, controls = self.model.bottleneck.learned_part(), self.model.bottleneck.controls
-        if not isinstance(bottleneck, Gaussian):
+        found: Statistics = self.model.bottleneck.statistics(hidden)
+        means: np.ndarray = found.z[0].T.cpu().numpy()
+        if found.log_variance is None or found.prior_std is None:
             return means, None
-        relative = bottleneck.split(hidden[:, controls:])[1][0]
-        return means, (relative + 2 * torch.log(bottleneck.prior_std)).T.cpu().numpy()
+        return means, (found.log_variance + 2 * torch.log(found.prior_std)).T.cpu().numpy()
 
     def encode(self, sound: np.ndarray, labels: Labels) -> np.ndarray:
         """(samples,) -> (frames, latent_dim)"""

@@ -16,11 +16,10 @@ from torch import Tensor
 
 from wavevae.evaluation import metrics
 from wavevae.evaluation.model_under_test import NONE, Labels, ModelUnderTest
-from wavevae.evaluation.playing import draws, knobs, latent_controls, timbre_moved
+from wavevae.evaluation.playing import draws, latent_controls, timbre_moved
 from wavevae.evaluation.playing.held import LONGEST_HOP_S, Held, find_moments, held_figures, hold
 from wavevae.evaluation.playing.player import Player, make_player
-from wavevae.evaluation.playing.sound_analysis import Excerpt, read_excerpts
-from wavevae.evaluation.selection import Source
+from wavevae.evaluation.selection import Clip, Source, read_clips
 
 __all__ = ["KEYS", "Clouds", "Demonstration", "Player", "Playing", "measure", "measure_quickly"]
 
@@ -78,8 +77,8 @@ def measure(
 ) -> Playing:
     """Every figure; `foreign` are sounds that are not of the corpus' kind (none: built-in sung syllables)."""
     player = make_player(subject)
-    corpus = read_excerpts(sources, player.sample_rate)
-    others = read_excerpts(foreign, player.sample_rate) or timbre_moved.built_in_foreign(player.sample_rate)
+    corpus = read_clips(sources, player.sample_rate)
+    others = read_clips(foreign, player.sample_rate) or timbre_moved.built_in_foreign(player.sample_rate)
     figures: dict[str, Any] = dict.fromkeys(KEYS)
     why: dict[str, str] = {}
     shown: list[Demonstration] = []
@@ -104,7 +103,7 @@ def measure(
 
 
 def add_held(
-    player: Player, corpus: Sequence[Excerpt], every: Tensor, figures: dict[str, Any], why: dict[str, str]
+    player: Player, corpus: Sequence[Clip], every: Tensor, figures: dict[str, Any], why: dict[str, str]
 ) -> list[Demonstration]:
     """Held tones and knobs, into the figures."""
     found = [hold(player, moment) for moment in find_moments(corpus, player.sample_rate)]
@@ -115,9 +114,9 @@ def add_held(
     figures |= held_figures(held, player.hop_length, player.sample_rate)
     if not figures["held_pitched_moments"]:
         why["held_pitch"] = NO_PITCH
-    ranges = knobs.control_ranges(player.axis_names, every)
+    ranges = latent_controls.control_ranges(player.axis_names, every)
     if ranges:
-        figures |= knobs.knob_figures(player, held, ranges)
+        figures |= latent_controls.knob_figures(player, held, ranges)
     else:
         why["knob"] = NO_NAMES
     return [*held_demonstrations(player, held), *sweep_demonstrations(player, held, ranges)]
@@ -125,7 +124,7 @@ def add_held(
 
 def add_transfers(
     player: Player,
-    sounds: tuple[Sequence[Excerpt], Sequence[Excerpt]],
+    sounds: tuple[Sequence[Clip], Sequence[Clip]],
     corpus_midi: float | None,
     figures: dict[str, Any],
     why: dict[str, str],
@@ -138,8 +137,8 @@ def add_transfers(
     return [
         Demonstration(
             "transfer",
-            t.excerpt.file + (f", transposed by {t.transposed:+.0f} semitones" if t.transposed else ""),
-            {"input": t.excerpt.audio.numpy(), "output": t.output.numpy()},
+            t.clip.file + (f", transposed by {t.transposed:+.0f} semitones" if t.transposed else ""),
+            {"input": t.clip.audio.numpy(), "output": t.output.numpy()},
         )
         for t in made[:TRANSFERS_SHOWN]
     ]
@@ -171,23 +170,23 @@ def held_demonstrations(player: Player, held: Sequence[Held]) -> list[Demonstrat
     for one in (held[i] for i in chosen):
         moment = one.moment
         before = round(BEFORE_S * rate)
-        real = moment.excerpt.audio[max(0, moment.sample - before) : moment.sample + 2 * before]
+        real = moment.clip.audio[max(0, moment.sample - before) : moment.sample + 2 * before]
         pitch = f", MIDI {moment.midi:.2f}" if moment.midi is not None else ""
-        title = f"{moment.excerpt.file} at {moment.sample / rate:.2f} s{pitch}"
+        title = f"{moment.clip.file} at {moment.sample / rate:.2f} s{pitch}"
         made = one.sound[max(0, one.start - before) :]
         shown.append(Demonstration("held", title, {"real": real.numpy(), "held": made.numpy()}))
     return shown
 
 
 def sweep_demonstrations(
-    player: Player, held: Sequence[Held], ranges: Sequence[knobs.Range]
+    player: Player, held: Sequence[Held], ranges: Sequence[latent_controls.Range]
 ) -> list[Demonstration]:
     """One held tone while a control goes through its range."""
     one = held[len(held) // 2]
     steps = max(2, round(SWEEP_S * player.sample_rate / player.hop_length))
     shown = []
     for control in ranges:
-        sound, start = knobs.sweep(player, one, control, SWEEP_S / steps, steps)
+        sound, start = latent_controls.sweep(player, one, control, SWEEP_S / steps, steps)
         if bool(torch.isfinite(sound).all()):
             title = f"{control.name} from {control.low:.3g} to {control.high:.3g}"
             heard = sound[max(0, start - round(BEFORE_S * player.sample_rate) // 2) :]
@@ -204,7 +203,7 @@ def measure_quickly(
         return {}
     known = list(labels) or [NONE] * len(sounds)
     audible = [s for s in zip(sounds, known, strict=True) if bool(metrics.audible(s[0][None])[0])]
-    corpus = [Excerpt(str(i), *each) for i, each in enumerate(audible[:QUICK_EXCERPTS])]
+    corpus = [Clip(str(i), *each) for i, each in enumerate(audible[:QUICK_EXCERPTS])]
     found = [hold(player, moment) for moment in find_moments(corpus, player.sample_rate)]
     held = [h for h in found if h is not None]
     if not held:

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.evaluation import yin
+from wavevae.evaluation import tracks
 from wavevae.evaluation.playing.player import Player
-from wavevae.evaluation.playing.sound_analysis import (
-    Excerpt,
+from wavevae.evaluation.selection import Clip
+from wavevae.evaluation.tracks import (
     floored_db,
     level_track,
     median_midi,
@@ -33,7 +33,7 @@ STEADY_CENTS = 30.0
 STEADY_S, STEADIER_S = 0.25, 0.5
 """The pitch holds at least so long around a moment; moments in the middle of half a steady second come first."""
 LOUD_DB = 20.0
-"""A moment lies no further below the loudest 50 ms of its excerpt."""
+"""A moment lies no further below the loudest 50 ms of its clip."""
 CONTEXT_S = 2.0
 """At most so much sound before the moment is encoded."""
 HOLD_S, SKIP_S, JUDGED_S = 2.0, 0.5, 1.0
@@ -46,9 +46,9 @@ LONGEST_HOP_S = 0.25
 
 @dataclass(frozen=True)
 class Moment:
-    """A steady moment of an excerpt."""
+    """A steady moment of a clip."""
 
-    excerpt: Excerpt
+    clip: Clip
     sample: int
     midi: float | None
     """Its pitch; none among sounds without one."""
@@ -56,7 +56,7 @@ class Moment:
     def around(self, sample_rate: int) -> Tensor:
         """The half second around it."""
         half = sample_rate // 4
-        return self.excerpt.audio[max(0, self.sample - half) : self.sample + half]
+        return self.clip.audio[max(0, self.sample - half) : self.sample + half]
 
 
 @dataclass(frozen=True)
@@ -100,66 +100,66 @@ def steady_windows(midi: Tensor, loud: Tensor, frames: int) -> list[int]:
     return (torch.nonzero((off <= STEADY_CENTS) & heard)[:, 0] + frames // 2).tolist()
 
 
-def pitched_moment(excerpt: Excerpt, sample_rate: int) -> Moment | None:
-    """The middle one of the steadily pitched moments of an excerpt that have a quarter second on either side."""
-    midi, centres = pitch_track(excerpt.audio, sample_rate)
-    levels = frame_levels(excerpt.audio, centres, sample_rate)
+def pitched_moment(clip: Clip, sample_rate: int) -> Moment | None:
+    """The middle one of the steadily pitched moments of a clip that have a quarter second on either side."""
+    midi, centres = pitch_track(clip.audio, sample_rate)
+    levels = frame_levels(clip.audio, centres, sample_rate)
     loud = levels > levels.max() - LOUD_DB
     for seconds in (STEADIER_S, STEADY_S):
-        frames = round(seconds / yin.HOP_S) + 1
+        frames = round(seconds / tracks.HOP_S) + 1
         found = [
-            i for i in steady_windows(midi, loud, frames) if has_room(excerpt, int(centres[i]), sample_rate)
+            i for i in steady_windows(midi, loud, frames) if has_room(clip, int(centres[i]), sample_rate)
         ]
         if found:
             middle = found[len(found) // 2]
             near = midi[max(0, middle - frames // 2) : middle + frames // 2 + 1]
-            return Moment(excerpt, int(centres[middle]), float(near[torch.isfinite(near)].median()))
+            return Moment(clip, int(centres[middle]), float(near[torch.isfinite(near)].median()))
     return None
 
 
-def has_room(excerpt: Excerpt, sample: int, sample_rate: int) -> bool:
-    return sample_rate // 4 <= sample <= len(excerpt.audio) - sample_rate // 4
+def has_room(clip: Clip, sample: int, sample_rate: int) -> bool:
+    return sample_rate // 4 <= sample <= len(clip.audio) - sample_rate // 4
 
 
-def loud_moment(excerpt: Excerpt, sample_rate: int) -> Moment | None:
+def loud_moment(clip: Clip, sample_rate: int) -> Moment | None:
     """The loud moment around which the level of 20 ms frames changes least over a quarter of a second."""
-    hop = round(yin.HOP_S * sample_rate)
-    levels = level_track(excerpt.audio, hop)
-    frames = round(STEADY_S / yin.HOP_S)
+    hop = round(tracks.HOP_S * sample_rate)
+    levels = level_track(clip.audio, hop)
+    frames = round(STEADY_S / tracks.HOP_S)
     if len(levels) < frames:
         return None
     windows = levels.unfold(0, frames, 1)
     spread = windows.std(-1)
     middles = torch.arange(len(windows)) * hop + frames * hop // 2
-    room = torch.tensor([has_room(excerpt, int(m), sample_rate) for m in middles])
+    room = torch.tensor([has_room(clip, int(m), sample_rate) for m in middles])
     usable = room & (windows.mean(-1) > levels.max() - LOUD_DB)
     if not usable.any():
         return None
     best = int(torch.where(usable, spread, torch.inf).argmin())
-    return Moment(excerpt, int(middles[best]), None)
+    return Moment(clip, int(middles[best]), None)
 
 
-def find_moments(excerpts: Sequence[Excerpt], sample_rate: int) -> list[Moment]:
-    """Pitched moments, at most one of each excerpt; where fewer than a fifth of the excerpts have one, loud steady
+def find_moments(clips: Sequence[Clip], sample_rate: int) -> list[Moment]:
+    """Pitched moments, at most one of each clip; where fewer than a fifth of the clips have one, loud steady
     moments without regard to pitch."""
-    pitched = [m for e in excerpts if (m := pitched_moment(e, sample_rate)) is not None]
-    if pitched and 5 * len(pitched) >= len(excerpts):
+    pitched = [m for e in clips if (m := pitched_moment(e, sample_rate)) is not None]
+    if pitched and 5 * len(pitched) >= len(clips):
         return pitched
-    return [m for e in excerpts if (m := loud_moment(e, sample_rate)) is not None]
+    return [m for e in clips if (m := loud_moment(e, sample_rate)) is not None]
 
 
 # -- holding --------------------------------------------------------------------------------------------------
 
 
 def latents_up_to(player: Player, moment: Moment) -> Tensor | None:
-    """(latent_dim, frames) of at most CONTEXT_S that end with the moment, causally; none where the excerpt ends or
+    """(latent_dim, frames) of at most CONTEXT_S that end with the moment, causally; none where the clip ends or
     the model gives no finite latents."""
-    stop = min(moment.sample + player.latency_samples, len(moment.excerpt.audio))
+    stop = min(moment.sample + player.latency_samples, len(moment.clip.audio))
     frames = min(stop, round(CONTEXT_S * player.sample_rate)) // player.hop_length
     if frames < 1:
         return None
-    heard = moment.excerpt.audio[stop - frames * player.hop_length : stop]
-    latents = player.encode(heard, moment.excerpt.labels)
+    heard = moment.clip.audio[stop - frames * player.hop_length : stop]
+    latents = player.encode(heard, moment.clip.labels)
     return latents if bool(torch.isfinite(latents).all()) else None
 
 
@@ -170,7 +170,7 @@ def hold(player: Player, moment: Moment, seconds: float = HOLD_S) -> Held | None
         return None
     frames = -(-round(seconds * player.sample_rate) // player.hop_length)
     held = torch.cat([latents, latents[:, -1:].expand(-1, frames)], 1)
-    sound = player.decode(held, moment.excerpt.labels)
+    sound = player.decode(held, moment.clip.labels)
     if not bool(torch.isfinite(sound).all()):
         return None
     return Held(moment, latents, sound, latents.shape[1] * player.hop_length)
@@ -207,7 +207,7 @@ def divides_hop(midi: float | None, hop: int, sample_rate: int) -> bool:
     """Whether a whole number of periods is a hop, within a sample."""
     if midi is None:
         return False
-    period = sample_rate / yin.midi_hz(midi)
+    period = sample_rate / tracks.midi_hz(midi)
     return abs(hop - max(1, round(hop / period)) * period) < 1
 
 

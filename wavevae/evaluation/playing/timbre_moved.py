@@ -18,7 +18,8 @@ from wavevae.evaluation import linear
 from wavevae.evaluation.embeddings import dct_matrix
 from wavevae.evaluation.playing.held import mean_or_none
 from wavevae.evaluation.playing.player import Player
-from wavevae.evaluation.playing.sound_analysis import Excerpt, level_track, mel_frames, pitch_track
+from wavevae.evaluation.selection import Clip
+from wavevae.evaluation.tracks import level_track, mel_frames, pitch_track
 from wavevae.synthesis.syllables import sung_syllables
 from wavevae.units import seconds_to_samples
 
@@ -29,7 +30,7 @@ LOUD_DB = 20.0
 FLOOR_DB = 50.0
 """Bands further below the loudest count as so far below: a judge of timbre must not listen to the noise of the room."""
 QUIET_DB = 30.0
-"""Half seconds that are further below the loudest of their excerpt are left out."""
+"""Half seconds that are further below the loudest of their clip are left out."""
 LAG_S = 0.05
 IN_TUNE_CENTS = 50.0
 FEWEST = 6
@@ -42,16 +43,16 @@ BUILT_IN_EXCERPTS = 20
 class Transfer:
     """A foreign sound and what the model makes of it, (T,) each."""
 
-    excerpt: Excerpt
+    clip: Clip
     output: Tensor
     transposed: float
     """Semitones."""
 
 
-def built_in_foreign(sample_rate: int, count: int = BUILT_IN_EXCERPTS) -> list[Excerpt]:
+def built_in_foreign(sample_rate: int, count: int = BUILT_IN_EXCERPTS) -> list[Clip]:
     """Syllables sung by a small formant synthesiser, so that there is always foreign sound."""
     return [
-        Excerpt(f"{BUILT_IN} {i + 1}", torch.from_numpy(sung_syllables(4.0, sample_rate, seed=i)))
+        Clip(f"{BUILT_IN} {i + 1}", torch.from_numpy(sung_syllables(4.0, sample_rate, seed=i)))
         for i in range(count)
     ]
 
@@ -94,17 +95,17 @@ def vectors(sounds: Sequence[Tensor], sample_rate: int) -> np.ndarray:
     return np.array(found) if found else np.zeros((0, CEPSTRA))
 
 
-def split_by_file(excerpts: Sequence[Excerpt], share: float) -> tuple[list[Excerpt], list[Excerpt]]:
+def split_by_file(clips: Sequence[Clip], share: float) -> tuple[list[Clip], list[Clip]]:
     """About `share` of the files (at least one on either side) in a fixed random order, and the others. A single file
     is split in time."""
-    names = sorted({e.file for e in excerpts})
+    names = sorted({e.file for e in clips})
     if len(names) < 2:
-        cut = [round(share * len(e.audio)) for e in excerpts]
-        first = [Excerpt(e.file, e.audio[:c], e.labels) for e, c in zip(excerpts, cut, strict=True)]
-        return first, [Excerpt(e.file, e.audio[c:], e.labels) for e, c in zip(excerpts, cut, strict=True)]
+        cut = [round(share * len(e.audio)) for e in clips]
+        first = [Clip(e.file, e.audio[:c], e.labels) for e, c in zip(clips, cut, strict=True)]
+        return first, [Clip(e.file, e.audio[c:], e.labels) for e, c in zip(clips, cut, strict=True)]
     np.random.default_rng(0).shuffle(names)
     chosen = set(names[: min(len(names) - 1, max(1, round(share * len(names))))])
-    return [e for e in excerpts if e.file in chosen], [e for e in excerpts if e.file not in chosen]
+    return [e for e in clips if e.file in chosen], [e for e in clips if e.file not in chosen]
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class TimbreClassifier:
 
 
 def train_classifier(
-    corpus: Sequence[Excerpt], foreign: Sequence[Excerpt], sample_rate: int
+    corpus: Sequence[Clip], foreign: Sequence[Clip], sample_rate: int
 ) -> TimbreClassifier | None:
     """Of as many half seconds of one as of the other; none where either has too few."""
     a, b = (vectors([e.audio for e in part], sample_rate) for part in (corpus, foreign))
@@ -190,17 +191,17 @@ def whole_octaves(given: Tensor, corpus_midi: float | None, sample_rate: int) ->
     return 12.0 * round((corpus_midi - float(there.median())) / 12)
 
 
-def transfers(player: Player, foreign: Sequence[Excerpt], corpus_midi: float | None) -> list[Transfer]:
+def transfers(player: Player, foreign: Sequence[Clip], corpus_midi: float | None) -> list[Transfer]:
     """Each sound through the model; those that come out as NaN are left out."""
     made = []
-    for excerpt in foreign:
-        own = player.octaves(excerpt.audio) if player.can_fit else None
+    for clip in foreign:
+        own = player.octaves(clip.audio) if player.can_fit else None
         shift = own if own is not None else 0.0
         if own is None and player.can_fit:
-            shift = whole_octaves(excerpt.audio, corpus_midi, player.sample_rate)
-        output = player.transfer(excerpt.audio, shift if own is None else "auto")
+            shift = whole_octaves(clip.audio, corpus_midi, player.sample_rate)
+        output = player.transfer(clip.audio, shift if own is None else "auto")
         if bool(torch.isfinite(output).all()):
-            made.append(Transfer(excerpt, output, shift))
+            made.append(Transfer(clip, output, shift))
     return made
 
 
@@ -209,7 +210,7 @@ def moved(judge: TimbreClassifier, made: Sequence[Transfer]) -> tuple[float | No
     rate = judge.sample_rate
     taken = count = 0
     for one in made:
-        given = audible_halves(one.excerpt.audio, rate)
+        given = audible_halves(one.clip.audio, rate)
         heard = half_seconds(one.output, rate)[given]
         count += len(heard)
         loud = [half for half in heard if float(level_track(half, len(half))[0]) > -60]
@@ -218,7 +219,7 @@ def moved(judge: TimbreClassifier, made: Sequence[Transfer]) -> tuple[float | No
 
 
 def transfer_figures(
-    player: Player, corpus: Sequence[Excerpt], foreign: Sequence[Excerpt], corpus_midi: float | None
+    player: Player, corpus: Sequence[Clip], foreign: Sequence[Clip], corpus_midi: float | None
 ) -> tuple[dict[str, Any], list[Transfer], str]:
     """The figures, what can be heard of them, and why there are none ('' where there are)."""
     rate = player.sample_rate
@@ -228,15 +229,13 @@ def transfer_figures(
     made = transfers(player, unknown, corpus_midi)
     if not made:
         return {}, [], "nothing finite came out"
-    frames = np.array([pitch_kept(t.excerpt.audio, t.output, rate) for t in made]).sum(0)
+    frames = np.array([pitch_kept(t.clip.audio, t.output, rate) for t in made]).sum(0)
     figures: dict[str, Any] = {
         "transfer_pitch_kept": float(frames[1] / frames[0]) if frames[0] else None,
         "transfer_loudness_r": mean_or_none(
-            [loudness_correlation(t.excerpt.audio, t.output, rate) for t in made]
+            [loudness_correlation(t.clip.audio, t.output, rate) for t in made]
         ),
-        "transfer_copy_si_sdr_db": mean_or_none(
-            [copy_si_sdr_db(t.excerpt.audio, t.output, rate) for t in made]
-        ),
+        "transfer_copy_si_sdr_db": mean_or_none([copy_si_sdr_db(t.clip.audio, t.output, rate) for t in made]),
         "transfer_sounds": len(made),
         "transfer_fitted": player.can_fit,
     }

@@ -54,6 +54,8 @@ class Statistics(NamedTuple):
     """(latent_dim, frames): the same in standard deviations of the prior, where there is one."""
     log_variance: Tensor | None = None
     """(latent_dim, frames) of a posterior whose prior is N(0, 1) in these units."""
+    prior_std: Tensor | None = None
+    """(latent_dim, 1) of that prior, in the units of z."""
     kl: Tensor | None = None
     """(frames,) nats, where the prior is another one."""
     codes: Tensor | None = None
@@ -245,7 +247,7 @@ class Gaussian(Bottleneck):
 
     def statistics(self, h: Tensor) -> Statistics:
         mean, log_variance = self.split(h)
-        return Statistics(mean, mean[0] / self.prior_std, log_variance[0])
+        return Statistics(mean, mean[0] / self.prior_std, log_variance[0], self.prior_std)
 
     def direct_axes(self) -> int:
         return len(self.prior_std)

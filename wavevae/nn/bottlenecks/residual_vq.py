@@ -53,8 +53,10 @@ def relative_commitment(raw: Mapping[str, Tensor], config: ObjectiveConfig) -> T
 COMMITMENT = LossTerm("commitment", relative_commitment, lambda progress, config: config.commitment)
 UNEVENNESS = LossTerm(
     "unevenness",
-    lambda raw, config: raw.get("unevenness") if config.evenness else None,  # known in training mode only
-    lambda progress, config: config.evenness,
+    lambda raw, config: (
+        raw.get("unevenness") if config.codebook_entropy_weight else None
+    ),  # known in training mode only
+    lambda progress, config: config.codebook_entropy_weight,
 )
 
 

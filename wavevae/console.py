@@ -1,8 +1,8 @@
-"""Standard output and standard error that never interrupt the work.
+"""Text for people: messages, progress and tables, on standard streams that never interrupt the work.
 
 The reader of a pipe may quit, a disk may fill up, a terminal may close: printing then fails with an OSError in the
 middle of a training or of a signal handler. `guard` puts `GuardedStream`s in place of both streams, for this program
-and every library that prints.
+and every library that prints. No heavy imports.
 """
 
 from __future__ import annotations
@@ -10,10 +10,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from wavevae.units import format_seconds
+
+Progress = Callable[[str, float, str], None]
+"""Called with what is being done, the share done (0..1; 0 and 1 are always shown) and a few words."""
+BAR_CELLS = 24
+LINE_EVERY_S = 10.0
+REDRAW_EVERY_S = 0.1
 CANNOT_PRINT = (OSError, ValueError, RuntimeError)
 """What printing raises: a failed write, a closed stream, a signal handler that prints while its program prints."""
 
@@ -105,3 +113,68 @@ def discarded_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def say(text: str = "") -> None:
+    """A message on standard error, at once: standard output is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class ConsoleProgress:
+    """How far it is, on standard error: a bar on a terminal, a plain line every ten seconds elsewhere.
+
+    Work that ends at once leaves a single line.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.last = time.monotonic()
+
+    def __call__(self, what: str, share: float, text: str) -> None:
+        terminal = self.stream.isatty()
+        now = time.monotonic()
+        if 0 < share < 1 and now - self.last < (REDRAW_EVERY_S if terminal else LINE_EVERY_S):
+            return
+        self.last = now
+        if not terminal:
+            print(f"{what}: {share:.0%}, {text}", file=self.stream, flush=True)
+            return
+        full = round(share * BAR_CELLS)
+        bar = "█" * full + "░" * (BAR_CELLS - full)
+        end = "\n" if share >= 1 else ""
+        print(f"\r\033[K{what} {bar} {share:4.0%}  {text}", end=end, file=self.stream, flush=True)
+
+
+def silent(what: str, share: float, text: str) -> None:
+    """A progress that shows nothing."""
+
+
+class SoundProgress:
+    """Progress of a sound that is made or read sample by sample, with its speed."""
+
+    def __init__(self, what: str, total_samples: int, sample_rate: int) -> None:
+        self._what, self._total, self._rate = what, max(total_samples, 1), sample_rate
+        self._done, self._start = 0, time.monotonic()
+        self._show = ConsoleProgress()
+
+    def add(self, samples: int) -> None:
+        """So many more samples are done."""
+        self._done += samples
+        done, total = (format_seconds(n / self._rate) for n in (self._done, self._total))
+        share = min(self._done / self._total, 0.999)  # `end` says that it is done
+        self._show(self._what, share, f"{done} of {total}, {self.speed:.0f}x real time")
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio a second."""
+        return self._done / self._rate / max(time.monotonic() - self._start, 1e-9)
+
+    def end(self, text: str) -> None:
+        """Replaces the bar by what became of the work."""
+        say(("\r\033[K" if self._show.stream.isatty() else "") + text)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line a row; columns aligned to the left, two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,14 +1,21 @@
-"""Fundamental frequency by YIN (de Cheveigné & Kawahara 2002), and pitch errors in cents.
+"""Tracks of a sound, frame by frame: fundamental frequency, level, power and mel spectra; and pitch errors in cents.
 
-Steps of the paper: difference function (eq. 6), cumulative mean normalisation (eq. 8), absolute threshold, parabolic
-interpolation. A short period is then measured over several of its multiples, which divides the rounding error.
+Fundamental frequency is found by YIN (de Cheveigné & Kawahara 2002). Steps of the paper: difference function (eq. 6),
+cumulative mean normalisation (eq. 8), absolute threshold, parabolic interpolation. A short period is then measured over
+several of its multiples, which divides the rounding error.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.evaluation.embeddings import band_matrix
+
+MEL_BANDS = 64
+RANGE_DB = 60.0
+"""What lies further below the loudest band of a sound counts as so far below: it is not heard."""
 LOWEST_HZ, HIGHEST_HZ = 40.0, 2200.0
 """Periods beyond this are not looked for: MIDI 28 to 97."""
 THRESHOLD = 0.15
@@ -119,3 +126,51 @@ def median_hz(sound: Tensor, sample_rate: int) -> float | None:
     hz = track(sound[None], sample_rate)[0]
     there = hz[torch.isfinite(hz)]
     return float(there.median()) if len(there) >= FEWEST_FRAMES else None
+
+
+def level_track(x: Tensor, hop: int, window: int | None = None) -> Tensor:
+    """(T,) -> RMS in dBFS of windows (by default as long as the hop), (frames,); -120 for silence."""
+    width = window or hop
+    padded = torch.nn.functional.pad(x.double(), (0, max(0, width - len(x))))
+    power = padded.unfold(-1, width, hop).square().mean(-1)
+    return (10 * torch.log10(power + 1e-12)).float()
+
+
+def pitch_track(x: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
+    """(T,) -> YIN's pitch in MIDI (NaN: none) and the sample in the middle of each frame, (frames,) each."""
+    hz = track(x[None], sample_rate)[0]
+    width = 2 * int(sample_rate / LOWEST_HZ) + 1
+    hop = max(1, round(HOP_S * sample_rate))
+    return hz_to_midi(hz), torch.arange(len(hz)) * hop + width // 2
+
+
+def hz_to_midi(hz: Tensor) -> Tensor:
+    """440 Hz -> 69."""
+    return 69 + 12 * torch.log2(hz / 440.0)
+
+
+def median_midi(x: Tensor, sample_rate: int) -> float | None:
+    """The pitch of a steady tone (T,), MIDI; none where under half of the frames have one."""
+    midi, _ = pitch_track(x, sample_rate)
+    there = midi[torch.isfinite(midi)]
+    return float(there.median()) if 2 * len(there) >= len(midi) > 0 and len(there) else None
+
+
+def power_frames(x: Tensor, sample_rate: int) -> Tensor:
+    """(T,) -> power spectra (frames, bins) of Hann windows of about 46 ms, every quarter of it."""
+    n_fft = 2 ** round(np.log2(0.046 * sample_rate))
+    padded = torch.nn.functional.pad(x.float(), (0, max(0, n_fft - len(x))))
+    frames = padded.unfold(-1, n_fft, n_fft // 4) * torch.hann_window(n_fft)
+    return torch.fft.rfft(frames).abs().square()
+
+
+def mel_frames(x: Tensor, sample_rate: int, bands: int = MEL_BANDS) -> Tensor:
+    """(T,) -> mel power (frames, bands), 40 Hz to Nyquist."""
+    power = power_frames(x, sample_rate)
+    return power @ band_matrix(power.shape[1], sample_rate, bands, 40.0, sample_rate / 2).T
+
+
+def floored_db(power: Tensor) -> Tensor:
+    """Decibels; nothing lies further than RANGE_DB below the largest value."""
+    top = power.max().clamp_min(1e-20)
+    return 10 * torch.log10(power.clamp_min(top * 10 ** (-RANGE_DB / 10)))

@@ -1,6 +1,6 @@
-"""Pictures: spectrogram pairs, an overview sheet of them, losses over a run, the KL against its weight.
+"""What every picture is drawn with: figures, whole PNG files, spectrograms, tables of metrics, curves of a run.
 
-matplotlib draws off screen and belongs to the train extra; every picture is written whole or not at all.
+matplotlib draws off screen, belongs to the train extra and is imported when the first figure is made.
 """
 
 from __future__ import annotations
@@ -97,25 +97,15 @@ def spectrogram_pair(
     reference: np.ndarray, reconstruction: np.ndarray, sample_rate: int, path: Path, title: str = ""
 ) -> None:
     """The reference above its reconstruction, (samples,) each, on one dB scale: 0 = the reference's maximum."""
-    figure = new_figure(9, 5.6)
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    top = float(power_spectrogram(reference).max())
-    for axes, name, audio in ((upper, "reference", reference), (lower, "reconstruction", reconstruction)):
-        picture = decibels(power_spectrogram(audio), top)
-        image = show(axes, picture, len(audio) / sample_rate, sample_rate)
-        axes.set_title(name, loc="left", fontsize=10)
-    lower.set_xlabel("seconds")
-    if title:
-        figure.suptitle(title, fontsize=11)
-    figure.colorbar(image, ax=[upper, lower], label="dB below the reference's maximum", shrink=0.8)
-    save(figure, path)
+    sounds = {"reference": reference, "reconstruction": reconstruction}
+    spectrogram_stack(sounds, sample_rate, path, title)
 
 
 def spectrogram_stack(
-    sounds: Mapping[str, np.ndarray], sample_rate: int, path: Path, title: str = "", height: float = 2.6
+    sounds: Mapping[str, np.ndarray], sample_rate: int, path: Path, title: str = ""
 ) -> None:
     """Sounds (samples,) one above the other on one dB scale: 0 = the loudest point of the first."""
-    figure = new_figure(9, height * len(sounds) + 0.6)
+    figure = new_figure(9, 2.6 * len(sounds) + 0.4)
     panels = figure.subplots(len(sounds), 1, sharex=True, squeeze=False)[:, 0]
     first = next(iter(sounds))
     top = float(power_spectrogram(sounds[first]).max())
@@ -126,7 +116,8 @@ def spectrogram_stack(
     panels[-1].set_xlabel("seconds")
     if title:
         figure.suptitle(title, fontsize=11)
-    figure.colorbar(image, ax=list(panels), label=f"dB below {first}'s maximum", shrink=0.8)
+    of = "its maximum" if len(sounds) == 1 else f"the maximum of {first}"
+    figure.colorbar(image, ax=list(panels), label=f"dB below {of}", shrink=0.8)
     save(figure, path)
 
 

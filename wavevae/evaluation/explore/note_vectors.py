@@ -1,4 +1,4 @@
-"""Nearest neighbours in the space of note vectors: who is near whom, and whether they are alike."""
+"""A note as one point, where its latents are and how far they move: maps of such points, and nearest neighbours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,73 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wavevae.evaluation.judged_latents import draw_map
+from wavevae.latent_plane import Plane
+
+from .explored_model import ExploredModel
 from .notes import Note, pitches
+
+SMALLEST_SPREAD = 1e-3
+"""Of a training standard deviation: an axis that moves less stands still."""
+FURTHEST = 3.0
+TO_STD = 1.4826
+"""Of a normal distribution: median absolute deviation -> standard deviation."""
+NEIGHBOURS, MIN_DIST = 30, 0.1
+"""UMAP's, as in study C."""
+FEWEST_FOR_UMAP = 5
+HOW_TO_GET_UMAP = "no UMAP picture: umap-learn is not installed; pip install 'wavevae[explore]'"
+
+
+def note_vectors(instrument: ExploredModel, notes: Sequence[Note]) -> np.ndarray:
+    """(notes, 2 latent_dim): mean and log standard deviation of each principal axis over the frames that sound, each
+    to median 0 and unit width over the notes. A latent of a waveform turns with its phase, so the mean alone says
+    little; how far an axis moves says how much of it there is. Few notes with far outlying numbers decide nothing:
+    the width is robust (median absolute deviation) and what is beyond FURTHEST widths counts as that."""
+    rows = []
+    for note in notes:
+        axes = instrument.axes(note.heard)
+        rows.append(np.concatenate([axes.mean(0), np.log(axes.std(0) + SMALLEST_SPREAD)]))
+    found = np.array(rows)
+    apart = found - np.median(found, 0)
+    width = TO_STD * np.median(np.abs(apart), 0)
+    width = np.where(width > 1e-6, width, found.std(0))
+    return np.clip(apart / np.where(width > 1e-6, width, np.inf), -FURTHEST, FURTHEST)
+
+
+def umap_plane(vectors: np.ndarray) -> tuple[np.ndarray | None, str]:
+    """(notes, 2) by UMAP (McInnes et al. 2018), the same each time; or none, and why."""
+    if len(vectors) < FEWEST_FOR_UMAP:
+        return None, f"no UMAP picture of {len(vectors)} notes: it needs {FEWEST_FOR_UMAP}"
+    try:
+        umap: Any = __import__("umap")
+    except ImportError:
+        return None, HOW_TO_GET_UMAP
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own threads and of sparse graphs
+        fit = umap.UMAP(n_neighbors=min(NEIGHBOURS, len(vectors) - 1), min_dist=MIN_DIST, random_state=0)
+        return np.asarray(fit.fit_transform(vectors), float), ""
+
+
+MOST_FRAMES = 6000
+PAD = (-0.05, 1.05)
+"""What of the plane is shown: the pad and a little more."""
+
+
+def draw_frames(path: Path, instrument: ExploredModel, notes: Sequence[Note]) -> None:
+    """Frames in the plane of the XY pad of `wavevae serve`, 0 to 1 where the training latents lie; drawn evenly from
+    those that sound."""
+    owners = np.repeat(np.arange(len(notes)), [int(n.sounding.sum()) for n in notes])
+    chosen = np.linspace(0, len(owners) - 1, min(MOST_FRAMES, len(owners))).round().astype(int)
+    axes = instrument.axes(np.concatenate([n.heard for n in notes])[chosen])
+    points = np.asarray(instrument.statistics.density.get("points", ()), float)
+    places = Plane.of(points if len(points) else axes).places(axes)
+    chosen_notes = [notes[owner] for owner in owners[chosen]]
+    pitches = np.array([note.pitch for note in chosen_notes])
+    names = ("XY pad, x (principal axis 1)", "XY pad, y (principal axis 2)")
+    draw_map(path, places, [note.family or None for note in chosen_notes], pitches, names, size=6, span=PAD)
+
 
 COUNT = 5
 AT_ONCE = 256
@@ -25,7 +91,7 @@ class Neighbours(NamedTuple):
     """(notes, k), ascending; 1 is one standard deviation along one number of the vector."""
 
 
-def find(notes: Sequence[Note], vectors: np.ndarray, count: int = COUNT) -> Neighbours:
+def nearest(notes: Sequence[Note], vectors: np.ndarray, count: int = COUNT) -> Neighbours:
     """The k nearest of each; fewer columns where there are not so many other files."""
     files = np.unique([str(note.path) for note in notes], return_inverse=True)[1]
     others = len(notes) - int(np.bincount(files).max())
@@ -41,7 +107,7 @@ def find(notes: Sequence[Note], vectors: np.ndarray, count: int = COUNT) -> Neig
     return Neighbours(index, distance)
 
 
-def write(path: Path, notes: Sequence[Note], found: Neighbours) -> None:
+def write_neighbours(path: Path, notes: Sequence[Note], found: Neighbours) -> None:
     """neighbours.csv: a row a pair."""
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file)
@@ -59,7 +125,7 @@ def _pitch(note: Note) -> str:
     return "" if np.isnan(note.pitch) else f"{note.pitch:g}"
 
 
-def alike(notes: Sequence[Note], found: Neighbours) -> dict[str, Any]:
+def likeness(notes: Sequence[Note], found: Neighbours) -> dict[str, Any]:
     """How often neighbours share the class, and how far apart their pitches are; each beside what luck would give."""
     out: dict[str, Any] = {}
     names = [note.family for note in notes]
@@ -83,7 +149,7 @@ def alike(notes: Sequence[Note], found: Neighbours) -> dict[str, Any]:
     return out
 
 
-def show(notes: Sequence[Note], found: Neighbours, shown: Sequence[int], samples: int) -> Any:
+def neighbours_grid(notes: Sequence[Note], found: Neighbours, shown: Sequence[int], samples: int) -> Any:
     """A grid: a row a note, then its neighbours with their distances; none where nothing has any."""
     from .contact_sheet import Cell, Grid
 
