@@ -49,13 +49,13 @@ class Stage:
 
     def __init__(self, model: Path, voices: int | None = None, block: int = BLOCK) -> None:
         from wavevae.realtime.control.dispatcher import Dispatcher
-        from wavevae.realtime.engine.playable_model import PlayableModel
+        from wavevae.realtime.engine.engine import PlayableModel
 
         self.instrument, self.block = PlayableModel(model, 0, voices), block
-        self.desk = Dispatcher(self.instrument.about)
+        self.desk = Dispatcher(self.instrument.model)
         self.instrument.warm_up(block)
         self.instrument.begin(self.desk.state)
-        self.rate = self.instrument.about.sample_rate
+        self.rate = self.instrument.model.sample_rate
 
     def send(self, address: str, *arguments: object) -> None:
         self.desk.apply(f"/wavevae/{address}", arguments)
@@ -94,7 +94,7 @@ def tuning(model: Path, options: argparse.Namespace) -> Found:
         errors[key] = cents_off(held[stage.rate // 5 :], stage.rate, key)
         stage.send("note", key, 0)
         stage.play(0.1)
-    axis = stage.instrument.about.axes[0]
+    axis = stage.instrument.model.axes[0]
     low, high = axis.natural(axis.low), axis.natural(axis.high)
     within = [abs(e) for key, e in errors.items() if low <= key <= high]
     every = [abs(e) for e in errors.values()]
@@ -111,7 +111,7 @@ def clicks(model: Path, options: argparse.Namespace) -> Found:
     """Held at mezzoforte; without life, which moves too."""
     found: Found = {"glide_db": _glide(Stage(model, voices=1))}
     sweeps = {}
-    about = Stage(model, voices=1).instrument.about
+    about = Stage(model, voices=1).instrument.model
     for number, axis in enumerate(about.axes):
         if axis.name in ("pitch", "loudness"):
             continue  # keys say these
@@ -141,7 +141,7 @@ def _line_db(stage: Stage, sound: Sound, off: int = 0) -> float:
 
     from wavevae.evaluation.metrics import periodicity_db
 
-    hop = stage.instrument.about.hop_length
+    hop = stage.instrument.model.hop_length
     half = stage.rate // 2 // hop * hop
     pieces = torch.from_numpy(sound[: len(sound) // half * half].reshape(-1, half))
     return float(periodicity_db(pieces, hop + off).mean())

@@ -134,7 +134,7 @@ def labels(config: ModelConfig) -> dict[str, list[str]]:
     """Kinds of labels that the model is told: names of the classes; for pitch its unit. An instrument's pitch is one of
     its latents."""
     classes = {"class": list(config.classes)} if config.has_class else {}
-    told = config.has_pitch and not config.is_instrument
+    told = "pitch" in config.decoder_labels
     return classes | ({"pitch": ["MIDI, 69 = 440 Hz"]} if told else {})
 
 

@@ -145,14 +145,14 @@ def references(model: Autoencoder | Instrument, axes: AxisMap) -> list[dict[str,
     """The same without labels and, of a conditional model, under one of each kind: `attributes`, as the file has it."""
     cases: list[dict[str, Any]] = [{"attributes": {}, **reference(model, axes)}]
     config = model.config
-    if not (config.has_class or (config.has_pitch and not config.is_instrument)):
+    if not config.decoder_labels:
         return cases
     attributes: dict[str, float] = {}
     condition = unlabelled(VOICES, config)
     if config.has_class:
         attributes["class"] = len(config.classes) - 1
         condition.classes[:, -1] = 1.0
-    if config.has_pitch and not config.is_instrument:
+    if "pitch" in config.decoder_labels:
         attributes["pitch"] = PROBE_PITCH
         condition.pitch.fill_(PROBE_PITCH)
     return [*cases, {"attributes": attributes, **reference(model, axes, condition=condition)}]

@@ -191,7 +191,7 @@ def line(row: dict[str, Any]) -> str:
     )
 
 
-def tell(player: BenchedModel, start: dict[str, Any]) -> str:
+def describe_start(player: BenchedModel, start: dict[str, Any]) -> str:
     """What the file is, and how it starts."""
     calls = ", ".join(f"{ms:.0f}" for ms in start["first_calls_cpu_ms"])
     return (
@@ -215,7 +215,7 @@ def run(players: list[BenchedModel], options: argparse.Namespace) -> dict[str, A
     found: dict[str, Any] = {"threads": 1, "rate": rate, "load_average": os.getloadavg()[0], "files": []}
     for player in players:
         start = start_of(player, methods[0], 512)
-        say(tell(player, start))
+        say(describe_start(player, start))
         found["files"].append({**describe(player), "start": start, "rows": []})
     other = "   other / this, CPU" if len(players) == 2 else ""
     note = f"one thread, {rate} Hz, {options.rounds} bursts of 8 calls"

@@ -15,8 +15,8 @@ from wavevae.console import say
 from wavevae.errors import Failure, UserError
 
 from .control.midi_map import USUAL_MAP, Row, read_map, write_learnt
+from .control.midi_mapper import Sent, Translator
 from .control.midi_ports import Backend, Listener, System, find_inputs, fitting
-from .control.midi_translate import Sent, Translator
 from .control.osc import encode
 from .live.processes import StopSignals
 

@@ -1,11 +1,17 @@
-"""What a model can do, as the control side needs it. Imports no torch: the engine sends it to other processes."""
+"""What a model can do, as the control side needs it, and the map of its latents. Imports no torch: the engine sends it
+to other processes."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wavevae.controls import MOST_ATTRIBUTES, NATURAL, ControlState
+from wavevae.latent_plane import Plane
 
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle, BundleInfo, LatentAxis
@@ -94,7 +100,7 @@ class ModelInfo:
     restarts: bool = True
     """A voice can begin anew; files of before could not."""
     voices: int = 1
-    hears: bool = False
+    live_input: bool = False
     """There is a live input."""
 
     @property
@@ -126,7 +132,12 @@ class ModelInfo:
         return tuple(v for attribute in self.attributes for v in attribute.values)
 
 
-def describe(bundle: Bundle, voices: int | None = None, hears: bool = False) -> ModelInfo:
+def largest_remainder(hop_length: int, block_size: int) -> int:
+    """Samples of a decoded hop that may wait for the next block, at most (0: blocks are whole hops)."""
+    return hop_length - math.gcd(hop_length, block_size)
+
+
+def describe(bundle: Bundle, voices: int | None = None, live_input: bool = False) -> ModelInfo:
     """What a loaded file says of itself; `voices` None: as many as are usual for its kind."""
     info, names = bundle.info, _attribute_names(bundle.module)
     density = info.density
@@ -155,7 +166,7 @@ def describe(bundle: Bundle, voices: int | None = None, hears: bool = False) -> 
         loudest_db=_loudness(info).high if info.is_instrument else 0.0,
         restarts=hasattr(bundle.module, "restart"),
         voices=voices or (USUAL_VOICES if info.is_instrument else 1),
-        hears=hears,
+        live_input=live_input,
     )
 
 
@@ -197,3 +208,51 @@ def _attributes(module: Any, names: list[str]) -> tuple[Attribute, ...]:
         if TEXT not in kinds and len(values) == len(kinds) <= room:
             found.append(Attribute(name, kinds, tuple(float(v) for v in values)))
     return tuple(found)
+
+
+NEIGHBOURS = 8
+CLOSEST = 1e-4
+"""Of the map's width: nearer than this counts as this near."""
+
+
+class LatentMap:
+    """The map of `/wavevae/xy`: the first two learned axes of some training latents, from 0 to 1.
+
+    A codec's axes are principal ones, so this is the plane in which the training sounds differ most. An instrument's
+    are brightness and noisiness: its pitch, loudness and periodicity come before them and are left alone.
+    """
+
+    def __init__(self, model: ModelInfo) -> None:
+        self._first = model.n_controls
+        """The first learned axis."""
+        axes = model.axes[self._first : self._first + 2]
+        points = np.array(model.points, np.float64).reshape(-1, model.latent_dim)
+        self.points: NDArray[np.float64] = points[:, self._first :]
+        """Learned latents of the training data: (points, learned axes)."""
+        self.labels = model.point_labels
+        self.names = tuple(axis.name for axis in axes)
+        """Of its axes: two, or as many as there are."""
+        low, high = ([getattr(axis, end) for axis in axes] for end in ("low", "high"))
+        plane = Plane.of(self.points) if len(self.points) else Plane.between(np.array(low), np.array(high))
+        self._low, self._high = plane
+        self.places: NDArray[np.float64] = plane.places(self.points)
+        """Of the points on the map: (points, 2)."""
+
+    def bounds(self) -> list[list[float]]:
+        """Lowest and highest value of each of its axes."""
+        return np.stack([self._low, self._high], 1).tolist()
+
+    def at(self, x: float, y: float, present: tuple[float, ...]) -> tuple[float, ...]:
+        """The latent at a place: the first two learned axes are the place itself, the others a mean of the nearest
+        points', the nearer the heavier (inverse distances; Shepard 1968). Control axes stay as they are at `present`;
+        without points the further axes do too."""
+        width = len(self.names)
+        place = np.array((x, y))[:width]
+        learned = np.array(present[self._first :])
+        if len(self.points):
+            distances = ((self.places[:, :width] - place) ** 2).sum(1)
+            nearest = np.argsort(distances, kind="stable")[:NEIGHBOURS]
+            weights = 1 / (distances[nearest] + CLOSEST)
+            learned = weights @ self.points[nearest] / weights.sum()
+        learned[:width] = self._low + place * (self._high - self._low)
+        return (*present[: self._first], *np.clip(learned, -10, 10).tolist())

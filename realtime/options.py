@@ -9,7 +9,6 @@ from pathlib import Path
 from wavevae.cli import Parser, parse_sample_rate
 from wavevae.controls import CONTROLS, FIT, MOST_VOICES, TRANSPOSE, Control
 
-from .engine.timing import FADE_MS
 from .live.devices import NO_DEVICE
 from .live.shared_memory import DEEPEST_RING, LARGEST_BLOCK
 
@@ -24,7 +23,7 @@ def range_of(control: Control) -> str:
     return f"{control.low:g} to {control.high:g}{unit} ({control.default:g})"
 
 
-EXAMPLE = f"""\
+EXAMPLE = """\
   wavevae serve mine.ts                        # then open the page it names, or send OSC to 127.0.0.1:9000
   oscsend 127.0.0.1 9000 /wavevae/note if 60 0.8
   wavevae serve mine.ts --input --transpose auto --fit 1    # sing into it
@@ -48,7 +47,7 @@ OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothi
                                a mix; /wavevae/mix/<i> f: one weight of it
   /wavevae/input_class s|i, /wavevae/input_pitch f    what the encoder is told of a live input (none, same)
   /wavevae/freeze [0|1]        hold the latents, let go (nothing: the other way round)
-  /wavevae/reset               clear the model's state, with a dip of {FADE_MS:g} ms
+  /wavevae/reset               clear the model's state, with a dip of 10 ms
   /wavevae/panic               silence now, until a gain or reset message
   /wavevae/preset/store s, /wavevae/preset/recall s [f seconds], /wavevae/preset/delete s
   /wavevae/model s             another MODEL.ts of the same rate, without a gap

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import math
 import secrets
 import time
 from importlib.metadata import version
 
 from wavevae.console import say
+from wavevae.controls import SMOOTHING
 from wavevae.errors import Failure, UserError
 
 from .control.addresses import ROOT
-from .control.ports import LOOPBACK, WebSetup, in_url, open_tcp, open_udp
-from .engine.timing import count_delay, describe_input_delay, good_depth
+from .control.network import LOOPBACK, WebSetup, in_url, open_tcp, open_udp
 from .live.devices import NO_DEVICE
-from .live.messages import (
+from .live.processes import (
     ControlSetup,
     DeviceChoice,
     Found,
@@ -26,10 +27,10 @@ from .live.messages import (
     Opened,
     Ready,
     RecordSetup,
+    StopSignals,
 )
-from .live.processes import StopSignals
-from .live.supervisor import LOOK_EVERY_S, Interrupted, Summary, Supervisor
-from .model_info import ModelInfo
+from .live.supervisor import LOOK_EVERY_S, Interrupted, Supervisor
+from .model_info import ModelInfo, largest_remainder
 from .options import AUTO, build_parser
 
 HTTP_PORT = 9001
@@ -107,12 +108,20 @@ def _set_up(arguments: argparse.Namespace, sockets: contextlib.ExitStack) -> Con
     )
 
 
+SMALLEST_RING, SMALLEST_RING_MS = 2, 25.0
+
+
+def good_depth(block_size: int, sample_rate: int) -> int:
+    """Blocks to compute ahead: at least two, and 25 ms."""
+    return max(SMALLEST_RING, math.ceil(SMALLEST_RING_MS * sample_rate / 1000 / block_size))
+
+
 def _prepare(arguments: argparse.Namespace, session: Supervisor) -> tuple[Found, Ready, Opened]:
     """Devices found and opened, the model loaded and warm. Raises: UserError, Interrupted."""
     found = session.find()
     block = arguments.block_size or found.good_block
-    hears = arguments.input is not None
-    load = Load(str(arguments.model.resolve()), arguments.seed, arguments.voices, hears, arguments.sr)
+    live_input = arguments.input is not None
+    load = Load(str(arguments.model.resolve()), arguments.seed, arguments.voices, live_input, arguments.sr)
     if arguments.in_callback:
         session.shared.lay_out(1, max(block, SMALLEST_IN_CALLBACK))
         opened = session.open(Open(0, load))
@@ -120,13 +129,13 @@ def _prepare(arguments: argparse.Namespace, session: Supervisor) -> tuple[Found,
         return found, opened.engine, opened
     session.shared.lay_out(1, block)
     ready = session.load(load)
-    rate = ready.about.sample_rate
+    rate = ready.model.sample_rate
     session.shared.lay_out(arguments.ring_depth or good_depth(block, rate), block)
     return found, ready, session.open(Open(rate))
 
 
 def first_messages(
-    arguments: argparse.Namespace, about: ModelInfo
+    arguments: argparse.Namespace, model: ModelInfo
 ) -> tuple[tuple[str, tuple[object, ...]], ...]:
     """What --transpose and --fit set. Raises: UserError where the file has nothing of the kind."""
     wanted: dict[str, object] = {}
@@ -135,18 +144,51 @@ def first_messages(
         wanted["transpose_auto" if auto else "transpose"] = 1 if auto else arguments.transpose
     if arguments.fit is not None:
         wanted["fit"] = arguments.fit
-    known = {attribute.name for attribute in about.attributes} if about.is_instrument else set()
+    known = {attribute.name for attribute in model.attributes} if model.is_instrument else set()
     for name in wanted:
         if name not in known:
             option = "--fit" if name == "fit" else f"--transpose {arguments.transpose}"
-            raise UserError(f"{option}: {about.name} has no such attribute, {_why_not(about)}; leave it out")
+            raise UserError(f"{option}: {model.name} has no such attribute, {_why_not(model)}; leave it out")
     return tuple((f"{ROOT}/{name}", (value,)) for name, value in wanted.items())
 
 
-def _why_not(about: ModelInfo) -> str:
-    if not about.is_instrument:
+def _why_not(model: ModelInfo) -> str:
+    if not model.is_instrument:
         return "it is a codec and gives its input back as it is"
-    return "it knows nothing of its corpus" if about.plays_pitch else "it has no pitch"
+    return "it knows nothing of its corpus" if model.plays_pitch else "it has no pitch"
+
+
+def describe_delay(model: ModelInfo, block_size: int, ring_depth: int, device_s: float) -> str:
+    """From a message to its sound, at most; controls are read once a block."""
+    samples = (
+        block_size,
+        ring_depth * block_size,
+        largest_remainder(model.hop_length, block_size),
+        model.algorithmic_latency_samples,
+    )
+    parts = [*(1000 * n / model.sample_rate for n in samples), 1000 * device_s]
+    return (
+        f"control to sound at most {sum(parts):.1f} ms = {parts[0]:.1f} until the next block "
+        f"+ {parts[1]:.1f} ring + {parts[2]:.1f} rest of a hop + {parts[3]:.1f} model "
+        f"+ {parts[4]:.1f} device (latents glide {SMOOTHING.default:g} ms)"
+    )
+
+
+def describe_input_delay(model: ModelInfo, block_size: int, ring_depth: int, opened: Opened) -> str:
+    """From a live input to its sound: what is computed here, and what the device states of itself."""
+    per_sample = 1000 / model.sample_rate
+    parts = (
+        ring_depth * block_size * per_sample,
+        largest_remainder(model.hop_length, block_size) * per_sample,
+        model.input_latency_samples * per_sample,
+        1000 * opened.rebuffered_s,
+    )
+    cut = f" + {parts[3]:.1f} cutting periods into blocks" if parts[3] else ""
+    return (
+        f"heard to sound {sum(parts):.1f} ms = {parts[0]:.1f} ring + {parts[1]:.1f} rest of a hop + "
+        f"{parts[2]:.1f} model{cut}, and the device's {1000 * opened.input_latency_s:.1f} in and "
+        f"{1000 * (opened.latency_s - opened.rebuffered_s):.1f} out"
+    )
 
 
 def _describe(
@@ -157,45 +199,45 @@ def _describe(
     ready: Ready,
     opened: Opened,
 ) -> list[str]:
-    about, ring = ready.about, session.shared.deck.ring
-    rate, block, depth = about.sample_rate, ring.block_size, ring.depth
+    model, ring = ready.model, session.shared.deck.ring
+    rate, block, depth = model.sample_rate, ring.block_size, ring.depth
     speed, headroom = ready.real_time_factor, 1 - 1 / ready.real_time_factor
     how = "in the callback" if arguments.in_callback else f"ring {depth}"
-    delay = count_delay(about, block, 0 if arguments.in_callback else depth, opened.latency_s)
+    delay = describe_delay(model, block, 0 if arguments.in_callback else depth, opened.latency_s)
     lines = [
-        f"{about.name}: {about.latent_dim} latents at {rate / about.hop_length:.1f} frames/s",
+        f"{model.name}: {model.latent_dim} latents at {rate / model.hop_length:.1f} frames/s",
         f"  device   {found}; {rate} Hz, block {block} ({1000 * block / rate:.1f} ms), {how}",
         f"  delay    {delay}",
         f"  compute  real-time factor {speed:.1f}: a block takes {ready.block_ms:.2f} ms, "
-        f"at most {ready.worst_block_ms:.2f}; headroom {100 * headroom:.0f} %{_burden(about)}",
+        f"at most {ready.worst_block_ms:.2f}; headroom {100 * headroom:.0f} %{_burden(model)}",
         f"  priority {ready.priority}",
-        *_keys(about),
-        f"  OSC      {in_url(arguments.osc_host)}:{setup.osc_port}, {'/wavevae/note, ' if about.plays_notes else ''}"
-        f"/wavevae/latent/0 to /{about.latent_dim - 1}, "
+        *_keys(model),
+        f"  OSC      {in_url(arguments.osc_host)}:{setup.osc_port}, {'/wavevae/note, ' if model.plays_notes else ''}"
+        f"/wavevae/latent/0 to /{model.latent_dim - 1}, "
         "/wavevae/gain, /wavevae/panic ... (`wavevae serve --help`)",
     ]
-    if about.hears:
-        said = describe_input_delay(about, block, 0 if arguments.in_callback else depth, opened)
+    if model.live_input:
+        said = describe_input_delay(model, block, 0 if arguments.in_callback else depth, opened)
         lines.insert(3, f"  input    {said}{_moved(arguments)}")
     if ready.enough is not None:
         lines.append(_warning(ready, block, rate))
     return lines
 
 
-def _keys(about: ModelInfo) -> list[str]:
+def _keys(model: ModelInfo) -> list[str]:
     """What keys do with an instrument, and why nothing sounds yet."""
-    if not about.is_instrument:
+    if not model.is_instrument:
         return []
     waits = (
         "the input sounds; keys give it their pitches"
-        if about.hears
+        if model.live_input
         else "silent until a key or a control moves"
     )
-    axis = about.axes[0]
+    axis = model.axes[0]
     low, high = (round(axis.natural(end)) for end in (axis.low, axis.high))
-    what = f"its sounds lie from MIDI {low} to {high}" if about.plays_pitch else NO_PITCH_KEYS
-    lines = [f"  keys     {about.voices} notes at a time, {what}; {waits}"]
-    if not about.restarts:
+    what = f"its sounds lie from MIDI {low} to {high}" if model.plays_pitch else NO_PITCH_KEYS
+    lines = [f"  keys     {model.voices} notes at a time, {what}; {waits}"]
+    if not model.restarts:
         lines.append(
             "  note     a file of an older wavevae: notes begin with a trace of earlier ones; export it again"
         )
@@ -213,10 +255,10 @@ def _moved(arguments: argparse.Namespace) -> str:
     return f"; {', '.join(moves)}" if moves else ""
 
 
-def _burden(about: ModelInfo) -> str:
+def _burden(model: ModelInfo) -> str:
     """What was computed at once when the time was taken, if it is more than one voice."""
-    voices = [f"{about.voices} voices"] if about.voices > 1 else []
-    parts = [*voices, *(["the input"] if about.hears else [])]
+    voices = [f"{model.voices} voices"] if model.voices > 1 else []
+    parts = [*voices, *(["the input"] if model.live_input else [])]
     return f" with {' and '.join(parts)}" if parts else ""
 
 
@@ -241,15 +283,15 @@ def _watch(session: Supervisor, seconds: float | None) -> None:
             reported, reported_at = lost, time.monotonic()
 
 
-def _serve(arguments: argparse.Namespace, stop: StopSignals) -> Summary:
-    """Everything between the command line and the summary."""
-    wish = DeviceChoice(arguments.device, arguments.input or None, arguments.input is not None)
+def _serve(arguments: argparse.Namespace, stop: StopSignals) -> None:
+    """Everything after the command line. Raises: Interrupted, UserError, Failure."""
+    wanted = DeviceChoice(arguments.device, arguments.input or None, arguments.input is not None)
     with contextlib.ExitStack() as open_things:
         setup = _set_up(arguments, open_things)
-        session = open_things.enter_context(Supervisor(wish, stop, arguments.in_callback))
+        session = open_things.enter_context(Supervisor(wanted, stop, arguments.in_callback))
         session.prepare_control(setup)
         found, ready, opened = _prepare(arguments, session)
-        listening = session.listen(ready.about, first_messages(arguments, ready.about))
+        listening = session.listen(ready.model, first_messages(arguments, ready.model))
         session.start()
         say("\n".join([*_describe(arguments, session, setup, found, ready, opened), *listening.lines]))
         say("playing; Ctrl-C ends it")
@@ -258,8 +300,9 @@ def _serve(arguments: argparse.Namespace, stop: StopSignals) -> Summary:
             _watch(session, arguments.seconds)
         session.fade_out(opened.latency_s)
         summary = session.summary(time.monotonic() - began)
-    summary.lost_recordings = session.lost_recordings
-    return summary
+    say(summary)
+    if session.lost_recordings:
+        raise Failure("a recording ended before the performance did, as was said above")
 
 
 def main(argv: list[str]) -> int:
@@ -268,10 +311,7 @@ def main(argv: list[str]) -> int:
     _check(arguments)
     with StopSignals() as stop:
         try:
-            summary = _serve(arguments, stop)
-            say(str(summary))
-            if summary.lost_recordings:
-                raise Failure("a recording ended before the performance did, as was said above")
+            _serve(arguments, stop)
         except Interrupted:
             say("stopped before it played")
     return 0

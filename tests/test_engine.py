@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
-from wavevae.realtime.engine.dsp import Limiter, Ramp
-from wavevae.realtime.engine.engine import Engine
+from wavevae.realtime.engine.engine import Engine, Limiter
 from wavevae.realtime.engine.latent_sources import (
     ControlSource,
     EncodedInput,
     FrameSource,
     NoisySource,
+    Ramp,
     largest_remainder,
 )
 from wavevae.realtime.engine.streaming_model import StreamingModel
@@ -179,8 +179,8 @@ def test_output_stays_within_full_scale_and_says_how_much_did_not(bundle: Bundle
     free = decoded(bundle, np.zeros((8, LATENTS))) * 10 ** (24 / 20)
     audio = engine.process(loud, 2048)
     assert 0.99 < np.abs(audio).max() <= 1.0
-    assert engine.limited == np.count_nonzero(np.abs(free) > 1)
-    assert engine.peak == pytest.approx(np.abs(free).max(), rel=1e-5)
+    assert engine.limiter.limited == np.count_nonzero(np.abs(free) > 1)
+    assert engine.limiter.peak == pytest.approx(np.abs(free).max(), rel=1e-5)
 
 
 def test_the_limiter_turns_down_what_follows_a_peak_and_lets_the_quiet_alone() -> None:

@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from wavevae.realtime.control.latent_map import LatentMap
-from wavevae.realtime.model_info import Axis, ModelInfo
+from wavevae.realtime.model_info import Axis, LatentMap, ModelInfo
 from wavevae.train.checkpointing import latent_statistics
 from wavevae.train.datamodule import AudioDataModule
 

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from foreign_model import LATENTS, RATE, RATIO, write_foreign
 from wavevae.realtime.control.dispatcher import Dispatcher
-from wavevae.realtime.engine.playable_model import PlayableModel
+from wavevae.realtime.engine.engine import PlayableModel
 from wavevae.realtime.offline import encode, render
 
 from wavevae.bundle import read_bundle
@@ -87,7 +87,7 @@ def test_its_latents_are_in_its_own_units(model: Path, tmp_path: Path) -> None:
 
 def test_begun_again_it_is_as_it_was_loaded_though_it_has_no_reset(model: Path) -> None:
     instrument = PlayableModel(model, 3, sample_rate=RATE)
-    desk = Dispatcher(instrument.about)
+    desk = Dispatcher(instrument.model)
     desk.apply("/wavevae/latents", (1.0, -1.0, 2.0))
     made = []
     for _ in range(2):
@@ -99,7 +99,7 @@ def test_begun_again_it_is_as_it_was_loaded_though_it_has_no_reset(model: Path) 
 
 def test_its_attributes_are_addresses_with_their_types(model: Path) -> None:
     instrument = PlayableModel(model, 0, sample_rate=RATE)
-    desk = Dispatcher(instrument.about)
+    desk = Dispatcher(instrument.model)
     names = [row.path for row in desk.rows() if "/attribute/" in row.path]
     assert names == [f"/wavevae/attribute/{n}" for n in ("noise", "steps", "loud")]  # text is no knob
     assert desk.state.attributes == pytest.approx((0.1, 2.0, 0.0))

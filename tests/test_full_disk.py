@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wavevae.realtime.offline.latent_files import LatentWriter
+from wavevae.realtime.offline.latent_files import latent_writer
 from wavevae.train.journal import MetricsFile
 
 from wavevae import audio, plots
@@ -37,7 +37,7 @@ def little_room() -> Iterator[None]:
 
 
 def latents(path: Path) -> None:
-    with LatentWriter(path, 8) as out:
+    with latent_writer(path, 8) as out:
         out.write(np.zeros((4000, 8), np.float32))
 
 

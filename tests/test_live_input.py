@@ -16,15 +16,14 @@ import toy_playable
 from osc_desk import toy_about
 from signals import level_db
 from wavevae.realtime.control.dispatcher import Dispatcher
-from wavevae.realtime.engine.playable_model import PlayableModel
-from wavevae.realtime.engine.timing import describe_input_delay
-from wavevae.realtime.live import streams
+from wavevae.realtime.engine.engine import PlayableModel
+from wavevae.realtime.live import devices
 from wavevae.realtime.live.control_process import _natural
 from wavevae.realtime.live.devices import Device
-from wavevae.realtime.live.messages import Opened
+from wavevae.realtime.live.processes import Opened
 from wavevae.realtime.model_info import Attribute, Axis, ModelInfo
 from wavevae.realtime.options import build_parser
-from wavevae.realtime.serve import _check, first_messages
+from wavevae.realtime.serve import _check, describe_input_delay, first_messages
 
 from wavevae.controls import TRANSFORM, ControlState
 from wavevae.errors import UserError
@@ -42,14 +41,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def instrument(model: Path) -> PlayableModel:
-    return PlayableModel(model, seed=0, hears=True)
+    return PlayableModel(model, seed=0, live_input=True)
 
 
 def playable(**changes: Any) -> ModelInfo:
     axes = tuple(Axis(name, -2.0, 2.0, 0.1, 10.0, 2.0) for name in NAMES)
     own = tuple(Attribute(n, (k,), (v,)) for n, k, v in (("life", 2, 1.0), ("transpose", 2, 0.0)))
     fitting = (Attribute("fit", (2,), (0.0,)), Attribute("transpose_auto", (1,), (0.0,)))
-    known = {"axes": axes, "n_controls": 3, "typical": (0.0,) * 4, "plays_pitch": True, "hears": True}
+    known = {"axes": axes, "n_controls": 3, "typical": (0.0,) * 4, "plays_pitch": True, "live_input": True}
     return toy_about(**{**known, "attributes": own + fitting, **changes})
 
 
@@ -66,9 +65,9 @@ def test_transpose_and_fit_are_set_before_the_first_sound(model: Path) -> None:
         ((), {}),
     ):
         desk = Dispatcher(playable())
-        for path, arguments in first_messages(options(model, "--input", "mic", *words), desk.about):
+        for path, arguments in first_messages(options(model, "--input", "mic", *words), desk.model):
             desk.apply(path, arguments)
-        found = dict(zip((a.name for a in desk.about.attributes), desk.state.attributes, strict=True))
+        found = dict(zip((a.name for a in desk.model.attributes), desk.state.attributes, strict=True))
         assert found == {"life": 1.0, "transpose": 0.0, "fit": 0.0, "transpose_auto": 0.0, **state}
 
 
@@ -89,7 +88,7 @@ def test_wrong_uses_are_one_line(model: Path, capsys: pytest.CaptureFixture[str]
     moved = options(model, "--input", "mic", "--transpose", "auto")
     fitted = options(model, "--input", "mic", "--fit", "1")
     with pytest.raises(UserError, match=r"--transpose auto: toy.ts has no such attribute, it is a codec"):
-        first_messages(moved, toy_about(hears=True))
+        first_messages(moved, toy_about(live_input=True))
     unpitched = playable(plays_pitch=False, attributes=playable().attributes[2:3])
     with pytest.raises(UserError, match="it has no pitch"):
         first_messages(moved, unpitched)
@@ -118,8 +117,8 @@ def test_what_sounds_is_told_in_natural_units() -> None:
 
 def hearing(instrument: PlayableModel, fit: float = 1.0) -> ControlState:
     values = {"fit": fit, "transpose_auto": float(fit > 0)}
-    names = [a.name for a in instrument.about.attributes]
-    before = dict(zip(names, instrument.about.attribute_values, strict=True))
+    names = [a.name for a in instrument.model.attributes]
+    before = dict(zip(names, instrument.model.attribute_values, strict=True))
     return replace(instrument.controls, mode=TRANSFORM, attributes=tuple({**before, **values}.values()))
 
 
@@ -153,7 +152,7 @@ def test_an_input_that_is_no_sound_leaves_no_trace(instrument: PlayableModel, ba
     assert abs(made).max() <= 1
     assert level_db(made[-RATE // 2 :]) > -45
     assert instrument.engine.sounding is not None
-    pitch = instrument.about.axes[0].natural(float(instrument.engine.sounding[0]))
+    pitch = instrument.model.axes[0].natural(float(instrument.engine.sounding[0]))
     assert (pitch - 57) % 12 == pytest.approx(0, abs=0.1)
 
 
@@ -180,7 +179,7 @@ def rise_s(sound: np.ndarray) -> float:
 def test_an_input_is_as_late_as_is_said(instrument: PlayableModel, block: int) -> None:
     sound = np.concatenate([np.zeros(RATE // 2), tone(1.5)])
     made = through(instrument, hearing(instrument, 0.0), sound, block)
-    said = describe_input_delay(instrument.about, block, 0, Opened(0.0))
+    said = describe_input_delay(instrument.model, block, 0, Opened(0.0))
     words = said.split()
     assert 1000 * (rise_s(made) - rise_s(sound)) == pytest.approx(float(words[3]), abs=4.0), said
 
@@ -213,14 +212,14 @@ def test_any_input_is_heard_and_a_server_that_changes_its_blocks_is_opened_again
     monkeypatch: pytest.MonkeyPatch, channels: int
 ) -> None:
     fake, heard = FakePortAudio(), []
-    monkeypatch.setattr(streams, "import_sounddevice", lambda: fake)
+    monkeypatch.setattr(devices, "import_sounddevice", lambda: fake)
     jack = Device(0, "system", "JACK Audio Connection Kit", 2, RATE, 20.0, input_channels=channels)
 
     def callback(out: np.ndarray, frames: int, when: object, status: object, given: np.ndarray) -> None:
         heard.append(given.shape)
         out[:] = 1.0
 
-    exact = streams.CardStream(jack, jack, RATE, 512, callback, 512)  # type: ignore[arg-type]
+    exact = devices.CardStream(jack, jack, RATE, 512, callback, 512)  # type: ignore[arg-type]
     assert (fake.kept["blocksize"], exact.rebuffered_s) == (0, 0.0)
     assert fake.kept["channels"] == (min(channels, 2), 2)
     out = np.zeros((512, 2))
@@ -228,5 +227,5 @@ def test_any_input_is_heard_and_a_server_that_changes_its_blocks_is_opened_again
     assert (out.min(), exact.changed, heard) == (1.0, False, [(512, min(channels, 2))])
     fake.calls(np.zeros((256, 1)), out[:256], 256, None, None)
     assert (out[:256].max(), exact.changed, len(heard)) == (0.0, True, 1)
-    other = streams.CardStream(jack, jack, RATE, 512, callback, 256)  # type: ignore[arg-type]
+    other = devices.CardStream(jack, jack, RATE, 512, callback, 256)  # type: ignore[arg-type]
     assert (fake.kept["blocksize"], other.rebuffered_s) == (512, 512 / RATE)

@@ -17,9 +17,8 @@ from pythonosc.osc_message import OscMessage
 from wavevae.realtime import midi
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.control.midi_map import USUAL_MAP, Row, read_map, write_map
-from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper
+from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper, Translator
 from wavevae.realtime.control.midi_ports import Listener, fitting
-from wavevae.realtime.control.midi_translate import Translator
 from wavevae.realtime.control.osc import OscServer
 from wavevae.realtime.live.processes import StopSignals
 
@@ -267,15 +266,15 @@ def test_at_the_desk_knobs_turn_and_are_learnt_over_osc(tmp_path: Path) -> None:
     face = OscServer(Dispatcher(toy_about()))
     said: list[str] = []
     hand = MidiMapper(face, "x", tmp_path / "toy.midi.yaml", said.append, lambda work, what: work())
-    hand.hear(cc(70, 127))
+    hand.receive(cc(70, 127))
     assert face.dispatcher.state.latents[0] == 3.0
-    hand.hear(message("note_on", note=60))
-    hand.hear(message("note_on", note=61))
+    hand.receive(message("note_on", note=60))
+    hand.receive(message("note_on", note=61))
     assert len(said) == 1  # this model has no pitch: said once
     assert "no pitch" in said[0]
     assert face.act(LEARN, ("/wavevae/nothing",))
     assert not face.act(LEARN, ("/wavevae/latent/3",))
-    hand.hear(cc(20, 0))
+    hand.receive(cc(20, 0))
     assert face.dispatcher.state.latents[3] == -3.0
     assert hand.bindings()["/wavevae/latent/3"] == "cc 20 ch 1"
     assert Row("cc", 20, "/wavevae/latent/3", 1, -3.0, 3.0) in read_map(tmp_path / "toy.midi.yaml")
@@ -284,26 +283,26 @@ def test_at_the_desk_knobs_turn_and_are_learnt_over_osc(tmp_path: Path) -> None:
 def test_a_button_is_learnt_with_what_it_sends(tmp_path: Path) -> None:
     face = labelled(voices=2).face
     hand = MidiMapper(face, "x", tmp_path / "toy.midi.yaml", print, lambda work, what: work())
-    hand.hear(message("pitchwheel", pitch=-4096))
+    hand.receive(message("pitchwheel", pitch=-4096))
     assert face.dispatcher.state.bend == -1.0
-    hand.hear(message("pitchwheel", pitch=0))
+    hand.receive(message("pitchwheel", pitch=0))
     assert face.dispatcher.state.bend == 0.0
     assert not face.act(LEARN, ("/wavevae/class", "bell"))
-    hand.hear(cc(70, 20))  # a knob that trembles is no press
-    hand.hear(message("note_on", note=36, velocity=90))
+    hand.receive(cc(70, 20))  # a knob that trembles is no press
+    hand.receive(message("note_on", note=36, velocity=90))
     assert face.dispatcher.state.mix == (Share(1, 1.0),)
     assert not face.act(LEARN, ("/wavevae/class", "flute", 0.5, "bell", 0.5))
-    hand.hear(message("program_change", program=3))
+    hand.receive(message("program_change", program=3))
     assert face.dispatcher.state.mix == (Share(0, 0.5), Share(1, 0.5))
-    hand.hear(message("note_off", note=36))
-    hand.hear(message("note_on", note=36, velocity=90))
+    hand.receive(message("note_off", note=36))
+    hand.receive(message("note_on", note=36, velocity=90))
     assert face.dispatcher.state.mix == (Share(1, 1.0),)  # one does not take the place of the other
     assert not face.act(LEARN, ("/wavevae/panic",))
-    hand.hear(cc(50, 127))
+    hand.receive(cc(50, 127))
     assert face.dispatcher.state.muted
     assert not face.act(LEARN, ("/wavevae/note",))
-    hand.hear(message("note_on", note=40, velocity=127))
-    hand.hear(message("note_on", note=41, velocity=127))
+    hand.receive(message("note_on", note=40, velocity=127))
+    hand.receive(message("note_on", note=41, velocity=127))
     assert {n.pitch for n in face.dispatcher.state.notes} == {40, 41}
     kept = read_map(tmp_path / "toy.midi.yaml")
     assert Row("program", 3, "/wavevae/class", 1, arguments=("flute", 0.5, "bell", 0.5)) in kept

@@ -11,9 +11,8 @@ import mido
 from osc_desk import Table, labelled, toy_about
 from test_midi import Plugs, cc, message, sent
 from wavevae.realtime.control.midi_map import BUTTONS, USUAL_MAP, Row, usual_map
-from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper
+from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper, Translator
 from wavevae.realtime.control.midi_ports import Listener, RtPort
-from wavevae.realtime.control.midi_translate import Translator
 from wavevae.realtime.model_info import Axis
 
 
@@ -112,10 +111,10 @@ def test_a_thousand_notes_a_second_leave_none_behind(tmp_path: Path) -> None:
     start = time.process_time()
     for _ in range(1000):
         pitch = chance.randrange(128)
-        hand.hear(on(pitch, chance.randrange(1, 128)))
-        hand.hear(off(chance.choice((pitch, pitch, chance.randrange(128)))))
+        hand.receive(on(pitch, chance.randrange(1, 128)))
+        hand.receive(off(chance.choice((pitch, pitch, chance.randrange(128)))))
     spent = time.process_time() - start
-    hand.hear(cc(123, 0))
+    hand.receive(cc(123, 0))
     assert not any(n.held for n in face.dispatcher.state.notes)
     assert len(face.dispatcher.state.notes) <= 8
     assert face.rejected == 0
@@ -181,13 +180,13 @@ def test_keys_that_have_a_row_of_their_own_do_not_play_and_do_not_hang() -> None
 def test_the_usual_map_of_the_desk_is_that_of_the_model_that_plays(tmp_path: Path) -> None:
     desk = Table()
     hand = MidiMapper(desk.face, "x", tmp_path / "toy.midi.yaml", print, lambda work, what: work())
-    hand.hear(cc(70, 127))
+    hand.receive(cc(70, 127))
     assert desk.state.latents[0] == 3.0
     axes = tuple(Axis(name, -2.0, 2.0, 0.1) for name in ("pitch", "loudness", "periodicity", "brightness"))
-    desk.desk.change(replace(desk.desk.about, axes=axes, n_controls=3, typical=(0.0,) * 4))
-    hand.hear(cc(74, 127))
+    desk.desk.change(replace(desk.desk.model, axes=axes, n_controls=3, typical=(0.0,) * 4))
+    hand.receive(cc(74, 127))
     assert desk.state.latents[3] == 3.0
     assert not desk.face.act(LEARN, ("/wavevae/gain",))
-    hand.hear(cc(9, 127))
+    hand.receive(cc(9, 127))
     desk.desk.change(toy_about())
     assert hand.bindings()["/wavevae/gain"] == "cc 9 ch 1"  # what was chosen stays

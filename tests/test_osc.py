@@ -13,9 +13,8 @@ from osc_desk import LATENT, LATENTS, SENDER, Table, bundle, held, labelled, ntp
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message import OscMessage
 from wavevae.realtime.control.midi_map import usual_range
-from wavevae.realtime.control.osc import ERROR, MOST_PENDING, MOST_SUBSCRIBERS, encode
-from wavevae.realtime.control.osc_packets import MOST_MESSAGES
-from wavevae.realtime.control.oscquery import find, tree
+from wavevae.realtime.control.network import find, tree
+from wavevae.realtime.control.osc import ERROR, MOST_MESSAGES, MOST_PENDING, MOST_SUBSCRIBERS, encode
 from wavevae.realtime.model_info import Attribute, Axis
 from wavevae.realtime.options import EXAMPLE
 
@@ -270,12 +269,12 @@ def test_another_model_keeps_what_fits(desk: Table) -> None:
     desk.send("/wavevae/latents", 1.0, 2.0, 3.0, 4.0)
     desk.send("/wavevae/gain", -3)
     axes = tuple(Axis(f"axis {i}", -2.0, 2.0, 0.1) for i in range(6))
-    desk.desk.change(replace(desk.desk.about, axes=axes, name="other.ts"))
+    desk.desk.change(replace(desk.desk.model, axes=axes, name="other.ts"))
     assert desk.state.latents == (1, 2, 3, 4, 0, 0)
     assert desk.state.gain_db == -3
     desk.send("/wavevae/latent/5", 1.0)
     assert desk.face.rejected == 0
-    desk.desk.change(replace(desk.desk.about, axes=axes[:2]))
+    desk.desk.change(replace(desk.desk.model, axes=axes[:2]))
     assert desk.state.latents == (1, 2)
     assert desk.send("/wavevae/latent/2", 1.0)[0].address == ERROR
 

@@ -18,7 +18,7 @@ def desk() -> Table:
 
 
 def test_transform_and_sample_are_there_when_the_model_and_the_device_allow() -> None:
-    desk = Table(hears=True, can_sample=True)
+    desk = Table(live_input=True, can_sample=True)
     for number, mode in enumerate(MODES):
         desk.send("/wavevae/mode", mode)
         assert desk.state.mode == number
@@ -108,10 +108,10 @@ def test_a_preset_keeps_the_mix_and_another_model_what_has_the_same_name() -> No
         assert desk.send("/wavevae/preset/recall", "both")[0].address == ERROR
     desk.send("/wavevae/class", "flute", 0.5, "3", 0.25)
     desk.send("/wavevae/note", 60, 1.0)
-    desk.desk.change(replace(desk.desk.about, classes=("gong", "3", "x"), name="other.ts"))
+    desk.desk.change(replace(desk.desk.model, classes=("gong", "3", "x"), name="other.ts"))
     assert desk.state.mix == (Share(1, 0.25),)
     assert held(desk) == {60}
-    desk.desk.change(replace(desk.desk.about, has_class=False, has_pitch=False, classes=()))
+    desk.desk.change(replace(desk.desk.model, has_class=False, has_pitch=False, classes=()))
     assert (desk.state.mix, desk.state.notes) == ((), ())
 
 

@@ -10,7 +10,7 @@ import pytest
 import toy_playable
 from signals import level_db
 from wavevae.realtime.control.dispatcher import Dispatcher
-from wavevae.realtime.engine.playable_model import PlayableModel
+from wavevae.realtime.engine.engine import PlayableModel
 from wavevae.realtime.engine.polyphony import CHORD_DB, velocity_db
 
 from wavevae.controls import ControlState, Refused
@@ -23,7 +23,7 @@ class Stage:
 
     def __init__(self, path: Path, **options: object) -> None:
         self.instrument = PlayableModel(path, 7, **options)  # type: ignore[arg-type]
-        self.desk = Dispatcher(self.instrument.about)
+        self.desk = Dispatcher(self.instrument.model)
         self.instrument.begin(self.desk.state)
         self.send("life", 0)
 
@@ -106,7 +106,7 @@ def test_controls_are_in_natural_units_and_the_same_as_their_latents(path: Path)
     sound = stage.play(0.8)
     assert pitch(sound) == pytest.approx(66.5, abs=0.003)
     assert level_db(sound) == pytest.approx(-23, abs=0.1)
-    axis = stage.instrument.about.axes[0]
+    axis = stage.instrument.model.axes[0]
     assert stage.desk.state.latents[0] == pytest.approx((66.5 - axis.mean) / axis.std)
     stage.send("latent/0", 0.25)
     assert stage.desk.table["/wavevae/pitch"].value() == pytest.approx(axis.mean + 0.25 * axis.std)
@@ -151,7 +151,7 @@ def test_notes_are_as_loud_as_they_are_struck_whatever_the_sliders_say(path: Pat
     stage = Stage(path)
     stage.send("pitch", 40)
     stage.send("loudness", -70)
-    loudest = stage.instrument.about.loudest_db + CHORD_DB
+    loudest = stage.instrument.model.loudest_db + CHORD_DB
     for velocity in (1.0, 0.5, 0.2):
         stage.send("note", 60, velocity)
         stage.play(0.2)
@@ -198,7 +198,7 @@ def test_offsets_and_slide_change_the_timbre_of_their_note_alone(path: Path) -> 
     stage.send("note/slide", 57, 1.0)
     stage.send("note/latent", 69, 5, 1.25)
     stage.play(0.1)
-    base, listening = np.zeros((1, stage.instrument.about.latent_dim), np.float32), np.zeros(1, np.float32)
+    base, listening = np.zeros((1, stage.instrument.model.latent_dim), np.float32), np.zeros(1, np.float32)
     frames = {v.note.pitch: v.frames(base, listening, stage.desk.state)[0] for v in voices if v.note}
     assert frames[57][3:] == pytest.approx([2.0, 0.0, 0.0, 0.0])
     assert frames[69][3:] == pytest.approx([0.0, 0.0, 1.25, 0.0])
@@ -213,7 +213,7 @@ def test_attack_decay_sustain_and_release_take_the_time_that_is_set(path: Path) 
         stage.send(name, value)
     stage.send("note", 69, 1.0)
     rise = stage.play(0.3)
-    loudest = stage.instrument.about.loudest_db + CHORD_DB
+    loudest = stage.instrument.model.loudest_db + CHORD_DB
     at = lambda sound, seconds: level_db(sound[int(seconds * RATE) - 256 : int(seconds * RATE) + 256])  # noqa: E731
     assert at(rise, 0.1) == pytest.approx(loudest - 6, abs=1)  # half way up, half the amplitude
     assert at(rise, 0.2) == pytest.approx(loudest, abs=1.5)
@@ -343,7 +343,7 @@ def test_keys_play_an_instrument_without_a_pitch_by_its_brightness(texture: Path
     stage.send("note", 60, 1.0)
     stage.play(0.2)
     low = stage.instrument.engine.sounding
-    assert level_db(stage.play(0.5)) == pytest.approx(stage.instrument.about.loudest_db + CHORD_DB, abs=1.5)
+    assert level_db(stage.play(0.5)) == pytest.approx(stage.instrument.model.loudest_db + CHORD_DB, abs=1.5)
     stage.send("note", 60, 0)
     stage.send("note", 84, 1.0)
     stage.play(0.1)
@@ -389,7 +389,7 @@ def test_nothing_jumps_when_every_control_does(path: Path) -> None:
     random = np.random.default_rng(1)
     played = []
     for _ in range(60):
-        for axis in range(stage.instrument.about.latent_dim):
+        for axis in range(stage.instrument.model.latent_dim):
             stage.send(f"latent/{axis}", float(random.uniform(-10, 10)))
         stage.send("periodicity", float(random.uniform(0, 1)))
         stage.send("pressure", float(random.uniform(0, 1)))
@@ -414,7 +414,7 @@ def test_temperature_leaves_pitch_and_loudness(path: Path) -> None:
 
 
 def test_a_live_input_is_heard_without_keys_and_silence_stays_silence(path: Path) -> None:
-    stage = Stage(path, hears=True)
+    stage = Stage(path, live_input=True)
     stage.send("mode", "transform")
     tone = toy_playable.tone(RATE, 2 * RATE, 57.0, -20.0)[0, 0].numpy()
     stage.play(1.0, tone)
@@ -428,7 +428,7 @@ def test_a_live_input_is_heard_without_keys_and_silence_stays_silence(path: Path
 
 
 def test_keys_give_a_live_input_their_pitches_and_it_gives_them_its_loudness(path: Path) -> None:
-    stage = Stage(path, hears=True)
+    stage = Stage(path, live_input=True)
     stage.send("mode", "transform")
     tone = toy_playable.tone(RATE, 2 * RATE, 50.0, -20.0)[0, 0].numpy()
     stage.play(0.3, tone)

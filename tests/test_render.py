@@ -16,7 +16,7 @@ import soundfile
 import torch
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional
 from wavevae.realtime.offline import encode, render
-from wavevae.realtime.offline.latent_files import LatentWriter
+from wavevae.realtime.offline.latent_files import latent_writer
 from wavevae.realtime.offline.render_sources import mixed
 
 from wavevae import info
@@ -379,7 +379,7 @@ def test_memory_of_an_hour(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_list_of_latents_appears_only_when_whole(tmp_path: Path) -> None:
-    with LatentWriter(tmp_path / "z.npy", 3) as out:
+    with latent_writer(tmp_path / "z.npy", 3) as out:
         for n in (1, 100, 1000):
             out.write(np.full((n, 3), n, np.float32))
         assert not (tmp_path / "z.npy").exists()

@@ -157,4 +157,5 @@ def test_old_names_can_be_typed_and_varied() -> None:
 @pytest.mark.parametrize("preset", preset_names())
 def test_presets_are_written_with_the_names_of_today(preset: str) -> None:
     tree = yaml.safe_load((PRESETS / f"{preset}.yaml").read_text())
+    tree.pop("extends", None)
     assert not set(OLD_NAMES) & {*tree, *(name for section in tree.values() for name in section)}

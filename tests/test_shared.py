@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from wavevae.realtime.live.audio_callback import FADE_SAMPLES, Callback, MissingCallbacks
+from wavevae.realtime.live.audio_process import FADE_SAMPLES, Callback, MissingCallbacks
 from wavevae.realtime.live.shared_memory import TAPE_SAMPLES, Count, DeckCount, Shared, Snapshot
 
 CONTEXT = multiprocessing.get_context("spawn")
@@ -133,10 +133,10 @@ def test_one_input_block_is_given_for_each_that_is_taken(shared: Shared) -> None
     heard = np.stack([np.full(BLOCK, 0.25), np.full(BLOCK, 0.75)], 1).astype(np.float32)
     out = np.zeros((BLOCK, 2), np.float32)
     callback(out, BLOCK, None, None, heard)  # a gap: the input that belongs to it is lost, not late
-    assert shared.counts[Count.HEARD] == 0
+    assert shared.counts[Count.INPUT_BLOCKS] == 0
     shared.deck.ring.put(np.zeros(BLOCK, np.float32))
     callback(out, BLOCK, None, None, heard)
-    assert shared.counts[Count.HEARD] == 1
+    assert shared.counts[Count.INPUT_BLOCKS] == 1
     assert (shared.input_block(0) == 0.5).all()
 
 

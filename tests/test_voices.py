@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional, write_toy
 from wavevae.realtime.control.dispatcher import Dispatcher
+from wavevae.realtime.engine.engine import PlayableModel
 from wavevae.realtime.engine.latent_sources import MODE_FADE_MS
-from wavevae.realtime.engine.playable_model import PlayableModel
-from wavevae.realtime.engine.voices import Tuned
+from wavevae.realtime.engine.voices import ModelSettings
 
 from wavevae.controls import MODES, ControlState, Share
 from wavevae.errors import UserError
@@ -24,7 +24,7 @@ class Stage:
 
     def __init__(self, path: Path, **options: object) -> None:
         self.instrument = PlayableModel(path, 7, **options)  # type: ignore[arg-type]
-        self.desk = Dispatcher(self.instrument.about)
+        self.desk = Dispatcher(self.instrument.model)
         self.instrument.begin(self.desk.state)
 
     def play(self, blocks: int = 1, heard: np.ndarray | None = None) -> np.ndarray:
@@ -162,9 +162,9 @@ def test_a_mix_of_classes_is_their_weighted_mean_and_glides(conditional: Path) -
 
 def test_a_file_that_takes_one_class_gets_the_one(conditional: Path) -> None:
     stage = Stage(conditional)
-    about = replace(stage.instrument.about, can_mix=False)
+    about = replace(stage.instrument.model, can_mix=False)
     core = stage.instrument._cores[0]
-    tuned = Tuned(core, about)
+    tuned = ModelSettings(core, about)
     state = replace(stage.desk.state, mix=(Share(2, 1.0),))
     tuned.follow(1, state)
     assert core.module.get_class() == (2,)
@@ -202,7 +202,7 @@ def test_the_encoder_is_told_apart_from_what_sounds(conditional: Path) -> None:
     """The toy's encoder adds its class + 1 to the first latent, its pitch + 1 to the second, in hundredths."""
 
     def heard(*messages: tuple) -> list[float]:
-        stage = Stage(conditional, hears=True)
+        stage = Stage(conditional, live_input=True)
         stage.send("mode", "transform")
         for message in messages:
             stage.send(*message)
@@ -216,7 +216,7 @@ def test_the_encoder_is_told_apart_from_what_sounds(conditional: Path) -> None:
 
 
 def test_every_voice_is_warm_before_it_may_sound(conditional: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    instrument = PlayableModel(conditional, 0, voices=3, hears=True)
+    instrument = PlayableModel(conditional, 0, voices=3, live_input=True)
     calls: list[tuple[str, int, int]] = []
     for number, core in enumerate(instrument._cores):
         decode, encode = core.decode, core.encode
@@ -247,7 +247,7 @@ def test_voices_are_refused_where_there_is_no_pitch(plain: Path) -> None:
 
 
 def test_a_mode_change_is_a_cross_fade_of_latents(plain: Path) -> None:
-    stage = Stage(plain, hears=True)
+    stage = Stage(plain, live_input=True)
     noise = (0.5 * np.random.default_rng(0).standard_normal(200 * BLOCK)).astype(np.float32)
     seen = []
     for mode, blocks in (("generate", 20), ("transform", 60), ("sample", 60), ("generate", 40)):
@@ -267,7 +267,7 @@ def test_transform_scales_and_moves_what_it_hears(plain: Path) -> None:
     noise = (0.5 * np.random.default_rng(0).standard_normal(100 * BLOCK)).astype(np.float32)
 
     def heard(scale: float, bias: float) -> np.ndarray:
-        stage = Stage(plain, hears=True)
+        stage = Stage(plain, live_input=True)
         stage.send("mode", "transform")
         for axis in range(LATENTS):
             stage.send(f"scale/{axis}", scale)

@@ -22,14 +22,12 @@ from osc_desk import toy_about
 from toy_bundle import write_conditional
 from wavevae.export import model_file, verify
 from wavevae.realtime.control.dispatcher import Dispatcher
-from wavevae.realtime.control.latent_map import LatentMap
+from wavevae.realtime.control.network import WebSetup, open_tcp
 from wavevae.realtime.control.osc import OscServer
-from wavevae.realtime.control.page_view import BANDS, SCOPE_POINTS, WINDOW, PageView
-from wavevae.realtime.control.ports import WebSetup, open_tcp
-from wavevae.realtime.control.web import FOLDER, LARGEST_MESSAGE, Web
+from wavevae.realtime.control.web import BANDS, FOLDER, LARGEST_MESSAGE, SCOPE_POINTS, WINDOW, PageView, Web
 from wavevae.realtime.live.processes import context
 from wavevae.realtime.live.shared_memory import Count, Shared
-from wavevae.realtime.model_info import Axis
+from wavevae.realtime.model_info import Axis, LatentMap
 
 from wavevae.errors import UserError
 
@@ -323,7 +321,7 @@ def test_the_spectrum_shows_a_tone_at_its_pitch_and_level() -> None:
     shared = Shared(context())
     desk = Dispatcher(toy_about())
     view = PageView(desk, shared.played, lambda: dict(KNOWN), None)
-    rate = desk.about.sample_rate
+    rate = desk.model.sample_rate
     shared.tape[:WINDOW] = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(WINDOW) / rate)
     shared.counts[Count.TAPED] = WINDOW
     bands = np.array(view.frame()["spectrum"])

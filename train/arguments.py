@@ -10,9 +10,11 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from wavevae.accelerator import add_accelerator_option
 from wavevae.cli import Parser, expanded, shell_word
-from wavevae.config import SECTIONS, RunConfig, full_key, override, parse_settings, parse_yaml
+from wavevae.config import SECTIONS, RunConfig, flatten, full_key, override, parse_settings, parse_yaml
 from wavevae.errors import UserError, nearest
 from wavevae.families import Codec, family_of
 from wavevae.settings import docs_of, settings_help
@@ -105,7 +107,13 @@ def parser() -> Parser:
         "--max-steps", type=int, metavar="N", help="steps to train; with --max-time: whichever ends first"
     )
     p.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own settings")
-    settings = p.add_argument_group("settings (default: the preset's)")
+    add_settings(p.add_argument_group("settings (default: the preset's)"))
+    add_machine_options(p.add_argument_group("machine (handed to Lightning's Trainer)"))
+    return p
+
+
+def add_settings(settings: argparse._ArgumentGroup) -> None:
+    """The options that are settings, and where more settings come from."""
     for name, metavar, key in OPTIONS:
         section, field = key.split(".")
         option = f"--{name.replace('_', '-')}"
@@ -123,7 +131,10 @@ def parser() -> Parser:
         metavar="PART",
         help="show all settings with the preset's values, units and limits; PART: those whose name contains it",
     )
-    machine = p.add_argument_group("machine (handed to Lightning's Trainer)")
+
+
+def add_machine_options(machine: argparse._ArgumentGroup) -> None:
+    """Options of Lightning's Trainer."""
     add_accelerator_option(machine)
     machine.add_argument("--devices", metavar="N", help="how many, or which: 2, auto, 0,1 (default: 1)")
     machine.add_argument("--num-nodes", type=int, metavar="N", help="machines (default: 1)")
@@ -142,7 +153,6 @@ def parser() -> Parser:
         metavar="TIME",
         help="how long to wait for a process that does not answer (default: 5m)",
     )
-    return p
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -187,13 +197,18 @@ def preset_names() -> list[str]:
 
 
 def preset_values(name: str) -> dict[str, Any]:
-    """The settings of a preset. Raises: UserError with the new or the nearest name for an unknown one."""
+    """The settings of a preset and of the one that it extends.
+
+    Raises: UserError with the new or the nearest name for an unknown one.
+    """
     presets = _presets()
     if name in RENAMED_PRESETS:
         raise UserError(f"unknown preset '{name}'; it is now called {RENAMED_PRESETS[name]}")
     if name not in presets:
         raise UserError(f"unknown preset '{name}'; {nearest(name, presets)}")
-    return parse_yaml(presets[name].read_text(encoding="utf-8"), f"preset {name}")
+    tree = yaml.safe_load(presets[name].read_text(encoding="utf-8"))
+    inherited = preset_values(tree.pop("extends")) if "extends" in tree else {}
+    return inherited | flatten(tree)
 
 
 def file_values(path: Path) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def latent_statistics(model: Any, data: AudioDataModule, count: int) -> dict[str
     Each is encoded with the sound that leads up to it, so that its first frames are as they are in the flow.
     """
     chunks, labels = data.train_chunks, data.labels
-    count *= MORE_OF_CONTROLS if model.config.is_instrument else 1
+    count *= MORE_OF_CONTROLS if model.config.controls else 1
     picked = np.unique(np.linspace(0, len(chunks) - 1, min(count, len(chunks))).round().astype(int))
     device = next(model.parameters()).device
     streams = family_of(data.config).streams  # else each latent frame is by itself
@@ -67,7 +67,7 @@ def latent_statistics(model: Any, data: AudioDataModule, count: int) -> dict[str
     if not sound:
         return {}
     sequences = [sequences[n] for n in sound]
-    if not model.config.is_instrument:
+    if not model.config.controls:
         return LatentStatistics.fit(sequences, classes).to_dict()
     statistics = LatentStatistics.fit(sequences, classes, principal=False)  # its latents keep their meaning
     track = None if data.track is None else data.track.values

@@ -149,7 +149,7 @@ class AudioDataModule(pl.LightningDataModule):
         train = self.config.train
         tied = self.labels is not None or self.config.data.encoder_gain_db > 0
         labeller = Labeller(self.labels, self.config.data, self.augmenter.sample_rate) if tied else None
-        if self.config.model.is_instrument:
+        if self.config.model.controls:
             drawn = (self.train_chunks, self.augmenter, train.batch_size, train.seed, rank, world_size)
             return InstrumentBatches(*drawn, labeller, self.config.model, self.track, self.store)
         return Batches(
@@ -174,7 +174,7 @@ class AudioDataModule(pl.LightningDataModule):
     @property
     def movable(self) -> bool:
         """Whether the device can do all that is done to a chunk."""
-        return not self.config.model.is_instrument and can_be_resident(self.config)
+        return not self.config.model.controls and can_be_resident(self.config)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """A recipe becomes sound where it is."""

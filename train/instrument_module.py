@@ -125,7 +125,7 @@ class InstrumentModule(TrainingModule):
 def choose_oscillators(plan: Plan, material: Material) -> Plan:
     """The plan with what the sounds need, said in one line; as it is for a codec and for a run that goes on."""
     model = plan.config.model
-    if not model.is_instrument or material.track is None or plan.resumed is not None:
+    if material.track is None or plan.resumed is not None:
         return plan
     share = material.track.voiced_share
     chosen, top = model.oscillators, model.carriers_highest_hz

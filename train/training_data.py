@@ -137,7 +137,7 @@ def load_training_data(plan: Plan) -> Material:
     inputs = list(plan.inputs) or [demo(rate)]
     store = corpus.build_store(inputs, rate, config.data.loudness, progress=progress)
     if config.model.has_pitch:
-        tracked = (config.model.hop_length,) if config.model.is_instrument else ()
+        tracked = (config.model.hop_length,) if config.model.controls else ()
         store, remarks = with_pitches(store, progress, *tracked)
         for remark in remarks:
             say(remark)
@@ -152,7 +152,7 @@ def load_training_data(plan: Plan) -> Material:
     if config.data.overfit:
         narrow(data, AudibleChunks(data.train_chunks, config.data.overfit).picked, config.data.overfit)
     warn_of_change(plan, store)
-    if config.model.is_instrument:
+    if config.model.controls:
         data.track = pitch_track(store, config.model.hop_length, progress=progress)
     return Material(inputs, store, data, data.track)
 

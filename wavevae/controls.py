@@ -40,7 +40,7 @@ class Control:
     fader: tuple[float, float] | None = None
     """Range on the control page; None: low to high."""
     group: str = ""
-    """Where it is on the control page; "": it has a place of its own there, or is among the file's own."""
+    """Its card or section on the control page; "": it has a place of its own there."""
 
     def held_in(self, field: str, **more: Any) -> Control:
         """The same as a control of the whole sound, with more of the above.
@@ -72,7 +72,7 @@ BIAS = Control(
     "bias", "standard deviations", -10, 10, 0, "added to one axis of the live input's latents", knob=(-3, 3)
 )
 GAIN = Control("gain", "dB", -120, 24, 0, "level of the output; also ends the silence after a panic").held_in(
-    "gain_db", knob=(-60.0, 0.0), fader=(-60.0, 24.0)
+    "gain_db", knob=(-60.0, 0.0), fader=(-60.0, 24.0), group="controls"
 )
 SMOOTHING = Control("smoothing", "ms", 0, 60_000, 30, "time in which a latent glides to its target").held_in(
     "smoothing_ms", group="movement", **TIME
@@ -91,15 +91,24 @@ PERIODICITY = Control("periodicity", "", 0, 1, 1, "of the sound: 1 = a clear ton
 NATURAL = {c.name: c for c in (PITCH, LOUDNESS, PERIODICITY)}
 """The first latents of an instrument, in their own units."""
 LIFE = Control(
-    "life", "", 0, 2, 1, "slow movement of a held tone: 0 = none, 1 = as in the corpus", knob=(0, 2)
+    *("life", "", 0, 2, 1, "slow movement of a held tone: 0 = none, 1 = as in the corpus"),
+    knob=(0, 2),
+    group="controls",
 )
 TRANSPOSE = Control(
     *("transpose", "semitones", -48, 48, 0, "added to the pitch of a live input"),
     knob=(-24, 24),
     fader=(-24, 24),
+    group="live input",
 )
-TRANSPOSE_AUTO = Control("transpose_auto", "", 0, 1, 0, "a live input goes by octaves into the corpus' range")
-FIT = Control("fit", "", 0, 1, 0, "how far a live input's loudness and timbre are fitted to the corpus")
+TRANSPOSE_AUTO = Control(
+    *("transpose_auto", "", 0, 1, 0, "a live input goes by octaves into the corpus' range"),
+    group="live input",
+)
+FIT = Control(
+    *("fit", "", 0, 1, 0, "how far a live input's loudness and timbre are fitted to the corpus"),
+    group="live input",
+)
 OF_FILE = {c.name: c for c in (LIFE, TRANSPOSE, TRANSPOSE_AUTO, FIT)}
 """Attributes of an instrument's file that have addresses of their own."""
 ATTACK = Control("attack", "ms", 0, 10_000, 10, "time in which a note rises").held_in(
@@ -131,7 +140,7 @@ WEIGHT = Control("weight", "", 0, 1, 0, "of a class in the mix; more than 1 in a
 CONTROLS = (
     *(PITCH, LOUDNESS, PERIODICITY, LIFE, LATENT, GAIN, SMOOTHING, TEMPERATURE, SPREAD),
     *(ATTACK, DECAY, SUSTAIN, RELEASE, GLIDE, BEND, PRESSURE),
-    *(TRANSPOSE, FIT, SCALE, BIAS),
+    *(TRANSPOSE_AUTO, TRANSPOSE, FIT, SCALE, BIAS),
 )
 """All that have an address of their name, in the order of the help and the page."""
 NUMBERS = tuple(c for c in CONTROLS if c.field)

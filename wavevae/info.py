@@ -133,7 +133,7 @@ def describe_run(path: Path) -> dict[str, Any]:
     model, family = checkpoint.config.model, family_of(checkpoint.config)
     built = family.build(checkpoint.config)
     playing = {}
-    if model.is_instrument:
+    if model.controls:
         profile = checkpoint.latents.get("profile", {})
         playing = _as_instrument(model.sample_rate, model.hop_length, model.algorithmic_latency, profile)
     return {
@@ -163,7 +163,7 @@ def _axes_of_run(model: ModelConfig, statistics: Mapping[str, Any]) -> list[dict
     """Name and range of each: an instrument's in its own units, a codec's in standard deviations."""
     low, high = (list(statistics.get(name, ())) for name in ("low", "high"))
     names = model.axis_names or tuple(f"axis {i}" for i in range(len(low)))
-    if model.is_instrument:
+    if model.controls:
         scale = zip(statistics.get("mean", ()), statistics.get("std", ()), strict=True)
         moved = [(m + s * a, m + s * b) for (m, s), a, b in zip(scale, low, high, strict=True)]
         low, high = [a for a, _ in moved], [b for _, b in moved]

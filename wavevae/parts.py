@@ -34,9 +34,7 @@ class Part(nn.Module):
         self.config = config
         learned = make_bottleneck(config)
         controls = len(config.controls)
-        self.bottleneck: Bottleneck = (
-            ControlledBottleneck(controls, learned) if config.is_instrument else learned
-        )
+        self.bottleneck: Bottleneck = ControlledBottleneck(controls, learned) if controls else learned
 
     def condition(
         self, class_name: str | None = None, pitch: float | None = None, batch: int = 1

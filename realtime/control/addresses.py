@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Protocol
 
 from wavevae.controls import (
@@ -28,9 +27,7 @@ from wavevae.controls import (
     put,
 )
 
-from ..model_info import Attribute, Axis, ModelInfo
-from .latent_map import LatentMap
-from .note_allocation import lift_all
+from ..model_info import Attribute, Axis, LatentMap, ModelInfo
 from .presets import Presets, preset_of, recalled
 
 ROOT = "/wavevae"
@@ -48,14 +45,15 @@ class Range:
     choices: tuple[str, ...] = ()
 
 
-ANYTHING = Range()
+ANYTHING, SWITCH = Range(), Range(0, 1)
 
 
 @dataclass(frozen=True)
 class Address:
     """An entry of the table. OSCQuery and the control page build their faders from these."""
 
-    path: str
+    name: str
+    """Below /wavevae/, as `/wavevae/query` takes it."""
     tags: str
     """OSC type tags of its arguments; none: it is pressed."""
     doc: str
@@ -66,21 +64,36 @@ class Address:
     unit: str = ""
 
     @property
-    def name(self) -> str:
-        """As `/wavevae/query` takes it."""
-        return self.path.removeprefix(ROOT + "/")
+    def path(self) -> str:
+        return f"{ROOT}/{self.name}"
+
+
+def number(
+    control: Control,
+    set_to: Callable[[ControlState, float], ControlState],
+    value: Callable[[], Value] | None,
+    name: str = "",
+    doc: str = "",
+) -> Address:
+    """The address of one number, as its control is declared."""
+
+    def act(state: ControlState, arguments: Arguments) -> ControlState:
+        count(arguments, 1)
+        return set_to(state, control.check(arguments[0]))
+
+    return Address(
+        name or control.name, "f", doc or control.doc, act, value, (range_of(control),), control.unit
+    )
+
+
+def range_of(control: Control) -> Range:
+    return Range(control.low, control.high)
 
 
 def count(arguments: Arguments, *wanted: int) -> None:
     """Raises: Refused for another number of arguments."""
     if len(arguments) not in wanted:
         raise Refused(f"{len(arguments)} arguments; send {' or '.join(str(n) for n in wanted)}")
-
-
-def one(control: Control, arguments: Arguments) -> float:
-    """The only argument, checked."""
-    count(arguments, 1)
-    return control.check(arguments[0])
 
 
 def whole(value: object, low: int, high: int, name: str) -> int:
@@ -92,11 +105,12 @@ def whole(value: object, low: int, high: int, name: str) -> int:
     return value
 
 
-def text(value: object, name: str) -> str:
-    """Raises: Refused unless it is a string."""
-    if not isinstance(value, str):
-        raise Refused(f"{name} is {str(value)[:40]!r}; send a string")
-    return value
+def text(arguments: Arguments, name: str, *counts: int) -> str:
+    """The first of so many arguments (1). Raises: Refused unless it is a string."""
+    count(arguments, *(counts or (1,)))
+    if not isinstance(arguments[0], str):
+        raise Refused(f"{name} is {str(arguments[0])[:40]!r}; send a string")
+    return arguments[0]
 
 
 def switch(arguments: Arguments, present: bool) -> bool:
@@ -138,83 +152,63 @@ def _as_int(value: object, limits: Range) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def ranges_of(control: Control, times: int = 1) -> tuple[Range, ...]:
-    return (Range(control.low, control.high),) * times
-
-
 # the addresses of a model
 
-LONGEST_MORPH_S = 600.0
-MORPH = Control("seconds", "s", 0, LONGEST_MORPH_S, 0, "")
+MORPH = Control("seconds", "s", 0, 600, 0, "")
 PLACE = Control("a place on the map", "", 0, 1, 0.5, "")
+ANY = Control("value", "", -1e9, 1e9, 0, "")
 
 
 class World(Protocol):
     """What the functions of the table read: the present state, the model, its presets and its map."""
 
     state: ControlState
-    about: ModelInfo
+    model: ModelInfo
     presets: Presets
     map: LatentMap
 
 
 def rows(world: World) -> Iterator[Address]:
     """Every address of this model that changes the state, but for those of note_addresses."""
-    for part in (_latents, _numbers, _doing, _presets, _attributes):
-        yield from part(world)
+    for i, axis in enumerate(world.model.axes):
+        yield from _of_axis(world, i, axis)
+    for i, axis in enumerate(world.model.axes[: world.model.n_controls]):
+        yield _natural(world, i, axis)
+    yield from _all_axes(world)
+    known = [c for c in NUMBERS if world.model.is_instrument or not c.instruments_only]
+    yield from (_of_state(world, control) for control in known)
+    yield from _buttons(world)
+    yield _mode(world)
+    yield from _presets(world)
+    place = 0
+    for attribute in world.model.attributes:
+        yield _attribute(world, attribute, place)
+        place += len(attribute.kinds)
 
 
-def _latents(world: World) -> Iterator[Address]:
-    dim, plane = world.about.latent_dim, world.map
-    state = partial(lambda name: list(getattr(world.state, name)))
-    for i, axis in enumerate(world.about.axes):
-        more = f"{axis.name}; the training data lies from {axis.low:.2f} to {axis.high:.2f}"
-        for name, control in (("latent", LATENT), ("scale", SCALE), ("bias", BIAS)):
-            field = "latents" if name == "latent" else name
-            act = partial(_set_latent, i) if name == "latent" else partial(_set_axis, field, control, i)
-            value = partial(lambda f, k: getattr(world.state, f)[k], field, i)
-            doc = f"{control.doc}; {more}" if name == "latent" else control.doc
-            ranges = (usual(axis),) if name == "latent" else ranges_of(control)
-            yield Address(f"{ROOT}/{name}/{i}", "f", doc, act, value, ranges, control.unit)
-    yield from _natural(world)
-    yield Address(
-        f"{ROOT}/latents",
-        "f" * dim,
-        "every axis at once",
-        partial(_set_latents, dim),
-        lambda: state("latents"),
-        ranges_of(LATENT, dim),
+def _of_axis(world: World, i: int, axis: Axis) -> Iterator[Address]:
+    """The target, the factor and the offset of one latent."""
+    span = f"{axis.name}; the training data lies from {axis.low:.2f} to {axis.high:.2f}"
+    target = number(
+        LATENT,
+        lambda state, value: state.with_latent(i, value),
+        lambda: world.state.latents[i],
+        f"latent/{i}",
+        f"{LATENT.doc}; {span}",
     )
-    yield Address(
-        f"{ROOT}/xy",
-        "ff",
-        "a point of the 2-D map of the training latents",
-        partial(_set_xy, plane),
-        None,
-        (Range(0, 1), Range(0, 1)),
-    )
+    yield replace(target, ranges=(usual(axis),))
+    for control in (SCALE, BIAS):
+        yield _of_input(world, control, i)
 
 
-def _natural(world: World) -> Iterator[Address]:
-    """The controls of an instrument by their names, in their own units."""
-    for i, axis in enumerate(world.about.axes[: world.about.n_controls]):
-        control, fader = NATURAL[axis.name], usual(axis)
-        ends = [axis.natural(end) for end in (fader.low, fader.high) if end is not None]
-        low, high = (min(max(end, control.low), control.high) for end in ends)
-        yield Address(
-            f"{ROOT}/{axis.name}",
-            "f",
-            f"{control.doc}; the training data lies from {axis.natural(axis.low):.4g} to "
-            f"{axis.natural(axis.high):.4g}",
-            partial(_set_natural, i, axis),
-            partial(lambda i, axis: axis.natural(world.state.latents[i]), i, axis),
-            (Range(low, high),),
-            control.unit,
-        )
+def _of_input(world: World, control: Control, i: int) -> Address:
+    """What is done to one latent of a live input."""
 
+    def set_to(state: ControlState, value: float) -> ControlState:
+        values = {control.name: put(getattr(state, control.name), i, value)}
+        return replace(state, **values, settle_ms=state.smoothing_ms)  # type: ignore[arg-type]
 
-def _set_natural(i: int, axis: Axis, state: ControlState, arguments: Arguments) -> ControlState:
-    return state.with_latent(i, axis.standard(one(NATURAL[axis.name], arguments)))
+    return number(control, set_to, lambda: getattr(world.state, control.name)[i], f"{control.name}/{i}")
 
 
 def usual(axis: Axis) -> Range:
@@ -223,157 +217,137 @@ def usual(axis: Axis) -> Range:
     return Range(max(LATENT.low, -wide), min(LATENT.high, wide))
 
 
-def _set_latent(axis: int, state: ControlState, arguments: Arguments) -> ControlState:
-    return state.with_latent(axis, one(LATENT, arguments))
+def _natural(world: World, i: int, axis: Axis) -> Address:
+    """A control of an instrument by its name, in its own unit."""
+    control, fader = NATURAL[axis.name], usual(axis)
+    ends = [axis.natural(end) for end in (fader.low, fader.high) if end is not None]
+    low, high = (min(max(end, control.low), control.high) for end in ends)
+    span = f"from {axis.natural(axis.low):.4g} to {axis.natural(axis.high):.4g}"
+    row = number(
+        control,
+        lambda state, value: state.with_latent(i, axis.standard(value)),
+        lambda: axis.natural(world.state.latents[i]),
+        doc=f"{control.doc}; the training data lies {span}",
+    )
+    return replace(row, ranges=(Range(low, high),))
 
 
-def _set_latents(dim: int, state: ControlState, arguments: Arguments) -> ControlState:
-    count(arguments, dim)
-    return state.with_latents([LATENT.check(a) for a in arguments])
+def _all_axes(world: World) -> Iterator[Address]:
+    dim = world.model.latent_dim
+
+    def set_all(state: ControlState, arguments: Arguments) -> ControlState:
+        count(arguments, dim)
+        return state.with_latents([LATENT.check(a) for a in arguments])
+
+    def set_place(state: ControlState, arguments: Arguments) -> ControlState:
+        count(arguments, 2)
+        x, y = (PLACE.check(a) for a in arguments)
+        return state.with_latents(world.map.at(x, y, state.latents))
+
+    ranges = (range_of(LATENT),) * dim
+    yield Address(
+        "latents", "f" * dim, "every axis at once", set_all, lambda: list(world.state.latents), ranges
+    )
+    yield Address(
+        "xy", "ff", "a point of the 2-D map of the training latents", set_place, None, (SWITCH,) * 2
+    )
 
 
-def _set_axis(
-    field: str, control: Control, axis: int, state: ControlState, arguments: Arguments
-) -> ControlState:
-    values = put(getattr(state, field), axis, one(control, arguments))
-    return replace(state, **{field: values}, settle_ms=state.smoothing_ms)  # type: ignore[arg-type]
+def _of_state(world: World, control: Control) -> Address:
+    """A control of the whole sound."""
+    return number(
+        control,
+        lambda state, value: state.with_number(control, value),
+        lambda: getattr(world.state, control.field),
+    )
 
 
-def _set_xy(plane: LatentMap, state: ControlState, arguments: Arguments) -> ControlState:
-    count(arguments, 2)
-    x, y = (PLACE.check(a) for a in arguments)
-    return state.with_latents(plane.at(x, y, state.latents))
-
-
-def _numbers(world: World) -> Iterator[Address]:
-    """The controls of one value, as they are declared."""
-    for control in NUMBERS:
-        if control.instruments_only and not world.about.is_instrument:
-            continue
-        yield Address(
-            f"{ROOT}/{control.name}",
-            "f",
-            control.doc,
-            partial(lambda c, state, arguments: state.with_number(c, one(c, arguments)), control),
-            partial(lambda f: getattr(world.state, f), control.field),
-            ranges_of(control),
-            control.unit,
-        )
-
-
-def _doing(world: World) -> Iterator[Address]:
+def _buttons(world: World) -> Iterator[Address]:
     def freeze(state: ControlState, arguments: Arguments) -> ControlState:
         return replace(state, frozen=switch(arguments, state.frozen))
 
-    def clear(state: ControlState, arguments: Arguments, muted: bool) -> ControlState:
-        count(arguments, 0)
-        return replace(
-            state, resets=state.resets + 1, muted=muted, notes=lift_all(state.notes) if muted else state.notes
-        )
+    def reset(state: ControlState, arguments: Arguments) -> ControlState:
+        return replace(state, resets=state.resets + 1, muted=False)
 
-    yield Address(
-        f"{ROOT}/freeze",
-        "i",
-        "hold the latents, whatever moves (nothing: the other way round)",
-        freeze,
-        lambda: int(world.state.frozen),
-        (Range(0, 1),),
-    )
-    yield Address(f"{ROOT}/reset", "", "clear the model's state", partial(clear, muted=False))
-    yield Address(
-        f"{ROOT}/panic", "", "silence now, until a gain or reset message", partial(clear, muted=True)
-    )
-    yield Address(
-        f"{ROOT}/mode",
-        "s",
-        "what drives: controls, live input, or the density of the training latents",
-        partial(_set_mode, world.about),
-        lambda: MODES[world.state.mode],
-        (Range(choices=MODES),),
-    )
+    def panic(state: ControlState, arguments: Arguments) -> ControlState:
+        lifted = tuple(n._replace(held=False, down=False) for n in state.notes)
+        return replace(state, resets=state.resets + 1, muted=True, notes=lifted)
+
+    doc = "hold the latents, whatever moves (nothing: the other way round)"
+    yield Address("freeze", "i", doc, freeze, lambda: int(world.state.frozen), (SWITCH,))
+    yield Address("reset", "", "clear the model's state", reset)
+    yield Address("panic", "", "silence now, until a gain or reset message", panic)
 
 
-def _set_mode(about: ModelInfo, state: ControlState, arguments: Arguments) -> ControlState:
-    count(arguments, 1)
-    name = text(arguments[0], "mode")
-    if name not in MODES:
-        raise Refused(f"no mode '{name[:40]}'; send {', '.join(MODES)}")
-    mode = MODES.index(name)
-    if mode == TRANSFORM and not about.hears:
-        raise Refused("there is no live input; start serve with --input")
-    if mode == SAMPLE and not about.can_sample:
-        raise Refused(f"{about.name} holds no density to sample from; modes here are {MODES[GENERATE]}")
-    return replace(state, mode=mode)
+def _mode(world: World) -> Address:
+    model = world.model
+
+    def act(state: ControlState, arguments: Arguments) -> ControlState:
+        name = text(arguments, "mode")
+        if name not in MODES:
+            raise Refused(f"no mode '{name[:40]}'; send {', '.join(MODES)}")
+        mode = MODES.index(name)
+        if mode == TRANSFORM and not model.live_input:
+            raise Refused("there is no live input; start serve with --input")
+        if mode == SAMPLE and not model.can_sample:
+            raise Refused(f"{model.name} holds no density to sample from; modes here are {MODES[GENERATE]}")
+        return replace(state, mode=mode)
+
+    doc = "what drives: controls, live input, or the density of the training latents"
+    return Address("mode", "s", doc, act, lambda: MODES[world.state.mode], (Range(choices=MODES),))
 
 
 def _presets(world: World) -> Iterator[Address]:
     def store(state: ControlState, arguments: Arguments) -> ControlState:
-        count(arguments, 1)
-        world.presets.store(text(arguments[0], "name"), preset_of(state, world.about))
+        world.presets.store(text(arguments, "name"), preset_of(state, world.model))
         return state
 
     def recall(state: ControlState, arguments: Arguments) -> ControlState:
-        count(arguments, 1, 2)
-        preset = world.presets.get(text(arguments[0], "name"))
+        preset = world.presets.get(text(arguments, "name", 1, 2))
         seconds = MORPH.check(arguments[1]) if len(arguments) == 2 else None
-        return recalled(preset, state, world.about, seconds)
+        return recalled(preset, state, world.model, seconds)
 
     def delete(state: ControlState, arguments: Arguments) -> ControlState:
-        count(arguments, 1)
-        world.presets.delete(text(arguments[0], "name"))
+        world.presets.delete(text(arguments, "name"))
         return state
 
-    yield Address(f"{ROOT}/preset/store", "s", "keep the present settings under a name", store)
-    yield Address(f"{ROOT}/preset/recall", "sf", "go to a preset, in so many seconds", recall)
-    yield Address(f"{ROOT}/preset/delete", "s", "forget a preset", delete)
+    yield Address("preset/store", "s", "keep the present settings under a name", store)
+    yield Address("preset/recall", "sf", "go to a preset, in so many seconds", recall)
+    yield Address("preset/delete", "s", "forget a preset", delete)
 
 
-def _attributes(world: World) -> Iterator[Address]:
-    """The file's own, by its own names; what every instrument has, beside the other controls."""
-    place = 0
-    for attribute in world.about.attributes:
-        last = place + len(attribute.kinds)
-        if world.about.is_instrument and attribute.name in OF_FILE:
-            yield _of_file(world, attribute, place)
-            place = last
-            continue
-        yield Address(
-            f"{ROOT}/attribute/{attribute.name}",
-            "".join("f" if kind == 2 else "i" for kind in attribute.kinds),
-            f"attribute '{attribute.name}' of the file",
-            partial(_set_attribute, attribute, place),
-            partial(lambda a, b: list(world.state.attributes[a:b]), place, last),
-        )
-        place = last
-
-
-def _of_file(world: World, attribute: Attribute, place: int) -> Address:
-    control, whole_number = OF_FILE[attribute.name], attribute.kinds[0] == 1
+def _attribute(world: World, attribute: Attribute, place: int) -> Address:
+    """One of the file's own, by its own name; what every instrument has, beside the other controls."""
+    last = place + len(attribute.kinds)
+    if world.model.is_instrument and attribute.name in OF_FILE:
+        return _of_file(world, OF_FILE[attribute.name], attribute.kinds[0] == 1, place)
 
     def act(state: ControlState, arguments: Arguments) -> ControlState:
-        value = float(switch(arguments, False)) if whole_number else one(control, arguments)
-        return replace(state, attributes=put(state.attributes, place, value))
+        count(arguments, len(attribute.kinds))
+        values = state.attributes
+        for offset, (kind, value) in enumerate(zip(attribute.kinds, arguments, strict=True)):
+            given = float(whole(value, 0, 1, attribute.name)) if kind == 0 else ANY.check(value)
+            values = put(values, place + offset, float(int(given)) if kind == 1 else given)
+        return replace(state, attributes=values)
 
     return Address(
-        f"{ROOT}/{control.name}",
-        "i" if whole_number else "f",
-        control.doc,
+        f"attribute/{attribute.name}",
+        "".join("f" if kind == 2 else "i" for kind in attribute.kinds),
+        f"attribute '{attribute.name}' of the file",
         act,
-        lambda: world.state.attributes[place],
-        ranges_of(control),
-        control.unit,
+        lambda: list(world.state.attributes[place:last]),
     )
 
 
-ANY = Control("value", "", -1e9, 1e9, 0, "")
+def _of_file(world: World, control: Control, is_switch: bool, place: int) -> Address:
+    row = number(
+        control,
+        lambda state, value: replace(state, attributes=put(state.attributes, place, value)),
+        lambda: world.state.attributes[place],
+    )
 
+    def turn(state: ControlState, arguments: Arguments) -> ControlState:
+        value = float(switch(arguments, False))
+        return replace(state, attributes=put(state.attributes, place, value))
 
-def _set_attribute(
-    attribute: Attribute, place: int, state: ControlState, arguments: Arguments
-) -> ControlState:
-    count(arguments, len(attribute.kinds))
-    values = state.attributes
-    for offset, (kind, value) in enumerate(zip(attribute.kinds, arguments, strict=True)):
-        number = float(whole(value, 0, 1, attribute.name)) if kind == 0 else ANY.check(value)
-        values = put(values, place + offset, float(int(number)) if kind == 1 else number)
-    return replace(state, attributes=values)
+    return replace(row, tags="i", act=turn) if is_switch else row

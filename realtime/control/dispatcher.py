@@ -8,10 +8,9 @@ from dataclasses import replace
 from wavevae.controls import OF_FILE, ControlState, Refused, Share
 from wavevae.names import matching
 
-from ..model_info import ModelInfo
+from ..model_info import LatentMap, ModelInfo
 from . import addresses, note_addresses
-from .addresses import Address, Arguments, prepare
-from .latent_map import LatentMap
+from .addresses import ROOT, Act, Address, Arguments, Value, prepare
 from .presets import Presets
 
 MOST_JOURNAL = 100_000
@@ -24,65 +23,68 @@ class Dispatcher:
 
     def __init__(
         self,
-        about: ModelInfo,
+        model: ModelInfo,
         publish: Callable[[ControlState, list[Line]], None] = lambda state, lines: None,
         presets: Presets | None = None,
     ) -> None:
         self.presets = presets or Presets()
         self._publish = publish
         self._lines: list[Line] = []
-        self.state = self._published = about.initial()
+        self.state = self._published = model.initial()
         self.extra: dict[str, Address] = {}
-        """Addresses that do not change the state: queries, models, learning."""
-        self._take(about)
+        self._take(model)
 
-    def _take(self, about: ModelInfo) -> None:
-        self.about, self.map = about, LatentMap(about)
+    def _take(self, model: ModelInfo) -> None:
+        self.model, self.map = model, LatentMap(model)
         rows = (*addresses.rows(self), *note_addresses.rows(self))
         self.table = {row.path: row for row in rows}
 
-    def change(self, about: ModelInfo, presets: Presets | None = None) -> None:
+    def add(self, name: str, tags: str, doc: str, act: Act, value: Callable[[], Value] | None = None) -> None:
+        """An address that does not change the state: a query, another model, learning."""
+        self.extra[f"{ROOT}/{name}"] = Address(name, tags, doc, act, value)
+
+    def change(self, model: ModelInfo, presets: Presets | None = None) -> None:
         """Another model: what fits is kept, classes by their names, notes as far as there are voices. To be
         published by the caller."""
-        before, old = self.state, self.about
-        fitted = before.fitted(about.initial())
-        named = [(old.classes[label], weight) for label, weight in before.mix] if about.has_class else []
-        kept = [(matching(name, about.classes) or name, weight) for name, weight in named]
-        mix = tuple(Share(about.classes.index(name), w) for name, w in kept if name in about.classes)
-        notes = before.notes[: about.voices] if about.plays_notes else ()
+        before, old = self.state, self.model
+        fitted = before.fitted(model.initial())
+        named = [(old.classes[label], weight) for label, weight in before.mix] if model.has_class else []
+        kept = [(matching(name, model.classes) or name, weight) for name, weight in named]
+        mix = tuple(Share(model.classes.index(name), w) for name, w in kept if name in model.classes)
+        notes = before.notes[: model.voices] if model.plays_notes else ()
         self.state = replace(
             fitted,
-            attributes=self._same_attributes(about),
-            latents=self._carried(about, fitted.latents),
-            mix=mix if about.can_mix else mix[:1],
+            attributes=self._same_attributes(model),
+            latents=self._carried(model, fitted.latents),
+            mix=mix if model.can_mix else mix[:1],
             notes=notes,
-            keyed=before.keyed and about.plays_notes,
-            idle=before.idle and about.is_instrument,
+            keyed=before.keyed and model.plays_notes,
+            idle=before.idle and model.is_instrument,
         )
         self.presets = presets or self.presets
-        self._take(about)
+        self._take(model)
 
-    def _same_attributes(self, about: ModelInfo) -> tuple[float, ...]:
+    def _same_attributes(self, model: ModelInfo) -> tuple[float, ...]:
         """The file's own; what every instrument has (life, transpose, fit) keeps its value from one to the next."""
-        old, before, place = self.about, self.state.attributes, 0
+        old, before, place = self.model, self.state.attributes, 0
         kept: dict[str, tuple[float, ...]] = {}
         for attribute in old.attributes:
             if attribute.name in OF_FILE:
                 kept[attribute.name] = before[place : place + len(attribute.kinds)]
             place += len(attribute.kinds)
-        return tuple(v for a in about.attributes for v in kept.get(a.name, a.values))
+        return tuple(v for a in model.attributes for v in kept.get(a.name, a.values))
 
-    def _carried(self, about: ModelInfo, latents: tuple[float, ...]) -> tuple[float, ...]:
+    def _carried(self, model: ModelInfo, latents: tuple[float, ...]) -> tuple[float, ...]:
         """The present controls of an instrument (pitch, loudness ...) in another's standard deviations."""
-        old, before = self.about, self.state
+        old, before = self.model, self.state
         natural = {
             a.name: a.natural(v) for a, v in zip(old.axes[: old.n_controls], before.latents, strict=False)
         }
         controls = tuple(
             axis.standard(natural[axis.name]) if axis.name in natural and not before.idle else value
-            for axis, value in zip(about.axes[: about.n_controls], about.initial().latents, strict=False)
+            for axis, value in zip(model.axes[: model.n_controls], model.initial().latents, strict=False)
         )
-        return (*controls, *latents[about.n_controls :])
+        return (*controls, *latents[model.n_controls :])
 
     def resume(self, state: ControlState) -> None:
         """Go on from a state that was already published."""
@@ -92,7 +94,7 @@ class Dispatcher:
         """Raises: Refused; then nothing has changed."""
         row = self.table.get(path) or self.extra.get(path)
         if row is None or row.act is None:
-            last = self.about.latent_dim - 1
+            last = self.model.latent_dim - 1
             raise Refused(f"no such address here (latents are 0 to {last}); see `wavevae serve --help`")
         prepared = prepare(row, arguments)
         if prepared is None:

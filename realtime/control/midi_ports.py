@@ -164,7 +164,7 @@ class Listener:
         self.name = ""
         """The port that is open."""
         self._port: Port | None = None
-        self._told = False
+        self._reported = False
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="midi")
 
@@ -181,7 +181,7 @@ class Listener:
             self._say(f"MIDI port {self.name} is gone; it is taken again when it is back")
             self._close()
             self._lost()
-            self._told = True
+            self._reported = True
         if not self.name and (found := fitting(names, self._wanted)) is not None:
             self._open(found)
 
@@ -195,14 +195,14 @@ class Listener:
         try:
             self._port = self._backend.open_input(name)
         except Exception as error:  # of whichever MIDI system it is
-            if not self._told:
+            if not self._reported:
                 self._say(f"MIDI port {name} does not open ({error}); trying again")
-            self._told = True
+            self._reported = True
             return
         self.name = name
-        if self._told:
+        if self._reported:
             self._say(f"MIDI port {name} is back")
-            self._told = False
+            self._reported = False
 
     def _close(self) -> None:
         port, self._port, self.name = self._port, None, ""

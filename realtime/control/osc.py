@@ -1,23 +1,178 @@
-"""OSC over UDP: datagrams in, replies out.
+"""OSC over UDP: a strict parser of datagrams, and the server that applies them and replies.
 
 A message with an error changes nothing; it is counted, and its sender gets the reason on /wavevae/error. A datagram
-with too many messages is refused as a whole. Bundles with a time tag are applied at their time.
+with too many messages is refused as a whole. Bundles with a time tag are applied at their time. (OSC 1.0: strings end
+in zeros up to a multiple of 4 bytes. OSC 1.1: T, F, N and I have no bytes.)
+
+python-osc does not do as a parser: it takes a truncated number for 0.0, recurses into bundles without end and expands
+wildcards in addresses with a regular expression that a packet of 36 bytes can keep busy for 15 s.
 """
 
 from __future__ import annotations
 
 import heapq
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from wavevae.controls import ControlState, Refused
 
-from .addresses import ROOT, Address, Arguments, Value, count, text
+from .addresses import ROOT, Arguments, Value, count, text
 from .dispatcher import Dispatcher
-from .osc_packets import MOST_QUERIES, Dated, Message, parse, unpack
+
+BUNDLE = b"#bundle\0"
+DEEPEST_BUNDLE = 4
+IMMEDIATELY = 1
+NTP_EPOCH_S = 2_208_988_800
+"""1900 to 1970."""
+FARTHEST_AHEAD_S = 10.0
+"""A bundle dated later is refused: it would wait in memory."""
+LARGEST_DATAGRAM = 16384
+MOST_MESSAGES, MOST_QUERIES, MOST_ARGUMENTS = 16, 16, 512
+"""In one datagram, beside one message an axis: so that none takes much longer than a millisecond."""
+AXES = (b"/wavevae/latent/", b"/wavevae/scale/", b"/wavevae/bias/")
+NUMBERS = {
+    "i": struct.Struct(">i"),
+    "f": struct.Struct(">f"),
+    "h": struct.Struct(">q"),
+    "d": struct.Struct(">d"),
+}
+WITHOUT_BYTES: dict[str, bool | None] = {"T": True, "F": False, "N": None, "I": None}
+"""True, false, nothing, and an impulse, which says no more than nothing does."""
+WILDCARDS = frozenset("*?[]{}")
+
+
+class Message(NamedTuple):
+    """An address without wildcards, and its arguments."""
+
+    address: str
+    arguments: tuple[object, ...]
+
+
+class Dated(NamedTuple):
+    """A message as it lies in the datagram, and the moment (Unix s) it is for; None: at once."""
+
+    due: float | None
+    data: bytes
+
+
+def unpack(datagram: bytes, now: float, axes: int) -> list[Dated]:
+    """All messages of a datagram to a model of so many axes; all of them or none.
+
+    Raises: Refused for a datagram of too many messages or arguments, or one that `split` refuses.
+    """
+    found: list[Dated] = []
+    of_axes = arguments = 0
+    for due, data in split(datagram, now):
+        found.append(Dated(due, data))
+        arguments += _count_tags(data)
+        of_axes += data.startswith(AXES)
+        if of_axes > axes + MOST_MESSAGES or len(found) - of_axes > MOST_MESSAGES:
+            raise Refused(
+                f"more than {MOST_MESSAGES} messages in one datagram, besides one an axis; none taken, send several"
+            )
+        if arguments > MOST_ARGUMENTS:
+            raise Refused(f"more than {MOST_ARGUMENTS} arguments in one datagram, none taken; send several")
+    return found
+
+
+def _count_tags(data: bytes) -> int:
+    """How many arguments a message has at most."""
+    comma = data.find(b",")
+    return max(0, data.find(b"\0", comma) - comma - 1) if comma >= 0 else 0
+
+
+def split(
+    datagram: bytes, now: float, due: float | None = None, depth: int = 0
+) -> Iterator[tuple[float | None, bytes]]:
+    """The messages of a datagram, each with the moment (Unix s) it is for, None: at once.
+
+    Raises: Refused for a bundle that is cut short, nested too deep or dated too far ahead.
+    """
+    if len(datagram) > LARGEST_DATAGRAM:
+        raise Refused(f"a datagram of {len(datagram)} bytes; send {LARGEST_DATAGRAM} at most")
+    if not datagram.startswith(BUNDLE):
+        yield due, datagram
+        return
+    if depth >= DEEPEST_BUNDLE:
+        raise Refused(f"bundles nested deeper than {DEEPEST_BUNDLE}")
+    if len(datagram) < 16:
+        raise Refused("a bundle cut short")
+    due = _date(struct.unpack_from(">Q", datagram, 8)[0], now)
+    place = 16
+    while place < len(datagram):
+        if place + 4 > len(datagram):
+            raise Refused("a bundle cut short")
+        size = struct.unpack_from(">i", datagram, place)[0]
+        place += 4
+        if size <= 0 or size % 4 or place + size > len(datagram):
+            raise Refused("a bundle with an element of impossible size")
+        yield from split(datagram[place : place + size], now, due, depth + 1)
+        place += size
+
+
+def _date(tag: int, now: float) -> float | None:
+    """When a bundle is for; None: at once, or late already. Raises: Refused when that is too far away."""
+    moment = tag / 2**32 - NTP_EPOCH_S
+    if tag == IMMEDIATELY or moment <= now:
+        return None
+    if moment - now > FARTHEST_AHEAD_S:
+        raise Refused(
+            f"a bundle dated {moment - now:.1f} s ahead; send it {FARTHEST_AHEAD_S:g} s ahead at most"
+        )
+    return moment
+
+
+def parse(data: bytes) -> Message:
+    """One message. Raises: Refused for anything that is not exactly one, and for wildcards in its address."""
+    if not data.startswith(b"/") or len(data) % 4:
+        raise Refused("not an OSC message")
+    address, place = _string(data, 0)
+    if WILDCARDS & set(address):
+        raise Refused("an address with wildcards; write every address out")
+    if place == len(data):
+        return Message(address, ())  # older senders leave empty type tags out
+    tags, place = _string(data, place)
+    if not tags.startswith(","):
+        raise Refused("not an OSC message")
+    arguments: list[object] = []
+    for tag in tags[1:]:
+        value, place = _argument(tag, data, place)
+        arguments.append(value)
+    if place != len(data):
+        raise Refused("a message cut short or with bytes left over")
+    return Message(address, tuple(arguments))
+
+
+def _argument(tag: str, data: bytes, place: int) -> tuple[object, int]:
+    """The argument at a place, and where it ends."""
+    if tag in NUMBERS:
+        number = NUMBERS[tag]
+        if place + number.size > len(data):
+            raise Refused("a message cut short or with bytes left over")
+        return number.unpack_from(data, place)[0], place + number.size
+    if tag == "s":
+        return _string(data, place)
+    if tag in WITHOUT_BYTES:
+        return WITHOUT_BYTES[tag], place
+    raise Refused(f"an argument of type '{tag[:1]}'; send floats, ints or strings")
+
+
+def _string(data: bytes, start: int) -> tuple[str, int]:
+    """The padded string that begins at `start`, and where it ends."""
+    zero = data.find(b"\0", start)
+    end = start + (zero - start) // 4 * 4 + 4
+    if zero < 0 or end > len(data) or any(data[zero:end]):
+        raise Refused("not an OSC message")
+    try:
+        return data[start:zero].decode("utf-8"), end
+    except UnicodeDecodeError:
+        raise Refused("not an OSC message") from None
+
 
 ERROR = f"{ROOT}/error"
 STATE = f"{ROOT}/state"
@@ -73,23 +228,19 @@ class OscServer:
         """Answered in this datagram."""
         self._pending: list[tuple[float, int, Message, Sender]] = []
         self._order = 0
-        dispatcher.extra.update(
-            {
-                f"{ROOT}/subscribe": Address(
-                    f"{ROOT}/subscribe", "i", "a port that gets /wavevae/state/... 30 times a second; 0 ends it",
-                    self._subscribe,
-                ),
-                f"{ROOT}/query": Address(
-                    f"{ROOT}/query", "s", "answers with a value on /wavevae/state/<name>", self._query
-                ),
-            }
-        )  # fmt: skip
+        dispatcher.add(
+            "subscribe",
+            "i",
+            "a port that gets /wavevae/state/... 30 times a second; 0 ends it",
+            self._subscribe,
+        )
+        dispatcher.add("query", "s", "answers with a value on /wavevae/state/<name>", self._query)
 
     def handle(self, datagram: bytes, sender: Sender) -> list[Reply]:
         """Everything a datagram asks for. Never raises for what is in it. Returns what to send back."""
         self._begin(sender)
         try:
-            messages = unpack(datagram, self._clock(), self.dispatcher.about.latent_dim)
+            messages = unpack(datagram, self._clock(), self.dispatcher.model.latent_dim)
             self._make_room(messages)
         except Refused as reason:
             self._refuse(str(reason))
@@ -208,11 +359,10 @@ class OscServer:
 
     def _query(self, state: ControlState, arguments: Arguments) -> ControlState:
         """By the name of a state value, or by an address below /wavevae."""
-        count(arguments, 1)
+        name = text(arguments, "name").removeprefix(ROOT + "/")
         self._queries += 1
         if self._queries > MOST_QUERIES:
             raise Refused(f"more than {MOST_QUERIES} queries in one datagram; send several")
-        name = text(arguments[0], "name").removeprefix(ROOT + "/")
         row = self.dispatcher.table.get(f"{ROOT}/{name}")
         values = self._asked = self._asked or self.values()
         if name in values:

@@ -40,18 +40,18 @@ VECTORS = {"latents": LATENT, "scale": SCALE, "bias": BIAS}
 Preset = dict[str, Any]
 
 
-def preset_of(state: ControlState, about: ModelInfo) -> Preset:
+def preset_of(state: ControlState, model: ModelInfo) -> Preset:
     """What is worth keeping, as plain values."""
     return {
         **{name: getattr(state, name) for name in KEPT},
         **{name: list(getattr(state, name)) for name in VECTORS},
         "mode": MODES[state.mode],
-        "class": {about.classes[label]: weight for label, weight in state.mix},
+        "class": {model.classes[label]: weight for label, weight in state.mix},
         "attributes": list(state.attributes),
     }
 
 
-def recalled(preset: Preset, state: ControlState, about: ModelInfo, seconds: float | None) -> ControlState:
+def recalled(preset: Preset, state: ControlState, model: ModelInfo, seconds: float | None) -> ControlState:
     """The state that leads to a preset, in the present smoothing or in so many seconds.
 
     Raises: Refused for a preset of another model or one that was meddled with. A mode that cannot be played here
@@ -64,36 +64,36 @@ def recalled(preset: Preset, state: ControlState, about: ModelInfo, seconds: flo
             if name in preset or name in ALWAYS_KEPT
         }
         vectors = {n: tuple(c.check(v) for v in preset[n]) for n, c in VECTORS.items() if n != "latents"}
-        vectors["latents"] = _latents(preset["latents"], about)
+        vectors["latents"] = _latents(preset["latents"], model)
         mode, attributes = MODES.index(preset["mode"]), tuple(float(v) for v in preset["attributes"])
-        mix = _mix(preset["class"], about)
+        mix = _mix(preset["class"], model)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Refused(f"that preset does not fit this model ({error})") from None
-    if {len(v) for v in vectors.values()} != {about.latent_dim} or len(attributes) != len(state.attributes):
+    if {len(v) for v in vectors.values()} != {model.latent_dim} or len(attributes) != len(state.attributes):
         raise Refused(f"that preset is of a model with {len(vectors['latents'])} latents")
-    playable = about.hears if mode == 1 else about.can_sample if mode == 2 else True
+    playable = model.live_input if mode == 1 else model.can_sample if mode == 2 else True
     glide_ms = state.smoothing_ms if seconds is None else 1000 * seconds
     moved = replace(state, **numbers, **vectors).with_latents(vectors["latents"], glide_ms)  # type: ignore[arg-type]
     return replace(
         moved,
         mode=mode if playable else state.mode,
-        mix=mix if about.has_class else (),
+        mix=mix if model.has_class else (),
         attributes=attributes,
         settle_ms=glide_ms,
         gain_glide_ms=max(GAIN_GLIDE_MS, glide_ms if seconds is not None else 0.0),
     )
 
 
-def _latents(kept: Any, about: ModelInfo) -> tuple[float, ...]:
+def _latents(kept: Any, model: ModelInfo) -> tuple[float, ...]:
     """Raises: Refused, TypeError."""
-    return tuple((LATENT if i >= about.n_controls else ANYWHERE).check(v) for i, v in enumerate(kept))
+    return tuple((LATENT if i >= model.n_controls else ANYWHERE).check(v) for i, v in enumerate(kept))
 
 
-def _mix(kept: Any, about: ModelInfo) -> tuple[Share, ...]:
+def _mix(kept: Any, model: ModelInfo) -> tuple[Share, ...]:
     """Names and weights, or one name, or nothing. Raises: ValueError for a class that is not here."""
     named = {kept: 1.0} if isinstance(kept, str) else kept or {}
-    known = {name: matching(name, about.classes) or name for name in named}
-    mix = tuple(Share(about.classes.index(known[n]), WEIGHT.check(weight)) for n, weight in named.items())
+    known = {name: matching(name, model.classes) or name for name in named}
+    mix = tuple(Share(model.classes.index(known[n]), WEIGHT.check(weight)) for n, weight in named.items())
     if len(mix) > MOST_MIXED:
         raise ValueError(f"{len(mix)} classes at once")
     return mix

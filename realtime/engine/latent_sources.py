@@ -1,4 +1,5 @@
-"""Sources of latent frames: the controls, an encoded input, a list of frames, the density of the training latents.
+"""Sources of latent frames: the controls, an encoded input, a list of frames, the density of the training latents; and
+the ramps on which controls glide.
 
 `frames(count, controls)` returns the next (count, latent_dim) float32, in standard deviations. A source keeps its
 position between calls, so the result does not depend on how frames are cut into calls.
@@ -10,20 +11,71 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wavevae.controls import GENERATE, MODES, SAMPLE, TRANSFORM, ControlState
 
-from .dsp import Ramp
+from ..model_info import largest_remainder
 from .streaming_model import Audio, Frames
-from .timing import largest_remainder
+
+
+class Ramp:
+    """Values (D,) that glide to their targets in a given number of steps, each on its own.
+
+    How the steps are cut into calls makes no difference. A new target for one value leaves the others alone.
+    """
+
+    def __init__(self, value: ArrayLike) -> None:
+        self.value: NDArray[np.float64] = np.atleast_1d(np.array(value, dtype=np.float64))
+        self.target = self.value.copy()
+        self._left = np.zeros(len(self.value), np.int64)
+
+    @property
+    def resting(self) -> bool:
+        """Every value is at its target."""
+        return not self._left.any()
+
+    def rests_at_zero(self, place: int) -> bool:
+        """One of the values is 0 and stays so."""
+        return self.value[place] == 0 and self._left[place] == 0
+
+    def rests_at(self, value: float) -> bool:
+        return self.resting and bool((self.value == value).all())
+
+    def aim(self, target: ArrayLike, steps: ArrayLike) -> None:
+        """Set targets; the values whose target is new arrive after `steps` steps (0: with the next one), one
+        number for all or (D,)."""
+        new = np.atleast_1d(np.asarray(target, dtype=np.float64))
+        moved = new != self.target
+        if moved.any():
+            self.target = np.where(moved, new, self.target)
+            self._left = np.where(moved, np.maximum(1, steps), self._left).astype(np.int64)
+
+    def jump(self, value: ArrayLike) -> None:
+        """Be there now."""
+        self.value = np.atleast_1d(np.array(value, dtype=np.float64))
+        self.target = self.value.copy()
+        self._left[:] = 0
+
+    def advance(self, steps: int) -> NDArray[np.float64]:
+        """The values after each of the next `steps` steps: (steps, D)."""
+        if self.resting or steps == 0:
+            return np.broadcast_to(self.value, (steps, len(self.value)))
+        taken = np.arange(1, steps + 1)[:, None]
+        share = np.minimum(taken / np.maximum(self._left, 1), 1.0)
+        path = np.where(
+            taken >= self._left, self.target, self.value + (self.target - self.value) * share
+        )  # (steps, D)
+        self.value = path[-1].copy()
+        self._left = np.maximum(self._left - steps, 0)
+        return path
 
 
 class FrameSource(Protocol):
     """The interface of all sources."""
 
-    def hear(self, audio: Audio, controls: ControlState) -> None:
-        """Input samples, if the source listens to any."""
+    def feed(self, audio: Audio, controls: ControlState) -> None:
+        """Input samples, for a source that takes any."""
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         """The next (count, latent_dim)."""
@@ -35,11 +87,24 @@ class FrameSource(Protocol):
 class NoInput:
     """A source without an input."""
 
-    def hear(self, audio: Audio, controls: ControlState) -> None:
+    def feed(self, audio: Audio, controls: ControlState) -> None:
         raise ValueError("this source takes no input sound")
 
     def restart(self, controls: ControlState) -> None:
         pass
+
+
+class Wrapped:
+    """A source that changes or passes on what another one gives."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+
+    def feed(self, audio: Audio, controls: ControlState) -> None:
+        self._source.feed(audio, controls)
+
+    def restart(self, controls: ControlState) -> None:
+        self._source.restart(controls)
 
 
 class ControlSource(NoInput):
@@ -68,16 +133,16 @@ class EncodedInput:
         self._encode, self._hop = encode, hop_length
         self._waiting: Audio | None = None
 
-    def hear(self, audio: Audio, controls: ControlState | None = None) -> None:
+    def feed(self, audio: Audio, controls: ControlState | None = None) -> None:
         if self._waiting is None:
             self._waiting = np.zeros(largest_remainder(self._hop, len(audio)), np.float32)
         self._waiting = np.concatenate([self._waiting, audio]) if len(self._waiting) else audio
 
     def frames(self, count: int, controls: ControlState | None = None) -> Frames:
         wanted = count * self._hop
-        heard = np.zeros(0, np.float32) if self._waiting is None else self._waiting
-        now, self._waiting = heard[:wanted], heard[wanted:]
-        return self._encode(np.pad(now, (0, wanted - len(now))))  # silence where nothing was heard
+        waiting = np.zeros(0, np.float32) if self._waiting is None else self._waiting
+        now, self._waiting = waiting[:wanted], waiting[wanted:]
+        return self._encode(np.pad(now, (0, wanted - len(now))))  # silence where no input came
 
     def restart(self, controls: ControlState | None = None) -> None:
         self._waiting = None
@@ -136,16 +201,14 @@ class Settling:
         return self._ramp.advance(count)[:, 0]
 
 
-class NoisySource:
+class NoisySource(Wrapped):
     """Adds Gaussian noise to the frames of another source: temperature is its standard deviation, the first axes
     (pitch, loudness and periodicity of an instrument) stay as they are."""
 
     def __init__(self, source: FrameSource, seed: int, frame_rate: float, first: int = 0) -> None:
-        self._source, self._random, self._first = source, np.random.default_rng(seed), first
+        super().__init__(source)
+        self._random, self._first = np.random.default_rng(seed), first
         self._temperature = Settling(frame_rate)
-
-    def hear(self, audio: Audio, controls: ControlState) -> None:
-        self._source.hear(audio, controls)
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         frames = self._source.frames(count, controls)
@@ -156,26 +219,18 @@ class NoisySource:
             frames = frames + widths.astype(np.float32) * noise
         return frames.astype(np.float32, copy=False)
 
-    def restart(self, controls: ControlState) -> None:
-        self._source.restart(controls)
 
-
-class RecordingSource:
+class RecordingSource(Wrapped):
     """Passes the frames of another source on, and also to `keep`."""
 
     def __init__(self, source: FrameSource, keep: Callable[[Frames], None]) -> None:
-        self._source, self._keep = source, keep
-
-    def hear(self, audio: Audio, controls: ControlState) -> None:
-        self._source.hear(audio, controls)
+        super().__init__(source)
+        self._keep = keep
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         frames = self._source.frames(count, controls)
         self._keep(frames)
         return frames
-
-    def restart(self, controls: ControlState) -> None:
-        self._source.restart(controls)
 
 
 MODE_FADE_MS = 60.0
@@ -184,7 +239,7 @@ MODE_FADE_MS = 60.0
 class LiveSource:
     """The mode's source; its change is a cross-fade of latents.
 
-    generate: the targets. transform: scale * z + bias of what is heard. sample: a draw, moved by the targets.
+    generate: the targets. transform: scale * z + bias of the encoded input. sample: a draw, moved by the targets.
     A mode that has no source here (no encoder, no density) plays the targets.
     """
 
@@ -192,22 +247,22 @@ class LiveSource:
         self,
         controls: ControlState,
         frame_rate: float,
-        heard: EncodedInput | None = None,
+        encoded: EncodedInput | None = None,
         drawn: DensitySource | None = None,
     ) -> None:
-        self._frame_rate, self._heard, self._drawn = frame_rate, heard, drawn
+        self._frame_rate, self._encoded, self._drawn = frame_rate, encoded, drawn
         self._knobs = ControlSource(controls, frame_rate)
         self._scale, self._bias = Ramp(controls.scale), Ramp(controls.bias)
         self._shares = Ramp(self._one_hot(controls.mode))
 
     def _one_hot(self, mode: int) -> Frames:
         """(3,): all of it to one mode."""
-        missing = (mode == TRANSFORM and self._heard is None) or (mode == SAMPLE and self._drawn is None)
+        missing = (mode == TRANSFORM and self._encoded is None) or (mode == SAMPLE and self._drawn is None)
         return np.eye(len(MODES), dtype=np.float32)[GENERATE if missing else mode]
 
-    def hear(self, audio: Audio, controls: ControlState) -> None:
-        if self._heard is not None and (controls.mode == TRANSFORM or self._shares.value[TRANSFORM] > 0):
-            self._heard.hear(audio)
+    def feed(self, audio: Audio, controls: ControlState) -> None:
+        if self._encoded is not None and (controls.mode == TRANSFORM or self._shares.value[TRANSFORM] > 0):
+            self._encoded.feed(audio)
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         self._shares.aim(self._one_hot(controls.mode), self._steps(MODE_FADE_MS))
@@ -223,8 +278,8 @@ class LiveSource:
         for mode, source in enumerate(sources):
             if before[mode] > 0 or shares[:, mode].any():
                 mixed = mixed + shares[:, mode : mode + 1] * source()
-        if self._heard is not None and self._shares.rests_at_zero(TRANSFORM):
-            self._heard.restart()
+        if self._encoded is not None and self._shares.rests_at_zero(TRANSFORM):
+            self._encoded.restart()
         return mixed.astype(np.float32)
 
     def restart(self, controls: ControlState) -> None:
@@ -232,15 +287,15 @@ class LiveSource:
         self._scale.jump(controls.scale)
         self._bias.jump(controls.bias)
         self._shares.jump(self._one_hot(controls.mode))
-        if self._heard is not None:
-            self._heard.restart()
+        if self._encoded is not None:
+            self._encoded.restart()
 
     def _transformed(self, count: int, controls: ControlState) -> Frames:
-        assert self._heard is not None
+        assert self._encoded is not None
         steps = self._steps(controls.settle_ms)
         self._scale.aim(controls.scale, steps)
         self._bias.aim(controls.bias, steps)
-        moved = self._scale.advance(count) * self._heard.frames(count) + self._bias.advance(count)
+        moved = self._scale.advance(count) * self._encoded.frames(count) + self._bias.advance(count)
         return moved.astype(np.float32)
 
     def _draws(self, count: int, controls: ControlState) -> Frames:

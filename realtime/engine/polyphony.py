@@ -10,6 +10,7 @@ over can end while the new one begins.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,9 @@ from numpy.typing import NDArray
 from wavevae.controls import GENERATE, TRANSFORM, ControlState, Note
 
 from ..model_info import ModelInfo
-from .dsp import Ramp
-from .latent_sources import MODE_FADE_MS
+from .latent_sources import MODE_FADE_MS, Ramp
 from .streaming_model import Audio, Frames, StreamingModel
-from .voices import Tuned
+from .voices import ModelSettings
 
 SPARE_ROWS = 2
 RANGE_DB = 60.0
@@ -86,13 +86,16 @@ class Envelope:
 
 
 class Voice:
-    """One row: the base frames with a note's own pitch, loudness and offsets. A learned way of playing a note would
-    take the place of this one: it has the same methods."""
+    """Turns one note into frames: the base frames with the note's own pitch, loudness and offsets.
 
-    def __init__(self, about: ModelInfo, frame_rate: float) -> None:
-        self._about, self._frames_a_ms = about, frame_rate / 1000
-        self._loudness = about.axis("loudness")
-        self._bright = about.axis("brightness") if "brightness" in [a.name for a in about.axes] else None
+    All it is given are the note (on, off, velocity, bend, pressure, slide) and the controls. A learned performer is a
+    class with the same methods, which `Polyphony` gets as `make_voice`.
+    """
+
+    def __init__(self, model: ModelInfo, frame_rate: float) -> None:
+        self._model, self._frames_a_ms = model, frame_rate / 1000
+        self._loudness = model.axis("loudness")
+        self._bright = model.axis("brightness") if "brightness" in [a.name for a in model.axes] else None
         self._envelope = Envelope(frame_rate)
         self._pitch, self._level = Ramp(0.0), Ramp(0.0)
         self.note: Note | None = None
@@ -126,7 +129,7 @@ class Voice:
         self._taken_over = self.held
         self.held, self.place = False, NOWHERE
 
-    def frames(self, base: Frames, listening: Frames, controls: ControlState) -> Frames:
+    def frames(self, base: Frames, input_share: Frames, controls: ControlState) -> Frames:
         """Its next (F, latent_dim); `listening` (F,): how far loudness is the live input's."""
         z = base.copy()
         release_ms = TAKEN_OVER_MS if self._taken_over else controls.release_ms
@@ -134,7 +137,7 @@ class Voice:
         note = self.note
         if note is None:
             z[:, self._loudness] += envelope
-            if self._about.plays_pitch:
+            if self._model.plays_pitch:
                 z[:, 0] += controls.bend
             return z
         self._level.aim(self._wanted(note, controls), round(CHANGE_MS * self._frames_a_ms))
@@ -142,20 +145,20 @@ class Voice:
         key = self._pitch.advance(len(z))[:, 0] + note.bend + controls.bend
         followed = z[:, self._loudness] + velocity_db(note.velocity)
         own = self._loudest + struck
-        z[:, self._loudness] = own + listening * (followed - own) + envelope
-        if self._about.plays_pitch:
+        z[:, self._loudness] = own + input_share * (followed - own) + envelope
+        if self._model.plays_pitch:
             z[:, 0] = key
         elif self._bright is not None:
             z[:, self._bright] += (key - MIDDLE_KEY) / OCTAVE
         if self._bright is not None:
             z[:, self._bright] += SLIDE_DEVIATIONS * (2 * note.slide - 1)
         if note.offsets:
-            z += np.array([o * a.std for o, a in zip(note.offsets, self._about.axes, strict=True)])
+            z += np.array([o * a.std for o, a in zip(note.offsets, self._model.axes, strict=True)])
         return z
 
     @property
     def _loudest(self) -> float:
-        return self._about.loudest_db + (CHORD_DB if self._about.voices > 1 else 0.0)
+        return self._model.loudest_db + (CHORD_DB if self._model.voices > 1 else 0.0)
 
     @staticmethod
     def _wanted(note: Note, controls: ControlState) -> float:
@@ -169,12 +172,19 @@ class Polyphony:
 
     newest: Frames | None
 
-    def __init__(self, core: StreamingModel, about: ModelInfo) -> None:
-        self._core, self._about, self._tuned = core, about, Tuned(core, about)
+    def __init__(
+        self,
+        core: StreamingModel,
+        model: ModelInfo,
+        make_voice: Callable[[ModelInfo, float], Voice] = Voice,
+    ) -> None:
+        """`make_voice(model, frame_rate)`: what turns a note into frames, one for each row."""
+        self._make_voice = make_voice
+        self._core, self._model, self._settings = core, model, ModelSettings(core, model)
         self._frame_rate = core.sample_rate / core.hop_length
-        self._rows = about.voices + SPARE_ROWS
-        rest = np.array([axis.mean for axis in about.axes], np.float32)
-        rest[about.axis("loudness")] = FLOOR_DB
+        self._rows = model.voices + SPARE_ROWS
+        rest = np.array([axis.mean for axis in model.axes], np.float32)
+        rest[model.axis("loudness")] = FLOOR_DB
         self._rest = rest
         self.begin_again()
 
@@ -183,17 +193,17 @@ class Polyphony:
 
     def reset(self) -> None:
         """Every voice ends; keys that are still held are struck anew."""
-        self._voices = [Voice(self._about, self._frame_rate) for _ in range(self._rows)]
-        self._listening: Ramp | None = None
+        self._voices = [self._make_voice(self._model, self._frame_rate) for _ in range(self._rows)]
+        self._input_share: Ramp | None = None
         self._last: Note | None = None
         self._struck: int | None = None
         """Serial of the newest note that was struck."""
         self.newest = None
-        self._tuned.jump()
+        self._settings.jump()
         self._core.reset()
 
     def follow(self, count: int, controls: ControlState) -> None:
-        self._tuned.follow(count, controls)
+        self._settings.follow(count, controls)
         wanted = self._wanted(controls)
         for voice in self._voices:
             if voice.place not in wanted:
@@ -252,35 +262,31 @@ class Polyphony:
 
     def decode(self, frames: Frames, controls: ControlState) -> Audio:
         sounding = [i for i, voice in enumerate(self._voices) if not voice.silent]
-        listening = self._listens(len(frames), controls)
+        input_share = self._share_of_input(len(frames), controls)
         if not sounding:
             self.newest = None
             return np.zeros(len(frames) * self._core.hop_length, np.float32)
         base = self._core.units.of_file(frames)
         batch = np.tile(self._rest, (self._rows, len(frames), 1))
         for row in sounding:
-            batch[row] = self._voices[row].frames(base, listening, controls)
+            batch[row] = self._voices[row].frames(base, input_share, controls)
         self.newest = self._core.units.standard(batch[max(sounding, key=self._serial)][-1:])[0]
         mixed: Audio = self._core.decode_voices(batch)[sounding].sum(0, dtype=np.float32)
         return mixed
 
-    def _listens(self, count: int, controls: ControlState) -> NDArray[np.float32]:
+    def _share_of_input(self, count: int, controls: ControlState) -> NDArray[np.float32]:
         """(count,): 1 while a live input drives, with the cross-fade of the modes."""
-        wanted = float(controls.mode == TRANSFORM and self._about.hears)
-        if self._listening is None:
-            self._listening = Ramp(wanted)
-        self._listening.aim(wanted, round(MODE_FADE_MS / 1000 * self._frame_rate))
-        return self._listening.advance(count)[:, 0].astype(np.float32)
+        wanted = float(controls.mode == TRANSFORM and self._model.live_input)
+        if self._input_share is None:
+            self._input_share = Ramp(wanted)
+        self._input_share.aim(wanted, round(MODE_FADE_MS / 1000 * self._frame_rate))
+        return self._input_share.advance(count)[:, 0].astype(np.float32)
 
     def warm_up(self, frames: Frames) -> None:
         core = self._core
         for row in range(self._rows):
             core.restart(row)
         batch = np.tile(self._rest, (self._rows, len(frames), 1))
-        core.decode_voices(batch)
-        if self._about.has_class:
-            core.mix(np.full(len(self._about.classes), 1 / max(len(self._about.classes), 1)))
-            core.decode_voices(batch)
-            core.mix(np.zeros(len(self._about.classes)))
-        if self._about.hears:
+        self._settings.warm_up(lambda: core.decode_voices(batch))
+        if self._model.live_input:
             core.encode(np.zeros(len(frames) * core.hop_length, np.float32))

@@ -9,13 +9,16 @@ is reset by restoring its buffers, attributes are set by name.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wavevae.audio import printable
 from wavevae.bundle import Bundle, BundleInfo
+from wavevae.errors import UserError
 
 Audio = NDArray[np.float32]
 Frames = NDArray[np.float32]
@@ -118,3 +121,42 @@ class StreamingModel:
 CASTS: dict[int, Any] = {0: bool, 1: round, 2: float}
 """nn~: 0 bool, 1 int, 2 float (3, text, is not for knobs)."""
 MIX = "mix of classes"
+
+
+class CodesModel(StreamingModel):
+    """A model whose frames are codes, which controls do not move. Raises: UserError for a model without codes."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle)
+        if not hasattr(self.module, "encode_codes"):
+            older = " (exported by an older wavevae: export it again)" if bundle.info.codebook_sizes else ""
+            raise UserError(
+                f"--codes: {printable(bundle.path)} has bottleneck {bundle.info.bottleneck} and no codes{older}; "
+                "codes are of models trained with --bottleneck vq or rvq"
+            )
+        self.latent_dim = int(self.module.encode_codes_params[2])
+        self.sizes = bundle.info.codebook_sizes
+        self.units = Units(replace(bundle.info, axes=()))
+
+    @property
+    def uncoded(self) -> int:
+        """How many controls go before the codes."""
+        return self.latent_dim - len(self.sizes)
+
+    @property
+    def kind(self) -> str:
+        """Of the numbers in a file: whole where all are codes."""
+        return "<f4" if self.uncoded else "<i4"
+
+    def encode(self, audio: Audio) -> Frames:
+        """(F * hop_length,) -> (F, latent_dim)."""
+        with torch.inference_mode():
+            codes = self.module.encode_codes(torch.tensor(audio)[None, None])
+            return np.ascontiguousarray(codes[0].numpy().T)
+
+    def decode(self, frames: Frames) -> Audio:
+        """(F, latent_dim) -> (F * hop_length,)."""
+        with torch.inference_mode():
+            codes = torch.from_numpy(np.ascontiguousarray(frames.T)[None])
+            audio: Audio = self.module.decode_codes(codes)[0, 0].contiguous().numpy()
+            return audio

@@ -5,6 +5,8 @@ polyphony.py plays the notes of an instrument.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from wavevae.controls import HIGHEST_PITCH, NO_LABEL, NO_PITCH, SAME, ControlState, Note
 
 from ..model_info import ModelInfo
-from .dsp import Ramp
+from .latent_sources import Ramp
 from .streaming_model import Audio, Frames, StreamingModel
 
 MIDDLE_PITCH = 60
@@ -27,7 +29,7 @@ class Decoder(Protocol):
     """The latents that sounded last, (latent_dim,) in standard deviations."""
 
     def follow(self, count: int, controls: ControlState) -> None:
-        """Before the next `count` frames: tell the model what the controls say."""
+        """Before the next `count` frames: set the model as the controls say."""
 
     def decode(self, frames: Frames, controls: ControlState) -> Audio:
         """(F, latent_dim) -> (F * hop_length,)."""
@@ -42,71 +44,75 @@ class Decoder(Protocol):
         """As new: no note has been played."""
 
 
-class Tuned:
-    """A core that follows the classes and the file's own attributes."""
+class ModelSettings:
+    """Sets a model's classes, labels of its input and the file's own attributes as the controls say."""
 
-    def __init__(self, core: StreamingModel, about: ModelInfo | None = None) -> None:
-        self.core, self.about = core, about
+    def __init__(self, core: StreamingModel, model: ModelInfo | None = None) -> None:
+        self.core, self.model = core, model
         self._frames_a_ms = core.sample_rate / core.hop_length / 1000
         self._mix: Ramp | None = None
         """Weights of the classes, gliding; none: it goes where it is to be at once."""
 
     def follow(self, count: int, controls: ControlState) -> None:
-        about = self.about
-        if about is None:
+        model = self.model
+        if model is None:
             return
-        if about.has_class:
-            self._follow_classes(about, count, controls)
-        if about.has_input_class:
+        if model.has_class:
+            self._follow_classes(model, count, controls)
+        if model.has_input_class:
             self.core.set("input_class", controls.input_label)
-        if about.has_input_pitch:
+        if model.has_input_pitch:
             self.core.set("input_pitch", controls.input_pitch)
         place = 0
-        for attribute in about.attributes if controls.attributes else ():
+        for attribute in model.attributes if controls.attributes else ():
             last = place + len(attribute.kinds)
             self.core.set(attribute.name, *controls.attributes[place:last])
             place = last
 
-    def _follow_classes(self, about: ModelInfo, count: int, controls: ControlState) -> None:
-        if not about.can_mix:
+    def _follow_classes(self, model: ModelInfo, count: int, controls: ControlState) -> None:
+        if not model.can_mix:
             self.core.set("class", controls.mix[0].label if controls.mix else NO_LABEL)
             return
-        weights = controls.class_weights(len(about.classes))
+        weights = controls.class_weights(len(model.classes))
         if self._mix is None:
             self._mix = Ramp(weights)
         self._mix.aim(weights, round(controls.settle_ms * self._frames_a_ms))
         self._mix.advance(count)
         self.core.mix(self._mix.value)
 
-    def warm_up(self, frames: Frames, hears: bool = False) -> None:
-        """Every call that may come later, with labels and without; they are none afterwards."""
-        about = self.about
-        labelled = about is not None and (about.has_class or about.has_pitch)
-        for told in (True, False) if labelled else (False,):
-            self._tell(told)
-            self.core.decode(frames)
-            if hears:
-                self.core.encode(np.zeros(len(frames) * self.core.hop_length, np.float32))
+    def warm_up(self, run: Callable[[], object]) -> None:
+        """Call `run` with labels and without; they are none afterwards."""
+        labelled = self.model is not None and (self.model.has_class or self.model.has_pitch)
+        for given in (True, False) if labelled else (False,):
+            self._set_some_labels(given)
+            run()
 
-    def _tell(self, told: bool) -> None:
+    def _set_some_labels(self, given: bool) -> None:
         """Some label of each kind, or none."""
-        core, about = self.core, self.about
-        if about is None:
+        core, model = self.core, self.model
+        if model is None:
             return
-        if about.has_pitch:
-            core.set("pitch", MIDDLE_PITCH if told else NO_PITCH)
-        if about.can_mix:
-            core.mix(np.full(len(about.classes), told / max(len(about.classes), 1)))
-        elif about.has_class:
-            core.set("class", 0 if told else NO_LABEL)
-        if about.has_input_class:
-            core.set("input_class", NO_LABEL if told else SAME)
-        if about.has_input_pitch:
-            core.set("input_pitch", MIDDLE_PITCH if told else SAME)
+        if model.has_pitch:
+            core.set("pitch", MIDDLE_PITCH if given else NO_PITCH)
+        if model.can_mix:
+            core.mix(np.full(len(model.classes), given / max(len(model.classes), 1)))
+        elif model.has_class:
+            core.set("class", 0 if given else NO_LABEL)
+        if model.has_input_class:
+            core.set("input_class", NO_LABEL if given else SAME)
+        if model.has_input_pitch:
+            core.set("input_pitch", MIDDLE_PITCH if given else SAME)
 
     def jump(self) -> None:
-        """Nothing was heard of it: the next classes are told at once."""
+        """The next classes are set at once: nothing sounds."""
         self._mix = None
+
+
+def run_model(core: StreamingModel, frames: Frames, encodes: bool) -> None:
+    """One call of what the model will have to do."""
+    core.decode(frames)
+    if encodes:
+        core.encode(np.zeros(len(frames) * core.hop_length, np.float32))
 
 
 class SingleVoice:
@@ -114,63 +120,69 @@ class SingleVoice:
 
     newest: Frames | None = None
 
-    def __init__(self, core: StreamingModel, about: ModelInfo | None = None) -> None:
-        self._tuned = Tuned(core, about)
+    def __init__(self, core: StreamingModel, model: ModelInfo | None = None) -> None:
+        self._settings = ModelSettings(core, model)
 
     def follow(self, count: int, controls: ControlState) -> None:
-        self._tuned.follow(count, controls)
+        self._settings.follow(count, controls)
 
     def decode(self, frames: Frames, controls: ControlState) -> Audio:
         self.newest = frames[-1]
-        return self._tuned.core.decode(frames)
+        return self._settings.core.decode(frames)
 
     def warm_up(self, frames: Frames) -> None:
-        about = self._tuned.about
-        self._tuned.warm_up(frames, about is not None and about.hears)
+        model = self._settings.model
+        self._settings.warm_up(
+            lambda: run_model(self._settings.core, frames, bool(model and model.live_input))
+        )
 
     def reset(self) -> None:
-        self._tuned.jump()
-        self._tuned.core.reset()
+        self._settings.jump()
+        self._settings.core.reset()
 
     def begin_again(self) -> None:
         self.reset()
 
 
 class Voice:
-    """One note at a time: struck, it rises to its velocity; released, it falls. A bend moves it at once: the
+    """One note at a time: its level rises to the velocity and falls after release. A bend moves the pitch at once: the
     file's oscillators keep their phase."""
 
-    def __init__(self, core: StreamingModel, about: ModelInfo, listens: bool = False) -> None:
+    def __init__(self, core: StreamingModel, model: ModelInfo, keeps_past: bool = False) -> None:
         """`listens`: its core also hears the live input, whose past a note must not clear."""
-        self._tuned, self._level, self._note = Tuned(core, about), Ramp(0.0), Note(NO_PITCH, 0.0, False, -1)
-        self._listens = listens
+        self._settings, self._level, self._note = (
+            ModelSettings(core, model),
+            Ramp(0.0),
+            Note(NO_PITCH, 0.0, False, -1),
+        )
+        self._keeps_past = keeps_past
 
     def follow(self, count: int, note: Note, controls: ControlState) -> None:
-        core = self._tuned.core
+        core = self._settings.core
         per_ms = core.sample_rate / 1000
         if note.serial != self._note.serial:
             if self._level.rests_at(0.0):
-                self._tuned.jump()
-                if not self._listens:
+                self._settings.jump()
+                if not self._keeps_past:
                     core.reset()
             self._level.aim(note.velocity, round(controls.attack_ms * per_ms))
         elif not note.held and self._level.resting:
             self._level.aim(0.0, round(controls.release_ms * per_ms))
         self._note = note
-        if self._listens or not self._level.rests_at(0.0):
+        if self._keeps_past or not self._level.rests_at(0.0):
             core.set("pitch", bent(note, controls))
-            self._tuned.follow(count, controls)
+            self._settings.follow(count, controls)
 
     def decode(self, frames: Frames) -> Audio | None:
         """(F * hop_length,), or nothing while it is silent."""
         if self._level.rests_at(0.0):
             return None
-        audio = self._tuned.core.decode(frames)
+        audio = self._settings.core.decode(frames)
         return (audio * self._level.advance(len(audio))[:, 0]).astype(np.float32)
 
     def reset(self) -> None:
-        self._tuned.jump()
-        self._tuned.core.reset()
+        self._settings.jump()
+        self._settings.core.reset()
 
 
 def bent(note: Note, controls: ControlState) -> float:
@@ -189,14 +201,14 @@ class PolySynth:
 
     newest: Frames | None = None
 
-    def __init__(self, cores: list[StreamingModel], about: ModelInfo) -> None:
-        self._cores, self._about = cores, about
+    def __init__(self, cores: list[StreamingModel], model: ModelInfo) -> None:
+        self._cores, self._model = cores, model
         self._hop = cores[0].hop_length
         self.begin_again()
 
     def begin_again(self) -> None:
-        listener = self._cores[0] if self._about.hears else None
-        self._voices = [Voice(core, self._about, core is listener) for core in self._cores]
+        encoder = self._cores[0] if self._model.live_input else None
+        self._voices = [Voice(core, self._model, core is encoder) for core in self._cores]
         self.reset()
 
     def follow(self, count: int, controls: ControlState) -> None:
@@ -214,7 +226,8 @@ class PolySynth:
 
     def warm_up(self, frames: Frames) -> None:
         for core in self._cores:
-            Tuned(core, self._about).warm_up(frames, self._about.hears and core is self._cores[0])
+            encodes = self._model.live_input and core is self._cores[0]
+            ModelSettings(core, self._model).warm_up(partial(run_model, core, frames, encodes))
 
     def reset(self) -> None:
         for voice in self._voices:

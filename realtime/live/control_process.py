@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -19,16 +20,23 @@ from wavevae.cli import expanded
 from wavevae.controls import MODES, TRANSFORM, ControlState, Refused
 from wavevae.errors import Failure, UserError
 
-from ..control.addresses import ROOT, Address, Arguments, Value, count, text
+from ..control.addresses import ROOT, Arguments, Value, text
 from ..control.dispatcher import Dispatcher, Line
 from ..control.midi_mapper import MidiMapper
+from ..control.network import Announcement, reachable
 from ..control.osc import ERROR, OscServer, Reply, encode
-from ..control.oscquery import Announcement
-from ..control.ports import reachable
 from ..control.presets import Preset, Presets, PresetsFile, presets_file, read_presets, write_preset
 from ..model_info import ModelInfo
-from .messages import Begin, ControlSetup, Listening, Problem, RecordingLost, WantModel
-from .processes import ask_to_be_preferred, settle
+from .processes import (
+    Begin,
+    ControlSetup,
+    Listening,
+    Problem,
+    RecordingLost,
+    WantModel,
+    ask_to_be_preferred,
+    settle,
+)
 from .recorder import Recorder
 from .shared_memory import Count, DeckCount, Shared
 
@@ -59,18 +67,10 @@ def control(setup: ControlSetup, shared: Shared, pipe: Connection) -> None:
     asyncio.run(controller.run())
 
 
-def _natural(about: ModelInfo, latents: list[float]) -> dict[str, Value]:
+def _natural(model: ModelInfo, latents: list[float]) -> dict[str, Value]:
     """Pitch (MIDI), loudness (dB) and periodicity of what sounds, as far as it has them."""
-    controls = about.axes[: about.n_controls]
+    controls = model.axes[: model.n_controls]
     return {axis.name: axis.natural(value) for axis, value in zip(controls, latents, strict=False)}
-
-
-def _is_file(path: Path) -> bool:
-    """Whatever the name is."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 class Controller:
@@ -79,7 +79,7 @@ class Controller:
     def __init__(self, setup: ControlSetup, begin: Begin, shared: Shared, pipe: Connection) -> None:
         self.setup, self.shared, self._pipe = setup, shared, pipe
         self._files = ThreadPoolExecutor(1)
-        self.dispatcher = Dispatcher(begin.about, self._publish, self._presets(begin.about))
+        self.dispatcher = Dispatcher(begin.model, self._publish, self._presets(begin.model))
         self._deck = shared.decks[begin.deck]
         self.osc_server = OscServer(self.dispatcher, self.look_up)
         self._add_model_address()
@@ -94,7 +94,7 @@ class Controller:
             self._resume()
         if setup.record.score or setup.record.audio:
             self._recorder = self._make_recorder(begin.resumed)
-        if begin.about.hears and not begin.resumed:
+        if begin.model.live_input and not begin.resumed:
             self.osc_server.act(f"{ROOT}/mode", (MODES[TRANSFORM],))
         for path, arguments in begin.first:
             self.osc_server.act(path, arguments)
@@ -104,7 +104,7 @@ class Controller:
     async def run(self) -> None:
         """Until QUIT."""
         loop = asyncio.get_running_loop()
-        lines = await self._start_hands()
+        lines = await self._start_parts()
         loop.add_reader(self.setup.udp.fileno(), self._receive)
         self._pipe.send(Listening(tuple(lines)))
         due = time.monotonic()
@@ -123,7 +123,7 @@ class Controller:
     def _tick(self) -> None:
         with contextlib.suppress(EOFError, OSError):
             while self._pipe.poll():
-                self._hear(self._pipe.recv())
+                self._handle_order(self._pipe.recv())
         self._count()
         if self._recorder is not None:
             self._recorder.look()
@@ -135,7 +135,7 @@ class Controller:
         for watcher in self._watchers:
             watcher()
 
-    def _hear(self, message: object) -> None:
+    def _handle_order(self, message: object) -> None:
         """From the supervisor."""
         if isinstance(message, Begin):
             self._change(message)
@@ -188,23 +188,27 @@ class Controller:
     def look_up(self) -> dict[str, Value]:
         """Values that the dispatcher does not have."""
         fields, latents = self._deck.meter.read()
-        about = self.dispatcher.about
+        model = self.dispatcher.model
         return {
             "level": fields.get("level_db", FLOOR_DB),
             "real_time_factor": fields.get("real_time_factor", 0.0),
             "worst_block_ms": fields.get("worst_block_ms", 0.0),
             "latents": latents,
-            **_natural(about, latents),
-            **({"confidence": fields.get("confidence", 0.0)} if about.hears and about.plays_pitch else {}),
+            **_natural(model, latents),
+            **(
+                {"confidence": fields.get("confidence", 0.0)}
+                if model.live_input and model.plays_pitch
+                else {}
+            ),
             "underflows": self.shared.lost,
             "limited": int(self._deck.counts[DeckCount.LIMITED]),
             "presets": list(self.dispatcher.presets.named),
             "midi": self.midi.port if self.midi else "",
             "learning": (self.midi.translator.learning or "") if self.midi else "",
-            "model": about.name,
-            "sample_rate": about.sample_rate,
-            "hop_length": about.hop_length,
-            "latent_dim": about.latent_dim,
+            "model": model.name,
+            "sample_rate": model.sample_rate,
+            "hop_length": model.hop_length,
+            "latent_dim": model.latent_dim,
         }
 
     def say(self, text: str) -> None:
@@ -250,9 +254,9 @@ class Controller:
         if len(packed):
             self.dispatcher.resume(ControlState.unpack(packed.tolist()))
 
-    def _presets(self, about: ModelInfo) -> Presets:
+    def _presets(self, model: ModelInfo) -> Presets:
         """Those beside the model; stored by a thread, so that a slow disk holds nobody up."""
-        path = presets_file(Path(about.path))
+        path = presets_file(Path(model.path))
         file = PresetsFile(path)
         presets = read_presets(path)
         if presets.problem:
@@ -286,29 +290,27 @@ class Controller:
 
     def _add_model_address(self) -> None:
         def ask(state: ControlState, arguments: Arguments) -> ControlState:
-            count(arguments, 1)
-            path = expanded(text(arguments[0], "model"))
+            path = expanded(text(arguments, "model"))
             if not path.is_absolute():
-                path = Path(self.dispatcher.about.path).parent / path
-            if not _is_file(path):
+                path = Path(self.dispatcher.model.path).parent / path
+            if not os.path.isfile(path):
                 raise Refused(f"no model file at {str(path)[:120]}")
             self._model_asked_by = self.osc_server.sender
             self._pipe.send(WantModel(str(path)))
             return state
 
         doc = "change to another MODEL.ts without a gap (a name without folder: beside the present one)"
-        path = f"{ROOT}/model"
-        self.dispatcher.extra[path] = Address(path, "s", doc, ask, lambda: self.dispatcher.about.name)
+        self.dispatcher.add("model", "s", doc, ask, lambda: self.dispatcher.model.name)
 
     def _change(self, begin: Begin) -> None:
         """The controls go to another deck, as far as they fit its model."""
         self._deck = self.shared.decks[begin.deck]
-        if begin.about != self.dispatcher.about:
-            self.dispatcher.change(begin.about, self._presets(begin.about))
+        if begin.model != self.dispatcher.model:
+            self.dispatcher.change(begin.model, self._presets(begin.model))
         self.dispatcher.resume(self.dispatcher.state)
         self._deck.controls.write(self.dispatcher.state.pack())
         if self._recorder is not None:
-            self._recorder.change(begin.about, self._deck)
+            self._recorder.change(begin.model, self._deck)
 
     # optional parts
 
@@ -317,11 +319,11 @@ class Controller:
         setup = self.setup.midi
         if setup is None:
             return None
-        hand = MidiMapper(self.osc_server, setup.port, setup.map_file, self.say, self.later)
-        self._closers.insert(0, hand.stop)
-        return hand
+        mapper = MidiMapper(self.osc_server, setup.port, setup.map_file, self.say, self.later)
+        self._closers.insert(0, mapper.stop)
+        return mapper
 
-    async def _start_hands(self) -> list[str]:
+    async def _start_parts(self) -> list[str]:
         """Whatever else is to listen; lines for the terminal."""
         lines = []
         if self._recorder is not None:
@@ -332,8 +334,7 @@ class Controller:
         if self.midi is not None:
             lines.append(self.midi.start(asyncio.get_running_loop()))
         if self.setup.web is not None:
-            from ..control.page_view import PageView
-            from ..control.web import Web
+            from ..control.web import PageView, Web
 
             view = PageView(self.dispatcher, self.shared.played, self.look_up, self.midi)
             page = Web(self.setup.web, self.osc_server, view, self.setup.udp.getsockname()[:2])
@@ -349,7 +350,7 @@ class Controller:
         assert self.setup.web is not None
         places = {"http": self.setup.web.socket, "osc": self.setup.udp}
         announcement = Announcement(
-            self.dispatcher.about.name,
+            self.dispatcher.model.name,
             {kind: (reachable(s), s.getsockname()[1]) for kind, s in places.items()},
         )
         self._closers.insert(0, announcement.stop)

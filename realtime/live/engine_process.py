@@ -14,8 +14,17 @@ from wavevae.controls import ControlState
 from wavevae.errors import UserError
 from wavevae.units import amplitude_to_db
 
-from .messages import FADE_OUT, LEAVE, Failed, Load, Ready
-from .processes import ask_for_real_time, give_up_real_time, quiet, settle
+from .processes import (
+    FADE_OUT,
+    LEAVE,
+    Failed,
+    Load,
+    Ready,
+    ask_for_real_time,
+    give_up_real_time,
+    quiet,
+    settle,
+)
 from .shared_memory import LOGGED_BLOCKS, Count, DeckCount, Shared
 
 FLOOR_DB = -120.0
@@ -72,19 +81,19 @@ class Player:
     """An engine that is driven by its deck's controls and fills its deck's ring."""
 
     def __init__(self, load: Load, deck: int, shared: Shared) -> None:
-        from ..engine.playable_model import PlayableModel
+        from ..engine.engine import PlayableModel
 
         self.instrument = PlayableModel(
-            load.path, load.seed, load.voices, load.hears, load.sample_rate, load.while_playing
+            load.path, load.seed, load.voices, load.live_input, load.sample_rate, load.while_playing
         )
         self.shared, self.deck, self._while_playing = shared, shared.decks[deck], load.while_playing
         self.block_size = self.deck.ring.block_size
-        self.block_s = self.block_size / self.instrument.about.sample_rate
+        self.block_s = self.block_size / self.instrument.model.sample_rate
         self.controls = self.instrument.controls
         self._version = self.deck.controls.version if load.while_playing else 0
         """Of the controls it follows; what lies there while another engine sounds was an earlier model's."""
         self.mean_s = self.worst_s = 0.0
-        self._hears = load.hears
+        self._live_input = load.live_input
         self._priority = ""
 
     def get_ready(self) -> Ready:
@@ -96,7 +105,7 @@ class Player:
         self.mean_s = float(spent.mean())
         enough = None if np.median(spent) < SAFE_SHARE * self.block_s else self._find_enough()
         return Ready(
-            self.instrument.about,
+            self.instrument.model,
             float(np.median(spent)) * 1000,
             float(spent.max()) * 1000,
             self.block_s / max(self.mean_s, 1e-9),
@@ -112,19 +121,19 @@ class Player:
         """From the controls as they are now."""
         self._follow()
         self.instrument.begin(self.controls)
-        if self._hears:
-            self.deck.counts[DeckCount.LISTENED] = self.shared.counts[Count.HEARD]
+        if self._live_input:
+            self.deck.counts[DeckCount.INPUT_USED] = self.shared.counts[Count.INPUT_BLOCKS]
 
     def _measure(self, block_size: int, seconds: float) -> NDArray[np.float64]:
         """Seconds each of many blocks takes, every voice sounding; the engine is as new afterwards."""
         spent: list[float] = []
-        controls, heard = self.instrument.busiest(), None
-        if self._hears:
-            heard = np.zeros(block_size, np.float32)
+        controls, written = self.instrument.busiest(), None
+        if self._live_input:
+            written = np.zeros(block_size, np.float32)
         until = time.perf_counter() + seconds
         while time.perf_counter() < until or len(spent) < 3:
             start = time.perf_counter()
-            self.instrument.engine.process(controls, block_size, heard)
+            self.instrument.engine.process(controls, block_size, written)
             spent.append(time.perf_counter() - start)
         self.instrument.begin(self.controls)
         return np.array(spent)
@@ -135,7 +144,7 @@ class Player:
             size *= 2
             self.instrument.warm_up(size)
             spent = self._measure(size, 0.05)
-            if np.median(spent) < SAFE_SHARE * size / self.instrument.about.sample_rate:
+            if np.median(spent) < SAFE_SHARE * size / self.instrument.model.sample_rate:
                 return size
         return 0
 
@@ -144,30 +153,32 @@ class Player:
         counts, ring = self.deck.counts, self.deck.ring
         pause = min(max(self.block_s / 10, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
         while not self.shared.counts[Count.QUIT] and counts[DeckCount.STOP] != LEAVE:
-            if ring.full or not self._may_listen():
+            if ring.full or not self._input_is_due():
                 time.sleep(pause)
                 continue
             ring.put(self.next_block())
 
-    def _may_listen(self) -> bool:
+    def _input_is_due(self) -> bool:
         """The block that belongs to the next one has been heard, or there is no time to wait for it."""
-        if not self._hears or self.deck.ring.filled == 0:
+        if not self._live_input or self.deck.ring.filled == 0:
             return True
-        waiting = self.shared.counts[Count.HEARD] - self.deck.counts[DeckCount.LISTENED]
+        waiting = self.shared.counts[Count.INPUT_BLOCKS] - self.deck.counts[DeckCount.INPUT_USED]
         return bool(waiting > 0) or self.deck.counts[DeckCount.WRITTEN] < self.deck.ring.depth
 
-    def _listen(self) -> NDArray[np.float32] | None:
+    def _next_input(self) -> NDArray[np.float32] | None:
         """The next input block. At most as many wait as the ring lacks: what is older is passed over, so that
         the input never becomes later than it was."""
-        if not self._hears:
+        if not self._live_input:
             return None
         counts, ring = self.deck.counts, self.deck.ring
-        heard = int(self.shared.counts[Count.HEARD])  # read before the ring: it may only seem too empty
-        next_one = max(int(counts[DeckCount.LISTENED]), heard - (ring.depth - ring.filled))
-        if next_one >= heard:
-            counts[DeckCount.LISTENED] = heard
+        written = int(
+            self.shared.counts[Count.INPUT_BLOCKS]
+        )  # read before the ring: it may only seem too empty
+        next_one = max(int(counts[DeckCount.INPUT_USED]), written - (ring.depth - ring.filled))
+        if next_one >= written:
+            counts[DeckCount.INPUT_USED] = written
             return np.zeros(self.block_size, np.float32)
-        counts[DeckCount.LISTENED] = next_one + 1
+        counts[DeckCount.INPUT_USED] = next_one + 1
         return self.shared.input_block(next_one).copy()
 
     def _follow(self) -> None:
@@ -187,7 +198,7 @@ class Player:
         if ending:
             engine.fade_out()
         self.deck.log[counts[DeckCount.WRITTEN] % LOGGED_BLOCKS] = -1 if ending else self._version
-        block = engine.process(self.controls, self.block_size, self._listen())
+        block = engine.process(self.controls, self.block_size, self._next_input())
         spent = time.perf_counter() - start
         self.mean_s += FORGET * (spent - self.mean_s)
         self.worst_s = max(self.worst_s, spent)
@@ -197,6 +208,6 @@ class Player:
             level, self.block_s / self.mean_s, self.worst_s * 1000, engine.sounding, confidence
         )
         counts[DeckCount.SILENT] = engine.silent
-        counts[DeckCount.LIMITED] = engine.limited
+        counts[DeckCount.LIMITED] = engine.limiter.limited
         counts[DeckCount.BROKEN] = engine.broken
         return block

@@ -15,8 +15,7 @@ from multiprocessing.context import SpawnContext
 
 from ..model_info import ModelInfo
 from .engine_process import play
-from .messages import FADE_OUT, GO, LEAVE, Failed, Load, Ready
-from .processes import Child
+from .processes import FADE_OUT, GO, LEAVE, Child, Failed, Load, Ready
 from .shared_memory import DECKS, Count, DeckCount, Shared
 
 MOST_DEATHS, DEATHS_WITHIN_S = 3, 60.0
@@ -76,15 +75,15 @@ class HotSwap:
     def load(self, load: Load) -> None:
         """Ask the first engine; hear its answer from `playing`."""
         self._load = load
-        self.playing.tell(load)
+        self.playing.send(load)
 
     def loaded(self, ready: Ready) -> None:
         """From now on the rate is fixed: every other model must have it."""
         assert self._load is not None
-        self._load = replace(self._load, sample_rate=ready.about.sample_rate)
+        self._load = replace(self._load, sample_rate=ready.model.sample_rate)
 
     def go(self) -> None:
-        self.playing.tell(GO)
+        self.playing.send(GO)
 
     # while it plays
 
@@ -127,12 +126,12 @@ class HotSwap:
         spare = self._engines[self._other]
         if self._wanted is not None and spare is not None:
             self._loading, self._wanted = self._wanted, None
-            spare.tell(self._loading)
+            spare.send(self._loading)
             self._stage = self._await_ready
 
     def _await_ready(self) -> None:
         spare = self._engines[self._other]
-        answer = spare.hear() if spare is not None else None
+        answer = spare.receive() if spare is not None else None
         if isinstance(answer, Failed):
             self._stage = self._rest
             self._refuse(answer.message)
@@ -141,7 +140,7 @@ class HotSwap:
             self._coming = answer
             self._switched_at = time.monotonic()
             self._version = self._shared.decks[self._other].controls.version
-            self._switch(answer.about, self._other)
+            self._switch(answer.model, self._other)
             self._stage = self._await_controls
 
     def _await_controls(self) -> None:
@@ -149,7 +148,7 @@ class HotSwap:
         late = time.monotonic() - self._switched_at > FADE_AT_MOST_S
         spare = self._engines[self._other]
         if spare is not None and (late or self._shared.decks[self._other].controls.version > self._version):
-            spare.tell(GO)
+            spare.send(GO)
             self._stage = self._await_full
 
     def _await_full(self) -> None:
@@ -168,7 +167,7 @@ class HotSwap:
         self._renew(self._other)
         self._stage = self._rest
         if self._coming is not None:
-            self._say(f"{self._coming.about.name} plays")
+            self._say(f"{self._coming.model.name} plays")
 
     # loss
 

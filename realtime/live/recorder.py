@@ -25,7 +25,7 @@ from ..control.addresses import ROOT
 from ..control.dispatcher import Dispatcher, Line
 from ..control.presets import preset_of
 from ..model_info import ModelInfo
-from .messages import RecordSetup
+from .processes import RecordSetup
 from .recording_files import Recording, open_recordings, why_it_ended
 from .shared_memory import LOGGED_BLOCKS, TAPE_SAMPLES, Count, Deck, DeckCount, Shared
 
@@ -54,22 +54,22 @@ class Recorder:
         the tape reaches back."""
         self._shared, self._deck, self._later, self._setup = shared, deck, later, setup
         self._say, self._lost = say, lost
-        self._rate, self._block_size = dispatcher.about.sample_rate, deck.ring.block_size
+        self._rate, self._block_size = dispatcher.model.sample_rate, deck.ring.block_size
         self._waiting: deque[tuple[int, list[Line]]] = deque()
         """Messages by the version of the controls that they led to."""
         self._block = 0
         """The next one to look at, and the sample at which block 0 of its deck began."""
         self._origin = 0
         self._ended = False
-        self._heard = 0
+        self._kept = 0
         self._score, self._audio, self.remarks = open_recordings(setup.score, setup.audio, self._rate)
         self._stopped: set[Path] = set()
         """Recordings that cannot go on."""
-        self._told_of_rf64 = False
+        self._rf64_reported = False
         presets = dispatcher.presets.named
         if resumed:
             self._resume()
-            presets = {**presets, RESUMED: preset_of(dispatcher.state, dispatcher.about)}
+            presets = {**presets, RESUMED: preset_of(dispatcher.state, dispatcher.model)}
         self._session = self._head(dispatcher, presets)
         self._write({"session": self._session})
         if resumed:
@@ -78,10 +78,10 @@ class Recorder:
     def _resume(self) -> None:
         """Begin where the recording before ended: its last sample is this one's first."""
         counts = self._shared.counts
-        self._heard = int(counts[Count.RECORDED])
+        self._kept = int(counts[Count.RECORDED])
         self._block = int(self._deck.counts[DeckCount.WRITTEN])
         played = int(counts[Count.TAPED]) - self._block_size * int(self._deck.counts[DeckCount.TAKEN])
-        self._origin = played - self._heard
+        self._origin = played - self._kept
 
     @property
     def names(self) -> str:
@@ -89,15 +89,15 @@ class Recorder:
         return ", ".join(printable(r.path) for r in (self._score, self._audio) if r is not None)
 
     def _head(self, dispatcher: Dispatcher, presets: dict[str, Any]) -> dict[str, Any]:
-        about = dispatcher.about
+        model = dispatcher.model
         return {
             "wavevae": self._setup.version,
-            "model": about.name,
-            "sample_rate": about.sample_rate,
+            "model": model.name,
+            "sample_rate": model.sample_rate,
             "block_size": self._block_size,
             "seed": self._setup.seed,
-            "voices": about.voices,
-            "hears": about.hears,
+            "voices": model.voices,
+            "hears": model.live_input,
             "presets": presets,
         }
 
@@ -132,24 +132,24 @@ class Recorder:
     def _keep_audio(self) -> None:
         """What is on the tape since the last time; silence for what was overwritten before it could be read."""
         taped = int(self._shared.counts[Count.TAPED])
-        lost = max(0, taped - self._heard - TAPE_SAMPLES)
-        if self._audio is not None and taped > self._heard:
-            places = np.arange(self._heard + lost, taped) % TAPE_SAMPLES
+        lost = max(0, taped - self._kept - TAPE_SAMPLES)
+        if self._audio is not None and taped > self._kept:
+            places = np.arange(self._kept + lost, taped) % TAPE_SAMPLES
             sound = np.concatenate([np.zeros(lost, np.float32), self._shared.tape[places]])
             self._later(partial(self._append_sound, sound, taped), str(self._audio.path))
         self._shared.counts[Count.TAPE_LOST] += lost
-        self._heard = taped
+        self._kept = taped
         if self._audio is None:
             self._shared.counts[Count.RECORDED] = taped
 
-    def change(self, about: ModelInfo, deck: Deck) -> None:
+    def change(self, model: ModelInfo, deck: Deck) -> None:
         """Another model begins on another deck: its blocks are counted from about now."""
         self.look()
         self._origin = int(self._shared.counts[Count.TAPED])
         self._deck, self._block = deck, 0
         self._waiting.clear()
         time = self._origin / self._rate
-        self._write({"time": time, "address": f"{ROOT}/model", "args": [about.name]})
+        self._write({"time": time, "address": f"{ROOT}/model", "args": [model.name]})
 
     def _write(self, line: dict[str, Any]) -> None:
         if self._score is not None:
@@ -181,8 +181,8 @@ class Recorder:
             self._stop(self._audio, error, self._length())
             return
         self._shared.counts[Count.RECORDED] = taped
-        if self._audio.is_rf64 and not self._told_of_rf64:
-            self._told_of_rf64 = True
+        if self._audio.is_rf64 and not self._rf64_reported:
+            self._rf64_reported = True
             self._say(f"{printable(self._audio.path)} is longer than a WAV can be: it goes on as RF64")
 
     def _length(self) -> str:

@@ -7,6 +7,7 @@ flushed.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import struct
 from itertools import count
@@ -213,42 +214,26 @@ def _taken(wished: Path | None, path: Path | None) -> list[str]:
 def length_of(path: Path) -> str:
     """'12.3 s', or the size of what is no sound."""
     try:
-        if path.suffix.lower() in SOUND_SUFFIXES:
-            info = probe(path)
-            return format_seconds(info.frames / info.sample_rate)
-        return f"{path.stat().st_size} bytes"
+        info = probe(path)
+        return format_seconds(info.frames / info.sample_rate)
     except (UserError, OSError):
-        return "not readable"
+        return f"{path.lstat().st_size} bytes"
 
 
 def unfinished(sound: Path | None) -> list[str]:
     """Recordings under hidden names, as earlier versions left them when they were killed, and how to keep them."""
     if sound is None:
         return []
-    found = sorted(sound.parent.glob(f".{glob_escaped(sound.name)}.*.part"))
     lines = []
-    for path in found:
+    for path in sorted(sound.parent.glob(f".{glob.escape(sound.name)}.*.part")):
         pid = path.name.removesuffix(".part").rpartition(".")[2]
         if is_dead(pid):
             kept = sound.with_name(f"{sound.stem}-recovered-{pid}{sound.suffix}")
             command = f"mv {shell_word(path)} {shell_word(kept)}"
             lines.append(
-                f"an unfinished recording lies in {printable(path)} ({length_of_part(path)}); keep it: {command}"
+                f"an unfinished recording lies in {printable(path)} ({length_of(path)}); keep it: {command}"
             )
     return lines
-
-
-def glob_escaped(name: str) -> str:
-    """A name in which nothing is a wildcard."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def length_of_part(path: Path) -> str:
-    try:
-        info = probe(path)
-        return format_seconds(info.frames / info.sample_rate)
-    except (UserError, OSError):
-        return f"{path.stat().st_size} bytes"
 
 
 def why_it_ended(error: Exception) -> str:

@@ -96,7 +96,7 @@ class Count(IntEnum):
     MISSING = 3  # audio process: callbacks that never came
     DECK = 4  # audio process: the deck that sounds
     TAPED = 5  # audio process: samples played since the start
-    HEARD = 6  # audio process: input blocks given
+    INPUT_BLOCKS = 6  # audio process: input blocks given
     QUIT = 7  # supervisor: every process is to end
     WANTED = 8  # supervisor: the deck that is to sound
     ACCEPTED = 9  # control: messages
@@ -117,7 +117,7 @@ class DeckCount(IntEnum):
     SILENT = 3  # engine: it has faded out
     LIMITED = 4  # engine: samples beyond full scale
     BROKEN = 5  # engine: samples that were not finite
-    LISTENED = 6  # engine: input blocks used or passed over
+    INPUT_USED = 6  # engine: input blocks used or passed over
 
 
 class Ring:

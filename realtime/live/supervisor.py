@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.context import SpawnContext
 from typing import Any
 
@@ -19,10 +18,11 @@ from ..model_info import ModelInfo
 from .audio_process import sound
 from .control_process import control
 from .hot_swap import HotSwap
-from .messages import (
+from .processes import (
     FADE_OUT,
     GO,
     Begin,
+    Child,
     ControlSetup,
     DeviceChoice,
     Failed,
@@ -34,9 +34,10 @@ from .messages import (
     Problem,
     Ready,
     RecordingLost,
+    StopSignals,
     WantModel,
+    context,
 )
-from .processes import Child, StopSignals, context
 from .shared_memory import Count, DeckCount, Shared
 
 SILENT_AT_MOST_S = 2.0
@@ -49,22 +50,22 @@ class AudioKeeper:
     """Starts the audio process, and starts another when the device or its server is lost."""
 
     def __init__(
-        self, spawn: SpawnContext, wish: DeviceChoice, shared: Shared, say: Callable[[str], None]
+        self, spawn: SpawnContext, choice: DeviceChoice, shared: Shared, say: Callable[[str], None]
     ) -> None:
-        self._spawn, self._wish, self._shared, self._say = spawn, wish, shared, say
+        self._spawn, self._choice, self._shared, self._say = spawn, choice, shared, say
         self._order: Open | None = None
         self._callbacks, self._moved = 0, time.monotonic()
         self._lost_at: float | None = None
-        self._told = ""
+        self._last_failure = ""
         self.child = self._start()
 
     def _start(self) -> Child:
         self._begun = time.monotonic()
-        return Child(self._spawn, "sound", sound, self._wish, self._shared)
+        return Child(self._spawn, "sound", sound, self._choice, self._shared)
 
     def answer(self) -> Any:
         """What the first audio process said: Found, then Opened; None so far. Raises: UserError when it cannot."""
-        said = self.child.hear()
+        said = self.child.receive()
         if isinstance(said, Failed):
             raise UserError(said.message)
         if said is None and not self.child.alive:
@@ -73,11 +74,11 @@ class AudioKeeper:
 
     def open(self, order: Open) -> None:
         self._order = order
-        self.child.tell(order)
+        self.child.send(order)
 
     def go(self) -> None:
         self._moved = time.monotonic()
-        self.child.tell(GO)
+        self.child.send(GO)
 
     @property
     def lost(self) -> bool:
@@ -90,7 +91,7 @@ class AudioKeeper:
             self._callbacks, self._moved = callbacks, now
             if self._lost_at is not None:
                 self._say(f"the device is back after {now - self._lost_at:.1f} s")
-                self._lost_at, self._told = None, ""
+                self._lost_at, self._last_failure = None, ""
         if self._lost_at is not None:
             self._try_again(now)
         elif not self.child.alive or now - self._moved > SILENT_AT_MOST_S:
@@ -108,13 +109,13 @@ class AudioKeeper:
 
     def _try_again(self, now: float) -> None:
         """Lead a new audio process from Found to sound; when it fails or hangs, another."""
-        said = self.child.hear()
+        said = self.child.receive()
         if isinstance(said, Found) and self._order is not None:
-            self.child.tell(self._order)
+            self.child.send(self._order)
         elif isinstance(said, Opened):
-            self.child.tell(GO)
-        elif isinstance(said, Failed) and said.message != self._told:
-            self._told = said.message
+            self.child.send(GO)
+        elif isinstance(said, Failed) and said.message != self._last_failure:
+            self._last_failure = said.message
             self._say(f"not yet: {said.message}")
         ended = not self.child.alive and now - self._begun > TRY_EVERY_S
         if ended or now - self._begun > OPEN_AT_MOST_S:
@@ -137,48 +138,19 @@ class Interrupted(Exception):
     """Asked to stop before it sounded."""
 
 
-@dataclass
-class Summary:
-    """How a performance went."""
-
-    seconds: float = 0.0
-    blocks: int = 0
-    empty: int = 0
-    device_underflows: int = 0
-    missing: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    limited: int = 0
-    broken: int = 0
-    callback_us: int = 0
-    lost_recordings: int = 0
-    """That ended before the performance."""
-
-    def __str__(self) -> str:
-        lost = self.empty + self.device_underflows + self.missing
-        text = (
-            f"played {self.seconds:.1f} s in {self.blocks} blocks; {lost} underflows ({self.empty} ring empty, "
-            f"{self.device_underflows} reported by the device, {self.missing} callbacks missing), a callback takes "
-            f"{self.callback_us / 1000:.3f} ms (p99); {self.accepted} messages taken, {self.rejected} refused"
-        )
-        if self.limited:
-            text += f"; {self.limited} samples limited: lower /wavevae/gain"
-        return text + (f"; {self.broken} samples not finite, silenced" if self.broken else "")
-
-
 class Supervisor:
     """Owns the children and the shared memory. Leaving its context ends every process."""
 
-    def __init__(self, wish: DeviceChoice, stop: StopSignals, in_callback: bool = False) -> None:
+    def __init__(self, choice: DeviceChoice, stop: StopSignals, in_callback: bool = False) -> None:
         self._spawn, self.stop, self.in_callback = context(), stop, in_callback
         self.shared = Shared(self._spawn)
-        self.keeper = AudioKeeper(self._spawn, wish, self.shared, say)
+        self.keeper = AudioKeeper(self._spawn, choice, self.shared, say)
         self.decks = (
             None if in_callback else HotSwap(self._spawn, self.shared, self._switch, self._refuse, say)
         )
         self._control: Child | None = None
         self._setup: ControlSetup | None = None
-        self._about: ModelInfo | None = None
+        self._model: ModelInfo | None = None
         self.lost_recordings = 0
         """Recordings that ended before the performance."""
 
@@ -189,8 +161,8 @@ class Supervisor:
         self.shared.counts[Count.QUIT] = 1
         deadline = time.monotonic() + END_AT_MOST_S
         if self._control is not None:
-            if self._about is not None:  # before, it waits for the model and ends with the pipe
-                self._hear_out(self._control, deadline)
+            if self._model is not None:  # before, it waits for the model and ends with the pipe
+                self._drain(self._control, deadline)
             self._control.stop(deadline)
         if self.decks is not None:
             self.decks.stop(deadline)
@@ -215,7 +187,7 @@ class Supervisor:
     def _engine_answer(self) -> Ready | Failed | None:
         assert self.decks is not None
         engine = self.decks.playing
-        answer = engine.hear()
+        answer = engine.receive()
         if answer is None and not engine.alive:
             raise RuntimeError(f"the engine ended while it loaded the model ({engine.end})")
         return answer
@@ -230,19 +202,19 @@ class Supervisor:
         self._setup = setup
         self._control = Child(self._spawn, "control", control, setup, self.shared)
 
-    def listen(self, about: ModelInfo, first: tuple[tuple[str, tuple[object, ...]], ...] = ()) -> Listening:
+    def listen(self, model: ModelInfo, first: tuple[tuple[str, tuple[object, ...]], ...] = ()) -> Listening:
         """From now on messages are heard, those of `first` as if they came before.
 
         Raises: UserError for a map or a file it cannot use.
         """
-        self._about = about
+        self._model = model
         assert self._control is not None
-        self._control.tell(Begin(about, int(self.shared.counts[Count.WANTED]), False, first))
+        self._control.send(Begin(model, int(self.shared.counts[Count.WANTED]), False, first))
         return self._until(self._control_answer)
 
     def _control_answer(self) -> Listening | None:
         assert self._control is not None
-        answer = self._control.hear()
+        answer = self._control.receive()
         if isinstance(answer, RecordingLost):
             raise Failure(answer.message)
         if isinstance(answer, Problem):
@@ -283,46 +255,46 @@ class Supervisor:
     def _look_at_control(self) -> None:
         assert self._control is not None
         assert self._setup is not None
-        assert self._about is not None
+        assert self._model is not None
         if not self._control.alive:
             say(
                 f"the control process ended ({self._control.end}); another takes its place, the sound goes on"
             )
             self._control.stop()
             self._control = Child(self._spawn, "control", control, self._setup, self.shared)
-            self._control.tell(Begin(self._about, int(self.shared.counts[Count.WANTED]), resumed=True))
-        message = self._control.hear()
+            self._control.send(Begin(self._model, int(self.shared.counts[Count.WANTED]), resumed=True))
+        message = self._control.receive()
         if isinstance(message, WantModel) and self.decks is not None:
             self.decks.change(message.path)
         elif isinstance(message, WantModel):
             self._refuse("models cannot be changed with --in-callback; end serve and start it without")
         else:
-            self._tell(message)
+            self._report(message)
 
-    def _tell(self, message: object) -> None:
+    def _report(self, message: object) -> None:
         """What the control process has to say to people."""
         if isinstance(message, Problem):
             say(message.message)
             self.lost_recordings += isinstance(message, RecordingLost)
 
-    def _hear_out(self, child: Child, deadline: float) -> None:
+    def _drain(self, child: Child, deadline: float) -> None:
         """The last messages of the control process, until it ends: what became of the recordings."""
         while time.monotonic() < deadline:
             alive = child.alive
-            message = child.hear(0.02)
-            self._tell(message)
+            message = child.receive(0.02)
+            self._report(message)
             if message is None and not alive:
                 break
 
-    def _switch(self, about: ModelInfo, deck: int) -> None:
-        self._about = about
+    def _switch(self, model: ModelInfo, deck: int) -> None:
+        self._model = model
         if self._control is not None:
-            self._control.tell(Begin(about, deck, resumed=False))
+            self._control.send(Begin(model, deck, resumed=False))
 
     def _refuse(self, why: str) -> None:
         say(f"the model was not changed: {why}")
         if self._control is not None:
-            self._control.tell(Problem(why))
+            self._control.send(Problem(why))
 
     # the end
 
@@ -343,18 +315,17 @@ class Supervisor:
         self.shared.counts[Count.QUIT] = 1
         self.keeper.stop(deadline)
 
-    def summary(self, seconds: float) -> Summary:
-        """Once the stream is closed."""
-        counts, deck = [int(n) for n in self.shared.counts], self.shared.deck.counts
-        return Summary(
-            seconds,
-            counts[Count.CALLBACKS],
-            counts[Count.EMPTY],
-            counts[Count.DEVICE_UNDERFLOWS],
-            counts[Count.MISSING],
-            counts[Count.ACCEPTED],
-            counts[Count.REJECTED],
-            int(deck[DeckCount.LIMITED]),
-            int(deck[DeckCount.BROKEN]),
-            counts[Count.CALLBACK_US],
+    def summary(self, seconds: float) -> str:
+        """How the performance went, once the stream is closed."""
+        counts, deck = self.shared.counts, self.shared.deck.counts
+        text = (
+            f"played {seconds:.1f} s in {counts[Count.CALLBACKS]} blocks; {self.shared.lost} underflows "
+            f"({counts[Count.EMPTY]} ring empty, {counts[Count.DEVICE_UNDERFLOWS]} reported by the device, "
+            f"{counts[Count.MISSING]} callbacks missing), a callback takes {counts[Count.CALLBACK_US] / 1000:.3f} ms "
+            f"(p99); {counts[Count.ACCEPTED]} messages taken, {counts[Count.REJECTED]} refused"
         )
+        if deck[DeckCount.LIMITED]:
+            text += f"; {deck[DeckCount.LIMITED]} samples limited: lower /wavevae/gain"
+        if deck[DeckCount.BROKEN]:
+            text += f"; {deck[DeckCount.BROKEN]} samples not finite, silenced"
+        return text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wavevae.cli import Parser, parse_sample_rate
 
-from .label_options import add_label_options, remind, tell
+from .label_options import add_label_options, set_labels, warn_unlabelled
 
 
 def main(argv: list[str]) -> int:
@@ -38,25 +38,23 @@ def main(argv: list[str]) -> int:
 
     from wavevae.console import SoundProgress
 
-    from ..engine.streaming_model import StreamingModel
+    from ..engine.streaming_model import CodesModel, StreamingModel
     from ..model_info import describe
-    from .latent_files import LatentWriter
-    from .pipeline import encode_file, length_at, load_offline
+    from .latent_files import latent_writer
+    from .render_sources import encode_file, length_at, load_offline
 
     bundle = load_offline(arguments.model, arguments.sr)
     core = StreamingModel(bundle)
     kind = "<f4"
     if arguments.codes:
-        from .code_files import CodesModel
-
         core = coded = CodesModel(bundle)
         kind = coded.kind
-    about = describe(bundle)
-    tell(core, about, arguments)
-    remind(about, arguments)
+    model = describe(bundle)
+    set_labels(core, model, arguments)
+    warn_unlabelled(model, arguments)
     total = length_at(arguments.input, bundle.info.sample_rate)
     progress = SoundProgress("encoding", total, bundle.info.sample_rate)
-    with LatentWriter(arguments.out, core.latent_dim, kind) as out:
+    with latent_writer(arguments.out, core.latent_dim, kind) as out:
         for samples, frames in encode_file(core, arguments.input):
             out.write(core.units.of_file(frames))
             progress.add(samples)

@@ -60,37 +60,37 @@ def add_end_options(parser: argparse.ArgumentParser) -> None:
         add(f"--class-{end}", metavar="NAME", help=f"class of {sound} [as --class]")
 
 
-def read_ends(about: ModelInfo, arguments: argparse.Namespace) -> tuple[End, End]:
+def read_ends(model: ModelInfo, arguments: argparse.Namespace) -> tuple[End, End]:
     """What is said of both ends. Raises: UserError for a label that the model does not know or is not told."""
     labels: list[int | None] = [None, None]
     pitches: list[float | None] = [None, None]
     for place, letter in enumerate("ab"):
         label, pitch = (getattr(arguments, f"{kind}_{letter}") for kind in ("class", "pitch"))
         if label is not None:
-            if not about.has_class:
-                raise refusal(f"class_{letter}", label, about, "class")
-            labels[place] = _class(label, f"class_{letter}", about)
+            if not model.has_class:
+                raise refusal(f"class_{letter}", label, model, "class")
+            labels[place] = _class(label, f"class_{letter}", model)
         if pitch is not None:
-            if not (about.has_pitch or about.plays_pitch):
-                raise refusal(f"pitch_{letter}", pitch, about, "pitch")
+            if not (model.has_pitch or model.plays_pitch):
+                raise refusal(f"pitch_{letter}", pitch, model, "pitch")
             pitches[place] = _pitch(pitch, f"pitch_{letter}", none=False)
     if labels != [None, None]:
         whole = (
             NO_LABEL
             if getattr(arguments, "class") is None
-            else _class(getattr(arguments, "class"), "class", about)
+            else _class(getattr(arguments, "class"), "class", model)
         )
         labels = [whole if label is None else label for label in labels]
-    if pitches != [None, None] and not about.plays_pitch:  # an instrument hears the pitch that is not given
+    if pitches != [None, None] and not model.plays_pitch:  # an instrument hears the pitch that is not given
         known = [pitch for pitch in pitches if pitch is not None]
         pitches = [known[0] if pitch is None else pitch for pitch in pitches]
     return End(labels[0], pitches[0]), End(labels[1], pitches[1])
 
 
-def refusal(name: str, text: str, about: ModelInfo, kind: str) -> UserError:
+def refusal(name: str, text: str, model: ModelInfo, kind: str) -> UserError:
     """Of a label that the model is not told."""
     return UserError(
-        f"{option(name)} {text}: {about.name} is not told a {kind}; leave it out, or train with "
+        f"{option(name)} {text}: {model.name} is not told a {kind}; leave it out, or train with "
         f"`--condition {kind}`"
     )
 
@@ -105,7 +105,7 @@ def given(arguments: argparse.Namespace, names: tuple[str, ...] = (*OUTPUT, *INP
     return [option(name) for name in names if getattr(arguments, name) is not None]
 
 
-def tell(core: StreamingModel, about: ModelInfo, arguments: argparse.Namespace) -> None:
+def set_labels(core: StreamingModel, model: ModelInfo, arguments: argparse.Namespace) -> None:
     """Set them. What comes in is told as what is to sound, unless it is said apart.
 
     Raises: UserError for a label that the model does not know or is not told.
@@ -114,28 +114,28 @@ def tell(core: StreamingModel, about: ModelInfo, arguments: argparse.Namespace) 
         text = getattr(arguments, name)
         if text is None:
             continue
-        if not getattr(about, f"has_{name}"):
-            raise refusal(name, text, about, name.removeprefix("input_"))
-        value = _class(text, name, about) if name.endswith("class") else _pitch(text, name)
+        if not getattr(model, f"has_{name}"):
+            raise refusal(name, text, model, name.removeprefix("input_"))
+        value = _class(text, name, model) if name.endswith("class") else _pitch(text, name)
         core.set(name, value)
 
 
-def remind(about: ModelInfo, arguments: argparse.Namespace) -> None:
+def warn_unlabelled(model: ModelInfo, arguments: argparse.Namespace) -> None:
     """A word where a conditional model hears a sound and is told nothing of it: it may say very little then."""
-    kinds = [kind for kind in ("class", "pitch") if getattr(about, f"has_{kind}")]
+    kinds = [kind for kind in ("class", "pitch") if getattr(model, f"has_{kind}")]
     if kinds and not given(arguments):
         options = " or ".join(f"--{kind}" for kind in kinds)
-        say(f"{about.name} was trained with labels and is told none: it may be faint or dull; see {options}")
+        say(f"{model.name} was trained with labels and is told none: it may be faint or dull; see {options}")
 
 
-def _class(text: str, name: str, about: ModelInfo) -> int:
+def _class(text: str, name: str, model: ModelInfo) -> int:
     """Its number: by name, else as a number."""
-    number = class_number(text, about.classes)
+    number = class_number(text, model.classes)
     if number is not None:
         return number
     if text == NONE:
         return NO_LABEL
-    raise UserError(f"{option(name)} {text}: no such class; {nearest(text, about.classes)}")
+    raise UserError(f"{option(name)} {text}: no such class; {nearest(text, model.classes)}")
 
 
 def _pitch(text: str, name: str, none: bool = True) -> float:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wavevae.audio import printable, require_regular
-from wavevae.errors import Failure, UserError
-from wavevae.files import cannot_write, write_errors
+from wavevae.errors import UserError
+from wavevae.files import replacing
 
 Frames = NDArray[np.float32]
 CHECKED_AT_ONCE = 65536
@@ -28,21 +28,19 @@ def _load_npy(path: Path) -> NDArray:
         raise UserError(f"{printable(path)}: not an .npy file of numbers ({error})") from None
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _load_csv(path: Path) -> NDArray:
     try:
         with path.open(encoding="utf-8-sig") as file:
-            named = int(not all(_is_number(cell) for cell in file.readline().split(",")))
+            first = file.readline()
+        try:
+            named = len([float(cell) for cell in first.split(",")]) == 0
+        except ValueError:
+            named = True
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an empty file is told of below, by its shape
-            return np.loadtxt(path, np.float32, delimiter=",", skiprows=named, ndmin=2, encoding="utf-8-sig")
+            return np.loadtxt(
+                path, np.float32, delimiter=",", skiprows=int(named), ndmin=2, encoding="utf-8-sig"
+            )
     except (ValueError, OSError) as error:
         raise UserError(
             f"{printable(path)}: not a table of numbers with commas between them ({error})"
@@ -83,58 +81,34 @@ def read_frames(latents: NDArray, start: int, count: int) -> Frames:
     return np.array(latents[start : start + count], np.float32)
 
 
-class LatentWriter:
-    """An .npy (frames, latent_dim) that grows, float32 or another `kind`; its name appears only when it is whole.
+class GrowingArray:
+    """An .npy (frames, latent_dim) in an open file: numpy leaves room in the header for the first axis to grow."""
 
-    Raises: UserError for another extension or a place that cannot be written.
-    """
-
-    def __init__(self, path: Path, latent_dim: int, kind: str = "<f4") -> None:
-        if path.suffix.lower() != ".npy":
-            raise UserError(f"{printable(path)}: latents are written as .npy; name one")
-        self.path, self.frames, self._dim, self._kind = path, 0, latent_dim, kind
-        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._part.open("wb")
-        except OSError as error:
-            raise cannot_write(path, error) from None
-        self._write_header()
+    def __init__(self, file: BinaryIO, latent_dim: int, kind: str) -> None:
+        self.frames, self._file, self._dim, self._kind = 0, file, latent_dim, kind
+        self.write_header()
 
     def write(self, frames: Frames) -> None:
         """Append (n, latent_dim)."""
-        with write_errors(self.path):
-            self._file.write(np.ascontiguousarray(frames, self._kind).tobytes())
+        self._file.write(np.ascontiguousarray(frames, self._kind).tobytes())
         self.frames += len(frames)
 
-    def _write_header(self) -> None:
-        """numpy leaves room in it for the first axis to grow: it is written again at the end."""
+    def write_header(self) -> None:
+        """Once more at the end, with the number of frames."""
         self._file.seek(0)
-        np.lib.format.write_array_header_1_0(
-            self._file, {"descr": self._kind, "fortran_order": False, "shape": (self.frames, self._dim)}
-        )
+        header = {"descr": self._kind, "fortran_order": False, "shape": (self.frames, self._dim)}
+        np.lib.format.write_array_header_1_0(self._file, header)
 
-    def __enter__(self) -> LatentWriter:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            with write_errors(self.path, self._wanted_bytes()):
-                if kind is None:
-                    self._write_header()
-                self._file.close()
-                if kind is None:
-                    os.replace(self._part, self.path)
-        except (Failure, UserError):
-            if kind is None:
-                raise
-        finally:
-            with contextlib.suppress(OSError):
-                self._file.close()
-            self._part.unlink(missing_ok=True)
+@contextlib.contextmanager
+def latent_writer(path: Path, latent_dim: int, kind: str = "<f4") -> Iterator[GrowingArray]:
+    """An .npy that grows, float32 or another `kind`; its name appears only when it is whole.
 
-    def _wanted_bytes(self) -> int:
-        """So far, its header apart."""
-        return 4 * self.frames * self._dim
+    Raises: UserError for another extension or a place that cannot be written; Failure for a full disk.
+    """
+    if path.suffix.lower() != ".npy":
+        raise UserError(f"{printable(path)}: latents are written as .npy; name one")
+    with replacing(path) as part, part.open("wb") as file:
+        array = GrowingArray(file, latent_dim, kind)
+        yield array
+        array.write_header()

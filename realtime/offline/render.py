@@ -13,7 +13,16 @@ from wavevae.controls import GAIN, MOST_VOICES, TEMPERATURE, Control, ControlSta
 from wavevae.errors import UserError
 from wavevae.families import is_run, render_run
 
-from .label_options import ENDS, INPUT, add_end_options, add_label_options, given, read_ends, remind, tell
+from .label_options import (
+    ENDS,
+    INPUT,
+    add_end_options,
+    add_label_options,
+    given,
+    read_ends,
+    set_labels,
+    warn_unlabelled,
+)
 
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle
@@ -202,11 +211,11 @@ def choose_fitting(arguments: argparse.Namespace, bundle: Bundle) -> Fitting | N
 
 
 def choose_take(
-    arguments: argparse.Namespace, core: StreamingModel, bundle: Bundle, about: ModelInfo
+    arguments: argparse.Namespace, core: StreamingModel, bundle: Bundle, model: ModelInfo
 ) -> Take:
     """The one source asked for. Raises: UserError where it cannot be had."""
+    from ..engine.streaming_model import CodesModel
     from . import render_sources
-    from .code_files import CodesModel, from_codes
 
     fitting = choose_fitting(arguments, bundle)
     if arguments.input:
@@ -214,9 +223,9 @@ def choose_take(
     if arguments.latents:
         return render_sources.from_list(bundle, arguments.latents, arguments.seed)
     if isinstance(core, CodesModel):
-        return from_codes(core, arguments.codes)
+        return render_sources.from_codes(core, arguments.codes)
     if arguments.interpolate:
-        ends = read_ends(about, arguments)
+        ends = read_ends(model, arguments)
         return render_sources.morph(core, bundle, arguments.interpolate, arguments.seed, ends, fitting)
     return render_sources.draw(bundle, arguments.seconds, arguments.seed)
 
@@ -230,33 +239,32 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
 
     from ..engine.engine import Engine
     from ..engine.latent_sources import RecordingSource
-    from ..engine.streaming_model import StreamingModel
+    from ..engine.streaming_model import CodesModel, StreamingModel
     from ..engine.voices import SingleVoice
     from ..model_info import describe
-    from .code_files import CodesModel
-    from .latent_files import LatentWriter
-    from .pipeline import report
+    from .latent_files import latent_writer
+    from .render_sources import report
 
     torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
     info, core = bundle.info, CodesModel(bundle) if arguments.codes else StreamingModel(bundle)
-    about = describe(bundle)
-    tell(core, about, arguments)
+    model = describe(bundle)
+    set_labels(core, model, arguments)
     if arguments.input or (arguments.interpolate and not given(arguments, ENDS)):
-        remind(about, arguments)
-    take = choose_take(arguments, core, bundle, about)
+        warn_unlabelled(model, arguments)
+    take = choose_take(arguments, core, bundle, model)
     engine = Engine(SingleVoice(core), info.sample_rate, info.hop_length, take.source, fade_in=False)
     engine.reset(controls)
     progress = SoundProgress("rendering", take.samples, info.sample_rate)
     with contextlib.ExitStack() as files:
         out = files.enter_context(Writer(arguments.out, info.sample_rate, samples=take.samples, comment=MADE))
         if arguments.save_latents:
-            kept = files.enter_context(LatentWriter(arguments.save_latents, info.latent_dim))
+            kept = files.enter_context(latent_writer(arguments.save_latents, info.latent_dim))
             engine.source = RecordingSource(
                 take.source, lambda frames: kept.write(core.units.of_file(frames))
             )
         unwanted = take.late
-        for samples, heard in take.blocks:
-            sound = engine.process(controls, samples, heard)[unwanted:]
+        for samples, input_block in take.blocks:
+            sound = engine.process(controls, samples, input_block)[unwanted:]
             unwanted = max(0, unwanted - samples)
             out.write(sound)
             progress.add(len(sound))
@@ -279,7 +287,7 @@ def main(argv: list[str]) -> int:
     temperature = _set(TEMPERATURE, "--temperature", arguments.temperature)
     gain = _set(GAIN, "--gain", arguments.gain)
 
-    from .pipeline import load_offline
+    from .render_sources import load_offline
 
     bundle = load_offline(arguments.model, arguments.sr)
     controls = ControlState.initial(bundle.info.latent_dim)

@@ -1,11 +1,12 @@
-"""The sources that `render` plays: a sound, a list of latents, an interpolation between two sounds, a draw from the
-density.
+"""The sources that `render` plays: a sound, a list of latents or codes, an interpolation between two sounds, a draw from
+the density; and what `render` and `encode` share: loading the model, sounds in blocks of whole hops, the closing report.
 
 A `Take` is a source of latents, the blocks that the engine computes, and the length in samples.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,21 +15,87 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.audio import printable
-from wavevae.bundle import Bundle
+from wavevae.audio import followed, printable, probe, stream_mono
+from wavevae.bundle import Bundle, read_bundle
 from wavevae.console import say
 from wavevae.controls import NO_LABEL
 from wavevae.corpus_profile import CorpusProfile, known_pitch
 from wavevae.errors import UserError
 from wavevae.latents import DensitySampler
 from wavevae.transfer import chosen_fit, fit_latents, transposition
-from wavevae.units import frames_to_samples, seconds_to_samples
+from wavevae.units import (
+    amplitude_to_db,
+    format_seconds,
+    frames_to_samples,
+    resampled_length,
+    seconds_to_samples,
+)
 
+from ..engine.engine import Engine
 from ..engine.latent_sources import DensitySource, EncodedInput, FrameList, FrameSource, NoisySource
-from ..engine.streaming_model import Frames, StreamingModel, Units
+from ..engine.streaming_model import CodesModel, Frames, StreamingModel, Units
 from .label_options import End
-from .latent_files import open_latents, read_frames
-from .pipeline import BLOCK_FRAMES, blocks_of, length_at
+from .latent_files import CHECKED_AT_ONCE, open_latents, read_frames
+
+BLOCK_FRAMES = 64
+"""Latent frames a call, always: the same cut gives the same bytes."""
+
+
+def load_offline(path: Path, sample_rate: int | None = None) -> Bundle:
+    """The model, on one thread: the same sums in the same order. Raises: UserError."""
+    import torch
+
+    if not path.is_file():
+        raise UserError(f"no model file at {path}; make one with `wavevae export RUN -o MODEL.ts`")
+    torch.set_num_threads(1)
+    bundle = read_bundle(path, sample_rate)
+    if sample_rate not in (None, bundle.info.sample_rate):
+        raise UserError(
+            f"--sr {sample_rate}: {path} is a model of {bundle.info.sample_rate} Hz; leave --sr out"
+        )
+    return bundle
+
+
+def length_at(path: Path, sample_rate: int) -> int:
+    """Samples of a sound file at the model's rate; says so when that is not its own. Raises: UserError."""
+    found = probe(path)
+    if found.sample_rate != sample_rate:
+        say(f"{printable(path)}: {found.sample_rate} Hz, converted to the model's {sample_rate} Hz")
+    return resampled_length(found.frames, found.sample_rate, sample_rate)
+
+
+def blocks_of(
+    path: Path, sample_rate: int, hop_length: int, more: int = 0
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """A sound and `more` silence in blocks: how many samples are its own, and these with silence up to a whole hop."""
+    for block in followed(stream_mono(path, sample_rate, BLOCK_FRAMES * hop_length), more):
+        yield len(block), np.pad(block, (0, -len(block) % hop_length))
+
+
+def encode_file(core: StreamingModel, path: Path) -> Iterator[tuple[int, Frames]]:
+    """A sound's latents, piece by piece, from a cleared state: (samples heard, (F, latent_dim))."""
+    core.reset()
+    for samples, block in blocks_of(path, core.sample_rate, core.hop_length):
+        yield samples, core.encode(block)
+
+
+def report(arguments: argparse.Namespace, engine: Engine, samples: int, speed: float) -> str:
+    """The last line, and what went wrong."""
+    lines = []
+    if engine.limiter.limited:
+        over = amplitude_to_db(engine.limiter.peak)
+        lines.append(
+            f"{engine.limiter.limited} samples limited (up to {over:.1f} dB over full scale): "
+            f"render again with --gain {arguments.gain - over - 0.05:.1f}"
+        )
+    if engine.broken:
+        lines.append(f"{engine.broken} samples were not finite and are silent: these latents break the model")
+    length = format_seconds(samples / engine.sample_rate)
+    lines.append(
+        f"wrote {arguments.out}: {length} ({samples} samples) at {engine.sample_rate} Hz, {speed:.0f}x real time"
+    )
+    return "\n".join(lines)
+
 
 Block = tuple[int, NDArray[np.float32] | None]
 """Samples to render, and the input to hear if there is any."""
@@ -69,18 +136,18 @@ class Fitting:
 
     def apply(self, frames: Frames, name: str) -> Frames:
         """(F, latent_dim) of a whole sound, fitted; `name` is for what is said of it."""
-        heard = self.profile.measure(frames)
-        semitones = transposition(heard, self.profile, self.transpose)
-        if self.profile.pitch and heard.frames and not heard.pitch:
+        measured = self.profile.measure(frames)
+        semitones = transposition(measured, self.profile, self.transpose)
+        if self.profile.pitch and measured.frames and not measured.pitch:
             say(f"{name}: no pitch was found in it; the tracker's resting pitch is played")
         elif semitones and self.transpose == "auto":
             say(f"{name}: transposed by {semitones:+g} semitones into the corpus' range (--transpose 0: not)")
-        if self.fit == "auto" and chosen_fit(self.fit, heard, self.profile):
+        if self.fit == "auto" and chosen_fit(self.fit, measured, self.profile):
             say(f"{name}: foreign to the corpus, its loudness and timbre are fitted to it (--fit 0: not)")
-        if not self.fit and abs(heard.louder_than(self.profile)) > FAR_DB:
-            how = "louder" if heard.louder_than(self.profile) > 0 else "quieter"
+        if not self.fit and abs(measured.louder_than(self.profile)) > FAR_DB:
+            how = "louder" if measured.louder_than(self.profile) > 0 else "quieter"
             say(
-                f"{name}: {abs(heard.louder_than(self.profile)):.0f} dB {how} than the corpus; "
+                f"{name}: {abs(measured.louder_than(self.profile)):.0f} dB {how} than the corpus; "
                 "--fit 1 brings loudness and timbre there"
             )
         return fit_latents(frames, self.profile, self.transpose, self.fit)
@@ -94,8 +161,8 @@ def transfer(
     samples = length_at(sound, info.sample_rate)
     late = info.algorithmic_latency_samples
     if fitting is None:
-        heard = NoisySource(EncodedInput(core.encode, info.hop_length), seed, info.frame_rate)
-        return Take(heard, blocks_of(sound, info.sample_rate, info.hop_length, late), samples, late)
+        measured = NoisySource(EncodedInput(core.encode, info.hop_length), seed, info.frame_rate)
+        return Take(measured, blocks_of(sound, info.sample_rate, info.hop_length, late), samples, late)
     frames = fitting.apply(encode_whole(core, sound, late), printable(sound))
     source = NoisySource(listed(core, partial(read_frames, frames)), seed, info.frame_rate)
     return Take(source, cut(samples + late, info.hop_length), samples, late)
@@ -123,6 +190,27 @@ def from_list(bundle: Bundle, path: Path, seed: int) -> Take:
         bundle.info.frame_rate,
     )
     return Take(source, cut(samples, bundle.info.hop_length), samples)
+
+
+def from_codes(core: CodesModel, path: Path) -> Take:
+    """Codes from a file: frames x hop_length samples. Raises: UserError for numbers that are no codes."""
+    codes = open_latents(path, core.latent_dim)
+    for start in range(0, len(codes), CHECKED_AT_ONCE):
+        refuse_others(codes[start : start + CHECKED_AT_ONCE], core, path, start)
+    source = FrameList(lambda start, count: read_frames(codes, start, count))
+    return Take(source, cut(len(codes) * core.hop_length, core.hop_length), len(codes) * core.hop_length)
+
+
+def refuse_others(codes: NDArray, core: CodesModel, path: Path, first: int) -> None:
+    """Raises: UserError for what is no whole number of its codebook."""
+    coded = codes[:, core.uncoded :]
+    fine = (coded >= 0) & (coded < np.array(core.sizes)) & (coded == np.rint(coded))
+    if not fine.all():
+        frame, book = (int(n[0]) for n in np.nonzero(~fine))
+        raise UserError(
+            f"{printable(path)}: frame {first + frame} has {coded[frame, book]:g} for code {book + 1}; codes are whole "
+            f"numbers from 0 to {core.sizes[book] - 1}"
+        )
 
 
 def draw(bundle: Bundle, seconds: float, seed: int) -> Take:
@@ -163,9 +251,9 @@ def morph(
                 frames[:, 0] = end.pitch
     source = NoisySource(listed(core, partial(mixed, a, b)), seed, info.frame_rate)
     late = 0 if info.is_instrument else info.algorithmic_latency_samples
-    told = ends != (End(), End())
+    labelled = ends != (End(), End())
     whole = samples + late
-    blocks = told_on_the_way(core, bundle, ends, whole) if told else cut(whole, info.hop_length)
+    blocks = labelled_blocks(core, bundle, ends, whole) if labelled else cut(whole, info.hop_length)
     return Take(source, blocks, samples, late)
 
 
@@ -209,7 +297,7 @@ GLIDE_FRAMES = 4
 """Latent frames between two steps of labels on the way from one sound to another."""
 
 
-def told_on_the_way(
+def labelled_blocks(
     core: StreamingModel, bundle: Bundle, ends: tuple[End, End], samples: int
 ) -> Iterator[Block]:
     """Blocks before each of which the model is told the labels of that place: shares of the classes, or the nearer

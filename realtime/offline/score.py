@@ -31,12 +31,11 @@ from wavevae.units import db_to_amplitude, seconds_to_samples
 from ..control.addresses import ROOT, Arguments
 from ..control.dispatcher import Dispatcher
 from ..control.presets import Presets
-from ..engine.engine import Engine
+from ..engine.engine import Engine, PlayableModel
 from ..engine.latent_sources import RecordingSource
-from ..engine.playable_model import PlayableModel
 from ..model_info import ModelInfo
-from .latent_files import LatentWriter
-from .pipeline import report
+from .latent_files import latent_writer
+from .render_sources import report
 
 BLOCK_SIZE = 512
 TAIL_S = 1.0
@@ -69,7 +68,7 @@ class Score:
     seed: int | None = None
     voices: int | None = None
     """None: as many as are usual."""
-    hears: bool = False
+    live_input: bool = False
     presets: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -163,22 +162,22 @@ def _session(head: Any) -> dict[str, Any]:
             raise ValueError(f"session: {name} is {found[name]!r}")
     if not 1 <= found["block_size"] <= 65536:
         raise ValueError(f"session: block_size is {found['block_size']}")
-    return found
+    return {"live_input" if name == "hears" else name: value for name, value in found.items()}
 
 
 class Conductor:
     """Gives the controls for each block. Raises: UserError for a message that would be refused."""
 
-    def __init__(self, score: Score, about: ModelInfo) -> None:
-        self._score, self._rate = score, about.sample_rate
-        self.dispatcher = Dispatcher(about, presets=Presets(dict(score.presets)))
+    def __init__(self, score: Score, model: ModelInfo) -> None:
+        self._score, self._rate = score, model.sample_rate
+        self.dispatcher = Dispatcher(model, presets=Presets(dict(score.presets)))
         self._next = 0
-        if score.hears and about.hears:
+        if score.live_input and model.live_input:
             self.dispatcher.apply(f"{ROOT}/mode", (MODES[TRANSFORM],))
 
-    def rehearse(self, about: ModelInfo) -> None:
+    def rehearse(self, model: ModelInfo) -> None:
         """Every message, without sound: what is wrong is said before anything is rendered."""
-        Conductor(self._score, about).until(seconds_to_samples(LATEST_S, self._rate))
+        Conductor(self._score, model).until(seconds_to_samples(LATEST_S, self._rate))
 
     def until(self, sample: int) -> None:
         """Apply what is due at this sample or before."""
@@ -210,8 +209,8 @@ def perform(
         conductor.until(start)
         if start >= end:
             engine.fade_out()
-        heard = next(sound, np.zeros(block, np.float32)) if sound is not None else None
-        yield engine.process(conductor.dispatcher.state, block, heard)
+        input_block = next(sound, np.zeros(block, np.float32)) if sound is not None else None
+        yield engine.process(conductor.dispatcher.state, block, input_block)
         start += block
 
 
@@ -219,22 +218,22 @@ def render_score(arguments: argparse.Namespace, gain_db: float) -> int:
     """The whole command. Raises: UserError."""
     score = read_score(arguments.score)
     instrument = _instrument(arguments, score)
-    about = instrument.about
-    conductor = Conductor(score, about)
-    conductor.rehearse(about)
+    model = instrument.model
+    conductor = Conductor(score, model)
+    conductor.rehearse(model)
     conductor.until(0)
     instrument.warm_up(score.block_size)
     instrument.begin(conductor.dispatcher.state)
     progress = SoundProgress(
-        "rendering", seconds_to_samples(score.seconds, about.sample_rate), about.sample_rate
+        "rendering", seconds_to_samples(score.seconds, model.sample_rate), model.sample_rate
     )
     gain = np.float32(db_to_amplitude(gain_db))
     with contextlib.ExitStack() as files:
-        out = files.enter_context(Writer(arguments.out, about.sample_rate, comment=MADE))
+        out = files.enter_context(Writer(arguments.out, model.sample_rate, comment=MADE))
         if arguments.save_latents:
-            kept = files.enter_context(LatentWriter(arguments.save_latents, about.latent_dim))
+            kept = files.enter_context(latent_writer(arguments.save_latents, model.latent_dim))
             instrument.engine.source = RecordingSource(instrument.engine.source, kept.write)
-        sound = _sound(arguments.score_input, about.sample_rate, score.block_size)
+        sound = _sound(arguments.score_input, model.sample_rate, score.block_size)
         for block in perform(score, conductor, instrument.engine, sound):
             out.write(block if gain_db == 0 else np.clip(block * gain, -1, 1))
             progress.add(len(block))
@@ -246,12 +245,12 @@ def _instrument(arguments: argparse.Namespace, score: Score) -> PlayableModel:
     """Raises: UserError for a model that cannot play the score."""
     if not arguments.model.is_file():
         raise UserError(f"no model file at {arguments.model}; make one with `wavevae export RUN -o MODEL.ts`")
-    if score.hears and arguments.score_input is None:
+    if score.live_input and arguments.score_input is None:
         say("this session heard a live input: give its recording with --score-input, or it hears silence")
     seed = arguments.seed if arguments.seed is not None else score.seed or 0
     voices = arguments.voices or score.voices
-    hears = score.hears or arguments.score_input is not None
-    return PlayableModel(arguments.model, seed, voices, hears, arguments.sr)
+    live_input = score.live_input or arguments.score_input is not None
+    return PlayableModel(arguments.model, seed, voices, live_input, arguments.sr)
 
 
 def _sound(path: Path | None, sample_rate: int, block_size: int) -> Iterator[NDArray[np.float32]] | None:

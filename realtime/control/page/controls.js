@@ -3,14 +3,11 @@
 import { clamp, noteAndCents, readable } from "./units.js";
 
 const FIRST_AXES = 8;
-/** How far a control may go beyond the training data, and what its ends are rounded to. */
-const ROOM = { pitch: [12, 12, 1], loudness: [40, 100, 10] };
-const NAMED = ["pitch", "loudness", "periodicity", "brightness", "noisiness", "life", "gain"];
-const HANDLED_ELSEWHERE = ["freeze", "mono", "pedal", "glide", "input_pitch", "input_class", "pressure"];
-export const FITTING = ["transpose_auto", "transpose", "fit"];
-const GROUPS = ["movement", "envelope", "notes"];
-const LABELS = { transpose_auto: "auto octave" };
-const HOMES = { gain: 0, life: 1, bend: 0, transpose: 0, temperature: 0, spread: 1, fit: 1, smoothing: 30 };
+/** By unit: how far a control may go beyond the training data, and what its ends are rounded to. */
+const ROOM = { MIDI: [12, 12, 1], dB: [40, 100, 10] };
+/** Groups of the declaration that have cards of their own; the others are sections of the last card. */
+const MAIN = "controls";
+const INPUT = "live input";
 
 /** The value of an axis in its natural unit, from standard deviations. */
 export const natural = (axis, deviations) => axis.mean + axis.std * deviations;
@@ -27,25 +24,25 @@ function axisSlider(head, i) {
 
 function naturalSlider(axis, i, doc) {
   const span = [axis.low, axis.high].map((end) => natural(axis, end));
-  const [below, above, whole] = ROOM[axis.name] ?? [Infinity, Infinity, 1];
+  const [below, above, whole] = ROOM[axis.unit] ?? [Infinity, Infinity, 1];
   const low = clamp(whole * Math.round((span[0] - below) / whole), ...axis.limits);
   const high = clamp(whole * Math.round((span[1] + above) / whole), ...axis.limits);
-  const step = axis.name === "loudness" ? 0.1 : 0.01;
-  const format = axis.name === "pitch" ? (value) => `${readable(value, 0.01)}\n${noteAndCents(value)}` : null;
-  const home = axis.name === "periodicity" ? span[1] : axis.mean;
+  const step = axis.unit === "dB" ? 0.1 : 0.01;
+  const format = axis.unit === "MIDI" ? (value) => `${readable(value, 0.01)}\n${noteAndCents(value)}` : null;
+  const home = axis.unit ? axis.mean : span[1];
   return { path: axis.name, axis: i, natural: true, label: axis.name, low, high, step, unit: axis.unit, span, format, home,
     doc: `${doc}; shaded: the training data` };
 }
 
 /** Any other address of one number. */
 function plain(head, path) {
-  const { low, high, unit, doc, whole, fader } = head.controls[path];
+  const { low, high, unit, doc, whole, fader, group, home } = head.controls[path];
   const [least, most] = fader ?? [low ?? (whole ? 0 : -5), high ?? (whole ? 127 : 5)];
   const range = most - least;
   const step = whole || range > 200 ? 1 : range > 40 ? 0.1 : 0.01;
-  const label = LABELS[path] ?? path.split("/").pop().replaceAll("_", " ");
+  const label = path.split("/").pop().replaceAll("_", " ");
   return { path, label, low: least, high: most, step, unit: unit === "standard deviations" ? "sd" : unit, doc,
-    switches: whole && least === 0 && most === 1, home: HOMES[path] ?? null, springs: path === "bend" };
+    switches: whole && least === 0 && most === 1, home, springs: group === "notes" };
 }
 
 /** The bend, beside the keys. */
@@ -54,24 +51,18 @@ export const wheel = (head) => ("bend" in head.controls ? [plain(head, "bend")] 
 /** {named, axes, rest, fitting, groups}: descriptions in the order in which they are shown. */
 export function describe(head) {
   const { axes, n_controls, modes } = head.about;
-  const names = axes.map((axis) => axis.name);
-  const isNamed = (i) => i < n_controls || (n_controls > 0 && NAMED.includes(names[i]));
-  const numbers = names.map((_, i) => i);
-  const named = NAMED.flatMap((name) => {
-    const i = numbers.find((k) => names[k] === name && isNamed(k));
-    if (i !== undefined) return [axisSlider(head, i)];
-    return name in head.controls ? [plain(head, name)] : [];
-  });
-  const learned = numbers.filter((i) => !isNamed(i)).map((i) => axisSlider(head, i));
-  const present = (paths) => paths.filter((path) => path in head.controls).map((path) => plain(head, path));
-  const isIn = (title) => (path) => head.controls[path].group === title && (path !== "spread" || modes.includes("sample"));
-  const groups = GROUPS.map((title) => [title, present(Object.keys(head.controls).filter(isIn(title)))]);
-  const grouped = Object.keys(head.controls).filter((path) => head.controls[path].group);
-  const placed = [...NAMED, ...FITTING, ...grouped, ...HANDLED_ELSEWHERE, ...names];
-  const others = Object.keys(head.controls).filter((path) => !placed.includes(path) && !path.startsWith("mix/"));
-  groups.push(["the file's own", present(others)]);
-  return { named, axes: learned.slice(0, FIRST_AXES), rest: learned.slice(FIRST_AXES), fitting: present(FITTING),
-    groups: groups.filter(([, sliders]) => sliders.length) };
+  const present = (isIn) => Object.keys(head.controls).filter((path) => isIn(path, head.controls[path].group)
+    && (path !== "spread" || modes.includes("sample"))).map((path) => plain(head, path));
+  const sliders = axes.map((_, i) => axisSlider(head, i));
+  const isNamed = (i) => n_controls > 0 && (i < n_controls || !/\d$/.test(axes[i].name));
+  const learned = sliders.filter((_, i) => !isNamed(i));
+  const titles = new Set(Object.values(head.controls).map(({ group }) => group));
+  const groups = [...titles].filter((title) => title && title !== MAIN && title !== INPUT)
+    .map((title) => [title, present((_, group) => group === title)]);
+  groups.push(["the file's own", present((path) => path.startsWith("attribute/"))]);
+  return { named: [...sliders.filter((_, i) => isNamed(i)), ...present((_, group) => group === MAIN)],
+    axes: learned.slice(0, FIRST_AXES), rest: learned.slice(FIRST_AXES), fitting: present((_, group) => group === INPUT),
+    groups: groups.filter(([, shown]) => shown.length) };
 }
 
 /** The weights of the classes. */
@@ -80,6 +71,6 @@ export const mixSliders = ({ classes }) => classes.map((name, i) => ({ path: `mi
 
 /** The pitches of the training data, MIDI; null for a model without. */
 export function corpusPitches({ axes, n_controls }) {
-  const i = axes.slice(0, n_controls).findIndex((axis) => axis.name === "pitch");
+  const i = axes.slice(0, n_controls).findIndex((axis) => axis.unit === "MIDI");
   return i < 0 ? null : [axes[i].low, axes[i].high].map((end) => natural(axes[i], end));
 }
