@@ -35,6 +35,8 @@ from wavevae.evaluation.selection import Source
 from wavevae.latents import LatentStatistics, Plane
 from wavevae.nn.model import Autoencoder
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 RATE, HOP = 8000, 64
 SHAPE = ModelConfig(
     sample_rate=RATE,

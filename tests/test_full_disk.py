@@ -18,6 +18,8 @@ from wavevae.errors import Failure
 from wavevae.evaluation.report import prepared
 from wavevae.synthesis import write_corpus
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 resource = pytest.importorskip("resource")
 ROOM_BYTES = 2000
 SOUND = (0.5 * np.random.default_rng(0).standard_normal(40_000)).astype(np.float32)

@@ -18,6 +18,8 @@ from wavevae.nn.conditioning import FiLM
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.losses import Objectives
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 WELL = {"val_active_dims": 64.0, "val_kl_nats": 300.0, "val_distance": 2.0}
 WELL |= {"val_distance_mistold_class": 4.0, "val_distance_mistold_pitch": 4.0}
 WELL |= {"val_kl_nats_top": 9.0, "codebook_usage": 0.95}

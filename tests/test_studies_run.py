@@ -28,6 +28,8 @@ from wavevae.parts_command import main as parts
 from wavevae.studies.spectrogram_model import SpectrogramModel
 from wavevae.studies.study_run import StudyRun, UpperBound
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 RATE = 8000
 SMALL = (
     *("--sr", str(RATE), "--latent-dim", "4", "--batch-size", "4", "--chunk", "0.12", "--seed", "3"),
