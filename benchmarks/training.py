@@ -23,11 +23,10 @@ from torch import Tensor, nn
 from wavevae.train.optimizer import make_optimizer
 
 from wavevae import config as configuration
-from wavevae.nn.blocks import activation, residual_stack
-from wavevae.nn.bottlenecks.registry import make_bottleneck
-from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
+from wavevae.nn.bottlenecks.base import make_bottleneck
+from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, activation, residual_stack
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighted_sum import Objectives, weighted_sum
+from wavevae.objectives.losses import Objectives, weighted_sum
 
 PRESETS = Path(__file__).parent.parent / "train/presets"
 

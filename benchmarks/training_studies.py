@@ -41,7 +41,7 @@ from wavevae.train.training_data import TrainingData
 from wavevae.config import RunConfig, override, parse_yaml
 from wavevae.corpus import Item, Store
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighted_sum import Objectives, weighted_sum
+from wavevae.objectives.losses import Objectives, weighted_sum
 
 PRESETS = Path(__file__).parent.parent / "train/presets"
 MINUTE_S = 60

@@ -16,7 +16,7 @@ from wavevae.train.validation import Validation, codebook_figures, histogram
 from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, override
 from wavevae.nn.conditioning import FiLM
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighted_sum import Objectives
+from wavevae.objectives.losses import Objectives
 
 pytestmark = pytest.mark.usefixtures("drawn_pictures")
 
