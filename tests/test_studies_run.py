@@ -127,7 +127,7 @@ def test_a_plateau_halves_the_rate_and_a_resume_remembers(place: Path) -> None:
     module.optimizers = lambda use_pl_optimizer=True: optimizer  # type: ignore[method-assign,assignment]
     for distance in (1.0, *[2.0] * PLATEAU_PATIENCE):
         assert module.rate == config.train.learning_rate
-        module._wait(distance)
+        module._halve_on_plateau(distance)
     assert module.rate == config.train.learning_rate / 2
     again = module.configure_optimizers()
     again.load_state_dict(optimizer.state_dict())
