@@ -7,7 +7,7 @@ import math
 import torch
 import torch.distributed as dist
 
-RATE_RULES = {"sqrt": math.sqrt, "linear": float, "none": lambda ranks: 1.0}
+LR_SCALINGS = {"sqrt": math.sqrt, "linear": float, "none": lambda ranks: 1.0}
 """How the learning rate grows with the number of processes, each of which brings a batch of its own: with its square
 root for Adam (Malladi et al. 2022), in proportion for SGD (Goyal et al. 2017), or not at all."""
 
@@ -18,7 +18,7 @@ def world_size() -> int:
 
 def rate_factor(rule: str, ranks: int) -> float:
     """What the learning rate is multiplied by; 1 for one process whatever the rule."""
-    return float(RATE_RULES[rule](ranks))
+    return float(LR_SCALINGS[rule](ranks))
 
 
 def clock_of_first_wish_of_any(share: float, stop: bool, device: torch.device) -> tuple[float, bool]:
