@@ -19,9 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch loads its th
 
 import numpy as np
 import torch
-from wavevae.export.latent_pca import axes_of
-from wavevae.export.model_file import Choices, codec_only, describe, make_module
-from wavevae.export.precision import round_weights
+from wavevae.export.model_file import Choices, axes_of, describe, exporter_of
 from wavevae.export.torchscript import script
 from wavevae.realtime import bench
 from wavevae.train.arguments import file_values, preset_values
@@ -44,9 +42,10 @@ def write(model: Autoencoder | Instrument, path: Path, choices: Choices) -> Path
     density = {"coefficients": np.zeros((dim, 2 * dim)), "innovation": np.eye(dim), "quantiles": []}
     axes = axes_of(model, LatentStatistics(none, np.eye(dim), one, -3 * one, 3 * one, density, frames=1))
     axes.density.clear()
+    exporter = exporter_of(model)
     if choices.weights == "float16":
-        model = round_weights(codec_only(model, "--weights float16"))
-    write_bundle(path, script(make_module(model, axes, choices)), describe(model, axes, {}))
+        model = exporter.rounded(model)
+    write_bundle(path, script(exporter.module(model, axes, choices)), describe(model, axes, {}))
     return path
 
 

@@ -61,7 +61,7 @@ def make_corpus(folder: Path, minutes: int) -> None:
 
 def measure(folder: Path, cache: Path, batches: int) -> str:
     """Build, draw, report one line."""
-    from wavevae.train.datamodule import AudioDataModule
+    from wavevae.train.training_data import TrainingData
 
     from wavevae.config import RunConfig
     from wavevae.console import silent
@@ -73,7 +73,7 @@ def measure(folder: Path, cache: Path, batches: int) -> str:
     begun = time.perf_counter()
     store = build_store([folder], RATE, cache=cache, progress=silent)
     built = time.perf_counter() - begun
-    made = AudioDataModule(store, RunConfig()).batches()
+    made = TrainingData(store, RunConfig()).batches()
     begun = time.perf_counter()
     for step in range(batches):
         made.batch(step)

@@ -35,9 +35,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from wavevae.train.arguments import preset_values
-from wavevae.train.datamodule import AudioDataModule
 from wavevae.train.device_batches import Recipe, Recipes, ResidentSounds
 from wavevae.train.optimizer import AveragedModel, make_optimizer, may_be_fused
+from wavevae.train.training_data import TrainingData
 
 from wavevae.config import RunConfig, override
 from wavevae.corpus import Item, Store
@@ -175,13 +175,13 @@ def parts(bench: Bench) -> None:
     print(f"  {'all of it':<28} {whole:8.2f} ms  {1000 * seconds / whole:.1f} audio-s a second of it")
 
 
-def noise(config: RunConfig, **changes: Any) -> AudioDataModule:
+def noise(config: RunConfig, **changes: Any) -> TrainingData:
     """A minute of noise in five files."""
     rate = config.model.sample_rate
     samples = np.random.default_rng(0).integers(-9000, 9000, MINUTE_S * rate).astype(np.int16)
     length = len(samples) // 5
     items = [Item(Path(f"{n}.wav"), n * length, length, key=str(n)) for n in range(5)]
-    return AudioDataModule(Store(samples, items, rate, "noise", []), override(config, changes))
+    return TrainingData(Store(samples, items, rate, "noise", []), override(config, changes))
 
 
 def data(bench: Bench) -> None:
@@ -191,7 +191,7 @@ def data(bench: Bench) -> None:
         batches = noise(bench.config, **changes).batches()
         sounds, recipes = ResidentSounds(batches.chunks, bench.device), Recipes(batches)
 
-        def made(batches: Any = batches) -> Tensor:
+        def made(batches: Any = batches) -> Any:
             return batches.batch(3).to(bench.device)
 
         def cut(sounds: Any = sounds, recipes: Any = recipes) -> Any:

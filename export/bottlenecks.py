@@ -47,7 +47,6 @@ class StreamingQuantizer(StreamingLayer):
 class StreamingHierarchy(StreamingLayer):
     """Twin of Hierarchical: frames of an unfinished group wait, the last whole one says what to expect."""
 
-    prior_std: Tensor
     waiting: Tensor
     top: Tensor
 

@@ -4,6 +4,7 @@ Frames are (B, C, T). The layers carry that library's code into the exported fil
 (CC BY-NC 4.0); it is asked for only by `wavevae export --streaming cached-conv`, and for up to 64 voices.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from wavevae.nn.blocks import SLOPE, ResidualUnit
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
 from wavevae.nn.noise import NoiseGate
 
-from .layers import StreamingLayer, StreamingSequence
+from .layers import StreamingLayer, StreamingSequence, twin_of
 
 
 def library() -> Any:
@@ -93,8 +94,6 @@ class CachedResidualUnit(StreamingLayer):
 class CachedNoiseGate(StreamingLayer):
     """NoiseGate of cached-conv's layers; the table goes round."""
 
-    table: Tensor
-
     def __init__(self, offline: NoiseGate) -> None:
         super().__init__()
         self.gate, self.mix = CachedConv(offline.gate), CachedConv(offline.mix)
@@ -137,7 +136,7 @@ def make_cache(layer: nn.Module, channels: int, frames: int) -> None:
         buffer.zero_()
 
 
-TWINS = {
+TWINS: dict[type[nn.Module], Callable[..., StreamingLayer]] = {
     CausalConv1d: CachedConv,
     Downsample: CachedConv,
     Upsample: CachedUpsample,
@@ -149,9 +148,4 @@ TWINS = {
 
 def cached_twin_of(offline: nn.Module) -> StreamingLayer:
     """cached-conv's layer with an offline layer's weights. Raises: TypeError for a layer that has no such twin."""
-    for kind, make in TWINS.items():
-        if type(offline) is kind:
-            return make(offline)  # type: ignore[operator]
-    raise TypeError(
-        f"{type(offline).__name__} has no twin of cached-conv's layers; write one in export/cached.py"
-    )
+    return twin_of(offline, TWINS, "cached.py")

@@ -1,14 +1,14 @@
-"""wavevae.transfer in a stream: an input's latents are moved towards the corpus by what has been heard so far.
+"""wavevae.transfer in a stream: an input's latents are moved towards the corpus by the statistics of its past.
 
-The figures run as the head of wavevae/transfer.py says, over a memory of MEMORY_S, and begin as the corpus' own.
-Frames count one by one, so that blocks of any size give the same.
+They are those of wavevae/transfer.py, over a memory of MEMORY_S, and begin as the corpus' own. Frames count one by one,
+so that blocks of any size give the same.
 
 No `from __future__ import annotations` here: TorchScript reads the annotations.
 """
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
 from wavevae.corpus_profile import PITCH_BODY, PITCH_RANGE, QUANTILES, SILENCE_DB, CorpusProfile
@@ -23,7 +23,7 @@ from wavevae.transfer import (
     TONE_JUMP,
 )
 
-from .synthesis import keep
+from .layers import StreamingLayer, keep
 
 MEMORY_S = 10.0
 LOUDNESS_BINS, PITCH_BINS = (-100.0, 112), (-24.0, 172)
@@ -35,7 +35,7 @@ HYSTERESIS_SEMITONES = 2.0
 PERIODIC = 0.5
 """From this periodicity on a loud frame belongs to a tone."""
 PRIOR_S = 1.0
-"""So long a sound of the corpus counts as heard before the first frame."""
+"""Weight of the corpus' own statistics before the first frame."""
 
 
 def histogram(knots: tuple[float, ...], shares: np.ndarray, lowest: float, count: int) -> Tensor:
@@ -45,35 +45,8 @@ def histogram(knots: tuple[float, ...], shares: np.ndarray, lowest: float, count
     return torch.tensor(np.maximum(np.diff(below), 0.0) / max(below[-1] - below[0], 1e-9)).float()
 
 
-class StreamingFit(nn.Module):
+class StreamingFit(StreamingLayer):
     """Latents of an input (B, latents, F), in the profile's units -> the same, fitted."""
-
-    loudness: Tensor
-    pitch: Tensor
-    mean: Tensor
-    variance: Tensor
-    n_audible: Tensor
-    n_loud: Tensor
-    n_voiced: Tensor
-    shift: Tensor
-    wanted_shift: Tensor
-    fold: Tensor
-    rested: Tensor
-    before: Tensor
-    limit: Tensor
-    x: Tensor
-    y: Tensor
-    first_loudness: Tensor
-    first_pitch: Tensor
-    corpus_mean: Tensor
-    corpus_std: Tensor
-    low: Tensor
-    high: Tensor
-    wanted: Tensor
-    shares: Tensor
-    points: Tensor
-    octaves: Tensor
-    reach: Tensor
 
     def __init__(self, profile: CorpusProfile) -> None:
         super().__init__()
@@ -146,38 +119,38 @@ class StreamingFit(nn.Module):
         for n in range(z.size(2)):
             one = z[:, :, n]
             if self.number % self.every == 0:
-                self._learn()
+                self._update_map()
             self.number += 1
-            self._hear(one)
+            self._count_frame(one)
             moved = one
             if fit > 0.0:
-                moved = one + fit * (self._moved(one) - one)
+                moved = one + fit * (self._fitted(one) - one)
             if transposing and self.pitched:
                 moved = torch.cat([self._transposed(one), moved[:, 1:]], 1)
             frames.append(moved)
         return torch.stack(frames, 2)
 
-    def _weight(self, count: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+    def _count(self, count: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
         """How many frames have counted, and the weight of this one among them (B, 1)."""
         count = count + counted
         return count, (counted / count.clamp_max(self.memory))[:, None]
 
-    def _hear(self, z: Tensor) -> None:
+    def _count_frame(self, z: Tensor) -> None:
         level = z[:, self.at]
         audible = level > self.silence
-        self.n_audible, weight = self._weight(self.n_audible, audible)
-        self.loudness = self._counted(self.loudness, level - self.loudness_from, weight)
+        self.n_audible, weight = self._count(self.n_audible, audible)
+        self.loudness = self._binned(self.loudness, level - self.loudness_from, weight)
         loud = audible & (level >= self.limit[:, 0])
-        self.n_loud, weight = self._weight(self.n_loud, loud)
+        self.n_loud, weight = self._count(self.n_loud, loud)
         learned = z[:, self.first :]
         self.mean = self.mean + weight * (learned - self.mean)
         self.variance = self.variance + weight * ((learned - self.mean).square() - self.variance)
         if self.pitched:
-            self.n_voiced, weight = self._weight(self.n_voiced, loud & (z[:, self.at + 1] >= self.voiced))
-            self.pitch = self._counted(self.pitch, z[:, 0] - self.pitch_from, weight)
+            self.n_voiced, weight = self._count(self.n_voiced, loud & (z[:, self.at + 1] >= self.voiced))
+            self.pitch = self._binned(self.pitch, z[:, 0] - self.pitch_from, weight)
 
-    def _learn(self) -> None:
-        """What loud means, the knots of the loudness map and the octaves, from what has been heard so far."""
+    def _update_map(self) -> None:
+        """The limit of loud frames, the knots of the loudness map and the octaves, from the past."""
         loudest = self._quantiles(self.loudness, self.shares.new_full([1], self.loudest), self.loudness_from)
         self.limit = (loudest - self.loud_range).clamp_min(self.silence)
         edges = self.loudness_from + torch.arange(self.loudness.size(1))
@@ -191,7 +164,7 @@ class StreamingFit(nn.Module):
         if self.pitched:
             self.wanted_shift = self._transposition()
 
-    def _counted(self, bins: Tensor, place: Tensor, weight: Tensor) -> Tensor:
+    def _binned(self, bins: Tensor, place: Tensor, weight: Tensor) -> Tensor:
         at = place.floor().clamp(0.0, bins.size(1) - 1.0).long()[:, None]
         return (bins * (1.0 - weight)).scatter_add(1, at, weight)
 
@@ -204,15 +177,15 @@ class StreamingFit(nn.Module):
         part = 1.0 - (below.gather(1, at) - wanted) / here.clamp_min(1e-9)
         return lowest + at + part.clamp(0.0, 1.0)
 
-    def _moved(self, z: Tensor) -> Tensor:
+    def _fitted(self, z: Tensor) -> Tensor:
         """What fit 1 gives."""
         ratio = (self.corpus_std / self.variance.sqrt().clamp_min(1e-9)).clamp_max(self.widest)
         learned = self.corpus_mean + ratio * (z[:, self.first :] - self.mean)
         others = torch.cat([z[:, self.at + 1 : self.first], learned], 1)
         others = torch.minimum(torch.maximum(others, self.low), self.high)
-        return torch.cat([z[:, : self.at], self._louder(z[:, self.at : self.at + 1]), others], 1)
+        return torch.cat([z[:, : self.at], self._map_loudness(z[:, self.at : self.at + 1]), others], 1)
 
-    def _louder(self, level: Tensor) -> Tensor:
+    def _map_loudness(self, level: Tensor) -> Tensor:
         """LoudnessMap (B, 1) dB."""
         x, y = self.x, self.y
         at = torch.searchsorted(x, level.contiguous()).clamp(1, x.size(1) - 1) - 1
@@ -227,15 +200,17 @@ class StreamingFit(nn.Module):
 
     def _transposition(self) -> Tensor:
         """(B,) whole octaves, as `whole_octaves` has them; others must be better by HYSTERESIS_SEMITONES."""
-        heard = self._quantiles(self.pitch, self.points, self.pitch_from)  # (B, 2)
-        low, high = heard[:, :1], heard[:, 1:]
-        costs = self._beyond(low + self.octaves, high + self.octaves) + self.worth / 12.0 * self.octaves.abs()
+        low, high = self._quantiles(self.pitch, self.points, self.pitch_from).chunk(2, 1)  # (B, 1) each
+        costs = (
+            self._semitones_beyond(low + self.octaves, high + self.octaves)
+            + self.worth / 12.0 * self.octaves.abs()
+        )
         shift = self.wanted_shift[:, None]
-        now = self._beyond(low + shift, high + shift) + self.worth / 12.0 * shift.abs()
+        now = self._semitones_beyond(low + shift, high + shift) + self.worth / 12.0 * shift.abs()
         least, index = torch.min(costs, 1)
         return torch.where(now[:, 0] > least + self.hysteresis, self.octaves[index], self.wanted_shift)
 
-    def _beyond(self, low: Tensor, high: Tensor) -> Tensor:
+    def _semitones_beyond(self, low: Tensor, high: Tensor) -> Tensor:
         """Semitones that a range goes beyond the corpus'."""
         return (self.reach[0] - low).clamp_min(0.0) + (high - self.reach[1]).clamp_min(0.0)
 
@@ -248,14 +223,14 @@ class StreamingFit(nn.Module):
         self.rested, self.before = rests, pitch[:, 0]
         self.shift = torch.where(begins, self.wanted_shift, self.shift)
         shifted = pitch + self.shift[:, None]
-        costs = self._strain(shifted, self.octaves)  # (B, octaves)
+        costs = self._transposition_cost(shifted, self.octaves)  # (B, octaves)
         least, index = torch.min(costs, 1)
-        worse = self._strain(shifted, self.fold[:, None])[:, 0] - least
+        worse = self._transposition_cost(shifted, self.fold[:, None])[:, 0] - least
         leave = (worse > self.crossing_within) | (begins & (worse > self.crossing))
         self.fold = torch.where(leave, self.octaves[index], self.fold)
         return shifted + self.fold[:, None]
 
-    def _strain(self, pitch: Tensor, semitones: Tensor) -> Tensor:
+    def _transposition_cost(self, pitch: Tensor, semitones: Tensor) -> Tensor:
         """Semitones beyond the corpus' range after a move, and what the move itself costs."""
-        there = pitch + semitones
-        return self._beyond(there, there) + self.margin / 12.0 * semitones.abs()
+        after = pitch + semitones
+        return self._semitones_beyond(after, after) + self.margin / 12.0 * semitones.abs()

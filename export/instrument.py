@@ -1,4 +1,4 @@
-"""The streaming twin of an instrument (wavevae.nn.instrument) behind the contract of nn~.
+"""What export knows of the instrument family: its streaming twin behind the contract of nn~.
 
 Latents go in and out as (B, latents, frames), the controls in natural units, the learned ones in standard deviations.
 What is random, what runs (phase, frame number) and what is remembered follow the batch: one of each a voice.
@@ -6,205 +6,32 @@ What is random, what runs (phase, frame number) and what is remembered follow th
 No `from __future__ import annotations` here: TorchScript reads the annotations.
 """
 
-import copy
+# mypy: disable-error-code="operator, union-attr, arg-type, misc, attr-defined, call-overload, index, has-type"
+# (what a host module has is not known to what is mixed into it)
+
 import math
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from wavevae.model_config import (
-    HIGHEST_LOUDNESS,
-    HIGHEST_PITCH,
-    LATENT_LIMIT,
-    LOWEST_LOUDNESS,
-    LOWEST_PITCH,
-)
+from wavevae.corpus_profile import CorpusProfile
+from wavevae.errors import UserError
+from wavevae.latents import LatentStatistics
 from wavevae.nn.bottlenecks.registry import codebook_sizes
-from wavevae.nn.conv import CausalConv1d
-from wavevae.nn.instrument import Instrument, InstrumentDecoder
-from wavevae.nn.instrument_encoder import InstrumentEncoder, SpectrumBands
-from wavevae.nn.pitch import StreamingLoudness, StreamingPitchTracker, finite
+from wavevae.nn.instrument import Instrument
 
 from .bottlenecks import twin_of_bottleneck
-from .codes import InstrumentCodes, with_codes
-from .conditional import ClassAttributes, ClassWeights
 from .fitting import StreamingFit
-from .latent_pca import AxisMap, corpus_profile
-from .layers import StreamingSequence, activation, from_rows, to_rows, twin_of
-from .streaming import refuse_unknown_parts
-from .synthesis import StreamingLife, StreamingSynthesis, keep
-from .torchscript import FLOAT, INT, HostModule, outlet_to_axes, pointwise
+from .latent_pca import AxisMap, control_map
+from .layers import from_rows, pointwise, to_rows, twin_of
+from .model_file import Choices, FamilyExporter
+from .streaming import StreamingInstrumentDecoder, StreamingInstrumentEncoder
+from .torchscript import FLOAT, INT, ClassAttributes, ClassWeights, CodeMethods, HostModule, with_mixins
 
 UNITS = {"pitch": "MIDI", "loudness": "dB", "periodicity": "0..1"}
 """Of the controls, as hosts show them."""
 LIFE_RANGE, TRANSPOSE_RANGE = (0.0, 2.0), (-48.0, 48.0)
-
-
-class StreamingSpectrum(nn.Module):
-    """Twin of SpectrumBands: blocks (B, hops x hop_length) -> dB (B, bands, hops)."""
-
-    past: Tensor
-
-    def __init__(self, spectrum: SpectrumBands) -> None:
-        super().__init__()
-        self.spectrum = copy.deepcopy(spectrum)
-        self.hop_length = spectrum.hop_length
-        self.register_buffer("past", torch.zeros(1, spectrum.past_samples))
-
-    def forward(self, x: Tensor) -> Tensor:
-        padded = torch.cat([self.past, finite(x)], 1)
-        self.past = padded[:, padded.size(1) - self.past.size(1) :].clone()
-        return self.spectrum(padded)[:, :, : x.size(1) // self.hop_length]
-
-    def start(self, voices: int) -> None:
-        self.past = self.past.new_zeros([voices, self.past.size(1)])
-
-
-class Told(nn.Module):
-    """The class bias of a network: one row that is added to all, of no class at first."""
-
-    classes: Tensor
-    row: Tensor
-
-    def __init__(self, bias: nn.Linear) -> None:
-        super().__init__()
-        self.register_buffer("classes", bias.weight.detach().t().clone())  # (classes + 1, width)
-        self.register_buffer("row", self.classes[-1:].clone())
-
-    def forward(self, h: Tensor) -> Tensor:
-        return h + self.row
-
-    def tell(self, weights: Tensor) -> None:
-        none = (1.0 - weights.sum()).clamp_min(0.0).unsqueeze(0)
-        self.row = torch.cat([weights, none]).unsqueeze(0) @ self.classes
-
-
-class Untold(nn.Module):
-    """Of a model without classes."""
-
-    def forward(self, h: Tensor) -> Tensor:
-        return h
-
-    def tell(self, weights: Tensor) -> None:
-        pass
-
-
-def told_by(bias: nn.Linear | None) -> nn.Module:
-    return Untold() if bias is None else Told(bias)
-
-
-class StreamingInstrumentEncoder(nn.Module):
-    """Twin of InstrumentEncoder, its last layer told beforehand: sound (B, T) -> controls (B, C, F), rows."""
-
-    middle: Tensor
-    size: Tensor
-
-    def __init__(self, offline: InstrumentEncoder, outlet: CausalConv1d) -> None:
-        super().__init__()
-        self.tracker = (
-            None if offline.tracker is None else StreamingPitchTracker(copy.deepcopy(offline.tracker))
-        )
-        self.loudness = StreamingLoudness(copy.deepcopy(offline.loudness))
-        self.spectrum = StreamingSpectrum(offline.spectrum)
-        self.inlet = twin_of(offline.inlet)
-        self.class_bias = told_by(offline.class_bias)
-        self.core = StreamingSequence(offline.core, twin_of)
-        self.outlet = twin_of(outlet)
-        scales = torch.tensor(offline.scale_of_controls).t()
-        self.register_buffer("middle", scales[0][:, None].clone())
-        self.register_buffer("size", scales[1][:, None].clone())
-        refuse_unknown_parts(self, offline)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        loudness = self.loudness(x)
-        controls = loudness
-        if self.tracker is not None:
-            heard = self.tracker(x)
-            controls = torch.cat([heard[:, :1], loudness, heard[:, 1:]], 1)
-        relative = (self.spectrum(x) - loudness).clamp(-80.0, 20.0) / 20.0 + 1.5
-        seen = torch.cat([relative, (controls - self.middle) / self.size], 1)
-        rows = to_rows(seen.transpose(1, 2))
-        h = self.class_bias(self.inlet(rows))
-        return controls, self.outlet(torch.cat([activation(self.core(h)), rows], 1))
-
-    def start(self, voices: int) -> None:
-        if self.tracker is not None:
-            self.tracker.start(voices)
-        self.loudness.start(voices)
-        self.spectrum.start(voices)
-        self.inlet.start(voices)
-        self.core.start(voices)
-
-
-class StreamingInstrumentDecoder(nn.Module):
-    """Twin of InstrumentDecoder: latents in natural units (B, latents, F) -> sound (B, 1, F x hop_length)."""
-
-    lowest: Tensor
-    highest: Tensor
-    low: Tensor
-    high: Tensor
-    middle: Tensor
-    size: Tensor
-
-    def __init__(self, offline: InstrumentDecoder) -> None:
-        super().__init__()
-        self.loudness_at = offline.loudness_at
-        self.life = StreamingLife(offline.life)
-        self.inlet = twin_of(offline.inlet)
-        self.class_bias = told_by(offline.class_bias)
-        self.core = StreamingSequence(offline.core, twin_of)
-        self.synthesis = StreamingSynthesis(offline.shares, offline.synthesis)
-        self.outlet = twin_of(reordered(offline.outlet, self.synthesis.shares.outlet_order()))
-        self._limits(offline, len(offline.life.spread) - offline.n_controls)
-        self.voices, self.frame = 1, 0
-        """Number of the next frame, the same for all voices."""
-
-    def _limits(self, offline: InstrumentDecoder, learned: int) -> None:
-        """What can be played, what the network gets of it, and how that is scaled: (latents,) each."""
-        low, high = [LOWEST_LOUDNESS], [HIGHEST_LOUDNESS]
-        if offline.pitched:
-            low, high = [LOWEST_PITCH, *low, 0.0], [HIGHEST_PITCH, *high, 1.0]
-        scales = [*offline.scale_of_controls, *[(0.0, 1.0)] * learned]
-        none = torch.full([learned], math.inf)
-        keep(
-            self,
-            lowest=torch.tensor([*low, *[-LATENT_LIMIT] * learned]),
-            highest=torch.tensor([*high, *[LATENT_LIMIT] * learned]),
-            low=torch.cat([offline.low, -none]),
-            high=torch.cat([offline.high, none]),
-            middle=torch.tensor([middle for middle, _ in scales]),
-            size=torch.tensor([size for _, size in scales]),
-        )
-
-    def forward(self, z: Tensor, life: float) -> Tensor:
-        z = torch.clamp(to_rows(z.transpose(1, 2)), self.lowest, self.highest)
-        z = self.life(z, life, self.frame, self.voices)
-        seen = (torch.clamp(z, self.low, self.high) - self.middle) / self.size
-        h = self.class_bias(self.inlet(seen))
-        out = self.outlet(torch.cat([activation(self.core(h)), seen], 1))
-        pitch, loudness = z[:, :1].to(torch.float64), z[:, self.loudness_at : self.loudness_at + 1]
-        sound = self.synthesis(out, pitch, loudness, self.frame)
-        self.frame += z.size(0) // self.voices
-        return sound
-
-    def start(self, voices: int) -> None:
-        self.voices, self.frame = voices, 0
-        self.life.start(voices)
-        self.inlet.start(voices)
-        self.core.start(voices)
-        self.synthesis.start(voices)
-
-    def restart(self, voice: int) -> None:
-        self.life.restart(voice)
-        self.inlet.restart(voice)
-        self.core.restart(voice)
-        self.synthesis.restart(voice)
-
-
-def reordered(layer: CausalConv1d, rows: Tensor) -> CausalConv1d:
-    """A convolution of kernel 1 whose outputs come in another order."""
-    assert layer.conv.bias is not None
-    return pointwise(layer.conv.weight.detach()[rows, :, 0], layer.conv.bias.detach()[rows])
 
 
 class InstrumentModule(ClassWeights, HostModule):
@@ -221,53 +48,47 @@ class InstrumentModule(ClassWeights, HostModule):
     heard: Tensor
 
     def __init__(self, model: Instrument, axes: AxisMap) -> None:
-        super().__init__(model, axes)
-        config = model.config
-        self.register_buffer(
-            "heard", torch.zeros(1, len(config.controls))
-        )  # the last frame's, before it is moved
-        self.controls, self.pitched = len(config.controls), config.has_oscillator_pitch
-        learned = axes.learned(self.controls)
-        offline = model.bottleneck.learned
-        self.bottleneck = twin_of_bottleneck(offline)
-        self.to_axes = (
-            None if self.bottleneck is None else twin_of(pointwise(learned.to_matrix, learned.to_offset))
+        names = [axis.name for axis in axes.axes]
+        super().__init__(
+            model, axes, [f"{name} ({UNITS[name]})" if name in UNITS else name for name in names]
         )
-        outlet = model.encoder.outlet
+        config = model.config
+        self.controls, self.pitched = len(config.controls), config.has_oscillator_pitch
+        self.register_buffer("heard", torch.zeros(1, self.controls))  # the last frame's, before it is moved
+        learned, outlet = axes.learned(self.controls), model.encoder.outlet
+        self.bottleneck = twin_of_bottleneck(model.bottleneck.learned)
+        self.to_axes = None
         if self.bottleneck is None:
-            outlet = outlet_to_axes(outlet, learned)
+            outlet = learned.applied_to(outlet)
+        else:
+            self.to_axes = twin_of(pointwise(learned.to_matrix, learned.to_offset))
         self.encoder = StreamingInstrumentEncoder(model.encoder, outlet)
         self.decoder = StreamingInstrumentDecoder(model.decoder)
-        whole = model.latent_dim
-        factor = torch.zeros(whole)
+        self.missing = model.latent_dim - axes.kept
+        factor = torch.zeros(model.latent_dim)
         factor[: axes.kept] = axes.from_matrix.diagonal().float()
         self.register_buffer("factor", factor[:, None])
         self.register_buffer("offset", axes.from_offset.float()[:, None].clone())
         self.register_buffer("learned", (torch.arange(axes.kept) >= self.controls).float()[:, None])
-        self.missing = whole - axes.kept
-        known = corpus_profile(model, axes)
-        self.fitting = None if known is None or not known.frames else StreamingFit(known)
+        profile = corpus_profile(model, axes)
+        self.fitting = None if profile is None or not profile.frames else StreamingFit(profile)
         self.fit, self.transpose_auto = 0.0, 0
         self.life, self.life_range = 1.0, LIFE_RANGE
         self.transpose, self.transpose_range = 0.0, TRANSPOSE_RANGE
-        self.has_classes(len(config.classes) if config.has_class else 0)
-        self._attribute("life", FLOAT)
-        if self.pitched:
-            self._attribute("transpose", FLOAT)
-        if self.fitting is not None:
-            self._attribute("fit", FLOAT)
-            if self.pitched:
-                self._attribute("transpose_auto", INT)
-        if config.has_class:
-            self._attribute("class", INT)
-            self._attribute("input_class", INT)
-        self.describe(config.sample_rate, [label(axis.name) for axis in axes.axes])
+        self.register_classes(len(config.classes) if config.has_class else 0)
+        attributes = {
+            "life": (True, FLOAT),
+            "transpose": (self.pitched, FLOAT),
+            "fit": (self.fitting is not None, FLOAT),
+            "transpose_auto": (self.fitting is not None and self.pitched, INT),
+            "class": (config.has_class, INT),
+            "input_class": (config.has_class, INT),
+        }
+        for name, (available, kind) in attributes.items():
+            if available:
+                self.add_attribute(name, kind)
 
-    def _attribute(self, name: str, kind: int) -> None:
-        self.attributes.append(name)
-        self.register_buffer(f"{name}_params", torch.tensor([kind]))
-
-    def listen(self, x: Tensor) -> Tensor:
+    def to_latents(self, x: Tensor) -> Tensor:
         controls, h = self.encoder(x[:, 0])
         if controls.size(2) > 0:
             self.heard = controls[:, :, controls.size(2) - 1].clone()
@@ -280,7 +101,7 @@ class InstrumentModule(ClassWeights, HostModule):
             z = torch.cat([z[:, :1] + self.transpose, z[:, 1:]], 1)
         return z
 
-    def speak(self, z: Tensor, voices: int) -> Tensor:
+    def to_sound(self, z: Tensor, voices: int) -> Tensor:
         if self.temperature > 0.0:
             z = z + self.temperature * self.learned * torch.randn_like(z)
         if self.missing > 0:
@@ -304,9 +125,10 @@ class InstrumentModule(ClassWeights, HostModule):
         if 0 <= voice < self.decoder_voices:
             self.decoder.restart(voice)
 
-    def tell(self) -> None:
-        self.decoder.class_bias.tell(self.weights)  # type: ignore[operator]
-        self.encoder.class_bias.tell(self.input_weights())  # type: ignore[operator]
+    def update_labels(self) -> None:
+        if self.decoder.class_bias is not None and self.encoder.class_bias is not None:
+            self.decoder.class_bias.set_classes(self.weights)
+            self.encoder.class_bias.set_classes(self.input_weights())
 
     @torch.jit.export
     def set_life(self, value: float) -> int:
@@ -352,18 +174,72 @@ class InstrumentModule(ClassWeights, HostModule):
         return (self.fit,)
 
 
-class ClassedInstrumentModule(ClassAttributes, InstrumentModule):
-    """Of a model that is told classes."""
+class InstrumentCodes(CodeMethods):
+    """Codes of an instrument, its controls before them. A mix-in."""
+
+    def to_codes(self, x: Tensor) -> Tensor:
+        controls, rows = self.encoder(x[:, 0])
+        codes = from_rows(self.bottleneck.codes(rows), x.size(0)).transpose(1, 2)
+        if self.pitched and self.transpose != 0.0:
+            controls = torch.cat([controls[:, :1] + self.transpose, controls[:, 1:]], 1)
+        return torch.cat([controls, codes.to(controls.dtype)], 1)
+
+    def axes_of_codes(self, codes: Tensor) -> Tensor:
+        rows = self.bottleneck.from_codes(to_rows(codes[:, self.uncoded :].transpose(1, 2)))
+        learned = from_rows(self.to_axes(rows), codes.size(0)).transpose(1, 2)
+        return torch.cat([codes[:, : self.uncoded], learned], 1)
 
 
-def label(name: str) -> str:
-    """What a host shows: the name and the unit, if it has one."""
-    return f"{name} ({UNITS[name]})" if name in UNITS else name
+def corpus_profile(model: Instrument, axes: AxisMap) -> CorpusProfile | None:
+    """What its corpus is like, in the file's units; none where it was not kept."""
+    if model.profile is None:
+        return None
+    return model.profile.in_units(axes.from_offset[: axes.kept], axes.from_matrix.diagonal())
 
 
 def instrument_module(model: Instrument, axes: AxisMap) -> InstrumentModule:
     """The kind of module that an instrument needs."""
-    kind = ClassedInstrumentModule if model.config.has_class else InstrumentModule
-    if codebook_sizes(model.config):
-        kind = with_codes(InstrumentCodes, kind)  # type: ignore[assignment]
-    return kind(model, axes)
+    codes, classes = bool(codebook_sizes(model.config)), model.config.has_class
+    kind: Any = with_mixins(
+        InstrumentModule, InstrumentCodes if codes else None, ClassAttributes if classes else None
+    )
+    return kind(model, axes)  # type: ignore[no-any-return]
+
+
+def only_of_codecs(option: str) -> UserError:
+    return UserError(f"{option} is for models of the family codec, this is an instrument: leave it out")
+
+
+class InstrumentExporter(FamilyExporter):
+    """An instrument, which has only one form."""
+
+    labels_are_plain = True
+
+    def axes(self, model: Any, statistics: LatentStatistics, keep: int | None) -> AxisMap:
+        return control_map(statistics, model.config, keep)
+
+    def rounded(self, model: Any) -> Any:
+        raise only_of_codecs("--weights float16")
+
+    def module(self, model: Any, axes: AxisMap, choices: Choices) -> HostModule:
+        if choices.streaming != "rows":
+            raise only_of_codecs(f"--streaming {choices.streaming}")
+        return instrument_module(model, axes)
+
+    def description(self, model: Any, axes: AxisMap) -> dict[str, Any]:
+        profile = corpus_profile(model, axes)
+        return {
+            "oscillators": model.config.oscillators,
+            "profile": {} if profile is None else profile.to_dict(),
+        }
+
+    def settings(self, module: Any, method: str) -> dict[str, Tensor]:
+        classes = {"classes": torch.zeros(1, module.class_count)} if module.class_count else {}
+        return classes if method == "encode" else {"life": torch.ones(1), **classes}
+
+    def apply(self, module: Any, method: str, settings: dict[str, Tensor], rows: tuple[Any, Any]) -> None:
+        module.life = settings.get("life", module.life)
+        if "classes" in settings:
+            bias = (module.encoder if method == "encode" else module.decoder).class_bias
+            voices, frames = rows
+            bias.row = bias.row_of(settings["classes"]).expand(voices, -1).repeat(frames, 1)

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from wavevae.bundle import LatentAxis
-from wavevae.corpus_profile import CorpusProfile
 from wavevae.errors import UserError
 from wavevae.latents import Array, LatentStatistics
 from wavevae.model_config import ModelConfig
-from wavevae.nn.instrument import Instrument
-from wavevae.nn.model import Autoencoder
+from wavevae.nn.conv import CausalConv1d
+from wavevae.nn.instrument_encoder import control_scales
+
+from .layers import pointwise
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class AxisMap:
     """(latent_dim, kept): raw = from_matrix @ axes + from_offset."""
     from_offset: Tensor
     """(latent_dim,)"""
-    std: Tensor
-    """(kept,) of each axis in raw latent units."""
+    weight: Tensor
+    """(kept,) by which differences of latents are weighed: as much as they sound."""
     axes: tuple[LatentAxis, ...]
     density: dict[str, Any]
     """Of the kept axes, for `render --sample`."""
@@ -54,13 +55,23 @@ class AxisMap:
             to_offset=self.to_offset[controls:],
             from_matrix=self.from_matrix[controls:, controls:],
             from_offset=self.from_offset[controls:],
-            std=self.std[controls:],
+            weight=self.weight[controls:],
             axes=self.axes[controls:],
         )
 
     def encode(self, raw: Tensor) -> Tensor:
         """(B, latent_dim, F) -> (B, kept, F), computed in float64."""
         return (self.to_matrix @ raw.double() + self.to_offset[:, None]).float()
+
+    def applied_to(self, outlet: CausalConv1d) -> CausalConv1d:
+        """An encoder's last layer that gives axes: the mean's rows times the matrix; the variance is dropped."""
+        dim = self.to_matrix.shape[1]
+        assert outlet.conv.bias is not None
+        weight, bias = (
+            outlet.conv.weight.detach()[:dim, :, 0].double(),
+            outlet.conv.bias.detach()[:dim].double(),
+        )
+        return pointwise(self.to_matrix @ weight, self.to_matrix @ bias + self.to_offset)
 
     def decode(self, axes: Tensor) -> Tensor:
         """(B, kept, F) -> (B, latent_dim, F), computed in float64."""
@@ -77,15 +88,6 @@ def how_many(keep: int | None, least: int, available: int) -> int:
     return keep
 
 
-def axes_of(
-    model: Autoencoder | Instrument, statistics: LatentStatistics, keep: int | None = None
-) -> AxisMap:
-    """The first `keep` axes of a model (none: all). Raises: UserError as `how_many`."""
-    if isinstance(model, Instrument):
-        return control_map(statistics, model.config, keep)
-    return axis_map(statistics, keep)
-
-
 def control_map(statistics: LatentStatistics, config: ModelConfig, keep: int | None = None) -> AxisMap:
     """Of an instrument: every latent is an axis. Raises: UserError as `how_many`."""
     controls = len(config.controls)
@@ -95,12 +97,14 @@ def control_map(statistics: LatentStatistics, config: ModelConfig, keep: int | N
     mean, std = np.where(natural, statistics.mean, 0.0), np.where(natural, statistics.std, 1.0)
     low, high = mean + std * statistics.low, mean + std * statistics.high
     share = statistics.std**2 / np.sum(statistics.std[controls:] ** 2) * ~natural
+    sizes = torch.tensor([size for _, size in control_scales(config)])
+    learned = torch.tensor(statistics.std[controls:keep])
     return AxisMap(
         to_matrix=torch.tensor(np.diag(1 / unit)[:keep]),
         to_offset=torch.tensor((-zero / unit)[:keep]),
         from_matrix=torch.tensor(np.diag(unit)[:, :keep]),
         from_offset=torch.tensor(zero),
-        std=torch.tensor(statistics.std[:keep]),
+        weight=torch.cat([1 / sizes, (learned / learned.max()).float()]),
         axes=tuple(
             LatentAxis(
                 name, float(low[i]), float(high[i]), float(mean[i]), float(std[i]), share=float(share[i])
@@ -109,13 +113,6 @@ def control_map(statistics: LatentStatistics, config: ModelConfig, keep: int | N
         ),
         density=marginal_density(statistics.density, keep),
     )
-
-
-def corpus_profile(model: Instrument, axes: AxisMap) -> CorpusProfile | None:
-    """What its corpus is like, in the file's units; none where it was not kept."""
-    if model.profile is None:
-        return None
-    return model.profile.in_units(axes.from_offset[: axes.kept], axes.from_matrix.diagonal())
 
 
 def axis_map(statistics: LatentStatistics, keep: int | None = None) -> AxisMap:
@@ -130,7 +127,7 @@ def axis_map(statistics: LatentStatistics, keep: int | None = None) -> AxisMap:
         to_offset=torch.tensor(to_offset[:keep]),
         from_matrix=torch.tensor(from_matrix[:, :keep]),
         from_offset=torch.tensor(from_offset),
-        std=torch.tensor(statistics.std[:keep]),
+        weight=torch.tensor(statistics.std[:keep] / statistics.std[0]).float(),
         axes=tuple(
             LatentAxis(f"axis {i + 1}", float(low), float(high), share=float(part))
             for i, (low, high, part) in enumerate(ranges)

@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from wavevae.bundle import BundleInfo, write_bundle
 from wavevae.checkpoint import Checkpoint, build_model
 from wavevae.config import ModelConfig
 from wavevae.errors import UserError
+from wavevae.families import families, located
 from wavevae.latents import LatentStatistics
 from wavevae.model_config import BOTTLENECKS
 from wavevae.nn.bottlenecks.registry import bottleneck_class, codebook_sizes
-from wavevae.nn.instrument import Instrument
-from wavevae.nn.model import Autoencoder
 
-from .conditional import codec_module
-from .instrument import instrument_module
-from .latent_pca import AxisMap, axes_of, corpus_profile
-from .precision import halve, round_weights, rounding_error
-from .torchscript import CodecModule, HostModule, script
+from .latent_pca import AxisMap
+from .layers import rounding_error
+from .torchscript import HostModule, script
 from .verify import references, verify
 
 SMALLEST_RATIO = 64
@@ -47,6 +45,44 @@ class Choices:
             raise UserError(f"--weights {self.weights} goes with --streaming rows; leave one of them out")
 
 
+class FamilyExporter:
+    """What exporting asks of a model family: a subclass in the file of each, named in wavevae.families. `model` is of
+    that family."""
+
+    labels_are_plain = False
+    """Whether a model with labels can be exported in every form."""
+
+    def axes(self, model: Any, statistics: LatentStatistics, keep: int | None) -> AxisMap:
+        """The first `keep` latent axes (none: all). Raises: UserError for a number that the model does not have."""
+        raise NotImplementedError
+
+    def module(self, model: Any, axes: AxisMap, choices: Choices) -> HostModule:
+        """The streaming twin. Raises: UserError for a choice that it does not have."""
+        raise NotImplementedError
+
+    def rounded(self, model: Any) -> Any:
+        """A copy with weights that 16 bits hold. Raises: UserError where there is none."""
+        raise NotImplementedError
+
+    def description(self, model: Any, axes: AxisMap) -> dict[str, Any]:
+        """Fields of BundleInfo that only this family has."""
+        return {}
+
+    def settings(self, module: Any, method: str) -> dict[str, Tensor]:
+        """What a file without attributes (ONNX) takes beside x and state, and the usual value of each."""
+        return {}
+
+    def apply(self, module: Any, method: str, settings: dict[str, Tensor], rows: tuple[Any, Any]) -> None:
+        """Set the module to them for one call, whose frames come in `rows`: voices, frames of each."""
+
+
+def exporter_of(model: Any) -> FamilyExporter:
+    """By the family that the model's configuration names."""
+    place = next(family.exporter for family in families() if family.name == model.config.family)
+    exporter: FamilyExporter = located(place)()
+    return exporter
+
+
 def export_checkpoint(
     checkpoint: Checkpoint, path: Path, keep: int | None = None, choices: Choices | None = None
 ) -> BundleInfo:
@@ -58,7 +94,7 @@ def export_checkpoint(
     return export_model(model, axes, path, describe_origin(checkpoint), choices or Choices())
 
 
-def read_model(checkpoint: Checkpoint, keep: int | None = None) -> tuple[Autoencoder | Instrument, AxisMap]:
+def read_model(checkpoint: Checkpoint, keep: int | None = None) -> tuple[Any, AxisMap]:
     """The model of a checkpoint and its axes. Raises: UserError for what cannot be exported."""
     refuse_unplayable(checkpoint.config.model)
     if not checkpoint.latents:
@@ -68,42 +104,32 @@ def read_model(checkpoint: Checkpoint, keep: int | None = None) -> tuple[Autoenc
         )
     model = build_model(checkpoint)
     refuse_broken(model)
-    return model.eval(), axes_of(model, LatentStatistics.from_dict(checkpoint.latents), keep)
+    return model, axes_of(model, LatentStatistics.from_dict(checkpoint.latents), keep)
+
+
+def axes_of(model: Any, statistics: LatentStatistics, keep: int | None = None) -> AxisMap:
+    """The first `keep` axes of a model of any family (none: all). Raises: UserError as FamilyExporter.axes."""
+    return exporter_of(model).axes(model, statistics, keep)
 
 
 def export_model(
-    model: Autoencoder | Instrument, axes: AxisMap, path: Path, origin: dict[str, Any], choices: Choices
+    model: Any, axes: AxisMap, path: Path, origin: dict[str, Any], choices: Choices
 ) -> BundleInfo:
     """The same from a model and its axes. Raises: UserError, ExportRefused."""
     trained = model
+    exporter = exporter_of(model)
     if choices.weights == "float16":
-        model = round_weights(codec_only(trained, "--weights float16"))
+        model = exporter.rounded(trained)
     expected = references(model, axes)
-    module = make_module(model, axes, choices)
+    module = exporter.module(model, axes, choices)
     origin = {**origin, "streaming": choices.streaming, "weights": choices.weights}
-    if isinstance(trained, Autoencoder) and isinstance(model, Autoencoder) and model is not trained:
+    if model is not trained:
         origin["rounding_error"] = rounding_error(trained, model, expected[0]["audio"])
     info = describe(model, axes, origin)
     return write_bundle(path, script(module), info, lambda finished: verify(finished, expected))
 
 
-def make_module(model: Autoencoder | Instrument, axes: AxisMap, choices: Choices) -> HostModule:
-    """The streaming twin that is chosen. Raises: UserError where cached-conv is and is not installed."""
-    if choices.streaming == "rows" and isinstance(model, Instrument):
-        return instrument_module(model, axes)
-    model = codec_only(model, f"--streaming {choices.streaming}")
-    if choices.streaming == "cached-conv":
-        refuse_beyond_plain(model.config, "--streaming cached-conv")
-        from .cached import Channels, cached_twin_of
-
-        return CodecModule(model, axes, cached_twin_of, Channels())
-    module = codec_module(model.config)(model, axes)
-    if choices.weights == "float16":
-        halve(module)
-    return module
-
-
-def describe(model: Autoencoder | Instrument, axes: AxisMap, origin: dict[str, Any]) -> BundleInfo:
+def describe(model: Any, axes: AxisMap, origin: dict[str, Any]) -> BundleInfo:
     """What `wavevae.json` says."""
     parameters = sum(p.numel() for p in model.parameters())
     return BundleInfo(
@@ -112,7 +138,6 @@ def describe(model: Autoencoder | Instrument, axes: AxisMap, origin: dict[str, A
         latent_dim=axes.kept,
         axes=axes.axes,
         family=model.config.family,
-        oscillators=model.config.oscillators if model.config.is_instrument else "",
         receptive_field_samples=model.receptive_field,
         algorithmic_latency_samples=model.algorithmic_latency,
         bottleneck=model.config.bottleneck,
@@ -120,36 +145,20 @@ def describe(model: Autoencoder | Instrument, axes: AxisMap, origin: dict[str, A
         labels=labels(model.config),
         origin={**origin, "latent_dim_trained": model.latent_dim, "parameters": parameters},
         density=axes.density,
-        profile=profile_of(model, axes),
+        **exporter_of(model).description(model, axes),
     )
 
 
-def profile_of(model: Autoencoder | Instrument, axes: AxisMap) -> dict[str, Any]:
-    """What an instrument's corpus is like, in the file's units; empty where it was not kept, and of a codec."""
-    known = corpus_profile(model, axes) if isinstance(model, Instrument) else None
-    return {} if known is None else known.to_dict()
-
-
 def labels(config: ModelConfig) -> dict[str, list[str]]:
-    """Kinds of labels that the model is told: names of the classes; for pitch its unit. An instrument's pitch is one of
-    its latents."""
-    classes = {"class": list(config.classes)} if config.has_class else {}
-    told = "pitch" in config.decoder_labels
-    return classes | ({"pitch": ["MIDI, 69 = 440 Hz"]} if told else {})
+    """Kinds of labels that the model is given: names of the classes; for pitch its unit."""
+    shown = {"class": list(config.classes), "pitch": ["MIDI, 69 = 440 Hz"]}
+    return {kind: shown[kind] for kind in config.decoder_labels}
 
 
-def codec_only(model: Autoencoder | Instrument, option: str) -> Autoencoder:
-    """Raises: UserError for an instrument, which has only one form."""
-    if isinstance(model, Instrument):
-        raise UserError(f"{option} is for models of the family codec, this is an instrument: leave it out")
-    return model
-
-
-def refuse_beyond_plain(config: ModelConfig, option: str) -> None:
+def refuse_beyond_plain(config: ModelConfig, option: str, labels_are_plain: bool = False) -> None:
     """Raises: UserError for what only the file's own layers can do."""
-    labelled = config.condition != "none" and not config.is_instrument
     plain = [name for name in BOTTLENECKS if not bottleneck_class(name).streaming_twin]
-    if config.bottleneck not in plain or labelled:
+    if config.bottleneck not in plain or (config.condition != "none" and not labels_are_plain):
         raise UserError(
             f"the model has bottleneck {config.bottleneck} and condition {config.condition}; {option} is for "
             f"bottlenecks {', '.join(plain)} without condition: leave it out"
@@ -166,7 +175,7 @@ def refuse_unplayable(config: ModelConfig) -> None:
         )
 
 
-def refuse_broken(model: Autoencoder | Instrument) -> None:
+def refuse_broken(model: torch.nn.Module) -> None:
     """Raises: UserError for weights that are not numbers."""
     for name, values in model.state_dict().items():
         if not torch.isfinite(values).all():

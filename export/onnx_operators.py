@@ -4,25 +4,28 @@ Modules are those of wavevae.nn with some sums written otherwise; what torch's e
 digits, is said in other operators by `register`.
 """
 
-import copy
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.onnx import register_custom_op_symbolic
 
 from wavevae.nn.instrument_encoder import SpectrumBands
-from wavevae.nn.noise import BandNoise, random_turns
-from wavevae.nn.pitch import Frames, Loudness, PitchAnalysis, PitchTracker, StreamingPitchTracker
+from wavevae.nn.pitch import Frames, Loudness, PitchAnalysis
 
-Kind = TypeVar("Kind", bound=nn.Module)
+from .synthesis import StreamingNoise
 
 
 def register(opset: int) -> None:
     """From now on, for every export."""
-    symbolics: dict[str, Callable[..., Any]] = {"exp2": exp2, "searchsorted": searchsorted, "cummax": cummax}
+    symbolics: dict[str, Callable[..., Any]] = {
+        "exp2": exp2,
+        "searchsorted": searchsorted,
+        "cummax": cummax,
+        "frac": frac,
+    }
     for name, symbolic in symbolics.items():
         register_custom_op_symbolic(f"aten::{name}", symbolic, opset)
 
@@ -41,6 +44,11 @@ def exp2(g: Any, x: Any) -> Any:
     return g.op("Pow", number(g, 2.0, x), x)
 
 
+def frac(g: Any, x: Any) -> Any:
+    """Of a phase in turns: 0 to 1, below 0 as well."""
+    return g.op("Sub", x, g.op("Floor", x))
+
+
 def searchsorted(g: Any, points: Any, x: Any, *rest: Any) -> Any:
     """How many of the points (n,) lie below each x."""
     below = g.op("Less", points, g.op("Unsqueeze", x, whole(g, -1)))
@@ -52,17 +60,11 @@ def cummax(g: Any, x: Any, dim: Any) -> tuple[Any, Any]:
     last = g.op("Gather", g.op("Shape", x), g.op("Constant", value_t=torch.tensor(-1)), axis_i=0)
     zero, one = (g.op("Constant", value_t=torch.tensor(value)) for value in (0, 1))
     place = g.op("Range", zero, last, one)
-    heard = g.op("LessOrEqual", g.op("Unsqueeze", place, whole(g, 0)), g.op("Unsqueeze", place, whole(g, 1)))
-    rows = g.op("Where", heard, g.op("Unsqueeze", x, whole(g, -2)), number(g, float("-inf"), x))
+    reached = g.op(
+        "LessOrEqual", g.op("Unsqueeze", place, whole(g, 0)), g.op("Unsqueeze", place, whole(g, 1))
+    )
+    rows = g.op("Where", reached, g.op("Unsqueeze", x, whole(g, -2)), number(g, float("-inf"), x))
     return g.op("ReduceMax", rows, axes_i=[-1], keepdims_i=0), whole(g, 0)
-
-
-def of_kind(kind: type[Kind], offline: nn.Module) -> Kind:
-    """A copy of a module as one of a class under its own."""
-    assert issubclass(kind, type(offline))
-    twin = copy.deepcopy(offline)
-    twin.__class__ = kind
-    return twin  # type: ignore[return-value]
 
 
 def windows_of(x: Tensor, length: int, hop: int) -> Tensor:
@@ -101,11 +103,10 @@ class PlainFrames(Frames):
 class PlainAnalysis(PitchAnalysis):
     """PitchAnalysis by transforms of real numbers alone: of what is symmetric, forth is back."""
 
-    def lengthened(self) -> "PlainAnalysis":
+    def prepare(self) -> None:
         """With transforms of a power of two, which runtimes do several times as fast; zeros change nothing."""
         self.size = 1 << (self.size - 1).bit_length()
         self.taper_spectrum = torch.view_as_real(torch.fft.rfft(self.taper, self.size))
-        return self
 
     def similarity(self, windows: Tensor) -> Tensor:
         x = windows - torch.matmul(windows, self.mean_taper).unsqueeze(1)
@@ -141,41 +142,38 @@ class PlainLoudness(Loudness):
         return 10.0 * torch.log10(power.clamp_min(1e-10))
 
 
-def plain_tracker(offline: PitchTracker) -> StreamingPitchTracker:
-    """Its `step` in operators that runtimes have."""
-    tracker = StreamingPitchTracker(copy.deepcopy(offline))
-    tracker.frames = of_kind(PlainFrames, offline.frames)
-    tracker.analysis = of_kind(PlainAnalysis, offline.analysis).lengthened()
-    return tracker
+class PlainNoise(StreamingNoise):
+    """StreamingNoise whose Fourier transform is a matrix product: complex numbers are not for every runtime."""
 
-
-class PlainNoise(BandNoise):
-    """BandNoise whose Fourier transform is a matrix product: complex numbers are not for every runtime."""
-
-    cosines: Tensor
-    sines: Tensor
-
-    def __init__(self, offline: BandNoise) -> None:
-        nn.Module.__init__(self)
-        self.hop_length = offline.hop_length
-        size = 2 * offline.hop_length
-        turns = torch.outer(offline.bins, torch.arange(size)).remainder(size) / size
-        weight = torch.full_like(offline.bins, 2.0)
+    def prepare(self) -> None:
+        size = 2 * self.hop_length
+        turns = torch.outer(self.bins, torch.arange(size)).remainder(size) / size
+        weight = torch.full_like(self.bins, 2.0)
         weight[0] = weight[-1] = 1.0
-        table = weight[:, None] * offline.scale / size * offline.window  # (bins, 2 hop)
-        for name, wave in {"cosines": torch.cos, "sines": torch.sin}.items():
-            self.register_buffer(name, (table * wave(2 * math.pi * turns)).float())
-        self.register_buffer("shares", offline.shares)
-        self.register_buffer("bins", offline.bins)
+        table = weight[:, None] / size * self.window  # (bins, 2 hop)
+        self.cosines = (table * torch.cos(2 * math.pi * turns)).float()
+        self.sines = (table * torch.sin(2 * math.pi * turns)).float()
 
-    def forward(self, powers: Tensor, tail: Tensor, first_frame: Tensor) -> tuple[Tensor, Tensor]:
-        batch, frames = powers.size(0), powers.size(1)
-        number = first_frame.unsqueeze(1) + torch.arange(frames)
-        voice = torch.arange(batch, dtype=torch.float32)[:, None, None]  # as the product is offline
-        angle = (2 * math.pi * random_turns(number.unsqueeze(2), voice, self.bins)).to(powers.dtype)
-        gain = torch.sqrt(torch.matmul(powers, self.shares) + 1e-20)
-        real, imaginary = gain * torch.cos(angle), gain * torch.sin(angle)
-        pieces = torch.matmul(real, self.cosines) - torch.matmul(imaginary, self.sines)
-        starts, ends = pieces[..., : self.hop_length], pieces[..., self.hop_length :]
-        carried = torch.cat([tail.unsqueeze(1), ends[:, : frames - 1]], 1)
-        return (starts + carried).reshape(batch, -1), ends[:, frames - 1]
+    def pieces(self, gain: Tensor, angle: Tensor) -> Tensor:
+        return torch.mm(gain * torch.cos(angle), self.cosines) - torch.mm(gain * torch.sin(angle), self.sines)
+
+
+PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    Frames: PlainFrames,
+    PitchAnalysis: PlainAnalysis,
+    SpectrumBands: PlainSpectrum,
+    Loudness: PlainLoudness,
+    StreamingNoise: PlainNoise,
+}
+
+
+def in_plain_operators(module: Any) -> Any:
+    """A host module, changed in place; without the fitting to the corpus, which no ONNX file has."""
+    if hasattr(module, "fitting"):
+        module.fitting = None
+    for part in [*module.modules()]:
+        if type(part) in PLAIN:
+            part.__class__ = PLAIN[type(part)]
+            if hasattr(part, "prepare"):
+                part.prepare()
+    return module

@@ -11,19 +11,13 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from wavevae.nn.noise import BandNoise, random_turns
 from wavevae.nn.oscillators import Carriers, Wavetable
 from wavevae.nn.synthesizer import Life, LifeState, PowerShares, Synthesis
 
-from .layers import from_rows
-
-
-def keep(module: nn.Module, **tensors: Tensor) -> None:
-    """As buffers."""
-    for name, values in tensors.items():
-        module.register_buffer(name, values.detach().clone().contiguous())
+from .layers import StreamingLayer, from_rows, keep
 
 
 def with_row(rows: Tensor, row: int, value: float) -> Tensor:
@@ -33,21 +27,11 @@ def with_row(rows: Tensor, row: int, value: float) -> Tensor:
     return changed
 
 
-class StreamingLife(nn.Module):
+class StreamingLife(StreamingLayer):
     """Twin of Life: rows (F * B, latents) -> the same, moved."""
 
-    spread: Tensor
     held: Tensor
     rested: Tensor
-    voice: Tensor
-    row: Tensor
-    middle: Tensor
-    slow_rise: Tensor
-    fast_rise: Tensor
-    still: Tensor
-    one: Tensor
-    per_ramp: Tensor
-    lead: Tensor
 
     def __init__(self, offline: Life) -> None:
         super().__init__()
@@ -101,7 +85,7 @@ class StreamingLife(nn.Module):
         return share * share * (3.0 - 2.0 * share)
 
     def _many(self, z: Tensor, life: float, number: int, voices: int) -> Tensor:
-        frame = torch.full([voices], float(number), dtype=torch.float64)
+        frame = torch.zeros([voices], dtype=torch.float64) + number
         moved, after = self.offline(
             from_rows(z, voices).transpose(1, 2), life, LifeState(self.held, self.rested, frame)
         )
@@ -118,23 +102,12 @@ class StreamingLife(nn.Module):
         self.held, self.rested = with_row(self.held, voice, math.nan), with_row(self.rested, voice, 0.0)
 
 
-class StreamingShares(nn.Module):
+class StreamingShares(StreamingLayer):
     """Twin of PowerShares, times the level: the network's output rows, pitch (Hz) and level (RMS) -> amplitudes of the
     partials, powers of the noise bands, amplitudes of the carriers, shape of the gain.
 
     The outlet's rows are expected with the envelope first, see `outlet_order`.
     """
-
-    number: Tensor
-    inner: Tensor
-    low: Tensor
-    per_width: Tensor
-    first: Tensor
-    others: Tensor
-    highest: Tensor
-    steep: Tensor
-    middle: Tensor
-    root: Tensor
 
     def __init__(self, offline: PowerShares) -> None:
         super().__init__()
@@ -163,13 +136,13 @@ class StreamingShares(nn.Module):
             return shares[:, :0], shares[:, :last] * power, torch.sqrt(shares[:, last:]) * size, curve
         frequency = hz * self.number  # (R, partials)
         fade = F.logsigmoid(torch.addcmul(self.middle, frequency, self.steep))
-        logs = out[:, self.envelope : end]
-        logs[:, :partials] += torch.addcmul(self._heights(out, frequency), fade, self.others)
-        shares = torch.softmax(logs, 1)
-        heard = (shares[:, :partials] * torch.exp(fade * self.first)).masked_fill_(
+        first = self.envelope + partials
+        logs = out[:, self.envelope : first] + torch.addcmul(self._heights(out, frequency), fade, self.others)
+        shares = torch.softmax(torch.cat([logs, out[:, first:end]], 1), 1)
+        audible = (shares[:, :partials] * torch.exp(fade * self.first)).masked_fill_(
             frequency >= self.highest, 0.0
         )
-        amplitudes, noise = torch.sqrt(heard).mul_(size), shares[:, partials:last] * power
+        amplitudes, noise = torch.sqrt(audible).mul_(size), shares[:, partials:last] * power
         carriers = shares[:, last:]
         if self.carriers > 0:
             carriers = torch.sqrt(carriers) * size
@@ -185,25 +158,17 @@ class StreamingShares(nn.Module):
         return torch.addcmul(envelope.gather(1, at), slope.gather(1, at), beyond)
 
 
-class StreamingNoise(nn.Module):
+class StreamingNoise(StreamingLayer):
     """Twin of BandNoise: powers (F * B, bands) -> (B, F, hop_length)."""
 
-    shares: Tensor
-    least: Tensor
-    window: Tensor
-    bins: Tensor
-    base: Tensor
     tail: Tensor
-    one: Tensor
-    many: Tensor
-    turn: Tensor
 
     def __init__(self, offline: BandNoise) -> None:
         super().__init__()
         self.hop_length, self.voices = offline.hop_length, 1
         square = offline.scale**2
         keep(self, shares=offline.shares * square, least=torch.full([1], 1e-20 * square))
-        keep(self, window=offline.window, bins=offline.bins, one=torch.ones(1, dtype=torch.float64))
+        keep(self, window=offline.window, bins=offline.bins)
         keep(self, many=torch.tensor([43758.5453], dtype=torch.float64))
         keep(self, turn=torch.tensor([2.0 * math.pi], dtype=torch.float64))
         self.register_buffer("base", torch.zeros(0))
@@ -212,14 +177,14 @@ class StreamingNoise(nn.Module):
 
     def forward(self, powers: Tensor, number: int) -> Tensor:
         frames = powers.size(0) // self.voices
-        drawn = torch.add(self.base, self.one, alpha=number * 12.9898)
+        drawn = self.base + number * 12.9898
         if frames > 1:
             later = torch.arange(frames, dtype=torch.float64) * 12.9898
             drawn = (later[:, None, None] + drawn).flatten(0, 1)
         turns = torch.sin(drawn).mul_(self.many).frac_()  # the sign is nothing to a phase
         angle = turns.mul_(self.turn).to(torch.float32)
         gain = torch.sqrt(torch.addmm(self.least, powers, self.shares))
-        pieces = torch.fft.irfft(torch.polar(gain, angle), 2 * self.hop_length, 1) * self.window
+        pieces = self.pieces(gain, angle)
         if frames == 1:
             sound = (pieces[:, : self.hop_length] + self.tail).unsqueeze(1)
             self.tail = pieces[:, self.hop_length :]
@@ -229,6 +194,10 @@ class StreamingNoise(nn.Module):
         sound = starts + torch.cat([self.tail.unsqueeze(0), ends[:-1]])
         self.tail = ends[-1]
         return sound.transpose(0, 1)
+
+    def pieces(self, gain: Tensor, angle: Tensor) -> Tensor:
+        """Magnitudes and phases of the bins (R, hop_length + 1) -> windowed noise (R, 2 hop_length)."""
+        return torch.fft.irfft(torch.polar(gain, angle), 2 * self.hop_length, 1) * self.window
 
     def start(self, voices: int) -> None:
         self.voices = voices
@@ -240,15 +209,9 @@ class StreamingNoise(nn.Module):
         self.tail = with_row(self.tail, voice, 0.0)
 
 
-class StreamingWavetable(nn.Module):
+class StreamingWavetable(StreamingLayer):
     """Twin of Wavetable: amplitudes (F * B, partials), frequency (F * B, 1) cycles a sample -> (B, F, hop_length)."""
 
-    sines: Tensor
-    length: Tensor
-    next: Tensor
-    rise: Tensor
-    bent: Tensor
-    straight: Tensor
     table: Tensor
     frequency: Tensor
     phase: Tensor
@@ -309,7 +272,7 @@ class StreamingWavetable(nn.Module):
         self.frequency = with_row(self.frequency, voice, math.nan)
 
 
-class StreamingCarriers(nn.Module):
+class StreamingCarriers(StreamingLayer):
     """Twin of Carriers: amplitudes (F * B, carriers) -> (B, F, hop_length)."""
 
     before: Tensor
@@ -321,7 +284,7 @@ class StreamingCarriers(nn.Module):
 
     def forward(self, amplitudes: Tensor, number: int) -> Tensor:
         rows = from_rows(amplitudes, self.voices)
-        frame = torch.full([self.voices], float(number), dtype=torch.float64)
+        frame = torch.zeros([self.voices], dtype=torch.float64) + number
         sound, self.before = self.offline(rows, self.before, frame)
         return sound.view(rows.size(0), rows.size(1), -1)
 
@@ -333,18 +296,10 @@ class StreamingCarriers(nn.Module):
         self.before = with_row(self.before, voice, 0.0)
 
 
-class StreamingSynthesis(nn.Module):
+class StreamingSynthesis(StreamingLayer):
     """Twin of PowerShares and Synthesis: the network's output rows, pitch (MIDI, float64) and loudness (dB), both
     (F * B, 1) -> sound (B, 1, F x hop_length)."""
 
-    octave: Tensor
-    sample_rate: Tensor
-    zero: Tensor
-    decibel: Tensor
-    silence: Tensor
-    per_move: Tensor
-    one: Tensor
-    tents: Tensor
     before: Tensor
 
     def __init__(self, shares: PowerShares, synthesis: Synthesis) -> None:

@@ -16,9 +16,6 @@ from torch import Tensor
 
 from wavevae.files import write_whole
 from wavevae.nn.conditioning import Condition, unlabelled
-from wavevae.nn.instrument import Instrument
-from wavevae.nn.instrument_encoder import control_scales
-from wavevae.nn.model import Autoencoder
 from wavevae.nn.receptive_field import first_input
 
 from . import verify_subprocess
@@ -53,6 +50,16 @@ class Verdict:
         found = [(error, method, block) for method, of in self.errors.items() for block, error in of.items()]
         return max(found, key=lambda row: row[0] if row[0] == row[0] else float("inf"))
 
+    def checked(self, streaming: str) -> float:
+        """The largest error. Raises: ExportRefused above LIMIT, with figure, method and block size."""
+        error, method, block = self.worst
+        if not error <= LIMIT:
+            raise ExportRefused(
+                f"{streaming} {method} in blocks of {block} frames differs from the offline model by {error:.2g} of "
+                f"full scale (at most {LIMIT:g} is let through); nothing was written"
+            )
+        return error
+
 
 def probe_sound(sample_rate: int, samples: int, voices: int) -> Tensor:
     """(voices, 1, samples): a gliding harmonic tone, clicks, silence, noise, within full scale; seeded."""
@@ -69,7 +76,7 @@ def probe_sound(sample_rate: int, samples: int, voices: int) -> Tensor:
 
 
 def reference(
-    model: Autoencoder | Instrument,
+    model: Any,
     axes: AxisMap,
     frames: int = FRAMES,
     voices: int = VOICES,
@@ -88,22 +95,20 @@ def reference(
             model.decode(model.encode(audio, condition=condition), None, condition) if whole else sound
         )
         sure = sure_frames(model, audio, condition)
-        codes = codes_of(model, audio, condition)
+        codes = codes_of(model, axes, audio, condition)
     return codes | {
         "audio": audio,
         "latents": latents,
         "sound": sound,
         "resynthesis": resynthesis,
         "sure_latents": sure,
-        "sure_sound": heard_alike(model, sure).repeat_interleave(model.hop_length, 2),
-        "scale": scale_of(model, axes),
+        "sure_sound": sure_hops(model, sure).repeat_interleave(model.hop_length, 2),
+        "scale": axes.weight,
         "hop_length": torch.tensor(model.hop_length),
     }
 
 
-def codes_of(
-    model: Autoencoder | Instrument, audio: Tensor, condition: Condition | None
-) -> dict[str, Tensor]:
+def codes_of(model: Any, axes: AxisMap, audio: Tensor, condition: Condition | None) -> dict[str, Tensor]:
     """`codes` (B, N, F) of a quantizer, an instrument's controls before them, and `codes_scale` (N,); else nothing."""
     bottleneck, controls = model.bottleneck.learned_part(), model.bottleneck.controls
     if not bottleneck.codebooks():
@@ -111,50 +116,37 @@ def codes_of(
     h = model.features(audio, condition)
     codes = bottleneck.encode(h[:, controls:])[1]
     assert codes is not None
-    sizes = torch.tensor([size for _, size in control_scales(model.config)]) if controls else torch.ones(0)
     return {
         "codes": torch.cat([h[:, :controls], codes.float()], 1),
-        "codes_scale": torch.cat([1 / sizes, torch.ones(codes.shape[1])]),
+        "codes_scale": torch.cat([axes.weight[:controls], torch.ones(codes.shape[1])]),
     }
 
 
-def scale_of(model: Autoencoder | Instrument, axes: AxisMap) -> Tensor:
-    """(kept,) by which differences of latents are weighed: as much as they sound."""
-    if not isinstance(model, Instrument):
-        return (axes.std / axes.std[0]).float()
-    sizes = torch.tensor([size for _, size in control_scales(model.config)])
-    learned = axes.std[len(sizes) :]
-    return torch.cat([1 / sizes, (learned / learned.max()).float()])
-
-
-def sure_frames(model: Autoencoder | Instrument, audio: Tensor, condition: Condition | None) -> Tensor:
+def sure_frames(model: Any, audio: Tensor, condition: Condition | None) -> Tensor:
     """(B, 1, F) 1 where rounding does not choose another code."""
     h = model.features(audio, condition)[:, model.bottleneck.controls :]
     margin: Tensor = model.bottleneck.learned_part().margin(h)
     return (margin > CLOSE).float()[:, None]
 
 
-def heard_alike(model: Autoencoder | Instrument, sure: Tensor) -> Tensor:
-    """(B, 1, F) latents that are sure -> (B, 1, F) hops that hear none which is not."""
-    reach = -first_input(model.decoder, 0)  # frames that a hop's first sample hears back
+def sure_hops(model: Any, sure: Tensor) -> Tensor:
+    """(B, 1, F) latents that are sure -> (B, 1, F) hops that depend on these alone."""
+    reach = -first_input(model.decoder, 0)  # frames before its own on which a hop's first sample depends
     unsure = torch.nn.functional.pad(1 - sure, (reach, 0))
     return 1 - torch.nn.functional.max_pool1d(unsure, reach + 1, stride=1)
 
 
-def references(model: Autoencoder | Instrument, axes: AxisMap) -> list[dict[str, Any]]:
+def references(model: Any, axes: AxisMap) -> list[dict[str, Any]]:
     """The same without labels and, of a conditional model, under one of each kind: `attributes`, as the file has it."""
     cases: list[dict[str, Any]] = [{"attributes": {}, **reference(model, axes)}]
-    config = model.config
-    if not config.decoder_labels:
+    labels = model.config.decoder_labels
+    if not labels:
         return cases
-    attributes: dict[str, float] = {}
-    condition = unlabelled(VOICES, config)
-    if config.has_class:
-        attributes["class"] = len(config.classes) - 1
-        condition.classes[:, -1] = 1.0
-    if "pitch" in config.decoder_labels:
-        attributes["pitch"] = PROBE_PITCH
-        condition.pitch.fill_(PROBE_PITCH)
+    condition = unlabelled(VOICES, model.config)
+    condition.classes[:, -1:] = 1.0
+    condition.pitch.fill_(PROBE_PITCH if "pitch" in labels else torch.nan)
+    probe = {"class": len(model.config.classes) - 1, "pitch": PROBE_PITCH}
+    attributes = {kind: probe[kind] for kind in labels}
     return [*cases, {"attributes": attributes, **reference(model, axes, condition=condition)}]
 
 
@@ -175,11 +167,5 @@ def compare(path: Path, expected: list[dict[str, Any]]) -> Verdict:
 
 
 def verify(path: Path, expected: list[dict[str, Any]]) -> float:
-    """The largest error found. Raises: ExportRefused above LIMIT, with figure, method and block size."""
-    error, method, block = compare(path, expected).worst
-    if not error <= LIMIT:
-        raise ExportRefused(
-            f"streaming {method} in blocks of {block} frames differs from the offline model by {error:.2g} of full "
-            f"scale (at most {LIMIT:g} is let through); nothing was written"
-        )
-    return error
+    """The largest error found. Raises: ExportRefused."""
+    return compare(path, expected).checked("streaming")

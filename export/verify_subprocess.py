@@ -47,11 +47,13 @@ def contract(module: torch.jit.ScriptModule, latent_dim: int, hop_length: int, c
     }
     if codes:
         wanted |= {"encode_codes": [1, 1, codes, hop_length], "decode_codes": [codes, hop_length, 1, 1]}
-    assert list(module.get_methods()) == list(wanted), module.get_methods()
-    for name, params in wanted.items():
+    methods = list(module.get_methods())
+    assert methods[: len(wanted)] == list(wanted), methods
+    for name in methods:  # those after the wanted are a family's own
         found = getattr(module, f"{name}_params")
         assert found.dtype == torch.int64, f"{name}_params are {found.dtype}"
-        assert found.tolist() == params, f"{name}_params are {found.tolist()}"
+        assert found.tolist() == wanted.get(name, found.tolist()), f"{name}_params are {found.tolist()}"
+        assert found.numel() == 4, f"{name}_params are {found.tolist()}"
     for name in module.get_attributes():
         values = getattr(module, f"get_{name}")()
         assert len(values) == len(getattr(module, f"{name}_params"))

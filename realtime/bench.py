@@ -204,7 +204,7 @@ def describe_start(player: BenchedModel, start: dict[str, Any]) -> str:
 
 
 def run(players: list[BenchedModel], options: argparse.Namespace) -> dict[str, Any]:
-    """Everything, told as it is found."""
+    """Measures everything and prints each row as it is found."""
     rate = options.at or players[0].sample_rate
     methods = [m for m in options.methods if all(player.has(m) for player in players)]
     if not methods:

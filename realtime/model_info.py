@@ -23,7 +23,7 @@ LARGEST_LATENT_DIM = 256
 USUAL_VOICES = 8
 """Of an instrument; a codec has one."""
 TEXT = 3
-"""nn~'s id of an attribute that is text: no knob."""
+"""nn~'s id of an attribute that is text: it cannot be set here."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,12 @@ class ModelInfo:
     """Takes several classes at once."""
     has_input_class: bool = False
     has_input_pitch: bool = False
-    """Its encoder is told of a live input."""
+    """Its encoder takes labels of a live input."""
     attributes: tuple[Attribute, ...] = ()
     can_sample: bool = False
     points: tuple[tuple[float, ...], ...] = ()
     """Some training latents, (latent_dim,) each: the map of `/wavevae/xy`."""
     point_labels: tuple[str, ...] = ()
-    foreign: bool = False
-    """Not exported by wavevae: latents are in its own units."""
     plays_pitch: bool = False
     """Pitch is one of its latents."""
     n_controls: int = 0
@@ -121,7 +119,7 @@ class ModelInfo:
         return [axis.name for axis in self.axes].index(name)
 
     def initial(self) -> ControlState:
-        """The controls before anybody turned anything."""
+        """The controls at the start."""
         return ControlState.initial(
             self.latent_dim, self.attribute_values, self.typical, idle=self.is_instrument
         )
@@ -138,7 +136,7 @@ def largest_remainder(hop_length: int, block_size: int) -> int:
 
 
 def describe(bundle: Bundle, voices: int | None = None, live_input: bool = False) -> ModelInfo:
-    """What a loaded file says of itself; `voices` None: as many as are usual for its kind."""
+    """The facts of a loaded file; `voices` None: as many as are usual for its kind."""
     info, names = bundle.info, _attribute_names(bundle.module)
     density = info.density
     return ModelInfo(
@@ -159,7 +157,6 @@ def describe(bundle: Bundle, voices: int | None = None, live_input: bool = False
         can_sample=density.get("kind") == "copula-autoregression",
         points=tuple(tuple(p) for p in density.get("points", ())),
         point_labels=tuple(density.get("point_labels", ())),
-        foreign=bundle.foreign,
         plays_pitch=info.is_instrument and info.axes[0].name == "pitch",
         n_controls=sum(axis.name in NATURAL for axis in info.axes) if info.is_instrument else 0,
         typical=_typical(info) if info.is_instrument else (),

@@ -18,10 +18,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from wavevae.train.__main__ import main as train
 from wavevae.train.arguments import parser
-from wavevae.train.guard import StepGuard
+from wavevae.train.fit import count
 from wavevae.train.module import TrainingModule
-from wavevae.train.optimizer import make_optimizer
-from wavevae.train.trainer import count
+from wavevae.train.optimizer import StepGuard, make_optimizer
 
 from wavevae.accelerator import choose_device, default_precision, refuse_float64
 from wavevae.checkpoint import read_checkpoint

@@ -14,6 +14,7 @@ from tiny_run import TINY
 from torch import Tensor, multiprocessing, nn
 from wavevae.train.__main__ import main
 from wavevae.train.adversary import FEWEST, Adversary
+from wavevae.train.batches import unlabelled_batch
 from wavevae.train.budget import Budget
 from wavevae.train.health import findings
 from wavevae.train.module import TrainingModule
@@ -43,7 +44,7 @@ def config_of(**adversarial: Any) -> RunConfig:
 
 def module_of(share: float = 0.8, **adversarial: Any) -> TrainingModule:
     module = TrainingModule(config_of(**adversarial), Budget(None, 10)).train()
-    module.share = share
+    module.progress = share
     return module
 
 
@@ -54,7 +55,7 @@ def sounds_of(seed: int) -> Tensor:
 def gradient(module: TrainingModule, seed: int = 0) -> Tensor:
     """Of one step with respect to all weights of the model, flat."""
     module.zero_grad()
-    module.training_step(sounds_of(seed), 0).backward()
+    module.training_step(unlabelled_batch(sounds_of(seed)), 0).backward()
     return torch.cat(
         [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in module.model.parameters()]
     )
@@ -95,7 +96,7 @@ def test_the_two_learn_apart() -> None:
     module = module_of(adversarial=0.1)
     assert module.adversary is not None
     before = nn.utils.parameters_to_vector(module.adversary.discriminator.parameters()).clone()
-    loss = module.training_step(sounds_of(0), 0)
+    loss = module.training_step(unlabelled_batch(sounds_of(0)), 0)
     assert all(p.grad is None for p in module.model.parameters())
     after = nn.utils.parameters_to_vector(module.adversary.discriminator.parameters()).clone()
     assert not torch.equal(before, after)
@@ -110,7 +111,7 @@ def test_a_broken_sound_moves_no_discriminator() -> None:
     module = module_of(adversarial=0.1)
     assert module.adversary is not None
     before = nn.utils.parameters_to_vector(module.adversary.discriminator.parameters()).clone()
-    module.training_step(sounds_of(0) * float("nan"), 0)
+    module.training_step(unlabelled_batch(sounds_of(0) * float("nan")), 0)
     assert torch.equal(before, nn.utils.parameters_to_vector(module.adversary.discriminator.parameters()))
     assert module.adversary.guard.skipped == 1
 
@@ -165,10 +166,10 @@ def test_a_one_sided_game_is_named_with_what_to_change(loss: float, says: str) -
 
 def test_it_is_not_judged_before_it_has_learned() -> None:
     adversary = Adversary(config_of(adversarial=0.1))
-    assert adversary.record(1.0) == {}
+    assert adversary.mean_loss(1.0) == {}
     adversary.loss, adversary.steps = torch.tensor(0.125), FEWEST
-    assert adversary.record(1.0) == {"discriminator": 0.125}
-    assert adversary.record(0.2) == {}
+    assert adversary.mean_loss(1.0) == {"discriminator": 0.125}
+    assert adversary.mean_loss(0.2) == {}
 
 
 # -- a whole run, killed and resumed ---------------------------------------------------------------------------
@@ -230,7 +231,7 @@ class Step(nn.Module):
         self.module = module
 
     def forward(self, batch: Tensor) -> Tensor:
-        return self.module.training_step(batch, 0)
+        return self.module.training_step(unlabelled_batch(batch), 0)
 
 
 def trained(trains: str, rank: int) -> dict[str, Tensor]:

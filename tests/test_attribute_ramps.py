@@ -11,9 +11,10 @@ import toy_model
 import toy_playable
 from test_export_labels import pure
 from torch import Tensor
-from wavevae.export.conditional import codec_module
+from wavevae.export.codec import codec_module
 from wavevae.export.instrument import InstrumentModule, instrument_module
-from wavevae.export.latent_pca import axes_of, axis_map
+from wavevae.export.latent_pca import axis_map
+from wavevae.export.model_file import axes_of
 from wavevae.export.torchscript import HostModule, script
 
 CHANGES = {

@@ -45,14 +45,14 @@ def test_times_read_back() -> None:
 def test_share_by_time_counts_earlier_sittings() -> None:
     clock = Clock()
     budget = Budget(100.0, None, clock)
-    assert budget.share(0) == 0.0
+    assert budget.progress(0) == 0.0
     budget.start(used_s=25.0)
-    assert budget.share(0) == 0.25
+    assert budget.progress(0) == 0.25
     clock.now += 25
-    assert (budget.elapsed_s, budget.share(99)) == (50.0, 0.5)
+    assert (budget.elapsed_s, budget.progress(99)) == (50.0, 0.5)
     assert budget.left_s(0.5) == 50.0
     clock.now += 1000
-    assert budget.share(0) == 1.0
+    assert budget.progress(0) == 1.0
 
 
 def test_share_by_steps_does_not_look_at_the_clock() -> None:
@@ -60,7 +60,7 @@ def test_share_by_steps_does_not_look_at_the_clock() -> None:
     budget = Budget(None, 8, clock)
     budget.start()
     clock.now += 12
-    assert [budget.share(s) for s in (0, 2, 8, 9)] == [0.0, 0.25, 1.0, 1.0]
+    assert [budget.progress(s) for s in (0, 2, 8, 9)] == [0.0, 0.25, 1.0, 1.0]
     assert budget.left_s(0.25) == pytest.approx(36.0)
 
 
@@ -69,8 +69,8 @@ def test_with_both_the_nearer_end_counts() -> None:
     budget = Budget(100.0, 10, clock)
     budget.start()
     clock.now += 30
-    assert budget.share(1) == 0.3
-    assert budget.share(5) == 0.5
+    assert budget.progress(1) == 0.3
+    assert budget.progress(5) == 0.5
     assert str(budget) == "1m40s or 10 steps"
     assert str(Budget(600.0, None)) == "10m"
     assert str(Budget(None, 10)) == "10 steps"

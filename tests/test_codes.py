@@ -15,10 +15,10 @@ from nn_host import Host
 from small_instrument import melody, small
 from torch import Tensor
 from toy_bundle import write_toy
-from wavevae.export.conditional import codec_module
+from wavevae.export.codec import codec_module
 from wavevae.export.instrument import instrument_module
-from wavevae.export.latent_pca import axes_of, axis_map
-from wavevae.export.model_file import export_checkpoint
+from wavevae.export.latent_pca import axis_map
+from wavevae.export.model_file import axes_of, export_checkpoint
 from wavevae.export.torchscript import script
 from wavevae.realtime.offline.encode import main as encode
 from wavevae.realtime.offline.render import main as render

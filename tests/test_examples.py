@@ -14,7 +14,7 @@ import torch
 import toy_playable
 from nn_host import Host
 from wavevae.export.instrument import instrument_module
-from wavevae.export.latent_pca import axes_of
+from wavevae.export.model_file import axes_of
 from wavevae.export.torchscript import script
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -19,7 +19,7 @@ import soundfile
 import torch
 from wavevae.realtime.model_info import Axis, LatentMap, ModelInfo
 from wavevae.train.checkpointing import latent_statistics
-from wavevae.train.datamodule import AudioDataModule
+from wavevae.train.training_data import TrainingData
 
 from wavevae import audio
 from wavevae.checkpoint import Checkpoint, write_checkpoint
@@ -304,7 +304,7 @@ def test_transfer_takes_the_statistics_or_the_class(plain: ExploredModel, explor
     source, other = notes_from(plain, sounds, labels)
     target = Target(plain, other, [other])
     axes = target.statistics_onto(plain.axes(source.means), source.sounding)[source.sounding]
-    wanted = plain.axes(other.heard)
+    wanted = plain.axes(other.sounding_means)
     np.testing.assert_allclose(axes.mean(0), wanted.mean(0), atol=1e-6)
     assert (axes.std(0) <= wanted.std(0) + 1e-6).all()
     told = load_explored_model(explored.parent / "run.ckpt", "best")
@@ -361,7 +361,7 @@ def test_training_notes_whose_the_points_of_the_map_are(tmp_path: Path) -> None:
         for pitch in (50, 62, 70):
             audio.write(tmp_path / "s" / family / f"{pitch}.wav", tone(pitch, kind), RATE)
     config = RunConfig(model=SHAPE, data=DataConfig(chunk_seconds=0.3, validation_share=0.0))
-    data = AudioDataModule(build_store([tmp_path / "s"], RATE, "keep"), config)
+    data = TrainingData(build_store([tmp_path / "s"], RATE, "keep"), config)
     density = latent_statistics(Autoencoder(SHAPE), data, 6)["density"]
     assert len(density["point_labels"]) == len(density["points"])
     assert set(density["point_labels"]) == {"drum", "horn"}

@@ -118,9 +118,10 @@ def test_nothing_in_it_tells_of_the_machine(exported: tuple[Path, str]) -> None:
 
 
 OPERATORS = """
-Float add add_ addmm addmm_ append arange cat chunk clamp contiguous dim div eq flatten floordiv gt isfinite le
-leaky_relu leaky_relu_ lt max min mul mul_ nan_to_num narrow ne neg new_zeros numel pad permute pow randn_like remainder
-repeat reshape sigmoid sigmoid_ size slice sub tanh to transpose unsqueeze view
+Float add add_ addmm addmm_ append arange cat chunk clamp contiguous dim div eq flatten floordiv gt
+index_select isfinite le leaky_relu leaky_relu_ lt max min mul mul_ nan_to_num narrow ne neg new_zeros numel
+pad permute pow randn_like remainder repeat reshape sigmoid sigmoid_ size slice sub tanh to transpose
+unsqueeze view
 """
 
 

@@ -10,7 +10,7 @@ from wavevae.export.bottlenecks import StreamingHierarchy, StreamingQuantizer, t
 from wavevae.export.latent_pca import axis_map
 from wavevae.export.layers import from_rows, to_rows
 from wavevae.export.model_file import export_checkpoint
-from wavevae.export.verify import CLOSE, heard_alike, references
+from wavevae.export.verify import CLOSE, references, sure_hops
 
 from wavevae.bundle import read_bundle
 from wavevae.config import ModelConfig
@@ -115,7 +115,7 @@ def test_a_hop_that_hears_an_unsure_frame_is_not_compared() -> None:
         other = z.clone()
         other[..., 100] += 1.0
         changed = (model.decode(z) != model.decode(other)).view(400, -1).any(1)
-    alike = heard_alike(model, sure)[0, 0].bool()
+    alike = sure_hops(model, sure)[0, 0].bool()
     assert not (changed & alike).any()
     assert alike[:100].all()
     assert alike[200:].all()

@@ -13,8 +13,8 @@ from nn_host import Host
 from signals import cents, level_db
 from wavevae.export import model_file, verify
 from wavevae.export.instrument import instrument_module
-from wavevae.export.latent_pca import AxisMap, axes_of
-from wavevae.export.model_file import Choices, export_checkpoint, export_model
+from wavevae.export.latent_pca import AxisMap
+from wavevae.export.model_file import Choices, axes_of, export_checkpoint, export_model
 from wavevae.export.torchscript import script
 from wavevae.export.verify_subprocess import BLOCKS, sizes, stream
 from wavevae.realtime.engine.streaming_model import StreamingModel

@@ -8,7 +8,7 @@ import toy_playable
 from signals import cents, level_db
 from torch import Tensor
 from wavevae.export.instrument import InstrumentModule, instrument_module
-from wavevae.export.latent_pca import axes_of
+from wavevae.export.model_file import axes_of
 
 RATE, HOP = 22050, 256
 NYQUIST_MIDI = 69 + 12 * math.log2(RATE / 2 / 440)

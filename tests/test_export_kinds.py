@@ -14,10 +14,9 @@ import toy_playable
 from wavevae.export import onnx_files, verify
 from wavevae.export.__main__ import main
 from wavevae.export.cached import cached_twin_of
-from wavevae.export.latent_pca import AxisMap, axes_of
-from wavevae.export.model_file import Choices, export_checkpoint
-from wavevae.export.precision import SMALLEST, round_weights
-from wavevae.export.stateless_layers import explicit_twin_of
+from wavevae.export.latent_pca import AxisMap
+from wavevae.export.layers import SMALLEST, round_weights
+from wavevae.export.model_file import Choices, axes_of, export_checkpoint
 from wavevae.export.verify import ExportRefused
 from wavevae.export.verify_subprocess import sizes
 
@@ -71,10 +70,9 @@ def test_without_the_package_it_says_so(tmp_path: Path, monkeypatch: pytest.Monk
     assert not (tmp_path / "x.ts").exists()
 
 
-@pytest.mark.parametrize("twins", [cached_twin_of, explicit_twin_of])
-def test_a_layer_that_has_no_twin_is_named(twins: object) -> None:
+def test_a_layer_that_has_no_twin_is_named() -> None:
     with pytest.raises(TypeError, match="Dropout"):
-        twins(torch.nn.Dropout())  # type: ignore[operator]
+        cached_twin_of(torch.nn.Dropout())
 
 
 # -- 16-bit weights ---------------------------------------------------------------------------------------------
@@ -182,8 +180,7 @@ def instrument_sessions(kind: str) -> tuple[Instrument, AxisMap, onnx_files.Sess
     pytest.importorskip("onnxruntime")
     model = toy_playable.make(kind)
     axes = axes_of(model, toy_playable.statistics(model))
-    steps = onnx_files.steps_of(model, axes)
-    files = [onnx_files.to_onnx(step, name, model.hop_length) for name, step in steps.items()]
+    files = [onnx_files.to_onnx(step) for step in onnx_files.steps_of(model, axes).values()]
     encoder, decoder = (onnx_files.Session(content) for content in files)
     return model, axes, encoder, decoder
 

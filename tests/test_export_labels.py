@@ -9,7 +9,7 @@ import torch
 import toy_model
 from nn_host import Host
 from torch import Tensor
-from wavevae.export.conditional import codec_module
+from wavevae.export.codec import codec_module
 from wavevae.export.latent_pca import AxisMap, axis_map
 from wavevae.export.torchscript import script
 

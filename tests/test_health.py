@@ -75,7 +75,7 @@ def test_nothing_is_judged_too_early_but_an_explosion() -> None:
 
 def test_a_sentence_is_said_once_and_again_when_it_returns() -> None:
     class Run:
-        validation, terms, share, config, adversary = {}, {}, 0.5, CONFIG, None
+        validation, terms, progress, config, adversary = {}, {}, 0.5, CONFIG, None
 
     health, run = Health(), Run()
     spoken = []

@@ -16,9 +16,9 @@ import torch
 import toy_model
 import toy_playable
 from wavevae.export.instrument import instrument_module
-from wavevae.export.latent_pca import axes_of, axis_map
-from wavevae.export.model_file import Choices, describe, export_model
-from wavevae.export.precision import round_weights
+from wavevae.export.latent_pca import axis_map
+from wavevae.export.layers import round_weights
+from wavevae.export.model_file import Choices, axes_of, describe, export_model
 from wavevae.export.torchscript import script
 from wavevae.export.verify import reference
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from small_instrument import HOP, RATE, SHAPE, controls, melody, small
 from wavevae.train.arguments import Plan
+from wavevae.train.batches import LEAD_FRAMES, InstrumentBatch, InstrumentBatches
 from wavevae.train.budget import Budget
-from wavevae.train.instrument_data import LEAD_FRAMES, InstrumentBatch, InstrumentBatches
 from wavevae.train.instrument_module import InstrumentModule, choose_oscillators, control_ranges
 from wavevae.train.run_folder import RunFolder
 
@@ -61,7 +61,7 @@ def gliding(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, PitchTrack
 def batches(store: Store, track: PitchTrack | None, **changes: Any) -> InstrumentBatches:
     of = config(**changes)
     chunks = Chunks(store, store.items, round(of.data.chunk_seconds * RATE), 0.5)
-    return InstrumentBatches(chunks, Augmenter(of.data, RATE), 3, 1, 0, 1, None, of.model, track, store)
+    return InstrumentBatches(of.model, track, store, chunks, Augmenter(of.data, RATE), 3, 1)
 
 
 def test_track_and_sound_of_an_excerpt_belong_together(gliding: tuple[Store, PitchTrack]) -> None:
@@ -116,10 +116,10 @@ def track_of(periodicity: np.ndarray, loudness: np.ndarray | None = None) -> Pit
 def chosen(track: PitchTrack, sound: np.ndarray | None = None, **changes: Any) -> str:
     """The oscillators of a run on such a corpus, whose every second is `sound`."""
     plan = Plan(config(**{"oscillators": "auto"} | changes), RunFolder(Path("x")), (), "instrument", True)
-    chunks = SimpleNamespace(read=lambda number: sound)
     store = SimpleNamespace(sample_rate=RATE)
-    material: Any = SimpleNamespace(track=track, chunks=chunks, store=store, spread=range)
-    return choose_oscillators(plan, material).config.model.oscillators
+    read = lambda chosen: np.stack([sound for _ in chosen])  # noqa: E731
+    data: Any = SimpleNamespace(track=track, store=store, spread=range, read=read)
+    return choose_oscillators(plan, data).config.model.oscillators
 
 
 def test_pitched_sounds_get_a_pitch_and_noise_gets_none(capsys: pytest.CaptureFixture[str]) -> None:

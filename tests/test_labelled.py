@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from wavevae.train.batches import Batch, Labeller, conditions
-from wavevae.train.datamodule import AudioDataModule, FixedChunks
+from wavevae.train.batches import Batch, Batches, conditions
+from wavevae.train.training_data import FixedChunks, TrainingData
 
 from wavevae.augment import Augmenter
 from wavevae.config import DataConfig, RunConfig, override
-from wavevae.corpus import Item, Store
+from wavevae.corpus import Chunks, Item, Store
 from wavevae.corpus.labels import Labels
 
 RATE = 8000
@@ -35,13 +35,13 @@ def store(count: int = 12, length: int = 6000) -> Store:
     return Store(samples, items, RATE, "toy", [])
 
 
-def data(**changes: object) -> AudioDataModule:
+def data(**changes: object) -> TrainingData:
     values = {"sample_rate": RATE, "chunk_seconds": 0.25, "batch_size": 6, "condition": "class+pitch"}
     plain = {"polarity": 0.0, "label_dropout": 0.0, "encoder_pitch_shift": 0.0}
-    return AudioDataModule(store(), override(RunConfig(), values | plain | changes))
+    return TrainingData(store(), override(RunConfig(), values | plain | changes))
 
 
-def batch(module: AudioDataModule, step: int = 0) -> Batch:
+def batch(module: TrainingData, step: int = 0) -> Batch:
     made = module.batches().batch(step)
     assert isinstance(made, Batch)
     return made
@@ -54,10 +54,12 @@ def pitch_heard(audio: torch.Tensor) -> float:
     return 69 + 12 * math.log2(float(spectrum.argmax()) * RATE / (1 << 16) / 440)
 
 
-def test_an_unconditional_run_has_plain_batches() -> None:
+def test_an_unconditional_run_has_no_labels() -> None:
     module = data(condition="none")
     assert module.labels is None
-    assert isinstance(module.batches().batch(0), torch.Tensor)
+    made = module.batches().batch(0)
+    assert made.pitch.isnan().all()
+    assert (made.class_number == -1).all()
 
 
 def test_sounds_come_with_their_own_labels() -> None:
@@ -66,7 +68,7 @@ def test_sounds_come_with_their_own_labels() -> None:
     assert module.labels.classes == ("high", "low")
     for step in range(4):
         made = batch(module, step)
-        assert made.heard is made.audio
+        assert made.encoder_audio is made.audio
         for audio, number, pitch in zip(made.audio, made.class_number, made.pitch, strict=True):
             if math.isnan(pitch):
                 assert number == -1
@@ -85,33 +87,39 @@ def test_pitch_augmentation_moves_the_label() -> None:
 
 def test_the_encoder_hears_another_pitch_and_is_told_it() -> None:
     made = batch(data(encoder_pitch_shift=4.0, pitch_semitones=2.0))
-    assert not torch.equal(made.heard, made.audio)
+    assert not torch.equal(made.encoder_audio, made.audio)
     moved = []
     for n in range(len(made.audio)):
         if made.pitch[n].isnan():
-            assert torch.equal(made.heard[n], made.audio[n])
+            assert torch.equal(made.encoder_audio[n], made.audio[n])
             continue
         assert pitch_heard(made.audio[n]) == pytest.approx(float(made.pitch[n]), abs=0.1)
-        assert pitch_heard(made.heard[n]) == pytest.approx(float(made.heard_pitch[n]), abs=0.1)
-        moved.append(abs(float(made.heard_pitch[n] - made.pitch[n])))
+        assert pitch_heard(made.encoder_audio[n]) == pytest.approx(float(made.encoder_pitch[n]), abs=0.1)
+        moved.append(abs(float(made.encoder_pitch[n] - made.pitch[n])))
     assert max(moved) > 1
     assert max(moved) <= 4
 
 
 def test_the_encoder_hears_another_gain() -> None:
     made = batch(data(condition="none", encoder_gain_db=12.0))
-    ratio = made.heard.square().mean((1, 2)).sqrt() / made.audio.square().mean((1, 2)).sqrt()
+    ratio = made.encoder_audio.square().mean((1, 2)).sqrt() / made.audio.square().mean((1, 2)).sqrt()
     db = 20 * ratio.log10()
     assert float(db.abs().max()) > 2
     assert float(db.abs().max()) <= 12.01
 
 
+def one_item(item: Item, config: DataConfig, labels: Labels) -> Batches:
+    """Batches of one tone."""
+    chunks = Chunks(Store(tone(60, item.length), [item], RATE, "one", []), [item], 800, 0.5)
+    return Batches(chunks, Augmenter(config, RATE), 4, 0, labels=labels)
+
+
 def test_labels_are_dropped_as_often_as_asked() -> None:
     labels = Labels("class+pitch", "class", ("high", "low"))
-    labeller = Labeller(labels, DataConfig(label_dropout=0.3), RATE)
-    item = Item(Path("x"), 0, 1, {"class": "low", "pitch": 60})
+    item = Item(Path("x"), 0, 800, {"class": "low", "pitch": 60})
+    batches = one_item(item, DataConfig(label_dropout=0.3), labels)
     rng = np.random.default_rng(0)
-    told = [labeller.told(item, rng) for _ in range(4000)]
+    told = [batches.drawn_label(item, rng) for _ in range(4000)]
     without_class = np.mean([label.class_number == -1 for label in told])
     without_pitch = np.mean([math.isnan(label.pitch) for label in told])
     without_both = np.mean([label.class_number == -1 and math.isnan(label.pitch) for label in told])
@@ -121,14 +129,9 @@ def test_labels_are_dropped_as_often_as_asked() -> None:
 def test_a_dropped_pitch_is_not_moved() -> None:
     labels = Labels("pitch", "", ())
     config = DataConfig(label_dropout=1.0, encoder_pitch_shift=4.0, polarity=0.0)
-    item = Item(Path("x"), 0, 4000, {"pitch": 60})
-    sound = tone(60, 8000).astype(np.float32)
-    example = Labeller(labels, config, RATE)(
-        item, lambda before, samples: sound[2000 - before : 2000 + samples], Augmenter(config, RATE),
-        np.random.default_rng(0), 2000,
-    )  # fmt: skip
-    assert example.heard is None
-    assert math.isnan(example.heard_pitch)
+    made = one_item(Item(Path("x"), 0, 4000, {"pitch": 60}), config, labels).batch(0)
+    assert made.encoder_audio is made.audio
+    assert made.encoder_pitch.isnan().all()
 
 
 def test_a_batch_is_a_function_of_its_step() -> None:
@@ -143,7 +146,7 @@ def test_validation_chunks_are_told_plainly() -> None:
     assert isinstance(module.validation_chunks, FixedChunks)
     (first, *_) = module.val_dataloader()
     assert isinstance(first, Batch)
-    assert torch.equal(first.audio, first.heard)
+    assert torch.equal(first.audio, first.encoder_audio)
     assert first.audio.shape[1:] == (1, 2000)
     assert first.class_number.shape == first.pitch.shape == (len(first.audio),)
 
@@ -151,10 +154,10 @@ def test_validation_chunks_are_told_plainly() -> None:
 def test_what_encoder_and_decoder_are_told() -> None:
     made = batch(data(encoder_pitch_shift=4.0))
     config = override(RunConfig(), {"condition": "class+pitch", "classes": ["high", "low"]}).model
-    heard, given = conditions(made, config)
-    assert heard is not None
-    assert given is not None
-    assert torch.equal(heard.classes, given.classes)
-    assert torch.equal(given.pitch.nan_to_num(), made.pitch.nan_to_num())
-    assert torch.equal(heard.pitch.nan_to_num(), made.heard_pitch.nan_to_num())
+    encoder_labels, decoder_labels = conditions(made, config)
+    assert encoder_labels is not None
+    assert decoder_labels is not None
+    assert torch.equal(encoder_labels.classes, decoder_labels.classes)
+    assert torch.equal(decoder_labels.pitch.nan_to_num(), made.pitch.nan_to_num())
+    assert torch.equal(encoder_labels.pitch.nan_to_num(), made.encoder_pitch.nan_to_num())
     assert conditions(made, RunConfig().model) == (None, None)

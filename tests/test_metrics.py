@@ -148,14 +148,14 @@ def test_kl_is_the_integral_it_stands_for() -> None:
 
 
 def test_active_dims_are_those_whose_mean_moves() -> None:
-    active = metrics.ActiveDims(3)
+    active = metrics.Moments(3)
     frames = (
         noise(3, 4000, scale=1.0) * torch.tensor([1.0, 0.09, 0.12])[:, None] + 5.0
     )  # variance 1, .008, .014
     for part in frames.split(700, dim=-1):
         active.add(part)
     assert active.variances.tolist() == pytest.approx(frames.var(-1, correction=0).tolist(), rel=1e-3)
-    assert active.count() == 2
+    assert active.active_dims() == 2
 
 
 @pytest.mark.parametrize(

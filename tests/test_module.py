@@ -7,6 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from wavevae.train.batches import Batch, unlabelled_batch
 from wavevae.train.budget import Budget
 from wavevae.train.module import PATIENCE, Diverged, TrainingModule, noise_seed
 from wavevae.train.optimizer import AveragedModel
@@ -33,8 +34,8 @@ class Sounds(torch.utils.data.IterableDataset):
 
     def __iter__(self) -> Any:
         for step in range(1000):
-            batch = torch.randn(2, 1, 2048, generator=torch.Generator().manual_seed(step)) * 0.1
-            yield batch * float("nan") if step in self.broken else batch
+            sound = torch.randn(2, 1, 2048, generator=torch.Generator().manual_seed(step)) * 0.1
+            yield unlabelled_batch(sound * float("nan") if step in self.broken else sound)
 
 
 def fit(module: TrainingModule, folder: Path, broken: set[int] | None = None, **options: Any) -> pl.Trainer:
@@ -57,9 +58,9 @@ def fit(module: TrainingModule, folder: Path, broken: set[int] | None = None, **
     return trainer
 
 
-def gradient(module: TrainingModule, batch: Tensor, share: float = 1.0) -> Tensor:
+def gradient(module: TrainingModule, batch: Batch, share: float = 1.0) -> Tensor:
     """Gradient of the loss of step 0 with respect to all weights, flat."""
-    module.share = share
+    module.progress = share
     module.zero_grad()
     module.training_step(batch, 0).backward()
     return torch.cat(
@@ -72,7 +73,7 @@ def test_effective_weight_of_each_term(name: str) -> None:
     """Doubling a configured weight adds exactly weight x raw to the loss and weight x its gradient once."""
     weights = {"mr_stft": 1.0, "log_mel": 2.0, "waveform_l1": 3.0, "kl": 0.5}
     spectra: dict[str, Any] = {"n_ffts": (256,), "mel_windows": (256,), "kl_schedule": "constant"}
-    batch = torch.randn(2, 1, 1024, generator=torch.Generator().manual_seed(1)) * 0.1
+    batch = unlabelled_batch(torch.randn(2, 1, 1024, generator=torch.Generator().manual_seed(1)) * 0.1)
 
     def weighed(**changed: float) -> TrainingModule:
         values = {**weights, **changed}
@@ -96,13 +97,13 @@ def test_kl_weight_follows_the_share() -> None:
     module = tiny(ObjectiveConfig(kl=0.1, kl_warm_up=0.5, n_ffts=(256,), mel_windows=(256,)))
     weights = []
     for share in (0.0, 0.25, 0.5, 1.0):
-        module.share = share
+        module.progress = share
         weights.append(module.weights["kl"])
     assert weights == pytest.approx([0.0, 0.05, 0.1, 0.1])
 
 
 def test_a_step_is_a_function_of_its_number() -> None:
-    batch = torch.randn(2, 1, 1024) * 0.1
+    batch = unlabelled_batch(torch.randn(2, 1, 1024) * 0.1)
     module = tiny()
     torch.manual_seed(123)
     first = module.training_step(batch, 0).item()
@@ -117,7 +118,7 @@ def test_a_step_is_a_function_of_its_number() -> None:
 def test_it_stops_at_the_budget_annealed_and_validated(tmp_path: Path) -> None:
     module = tiny(max_steps=5)
     trainer = fit(module, tmp_path)
-    assert (module.step, module.share) == (5, 1.0)
+    assert (module.step, module.progress) == (5, 1.0)
     assert module.audio_s == pytest.approx(5 * 2 * 2048 / 8000)
     for group in trainer.optimizers[0].param_groups:
         rate = group["share"] * learning_rate(0.8, module.config.train, 4)  # of the fifth step
@@ -138,7 +139,7 @@ def test_a_broken_batch_is_skipped_and_counted(tmp_path: Path) -> None:
             seen.append(torch.nn.utils.parameters_to_vector(watched.model.parameters()).detach().clone())
 
     fit(module, tmp_path, broken={1}, callbacks=[Watch()])
-    assert (module.step, module.skipped, module.guard.in_a_row) == (3, 1, 0)
+    assert (module.step, module.guard.skipped, module.guard.in_a_row) == (3, 1, 0)
     assert torch.equal(seen[0], seen[1])
     assert not torch.equal(seen[1], seen[2])
     assert torch.isfinite(seen[2]).all()
@@ -149,12 +150,12 @@ def test_many_broken_batches_stop_with_advice(tmp_path: Path) -> None:
     module = tiny(max_steps=100)
     with pytest.raises(Diverged, match=r"20 steps in a row.*learning_rate"):
         fit(module, tmp_path, broken=set(range(2, 100)))
-    assert module.skipped == PATIENCE
+    assert module.guard.skipped == PATIENCE
 
 
 def test_gradients_are_clipped() -> None:
     module = tiny(gradient_clip=0.01)
-    batch = torch.randn(2, 1, 1024) * 0.1
+    batch = unlabelled_batch(torch.randn(2, 1, 1024) * 0.1)
     gradient(module, batch)
     module.configure_gradient_clipping(None)
     clipped = torch.cat([p.grad.flatten() for p in module.model.parameters() if p.grad is not None])

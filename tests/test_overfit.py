@@ -11,8 +11,8 @@ from test_studies_run import SMALL
 from tiny_run import TINY
 from wavevae.train import arguments
 from wavevae.train.__main__ import main
-from wavevae.train.datamodule import AudioDataModule
-from wavevae.train.overfit import Curve, narrow
+from wavevae.train.diagnosis import overfit_words
+from wavevae.train.training_data import TrainingData
 
 from wavevae.checkpoint import read_checkpoint
 from wavevae.config import RunConfig, TrainConfig
@@ -36,14 +36,14 @@ def test_chunks_are_left_as_they_are_and_forty_epochs_are_the_budget() -> None:
 
 def test_every_batch_is_of_the_few_chunks_and_so_is_every_validation(sounds: Path) -> None:
     config = resolve(*TINY, "--overfit", "3")
-    data = AudioDataModule(build_store([sounds], 8000), config)
-    narrow(data, [0, 4, 9], 3)
+    data = TrainingData(build_store([sounds], 8000), config)
+    data.restrict([0, 4, 9])
     known = {data.train_chunks.read(i).tobytes() for i in range(len(data.train_chunks))}
     assert len(known) == 3
     batches = data.batches()
-    heard = {row.numpy().tobytes() for step in range(6) for row in batches.batch(step)[:, 0]}  # type: ignore[index]
-    assert heard == known
-    judged = {data.validation_chunks[i].numpy().tobytes() for i in range(len(data.validation_chunks))}  # type: ignore[union-attr]
+    learned = {row.numpy().tobytes() for step in range(6) for row in batches.batch(step).audio[:, 0]}
+    assert learned == known
+    judged = {data.validation_chunks[i].audio.numpy().tobytes() for i in range(len(data.validation_chunks))}
     assert judged == known
 
 
@@ -112,8 +112,8 @@ def test_a_resumed_one_goes_on_with_the_same_chunks(
     ],
 )
 def test_the_words_say_what_the_curve_shows(distances: list[float], says: str) -> None:
-    curve = Curve(np.arange(1.0, len(distances) + 1), np.array(distances), 32)
-    assert says in curve.words()
+    epochs = np.arange(1.0, len(distances) + 1)
+    assert says in overfit_words(epochs, np.array(distances), 32)
 
 
 def test_more_chunks_than_there_are_is_said(

@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from wavevae.train.batches import Batch
+from wavevae.train.batches import Batch, InstrumentBatch
 from wavevae.train.budget import Budget
-from wavevae.train.initialization import make_module
-from wavevae.train.instrument_data import InstrumentBatch
-from wavevae.train.module import TrainingModule
+from wavevae.train.module import TrainingModule, make_module
 
 from wavevae.config import RunConfig, override
 
@@ -59,7 +57,7 @@ def module(kind: str) -> TrainingModule:
     """In the second half of its budget, where everything weighs."""
     config = override(RunConfig(), TINY | KINDS[kind])
     made = make_module(config, Budget(config.train.max_time_s, config.train.max_steps))
-    made.share = 0.9
+    made.progress = 0.9
     return made
 
 

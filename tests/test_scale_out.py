@@ -16,11 +16,10 @@ from tiny_run import TINY, workplace
 from torch import Tensor, multiprocessing, nn
 from wavevae.train.__main__ import main
 from wavevae.train.arguments import parse
-from wavevae.train.batches import Batches
+from wavevae.train.batches import Batch, Batches
 from wavevae.train.budget import Budget
-from wavevae.train.launch import launched
 from wavevae.train.module import TrainingModule
-from wavevae.train.ranks import rate_factor
+from wavevae.train.processes import launched, lr_factor
 
 from wavevae.augment import Augmenter
 from wavevae.checkpoint import load_model, read_checkpoint
@@ -65,7 +64,7 @@ def module_of(bottleneck: str) -> TrainingModule:
     )
     config = RunConfig(model=model, objective=OBJECTIVE, train=TrainConfig(max_time_s=None, max_steps=5))
     module = TrainingModule(config, Budget(None, 5))
-    module.share = 0.5
+    module.progress = 0.5
     module.model.encoder.outlet.conv.weight.data.mul_(
         20
     )  # loud and soft halves of a batch then differ in their KL
@@ -93,7 +92,7 @@ class Step(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, batch: Tensor) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         return self.module.training_step(batch, 0)
 
 
@@ -152,7 +151,7 @@ def optimizer_step(self, *args, **kwargs):
 
 def leave(self):
     batches = self.trainer.datamodule.batches()
-    heard = [batches.indices(s) for s in range(self.step)]
+    heard = [[index for index, _ in batches.places(s)] for s in range(self.step)]
     state = {**self.model.state_dict(), **{"average." + k: v for k, v in self.averaged.state_dict().items()}}
     torch.save({"heard": heard, "state": state}, f"{report}-{self.global_rank}.pt")
 
@@ -311,8 +310,8 @@ def test_who_started_the_processes(
 
 
 def test_the_learning_rate_grows_by_the_rule() -> None:
-    assert [rate_factor(rule, 4) for rule in ("none", "sqrt", "linear")] == [1.0, 2.0, 4.0]
-    assert {rate_factor(rule, 1) for rule in ("none", "sqrt", "linear")} == {1.0}
+    assert [lr_factor(rule, 4) for rule in ("none", "sqrt", "linear")] == [1.0, 2.0, 4.0]
+    assert {lr_factor(rule, 1) for rule in ("none", "sqrt", "linear")} == {1.0}
     with pytest.raises(UserError, match="did you mean 'sqrt'"):
         TrainConfig(lr_scaling="sqr")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from wavevae.train.arguments import parse, resolve
-from wavevae.train.datamodule import AudioDataModule
+from wavevae.train.training_data import TrainingData
 
 from wavevae import audio
 from wavevae.config import RunConfig, override, to_tree
@@ -92,7 +92,7 @@ def test_evaluation_judges_the_notes_that_the_run_held_out(tmp_path: Path) -> No
     settings = {"sample_rate": 8000, "split": "note", "validation_share": 0.25, "chunk_seconds": 0.1}
     config = override(RunConfig(), settings)
     store = build_store([folder], 8000, progress=silent)
-    data = AudioDataModule(store, config)
+    data = TrainingData(store, config)
     assert len(data.validation_items) == 4
     run.mkdir()
     (run / "config.yaml").write_text(yaml.safe_dump({**to_tree(config), "run": {"inputs": [str(folder)]}}))

@@ -11,17 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from wavevae.train.sweep import sweep_plots, table
+from wavevae.train.sweep import results
 from wavevae.train.sweep import worker as sweep_worker
 from wavevae.train.sweep.__main__ import main, wanted
-from wavevae.train.sweep.locks import STALE_S, Claims
-from wavevae.train.sweep.pruning import Pruning
-from wavevae.train.sweep.samplers import make_pruner
+from wavevae.train.sweep.results import epsilon_squared, groups_of
+from wavevae.train.sweep.search import Pruning, make_pruner
 from wavevae.train.sweep.space import Space, parse_space, read_space
-from wavevae.train.sweep.storage import folder_of, open_study
-from wavevae.train.sweep.table import epsilon_squared, groups_of
+from wavevae.train.sweep.storage import STALE_S, Claims, folder_of, open_study
 from wavevae.train.sweep.trial import DONE, FAILED, Outcome, judged
-from wavevae.train.sweep.worker import MOST_DEATHS, Worker, _without_workers
+from wavevae.train.sweep.worker import MOST_DEATHS, Worker, without_workers
 
 from wavevae.errors import UserError
 
@@ -130,9 +128,9 @@ def test_a_trial_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     last = worker(tmp_path, grid(), run_trial)
     last.work()
     assert deaths == [1] * MOST_DEATHS
-    result = table.gather(last.study, grid(), tmp_path / "s")
+    result = results.gather(last.study, grid(), tmp_path / "s")
     assert [row.state for row in result.rows] == ["done"] * 3 + ["failed"]
-    assert "3 workers died over it at step 0" in table.text(result)
+    assert "3 workers died over it at step 0" in results.text(result)
 
 
 def test_where_everything_fails_the_sweep_stops(tmp_path: Path) -> None:
@@ -214,11 +212,11 @@ def test_validations_stand_for_the_rungs_they_have_passed() -> None:
     trial = Trial()
     watch = Pruning(trial, "val_distance", rungs=10)
     for value, share in ((5.0, 0.05), (4.0, 0.35), (3.0, 0.39), (2.0, 0.4), (1.0, 1.0)):
-        watch.look(value, share)
+        watch.report(value, share)
     assert trial.told[:4] == [(4.0, 1), (4.0, 2), (4.0, 3), (2.0, 4)]
     assert trial.told[-1] == (1.0, 9)  # the end is told as the trial's value, not as a rung
     later = Pruning(Trial(ends_at=6), "val_distance", rungs=10, reported=4)  # resumed
-    later.look(1.0, 0.9)
+    later.report(1.0, 0.9)
     assert later.trial.told == [(1.0, 5), (1.0, 6)]  # type: ignore[attr-defined]
     assert later.pruned
 
@@ -239,7 +237,7 @@ def test_a_trial_worse_than_the_median_is_stopped(tmp_path: Path) -> None:
         size = settings["model.latent_dim"]
         watch = Pruning(trial, "val_distance", rungs=20)
         for rung in range(1, 21):
-            watch.look(float(size), rung / 20)
+            watch.report(float(size), rung / 20)
             ended[size] = rung
             if watch.pruned:
                 return Outcome("pruned")
@@ -249,7 +247,7 @@ def test_a_trial_worse_than_the_median_is_stopped(tmp_path: Path) -> None:
     one.work()
     assert {size for size, rung in ended.items() if rung == 20} == {1, 2, 3}
     assert ended[50] == 4  # not before a fifth of its budget
-    assert [row.state for row in table.gather(one.study, space, tmp_path).rows].count("pruned") == 3
+    assert [row.state for row in results.gather(one.study, space, tmp_path).rows].count("pruned") == 3
 
 
 # -- what is told --------------------------------------------------------------------------------------------
@@ -296,7 +294,7 @@ def test_command_lines(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=said):
             main([str(path), *words])
-    assert _without_workers(["a", "--workers", "2", "--workers=3", "b"]) == ["a", "b"]
+    assert without_workers(["a", "--workers", "2", "--workers=3", "b"]) == ["a", "b"]
     assert folder_of(Path("sweeps/a.journal")) == Path("sweeps/a")
     assert folder_of(Path("sweeps/a")) == Path("sweeps/a-runs")
 
@@ -325,16 +323,16 @@ def test_runs_are_trained_gone_on_with_and_told(
 ) -> None:
     Path("tiny.yaml").write_text(TINY_SPACE)
     words = ["tiny.yaml", "--data", str(sounds), "--storage", "t.journal"]
-    look = Pruning.look
+    look = Pruning.report
 
     def die(self: Pruning, value: float, share: float) -> None:
         if share > 0:
             raise MemoryError("gone")
 
-    monkeypatch.setattr(Pruning, "look", die)
+    monkeypatch.setattr(Pruning, "report", die)
     with pytest.raises(MemoryError):  # at the first validation after the start, half way, after last.ckpt
         main(words)
-    monkeypatch.setattr(Pruning, "look", look)
+    monkeypatch.setattr(Pruning, "report", look)
     capsys.readouterr()
     assert main([*words, "--json"]) == 0
     told = capsys.readouterr()
@@ -380,10 +378,10 @@ def test_a_grid_has_no_more_points_than_it_has(capsys: pytest.CaptureFixture[str
 
 
 def test_pictures_of_what_has_no_value_yet(tmp_path: Path) -> None:
-    row = table.Row(0, "running", None, {"latent_dim": 1}, {}, str(tmp_path / "none"))
-    result = table.Result("four", "val_distance", "minimize", [row], {"latent_dim": None})
-    assert sweep_plots.draw(tmp_path, result, grid()) == []
-    assert "1 running" in table.text(result)
+    row = results.Row(0, "running", None, {"latent_dim": 1}, {}, str(tmp_path / "none"))
+    result = results.Result("four", "val_distance", "minimize", [row], {"latent_dim": None})
+    assert results.draw(tmp_path, result, grid()) == []
+    assert "1 running" in results.text(result)
 
 
 def test_a_worker_that_died_does_not_spoil_what_the_others_finished(
@@ -392,11 +390,11 @@ def test_a_worker_that_died_does_not_spoil_what_the_others_finished(
     (tmp_path / "four.yaml").write_text("sampler: grid\npreset: codec\nspace: {latent_dim: [1, 2, 3, 4]}\n")
     done = 2
 
-    def employ(argv: list[str], workers: int) -> int:
+    def run_workers(argv: list[str], workers: int) -> int:
         worker(tmp_path, grid(), lambda *_: Outcome(DONE, 1.0), done).work()
         return 9
 
-    monkeypatch.setattr(sweep_worker, "employ", employ)
+    monkeypatch.setattr(sweep_worker, "run_workers", run_workers)
     words = [str(tmp_path / "four.yaml"), "--storage", str(tmp_path / "s.journal"), "--workers", "2"]
     assert main(words) == 9
     assert "the same command goes on" in capsys.readouterr().err

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from . import arguments, quiet
+from . import arguments
+from .processes import set_environment
 
 
 def main(argv: list[str]) -> int:
     """Exit status: 0 trained, 1 it diverged, 130 interrupted and saved. Raises: UserError for wrong use."""
-    quiet.before_torch()
+    set_environment()
     args = arguments.parse(argv)
     plan = arguments.make_plan(args)
     from .fit import train  # torch and Lightning are loaded here, after --help and wrong use

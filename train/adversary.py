@@ -1,4 +1,4 @@
-"""The discriminator's side of a run: when it is there, how it learns, what it tells the model."""
+"""Adversarial training: when the discriminator is active, how it learns, what gradient it gives the model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wavevae.config import AdversarialConfig, RunConfig
-from wavevae.nn.distributed import sum_over_ranks
+from wavevae.nn.distributed import ranks, sum_over_ranks
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.adversarial import (
     CHANCE,
@@ -23,34 +23,32 @@ from wavevae.objectives.discriminator import MultiScaleDiscriminator
 from wavevae.objectives.schedules import rise
 from wavevae.units import seconds_to_samples
 
-from .guard import StepGuard
-from .optimizer import may_be_fused, resume
-from .ranks import world_size
+from .optimizer import StepGuard, may_be_fused, resume
 
 QUIET = 1e-3
-"""RMS (-60 dBFS) at and below which sounds are not made louder for the discriminator's ear."""
+"""RMS (-60 dBFS) at and below which sounds are not normalized for the discriminator."""
 BETAS = (0.5, 0.9)
-"""Of its AdamW (EnCodec, sec. 4.1): a moving opponent is no place for long memory."""
+"""Of its AdamW (EnCodec, sec. 4.1): its loss changes with the model, so averages are short."""
 MEMORY = 0.98
-"""Decay a step of `loss`, what the discriminator's health is judged by: about fifty steps."""
+"""Decay a step of the mean `loss`: about fifty steps."""
 FEWEST = 200
-"""Steps of the discriminator before its health is judged."""
+"""Steps of the discriminator before its mean loss is reported."""
 
 
-def still(model: Autoencoder) -> list[nn.Parameter]:
-    """The parameters that stay as they are where only the decoder is trained."""
+def frozen_parameters(model: Autoencoder) -> list[nn.Parameter]:
+    """The parameters that are left as they are where only the decoder is trained."""
     return [*model.encoder.parameters(), *model.bottleneck.parameters()]
 
 
 def anchor(model: Autoencoder) -> Tensor:
-    """Zero, with a gradient of zero for parameters that stay: DDP waits for one from each."""
-    return 0.0 * torch.stack([parameter.sum() for parameter in still(model)]).sum()
+    """Zero, with a gradient of zero for frozen parameters: DDP waits for one from each."""
+    return 0.0 * torch.stack([parameter.sum() for parameter in frozen_parameters(model)]).sum()
 
 
 class Adversary:
-    """Discriminators and their optimizer; beside the module, not in it: neither DDP nor the model's optimizer knows it.
+    """Discriminators and their optimizer; no submodule, so that neither DDP nor the model's optimizer includes them.
 
-    Every process holds the same ones: they begin from the run's seed and move by gradients averaged over processes.
+    They are the same on every process: they start from the run's seed and take gradients averaged over processes.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -96,25 +94,25 @@ class Adversary:
 
     # -- when ----------------------------------------------------------------------------------------------
 
-    def present(self, share: float) -> bool:
-        """Whether it learns at a share of the budget."""
-        return share >= self.config.adversarial_start
+    def active(self, progress: float) -> bool:
+        """Whether it is trained at this share of the budget."""
+        return progress >= self.config.adversarial_start
 
-    def record(self, share: float) -> dict[str, float]:
-        """The running hinge loss, while it learns and once that says something."""
-        if self.loss is None or self.steps < FEWEST or not self.present(share):
+    def mean_loss(self, progress: float) -> dict[str, float]:
+        """The running hinge loss, while it is trained and once enough steps are in it."""
+        if self.loss is None or self.steps < FEWEST or not self.active(progress):
             return {}
         return {"discriminator": float(self.loss)}
 
-    def freezes(self, share: float) -> bool:
-        """Whether encoder and latents stay as they are."""
-        return self.present(share) and self.config.adversarial_trains == "decoder"
+    def freezes(self, progress: float) -> bool:
+        """Whether encoder and bottleneck are left as they are."""
+        return self.active(progress) and self.config.adversarial_trains == "decoder"
 
-    def weights(self, share: float) -> dict[str, float]:
-        """Of each of its terms now, against all distances."""
-        if not self.present(share):
+    def weights(self, progress: float) -> dict[str, float]:
+        """Of each of its terms now, relative to all distances."""
+        if not self.active(progress):
             return {"adversarial": 0.0, "feature_matching": 0.0}
-        risen = rise(share - self.config.adversarial_start, self.config.adversarial_warm_up)
+        risen = rise(progress - self.config.adversarial_start, self.config.adversarial_warm_up)
         return {
             "adversarial": risen * self.config.adversarial,
             "feature_matching": risen * self.config.feature_matching,
@@ -122,24 +120,24 @@ class Adversary:
 
     # -- one step ------------------------------------------------------------------------------------------
 
-    def step(self, estimate: Tensor, audio: Tensor, share: float) -> dict[str, Tensor]:
-        """Listen once to a step's sounds (B, 1, T), learn from them, and tell the model.
+    def step(self, estimate: Tensor, audio: Tensor, progress: float) -> dict[str, Tensor]:
+        """One step of the discriminator on sounds (B, 1, T); the model's part is joined to the gradient of `estimate`.
 
-        Returns raw numbers; what the model is to make better is joined to the gradient of `estimate`.
+        Returns the raw terms.
         """
-        heard = estimate.detach().requires_grad_()
+        detached = estimate.detach().requires_grad_()
         with torch.enable_grad(), self._precision(audio.device.type):
-            real, made = self.excerpts(audio, heard)
+            real, made = self.excerpts(audio, detached)
             of_real, of_made = self.discriminator(real), self.discriminator(made)
             raw = {
                 "adversarial": adversarial(of_made),
                 "feature_matching": feature_matching(of_real, of_made),
             }
             loss = discriminator_hinge(of_real, of_made)
-        weights = {name: weight for name, weight in self.weights(share).items() if weight > 0}
+        weights = {name: weight for name, weight in self.weights(progress).items() if weight > 0}
         if weights:
-            join(estimate, gradients({name: raw[name] for name in weights}, heard), weights)
-        self.learn(loss)
+            join(estimate, gradients({name: raw[name] for name in weights}, detached), weights)
+        self.update(loss)
         scores = {"score_real": mean_score(of_real), "score_made": mean_score(of_made)}
         return {name: term.detach() for name, term in {**raw, "discriminator": loss, **scores}.items()}
 
@@ -149,7 +147,7 @@ class Adversary:
         return torch.autocast(device, enabled=half)
 
     def excerpts(self, audio: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor]:
-        """One random place of both, at the loudness at which every original is the same."""
+        """The same random stretch of both, scaled by the RMS of the original."""
         length = seconds_to_samples(self.config.discriminator_seconds, self.run.model.sample_rate)
         length = min(audio.shape[-1], max(length, *self.config.discriminator_n_ffts))
         start = int(torch.randint(0, audio.shape[-1] - length + 1, ()))
@@ -157,11 +155,9 @@ class Adversary:
         size = real.square().mean(dim=(1, 2), keepdim=True).sqrt() + QUIET
         return real / size, made / size
 
-    def learn(self, loss: Tensor) -> None:
-        """One step of the discriminator, at one rate to the end: the model slows down, its judge needs not.
-
-        None, on any process, where loss or gradient is not finite.
-        """
+    def update(self, loss: Tensor) -> None:
+        """One step of its optimizer, at a constant rate; skipped on all processes where loss or gradient is not
+        finite on any."""
         parameters = list(self.discriminator.parameters())
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
             parameter.grad = gradient
@@ -176,10 +172,10 @@ class Adversary:
 
     def _average_gradients(self) -> None:
         """Over processes, in one message."""
-        if world_size() == 1:
+        if ranks() == 1:
             return
         parameters = list(self.discriminator.parameters())
         flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
-        sum_over_ranks(flat).div_(world_size())
+        sum_over_ranks(flat).div_(ranks())
         for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
             parameter.grad = part.view_as(parameter)

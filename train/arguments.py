@@ -20,7 +20,7 @@ from wavevae.families import Codec, family_of
 from wavevae.settings import docs_of, settings_help
 
 from .budget import Budget, parse_time
-from .launch import chosen_folder, is_first
+from .processes import chosen_folder, is_first
 from .run_folder import RunFolder, new_folder
 
 if TYPE_CHECKING:
@@ -341,7 +341,7 @@ def _must_fit(plan: Plan, checkpoint: Checkpoint) -> None:
         raise UserError(f"{plan.folder.config} was changed: its model is not that of last.ckpt; restore it")
     budget = plan.budget()
     budget.start(checkpoint.elapsed_s)
-    if budget.share(checkpoint.step) >= 1.0:
+    if budget.progress(checkpoint.step) >= 1.0:
         raise UserError(
             f"the budget of {plan.folder.path} ({budget}) is used up after {checkpoint.step} steps; "
             "to go on give a longer --max-time or --max-steps"

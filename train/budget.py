@@ -1,4 +1,4 @@
-"""How much of a run is done: wall-clock, steps, or both, as one share from 0 to 1."""
+"""The budget of a run, in wall-clock, steps or both, and how much of it is used: progress from 0 to 1."""
 
 from __future__ import annotations
 
@@ -39,10 +39,8 @@ def show_time(seconds: float) -> str:
 
 
 class Budget:
-    """The share of a run that is used. With both limits, whichever is nearer its end counts.
-
-    The clock runs only between `start` and the end of the process: time used before a kill is handed in again.
-    """
+    """With both limits, whichever is nearer its end counts. The clock runs from `start` on, which takes over the time
+    that earlier processes used."""
 
     def __init__(
         self, max_time_s: float | None, max_steps: int | None, clock: Callable[[], float] = time.monotonic
@@ -52,23 +50,22 @@ class Budget:
         self._started: float | None = None
 
     def start(self, used_s: float = 0.0) -> None:
-        """Let the clock run, after `used_s` seconds of an earlier sitting."""
         self._used_s, self._started = used_s, self.clock()
 
     @property
     def elapsed_s(self) -> float:
-        """Wall-clock used over all sittings, s."""
+        """Wall-clock used, before a resume too."""
         return self._used_s + (0.0 if self._started is None else self.clock() - self._started)
 
-    def share(self, step: int) -> float:
-        """Used share after `step` steps, 0 to 1."""
+    def progress(self, step: int) -> float:
+        """Used share of the budget after `step` steps, 0 to 1."""
         by_time = self.elapsed_s / self.max_time_s if self.max_time_s else 0.0
         by_steps = step / self.max_steps if self.max_steps else 0.0
         return min(1.0, max(by_time, by_steps))
 
-    def left_s(self, share: float) -> float:
+    def left_s(self, progress: float) -> float:
         """Estimate of the seconds left, from the pace so far."""
-        return self.elapsed_s * (1.0 - share) / share if share > 0 else float(self.max_time_s or 0.0)
+        return self.elapsed_s * (1.0 - progress) / progress if progress > 0 else float(self.max_time_s or 0.0)
 
     def __str__(self) -> str:
         """'10m', '2000 steps' or '10m or 2000 steps'."""

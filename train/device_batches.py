@@ -1,11 +1,11 @@
-"""Sounds that stay on the device as int16: a batch is sent there as a few numbers a chunk, cut and changed in place.
+"""Sounds that stay on the device as int16: a batch is sent there as a few numbers a chunk, cut and augmented there.
 
     CPU, ahead of time                     device
     Recipe: where each chunk begins,  -->  int16 sounds --cut--> float --all-pass--> --flip, gain--> (B, 1, T)
     what is drawn for it, its labels
 
-The same seed gives the same batch as `Batches` on the CPU, up to rounding. What needs a resampler (pitch_semitones) is
-not done here: such a run keeps to the CPU.
+The same seed gives the same batch as `Batches` on the CPU, up to rounding. Runs that need a resampler
+(pitch_semitones) stay on the CPU.
 """
 
 from __future__ import annotations
@@ -20,39 +20,33 @@ from torch import Tensor
 
 from wavevae.augment import PHASE_MEMORY, PHASE_SECTIONS, AllPass
 from wavevae.coherent import grain_hop, midi_to_hz
-from wavevae.config import RunConfig
 from wavevae.corpus import Chunks
 from wavevae.corpus.worker import FULL_SCALE
 from wavevae.units import db_to_amplitude, semitones_to_ratio
 
-from .batches import Batch, Batches, Told
+from .batches import Batch, Batches, ChunkDraw, as_pitches
 
 LARGEST_SHARE = 0.25
 """Of the device's free memory that sounds may take."""
 
 
 class Recipe(NamedTuple):
-    """What a batch is made from; B chunks."""
+    """What a batch of B chunks is made from."""
 
     place: Tensor
     """(B, 3) int64: where a chunk begins, where its sound begins and ends, in the resident samples."""
     gain: Tensor
-    """(B,) float32, negative to turn the chunk upside down."""
-    heard_gain: Tensor | None
+    """(B,) float32, negative to invert the chunk."""
+    encoder_gain: Tensor | None
     """(B,) float32 of the encoder's version; none where it is the same."""
     shift: Tensor | None
     """(B, 3) float64 of the encoder's version, see `shifts`; none where nothing is shifted."""
     sections: Tensor | None
     """(B, most sections, 2) float32 radius and angle of all-pass filters, angle NaN for none; none of all none."""
-    class_number: Tensor | None
-    """(B,) int64, and the rest of a labelled batch; none without labels."""
+    class_number: Tensor
+    """(B,) int64"""
     pitch: Tensor
-    heard_pitch: Tensor
-
-
-def can_be_resident(config: RunConfig) -> bool:
-    """Whether everything that this run does to a chunk can be done on the device."""
-    return not config.data.pitch_semitones
+    encoder_pitch: Tensor
 
 
 def fits(samples: int, device: torch.device) -> bool:
@@ -72,49 +66,40 @@ class Recipes:
 
     def batch(self, step: int) -> Recipe:
         """Of this rank's step."""
-        batches = self.batches
-        drawn = [batches.draws(index, position) for index, position in batches.places(step)]
-        chunks, told = batches.chunks, [d.told for d in drawn]
+        batches, places = self.batches, self.batches.places(step)
+        drawn = [batches.draws(index, position) for index, position in places]
         rows = []
-        for (index, _), draw in zip(batches.places(step), drawn, strict=True):
-            item, start, low, high = chunks.place(index, draw.jitter)
+        for (index, _), draw in zip(places, drawn, strict=True):
+            item, start, low, high = batches.chunks.place(index, draw.jitter)
             rows.append(np.array([start, low, high]) + self.offsets[item])
         gains = [db_to_amplitude(d.augment.db) * (-1 if d.augment.flip else 1) for d in drawn]
-        labelled = batches.labeller is not None
-        pitch = torch.tensor([t.label.pitch for t in told], dtype=torch.float32)
-        shift = shifts(told, batches.augmenter.sample_rate)
-        moved = torch.tensor([t.shift for t in told], dtype=torch.float32) if shift is not None else 0.0
+        encoder_gain = (
+            [db_to_amplitude(d.encoder_db) for d in drawn] if any(d.encoder_db for d in drawn) else None
+        )
+        pitch = as_pitches(d.label.pitch for d in drawn)
+        moved = as_pitches(d.encoder_semitones for d in drawn)
         return Recipe(
             torch.from_numpy(np.stack(rows)),
             torch.tensor(gains, dtype=torch.float32),
-            heard_gains(told),
-            shift,
+            None if encoder_gain is None else torch.tensor(encoder_gain, dtype=torch.float32),
+            shifts(drawn, batches.augmenter.sample_rate),
             sections([d.augment.sections for d in drawn]),
-            torch.tensor([t.label.class_number for t in told]) if labelled else None,
+            torch.tensor([d.label.class_number for d in drawn]),
             pitch,
             pitch + moved,
         )
 
 
-def heard_gains(told: list[Told]) -> Tensor | None:
-    """(B,) amplitudes of the encoder's version beside the decoder's."""
-    if not any(t.db for t in told):
-        return None
-    return torch.tensor([db_to_amplitude(t.db) for t in told], dtype=torch.float32)
-
-
-def shifts(told: list[Told], sample_rate: int) -> Tensor | None:
+def shifts(drawn: list[ChunkDraw], sample_rate: int) -> Tensor | None:
     """(B, 3) of the encoder's version: how much faster it is read, the sound's period and the distance of grains, in
     samples (`wavevae.coherent`); 1 in place of the first where the pitch stays."""
-    if not any(t.shift and not math.isnan(t.label.pitch) for t in told):
-        return None
-    table = torch.ones(len(told), 3, dtype=torch.float64)
-    for row, t in enumerate(told):
-        if t.shift and not math.isnan(t.label.pitch):
-            period = sample_rate / midi_to_hz(t.label.pitch)
-            ratio = semitones_to_ratio(t.shift)
+    table = torch.ones(len(drawn), 3, dtype=torch.float64)
+    for row, draw in enumerate(drawn):
+        if draw.encoder_semitones and not math.isnan(draw.label.pitch):
+            period = sample_rate / midi_to_hz(draw.label.pitch)
+            ratio = semitones_to_ratio(draw.encoder_semitones)
             table[row] = torch.tensor([ratio, period, grain_hop(period, sample_rate)], dtype=torch.float64)
-    return table
+    return table if (table != 1).any() else None
 
 
 def sections(drawn: Sequence[Sequence[AllPass]]) -> Tensor | None:
@@ -137,20 +122,19 @@ class ResidentSounds:
         self.samples = torch.from_numpy(np.concatenate(sounds)).to(device)
         self.chunk_samples = chunks.chunk_samples
 
-    def cut(self, recipe: Recipe) -> Tensor | Batch:
-        """float32 (B, 1, T), with labels where there are any."""
+    def cut(self, recipe: Recipe) -> Batch:
+        """Sounds of float32 (B, 1, T)."""
         before = 0 if recipe.sections is None else PHASE_MEMORY
-        plain = self.stretch(recipe.place, before)
-        audio = changed(plain, recipe, before)
-        if recipe.class_number is None:
-            return audio[:, None]
-        heard = audio
+        audio = augmented(self.stretch(recipe.place, before), recipe, before)
+        encoder_audio = audio
         if recipe.shift is not None:
-            moves = recipe.shift[:, :1] != 1.0
-            heard = torch.where(moves, changed(self.shifted(recipe, before), recipe, before), audio)
-        if recipe.heard_gain is not None:
-            heard = limited(heard, recipe.heard_gain)
-        return Batch(audio[:, None], heard[:, None], recipe.class_number, recipe.pitch, recipe.heard_pitch)
+            shifted = augmented(self.shifted(recipe.place, recipe.shift, before), recipe, before)
+            encoder_audio = torch.where(recipe.shift[:, :1] != 1.0, shifted, audio)
+        if recipe.encoder_gain is not None:
+            encoder_audio = limited(encoder_audio, recipe.encoder_gain)
+        target = audio[:, None]
+        encoder_input = target if encoder_audio is audio else encoder_audio[:, None]
+        return Batch(target, encoder_input, recipe.class_number, recipe.pitch, recipe.encoder_pitch)
 
     def stretch(self, place: Tensor, before: int) -> Tensor:
         """(B, before + T) float32; zeros beyond the ends of a sound."""
@@ -164,19 +148,18 @@ class ResidentSounds:
         found = self.samples[index.clamp(0, len(self.samples) - 1)]
         return found.float().mul(1 / FULL_SCALE).masked_fill(~inside, 0.0)
 
-    def shifted(self, recipe: Recipe, before: int) -> Tensor:
+    def shifted(self, place: Tensor, shift: Tensor, before: int) -> Tensor:
         """(B, before + T) as `wavevae.coherent.shift_in_time`: each sample lies in two grains, one fading into the
         other, and both are read where the grain that they belong to reads."""
-        assert recipe.shift is not None
-        ratio, period, hop = recipe.shift[:, :1], recipe.shift[:, 1:2], recipe.shift[:, 2:]
+        ratio, period, hop = shift[:, :1], shift[:, 1:2], shift[:, 2:]
         t = torch.arange(-before, self.chunk_samples, device=ratio.device, dtype=torch.float64)[None]
         first = torch.floor(t / hop)
-        share = (t / hop - first).float()
+        fade = (t / hop - first).float()
         parts = []
         for grain in (first, first + 1.0):
             moved = torch.round((ratio - 1.0) * (grain * hop) / period)
-            parts.append(self.cubic(recipe.place, ratio * t - moved * period))
-        return (1.0 - share) * parts[0] + share * parts[1]
+            parts.append(self.cubic(place, ratio * t - moved * period))
+        return (1.0 - fade) * parts[0] + fade * parts[1]
 
     def cubic(self, place: Tensor, at: Tensor) -> Tensor:
         """At fractional places (B, T) float64 (Catmull-Rom)."""
@@ -186,13 +169,13 @@ class ResidentSounds:
         return b + 0.5 * part * (c - a + part * (2 * a - 5 * b + 4 * c - d + part * (3 * (b - c) + d - a)))
 
 
-def changed(audio: Tensor, recipe: Recipe, before: int) -> Tensor:
+def augmented(audio: Tensor, recipe: Recipe, before: int) -> Tensor:
     """(B, before + T) -> (B, T) with the phase, the polarity and the gain of the recipe (`Augmenter.apply`)."""
     if recipe.sections is not None:
         audio = allpass_phase(audio, recipe.sections)
     audio = audio[:, before:]
     if recipe.sections is None:
-        as_is = (recipe.gain.abs() == 1.0)[:, None]  # what nothing makes larger is not limited
+        as_is = (recipe.gain.abs() == 1.0)[:, None]  # not made louder: not limited
         return torch.where(as_is, audio * recipe.gain[:, None], limited(audio, recipe.gain))
     return limited(audio, recipe.gain)
 

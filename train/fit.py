@@ -1,61 +1,73 @@
-"""One sitting of a run, from its plan to the figures at its end."""
+"""A run from its plan to its last line: Lightning's Trainer, the run folder, the callbacks, signals that stop it."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 import os
-import sys
-from collections.abc import Sequence
+import signal
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from types import FrameType
 from typing import Any, TextIO
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from wavevae import console
+from wavevae.accelerator import choose_device, default_precision, refuse_float64
+from wavevae.cli import ending_signals
 from wavevae.errors import Failure, UserError
 
-from . import quiet
 from .arguments import Plan
+from .budget import parse_time
 from .checkpointing import Checkpoints
-from .diagnosis import Learned, outlook
+from .diagnosis import Learned, Overfit, outlook
 from .health import Health
-from .initialization import begin, make_module
 from .instrument_module import choose_oscillators
-from .interrupt import Interrupted, stop_gently
 from .journal import Journal
-from .launch import FOLDER_VARIABLE, is_first, launched
-from .module import Diverged
-from .overfit import Overfit
-from .progress import Progress, say
+from .module import Diverged, TrainingModule, make_module
+from .processes import FOLDER_VARIABLE, is_first, launched, say, set_threads
+from .progress import Progress, print_end, print_start
 from .run_folder import commit, lock, notes
-from .run_summary import farewell, greeting
-from .trainer import count, make_trainer, processes
-from .training_data import Material, load_training_data
+from .training_data import TrainingData, load_training_data
 from .training_plots import Pictures
+
+RANK_TIMEOUT = "5m"
+"""How long the processes of a run wait for one that does not answer, unless --rank-timeout is given."""
 
 
 def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Sequence[pl.Callback] = ()) -> int:
-    """Read the sounds, fit, tell; `watchers` see each moment last. Returns the exit status. Raises: UserError."""
-    quiet.hush()
-    threads = quiet.settle_torch(1 if launched() else count(processes(args)[0], args.accelerator))
+    """Read the sounds, fit, report; `watchers` are called after all other callbacks. Returns the exit status.
+
+    Raises: UserError.
+    """
+    silence_libraries()
+    threads = set_threads(1 if launched() else count(devices_and_nodes(args)[0], args.accelerator))
     trainer = make_trainer(args, plan)
     for remark in plan.remarks:
         say(f"resuming {plan.folder.path}: {remark}")
-    material = load_training_data(plan)
-    plan = choose_oscillators(told_classes(plan, material), material)
+    data = load_training_data(plan)
+    plan = choose_oscillators(with_classes(plan, data), data)
     module = make_module(plan.config, plan.budget())
     if plan.resumed is not None:
         module.resume(plan.resumed)
     else:
-        begin(module, material)
-    learned = Learned(material)
-    trainer.callbacks += [*callbacks(plan, material), learned, *watchers]  # type: ignore[attr-defined]
-    held = claim(plan, material, argv)
-    greeting(plan, material, module, trainer, threads)
+        module.initialize(data)
+    learned = Learned(data)
+    trainer.callbacks += [*callbacks(plan, data), learned, *watchers]  # type: ignore[attr-defined]
+    held = claim(plan, data, argv)
+    print_start(plan, data, module, trainer, threads)
     try:
-        with stop_gently(module) as handlers:
+        with stop_on_signals(module) as handlers:
             trainer.callbacks.append(handlers)  # type: ignore[attr-defined]
-            trainer.fit(module, datamodule=material.data)
+            trainer.fit(module, datamodule=data)
     except Interrupted as stop:
         how = "saved" if plan.folder.last.is_file() else "stopped"
         say(f"{how}; resume with: {plan.folder.resume_command}")
@@ -66,66 +78,61 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Seque
     except Failure as error:  # a full disk
         raise Failure(f"{error}; then {plan.folder.resume_command}") from error
     except RuntimeError as error:
-        if "deterministic" in str(error) and args.deterministic:
-            raise UserError(
-                f"--deterministic: {' '.join(str(error).split())[:160]}; leave it out, or --accelerator cpu"
-            ) from error
-        if trainer.world_size == 1:
-            raise
-        return left_alone(plan, trainer.global_rank, error)
+        return explain(error, plan, args, trainer)
     finally:
         if held is not None:
             held.close()
-    farewell(plan, material, module)
-    for line in [] if plan.config.data.overfit else outlook(plan, material, module, learned.distance):
+    print_end(plan, data, module)
+    for line in [] if plan.config.data.overfit else outlook(plan, data, module, learned.distance):
         say(f"outlook   {line}")
     return 0
 
 
-def left_alone(plan: Plan, rank: int, error: RuntimeError) -> int:
-    """A process of the run has ended or does not answer, and this one cannot go on without. Returns the exit status."""
-    what = " ".join(str(error).split())[:200]
-    print(
-        f"wavevae: error: process {rank} lost the others ({what}); once they are well again: "
-        f"{plan.folder.resume_command}",
-        file=sys.stderr,
-        flush=True,
+def explain(error: RuntimeError, plan: Plan, args: argparse.Namespace, trainer: pl.Trainer) -> int:
+    """The exit status where another process of the run has ended or does not answer. Raises: UserError where an
+    operation is not deterministic; any other error."""
+    what = " ".join(str(error).split())
+    if "deterministic" in what and args.deterministic:
+        raise UserError(f"--deterministic: {what[:160]}; leave it out, or --accelerator cpu") from error
+    if trainer.world_size == 1:
+        raise error
+    console.say(
+        f"wavevae: error: process {trainer.global_rank} lost the others ({what[:200]}); once they are well again: "
+        f"{plan.folder.resume_command}"
     )
     return 1
 
 
-def told_classes(plan: Plan, material: Material) -> Plan:
+def with_classes(plan: Plan, data: TrainingData) -> Plan:
     """The plan with the names of the classes that the sounds have."""
-    labels = material.data.labels
-    if labels is None:
+    if data.labels is None:
         return plan
-    for line in labels.describe(material.learned):
+    for line in data.labels.describe(data.train_items):
         say(f"labels  {line}")
-    model = dataclasses.replace(plan.config.model, classes=labels.classes)
+    model = dataclasses.replace(plan.config.model, classes=data.labels.classes)
     return dataclasses.replace(plan, config=dataclasses.replace(plan.config, model=model))
 
 
-def callbacks(plan: Plan, material: Material) -> list[pl.Callback]:
-    """In the order in which they see a moment: the journal first, so that no checkpoint is ahead of it."""
+def callbacks(plan: Plan, data: TrainingData) -> list[pl.Callback]:
+    """In the order in which they are called: the journal first, so that no checkpoint is ahead of it."""
     best = plan.resumed.best_score if plan.resumed else None
     return [
         Journal(plan.folder),
-        Checkpoints(plan.folder, material.data, origin(material), best),
+        Checkpoints(plan.folder, data, origin(data), best),
         Progress(),
         Health(),
-        Pictures(plan.folder, material.examples, material.example_labels),
-        *([Overfit(plan.folder, len(material.chunks))] if plan.config.data.overfit else []),
+        Pictures(plan.folder, data.excerpts()),
+        *([Overfit(plan.folder, len(data.train_chunks))] if plan.config.data.overfit else []),
     ]
 
 
-def origin(material: Material) -> dict[str, Any]:
-    """What a checkpoint says of where it comes from."""
-    origin = {"data": material.store.content_hash, "commit": commit(), "torch": torch.__version__}
-    labels = material.data.labels
-    return origin if labels is None else {**origin, "labels": labels.summary(material.learned)}
+def origin(data: TrainingData) -> dict[str, Any]:
+    """Where a checkpoint comes from."""
+    labels = {} if data.labels is None else {"labels": data.labels.summary(data.train_items)}
+    return {"data": data.store.content_hash, "commit": commit(), "torch": torch.__version__, **labels}
 
 
-def claim(plan: Plan, material: Material, argv: list[str]) -> TextIO | None:
+def claim(plan: Plan, data: TrainingData, argv: list[str]) -> TextIO | None:
     """Make or take the run folder, on the first process. Raises: UserError where another process trains there."""
     if not is_first():
         return None
@@ -136,6 +143,155 @@ def claim(plan: Plan, material: Material, argv: list[str]) -> TextIO | None:
     if not plan.fresh:
         about = {**plan.folder.read_config()[1], "inputs": about["inputs"], "resumed": about["started"]}
     plan.folder.write_config(plan.config, about)
-    material.write_report(plan.folder.report)
+    data.write_report(plan.folder.report)
     os.environ[FOLDER_VARIABLE] = str(plan.folder.path)
     return held
+
+
+# -- Lightning's Trainer ------------------------------------------------------------------------------------
+
+
+def silence_libraries() -> None:
+    """Lightning's tips are for programmers."""
+    for name in (
+        "pytorch_lightning",
+        "lightning",
+        "lightning.pytorch",
+        "lightning_fabric",
+        "lightning.fabric",
+    ):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for module in ("pytorch_lightning", "lightning_fabric", "lightning_utilities", "torch", "tensorboard"):
+        warnings.filterwarnings("ignore", module=module)
+
+
+class KeepCount(pl.Callback):
+    """After a resume Lightning counts batches from the run's step, so that validations keep their steps."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        trainer.fit_loop.epoch_loop.batch_progress.total.ready = module.step
+
+
+def devices_and_nodes(args: argparse.Namespace) -> tuple[Any, int]:
+    """As typed, else as torchrun or SLURM started them, else one of each."""
+    started = launched()
+    devices = args.devices or (started.per_node if started else 1)
+    nodes = args.num_nodes or (started.nodes if started else 1)
+    return devices, nodes
+
+
+def count(devices: Any, accelerator: str | None = None) -> int:
+    """Processes on this machine."""
+    if isinstance(devices, list):
+        return len(devices)
+    if devices not in ("auto", -1):
+        return int(devices)
+    on_gpu = choose_device(accelerator).type == "cuda"
+    return torch.cuda.device_count() if on_gpu else 1
+
+
+def strategy(args: argparse.Namespace, many: bool) -> Any:
+    """DDP that gives up on a process that does not answer, where there are several. It broadcasts no buffers: codebooks
+    are updated alike on all."""
+    if not many or args.strategy not in (None, "auto", "ddp"):
+        return args.strategy or "auto"
+    timeout = timedelta(seconds=parse_time(args.rank_timeout or RANK_TIMEOUT, "--rank-timeout"))
+    return DDPStrategy(timeout=timeout, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def make_trainer(args: argparse.Namespace, plan: Plan) -> pl.Trainer:
+    """Without a run's callbacks yet; it writes no files and shows no bars.
+
+    Raises: UserError for what this machine or Lightning does not have.
+    """
+    devices, nodes = devices_and_nodes(args)
+    device = choose_device(args.accelerator)
+    refuse_float64(device, plan.config.model)
+    if args.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA is first used
+    try:
+        return pl.Trainer(
+            accelerator=device.type,
+            devices=count(devices, args.accelerator) if devices in ("auto", -1) else devices,
+            num_nodes=nodes,
+            strategy=strategy(args, nodes * count(devices, args.accelerator) > 1),
+            precision=args.precision or default_precision(device),  # type: ignore[arg-type]
+            plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
+            max_epochs=-1,  # the budget ends it
+            val_check_interval=plan.config.train.validate_every,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            callbacks=[KeepCount()],
+            default_root_dir=plan.folder.path,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            deterministic=args.deterministic or None,
+            benchmark=device.type == "cuda" and not args.deterministic,  # chunks are all of one length
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        if isinstance(error, UserError):
+            raise
+        given = " ".join(
+            f"--{name.replace('_', '-')} {getattr(args, name)}"
+            for name in ("accelerator", "devices", "num_nodes", "strategy", "precision")
+            if getattr(args, name) is not None
+        )
+        raise UserError(f"{given or 'this machine'}: {' '.join(str(error).split())}") from error
+
+
+# -- signals ------------------------------------------------------------------------------------------------
+
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+class Interrupted(Exception):
+    """The run stopped on a signal, saved; carries the exit status."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.status = 128 + signal_number
+
+
+class OwnHandlers(pl.Callback):
+    """Replaces Lightning's handler of SIGTERM, which communicates with the other processes in the middle of a step."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        for number in ending_signals():
+            signal.signal(number, self.handler)
+
+
+@contextmanager
+def stop_on_signals(module: TrainingModule) -> Iterator[OwnHandlers]:
+    """Within it `ending_signals()` stop the run after the step, with everything saved; a second one does not wait for
+    the step. Yields the callback that keeps the handlers.
+
+    Raises: Interrupted at the end if any process of the run got a signal.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        module.stop_asked = True
+        say("stopping after this step")
+
+    before = {number: signal.signal(number, ask) for number in ending_signals()}
+    try:
+        yield OwnHandlers(ask)
+    except SystemExit as stop:  # what Lightning makes of a KeyboardInterrupt
+        if not asked:
+            raise
+        raise Interrupted(asked[0]) from stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if (asked or module.stopping) and module.progress < 1.0:
+        raise Interrupted(asked[0] if asked else signal.SIGTERM)

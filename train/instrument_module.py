@@ -1,4 +1,4 @@
-"""Training of an instrument: the same workshop, with pitches found beforehand and a decoder that has a state."""
+"""Training of an instrument: what its corpus needs, its start, and its step, whose decoder has a state."""
 
 from __future__ import annotations
 
@@ -15,40 +15,35 @@ from wavevae.checkpoint import Checkpoint
 from wavevae.config import RunConfig
 from wavevae.corpus.pitch_track import PitchTrack
 from wavevae.nn.conditioning import Condition, one_hot
-from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.instrument_init import instrument_start
 from wavevae.nn.pitch import PitchTracker
-from wavevae.nn.synthesizer import SynthesisState
 from wavevae.objectives.named_axes import NamedAxes
-from wavevae.objectives.weighted_sum import weighted_sum
 
-from .adversary import anchor
 from .arguments import Plan
+from .batches import LEAD_FRAMES, InstrumentBatch
 from .budget import Budget
-from .instrument_data import LEAD_FRAMES, InstrumentBatch
-from .module import TrainingModule, noise_seed
-from .progress import say
-from .ranks import world_size
-from .training_data import Material
+from .module import Reconstruction, TrainingModule
+from .processes import say
+from .training_data import TrainingData
 
 VOICED = 0.4
 """Share of the loud frames that must have one clear pitch for it to describe the sounds: speech has 0.5, polyphonic
 piano 0.24."""
 RANGE = (1.0, 99.0)
-"""Percentiles of the corpus' controls between which the decoder's network hears them."""
+"""Percentiles of the corpus' controls that bound the input of the decoder's network."""
 NOISE_ONLY_DB, FEW_TONES_DB, TONES_HZ = -1.0, -4.0, 1200.0
 """Local flatness above which a corpus without pitch is noise alone, and above which its tones are low ones: carriers
 held where there was noise would sound."""
 FLATNESS_CHUNKS = 64
 START_CHUNKS = 240
-"""Heard before the first step."""
+"""Chunks that a linear start is fitted to."""
 FARTHEST_FRAME = 1_000_000
 """Training begins anywhere in the noise up to here: 3 hours."""
 
 
 class InstrumentModule(TrainingModule):
-    """Controls are measured, timbre is learned; the decoder begins each excerpt at a random phase."""
+    """Controls are measured, timbre is learned; the decoder starts each excerpt at a random phase."""
 
     def __init__(self, config: RunConfig, budget: Budget) -> None:
         super().__init__(config, budget)
@@ -61,20 +56,16 @@ class InstrumentModule(TrainingModule):
         model: Any = self.model
         return model  # type: ignore[no-any-return]
 
-    def initialise(self, material: Material) -> bool:
+    def initialize_networks(self, data: TrainingData) -> None:
         """Sets the ranges of the controls from the corpus and, with a linear start, the outlets in closed form."""
-        track = material.track
-        assert track is not None
+        assert data.track is not None
         decoder = self.instrument.decoder
-        for index, (low, high) in enumerate(control_ranges(track, self.config.model.controls)):
+        for index, (low, high) in enumerate(control_ranges(data.track, self.config.model.controls)):
             decoder.low[index], decoder.high[index] = low, high
         if self.config.train.init == "linear":
-            chunks = material.chunks
-            picked = np.stack([chunks.read(int(n)) for n in material.spread(START_CHUNKS)])[:, None]
-            audio = pad_to_multiple(torch.from_numpy(picked), self.instrument.hop_length)
-            explained = instrument_start(self.instrument, audio)
+            chunks = data.read(data.spread(START_CHUNKS))
+            explained = instrument_start(self.instrument, self.whole_hops(chunks))
             say(f"start   {explained:.0%} of the variance of log spectra")
-        return True
 
     def measured(self) -> dict[str, Tensor]:
         return {} if self.named_axes is None else dict(self.named_axes.state_dict())
@@ -84,58 +75,46 @@ class InstrumentModule(TrainingModule):
         if self.named_axes is not None and checkpoint.objectives:
             self.named_axes.load_state_dict(checkpoint.objectives)
 
-    def training_step(self, batch: InstrumentBatch, batch_index: int) -> Tensor:  # type: ignore[override]
-        """The loss of excerpts after their run-up. Spectra and KL are in fp32 whatever the precision of the rest."""
-        torch.manual_seed(noise_seed(self.config.train.seed, self.step, self.global_rank))
-        model = self.instrument
+    def reconstruct(self, batch: InstrumentBatch) -> Reconstruction:  # type: ignore[override]
+        """Excerpts after their run-up; each starts at a random phase, somewhere in the noise."""
+        model, labels = self.instrument, None
         hop, late = model.hop_length, model.algorithmic_latency // model.hop_length
-        condition = self.condition(batch)
+        if self.config.model.condition != "none":
+            labels = Condition(one_hot(batch.class_number, len(self.config.model.classes)), batch.pitch)
         with torch.set_grad_enabled(not self.frozen):
-            latents = model.posterior(batch.sound, condition, batch.track)
+            latents = model.posterior(batch.sound, labels, batch.track)
         z = model.decoder.cleaned(latents.z[..., late:])
-        frame = model.decoder.frames(z, condition)
-        sound, _ = model.decoder.sound(frame, self.anywhere(model.decoder.synthesis.initial(len(z), z)))
-        compared = slice(LEAD_FRAMES * hop, sound.shape[-1])
-        estimate, audio = sound[..., compared], batch.sound[..., compared]
-        with torch.autocast(audio.device.type, enabled=False):
-            raw = self.objectives.raw(estimate.float(), audio.float(), latents)
-            if self.named_axes is not None:
-                raw["named_axes"] = self.named_axes(model.decoder, z, frame)
-            total = weighted_sum(raw, self.weights) + (anchor(self.model) if self.frozen else 0.0)
-        self.terms = {"total": total.detach(), **{k: v.detach() for k, v in raw.items()}}
-        self.terms |= {k: v for k, v in latents.metrics.items() if k not in self.terms}
-        if self.opposed and self.adversary is not None:
-            self.terms |= self.adversary.step(estimate, audio, self.share)
-        self.audio_s += len(audio) * audio.shape[-1] / self.config.model.sample_rate * world_size()
-        return total
-
-    def condition(self, batch: InstrumentBatch) -> Condition | None:
-        """Labels of the batch; none for an unconditional model."""
-        if self.config.model.condition == "none":
-            return None
-        return Condition(one_hot(batch.class_number, len(self.config.model.classes)), batch.pitch)
-
-    @staticmethod
-    def anywhere(state: SynthesisState) -> SynthesisState:
-        """The same with random phases, somewhere in the noise."""
+        frame = model.decoder.frames(z, labels)
+        state = model.decoder.synthesis.initial(len(z), z)
         phase = torch.rand_like(state.phase)
-        return state._replace(phase=phase, frame=torch.floor(torch.rand_like(phase) * FARTHEST_FRAME))
+        state = state._replace(phase=phase, frame=torch.floor(torch.rand_like(phase) * FARTHEST_FRAME))
+        sound, _ = model.decoder.sound(frame, state)
+        compared = slice(LEAD_FRAMES * hop, sound.shape[-1])
+        estimate, target = sound[..., compared], batch.sound[..., compared]
+
+        def more_terms() -> dict[str, Tensor]:
+            if self.named_axes is None:
+                return {}
+            return {"named_axes": self.named_axes(model.decoder, z, frame)}
+
+        return Reconstruction(estimate, target, latents, target.numel(), more_terms)
 
 
-def choose_oscillators(plan: Plan, material: Material) -> Plan:
-    """The plan with what the sounds need, said in one line; as it is for a codec and for a run that goes on."""
+def choose_oscillators(plan: Plan, data: TrainingData) -> Plan:
+    """The plan with the oscillators that the sounds need, reported in one line; unchanged for a codec or a resumed
+    run."""
     model = plan.config.model
-    if material.track is None or plan.resumed is not None:
+    if data.track is None or plan.resumed is not None:
         return plan
-    share = material.track.voiced_share
+    share = data.track.voiced_share
     chosen, top = model.oscillators, model.carriers_highest_hz
     if chosen == "auto":
-        flatness = local_flatness_db(material) if share < VOICED else -math.inf
+        flatness = local_flatness_db(data) if share < VOICED else -math.inf
         chosen = "harmonic" if share >= VOICED else "none" if flatness > NOISE_ONLY_DB else "dense"
         if chosen == "dense" and not top and flatness > FEW_TONES_DB:
             top = TONES_HZ
     tracker = PitchTracker(model.sample_rate, model.hop_length)
-    heard = f"from {tracker.lowest_hz:.0f} to {tracker.highest_hz:.0f} Hz"
+    limits = f"from {tracker.lowest_hz:.0f} to {tracker.highest_hz:.0f} Hz"
     kinds = {
         "harmonic": "one oscillator bank follows the pitch",
         "dense": f"dense carriers{f' up to {top:g} Hz' if top else ''} and noise, no pitch",
@@ -144,24 +123,24 @@ def choose_oscillators(plan: Plan, material: Material) -> Plan:
     }
     how = "" if model.oscillators == "auto" else ", as set"
     say(
-        f"sounds  {share:.0%} of what is loud has one clear pitch {heard}: {kinds[chosen]}{how} "
+        f"sounds  {share:.0%} of what is loud has one clear pitch {limits}: {kinds[chosen]}{how} "
         "(--set oscillators=...)"
     )
     model = dataclasses.replace(model, oscillators=chosen, carriers_highest_hz=top)
     return dataclasses.replace(plan, config=dataclasses.replace(plan.config, model=model))
 
 
-def local_flatness_db(material: Material) -> float:
+def local_flatness_db(data: TrainingData) -> float:
     """How noise-like the loud seconds are, dB: geometric over arithmetic mean of the power within third octaves,
-    weighted by power. Found: rain and wind -0.3, drums -1.6, piano -11, choir -12, violin -18, saxophone -33."""
-    chunks = np.stack([material.chunks.read(int(n)) for n in material.spread(FLATNESS_CHUNKS)])
-    length = 1 << round(math.log2(0.186 * material.store.sample_rate))
+    weighted by power. Measured: rain and wind -0.3, drums -1.6, piano -11, choir -12, violin -18, saxophone -33."""
+    chunks, sample_rate = data.read(data.spread(FLATNESS_CHUNKS)), data.store.sample_rate
+    length = 1 << round(math.log2(0.186 * sample_rate))
     sound = F.pad(torch.from_numpy(chunks), (0, max(0, length - chunks.shape[1])))
     window = torch.hann_window(length)
     spectrum = torch.stft(sound, length, length // 4, window=window, center=False, return_complex=True)
     power = spectrum.abs().square().mean(2)  # (chunks, bins)
     power = power[power.sum(1) > 0.01 * power.sum(1).max()] + 1e-9
-    hz = torch.arange(power.shape[1]) * material.store.sample_rate / length
+    hz = torch.arange(power.shape[1]) * sample_rate / length
     total, weight = torch.zeros(len(power)), torch.zeros(len(power))
     for third in range(16):
         centre = 200.0 * 2 ** (third / 3)

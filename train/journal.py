@@ -1,4 +1,4 @@
-"""metrics.csv and TensorBoard: one row a logging step, and none twice after a resume."""
+"""metrics.csv and TensorBoard; no row is written twice after a resume."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from wavevae.errors import Failure
 from wavevae.files import write_errors, write_whole
 
 from .module import TrainingModule
-from .progress import say
+from .processes import say
 from .run_folder import RunFolder
 
 EVERY = 10
 """Steps averaged into a row."""
-NOTHING = -1
-"""In place of the resumed step: a run that begins keeps no row, also none of step 0."""
+NEW_RUN = -1
+"""In place of the resumed step: a new run keeps no row, not even one of step 0."""
 
 Row = dict[str, str]
 
@@ -38,9 +38,9 @@ def read_rows(path: Path) -> list[Row]:
 
 
 class MetricsFile:
-    """Appends rows; a column not seen before rewrites the file with a wider head, whole or not at all."""
+    """Appends rows; a new column rewrites the file with a wider header, whole or not at all."""
 
-    def __init__(self, path: Path, resumed_step: int = NOTHING) -> None:
+    def __init__(self, path: Path, resumed_step: int = NEW_RUN) -> None:
         self.path = path
         self.rows = [row for row in read_rows(path) if int(row["step"]) <= resumed_step]
         self.columns = list(self.rows[0]) if self.rows else []
@@ -63,7 +63,7 @@ class MetricsFile:
             with write_errors(self.path, len(line)), self.path.open("ab") as file:
                 file.write(line)
         except Failure:
-            os.truncate(self.path, before)  # no half a row
+            os.truncate(self.path, before)  # no partial row
             raise
 
     def _lines(self, rows: list[Row]) -> str:
@@ -76,8 +76,7 @@ class MetricsFile:
 
 
 class Board:
-    """The same for TensorBoard. Where its writer fails (a full disk, a name that is no UTF-8) the run goes on without:
-    metrics.csv has every figure."""
+    """The same for TensorBoard. If its writer fails (a full disk, a name that is no UTF-8) the run goes on without."""
 
     def __init__(self, folder: Path, purge_step: int | None) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -117,7 +116,7 @@ class Journal(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero:
-            self.file = MetricsFile(self.folder.metrics, module.step if module.resumed else NOTHING)
+            self.file = MetricsFile(self.folder.metrics, module.step if module.resumed else NEW_RUN)
             self.board = Board(self.folder.tensorboard, module.step + 1 if module.step else None)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
@@ -125,8 +124,8 @@ class Journal(pl.Callback):
             return
         kept = 1.0 - module.guard.bad
         for name, value in module.terms.items():
-            sound = torch.where(kept > 0, value.float(), 0.0)  # what is not finite is no part of a mean
-            self.sums[name] = self.sums.get(name, torch.zeros_like(sound)) + sound
+            finite = torch.where(kept > 0, value.float(), 0.0)
+            self.sums[name] = self.sums.get(name, torch.zeros_like(finite)) + finite
         self.count = self.count + kept
         if module.step % EVERY == 0 or trainer.should_stop:
             self._training_row(module)
@@ -135,16 +134,13 @@ class Journal(pl.Callback):
         count = float(self.count)
         means = {name: float(value) / count for name, value in self.sums.items() if count}
         self.sums, self.count = {}, torch.zeros(())
-        self._write(
-            module,
-            {
-                **module.scheduled,
-                "skipped": module.skipped,
-                "audio_s_per_s": round(module.audio_s / max(1e-9, module.budget.elapsed_s), 2),
-                "waiting": round(waiting_for_data(module), 4),
-                **means,
-            },
-        )
+        stream = getattr(getattr(module.trainer, "datamodule", None), "stream", None)
+        measured = {
+            "skipped": module.guard.skipped,
+            "audio_s_per_s": round(module.audio_s / max(1e-9, module.budget.elapsed_s), 2),
+            "waiting": 0.0 if stream is None else round(stream.waiting, 4),
+        }
+        self._write(module, {**module.scheduled, **measured, **means})
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero and module.validation:
@@ -154,7 +150,7 @@ class Journal(pl.Callback):
         now = {
             "step": module.step,
             "elapsed_s": round(module.budget.elapsed_s, 2),
-            "share": round(module.share, 5),
+            "share": round(module.progress, 5),
         }
         self.file.append({**now, "audio_s": round(module.audio_s, 1), **values})
         self.board.add(values, module.step)
@@ -162,12 +158,6 @@ class Journal(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero:
             self.board.close()
-
-
-def waiting_for_data(module: TrainingModule) -> float:
-    """Share of the time of this sitting."""
-    stream = getattr(getattr(module.trainer, "datamodule", None), "stream", None)
-    return 0.0 if stream is None else float(stream.waiting)
 
 
 def board_name(name: str) -> str:

@@ -1,14 +1,18 @@
-"""How weights are moved: the optimizer with its parameter groups, and the average that is validated and exported."""
+"""The optimizer with its parameter groups, the guard that skips steps, and the averaged weights that are validated and
+exported."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import nn
+import torch.distributed as dist
+from torch import Tensor, nn
 
 from wavevae.config import TrainConfig
+from wavevae.nn.distributed import ranks
 from wavevae.nn.linear_init import trunk
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.partials_init import partial_maps
@@ -35,30 +39,63 @@ def make_optimizer(model: Autoencoder, config: TrainConfig, fused: bool = False)
     Groups, each with its `share` of the scheduled learning rate: what a start in closed form has set moves slower,
     and what is in front of codebooks slower still: codes are averages, and follow ground that moves too late.
     """
-    slow = started(model, config)
-    before_codes = in_front_of_codes(model) if config.init == "linear" else set()
+    bottleneck = model.bottleneck.learned_part()
+    linear = config.init == "linear"
+    codec = linear and not model.config.is_instrument  # an instrument's start is rougher
+    slow = [*trunk(model), *partial_maps(model)] if codec else []
+    slow += bottleneck.data_parameters()
+    before_codes = bottleneck.code_parameters() if linear else []
+    before_codes = [*model.encoder.parameters(), *before_codes] if before_codes else []
+    started, code_ids = {id(p) for p in slow}, {id(p) for p in before_codes}
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in model.parameters():
-        share = config.linear_init_lr_scale if id(parameter) in slow else 1.0
-        if id(parameter) in before_codes:
-            share *= config.pre_quantizer_lr_scale
+        share = config.linear_init_lr_scale if id(parameter) in started else 1.0
+        share *= config.pre_quantizer_lr_scale if id(parameter) in code_ids else 1.0
         groups.setdefault(share, []).append(parameter)
     each = [{"params": of, "share": n, "lr": config.learning_rate * n} for n, of in groups.items()]
     return torch.optim.AdamW(each, betas=(0.8, 0.99), weight_decay=config.weight_decay, fused=fused or None)
 
 
-def started(model: Autoencoder, config: TrainConfig) -> set[int]:
-    """The ids of the parameters that a start in closed form has set."""
-    codec = config.init == "linear" and not model.config.is_instrument  # an instrument's start is rougher
-    set_by_start = [*trunk(model), *partial_maps(model)] if codec else []
-    set_by_start += model.bottleneck.learned_part().data_parameters()
-    return {id(parameter) for parameter in set_by_start}
+class StepGuard:
+    """Counts and skips the steps of one optimizer whose loss or gradient is not finite, on all processes alike.
 
+    A fused optimizer reads `found_inf` in its own kernel (as under a gradient scaler) and then leaves weights, moments
+    and step count alone, so the host does not wait for the device. Any other has its gradients removed, which waits.
+    """
 
-def in_front_of_codes(model: Autoencoder) -> set[int]:
-    """The ids of the parameters that decide which codes a sound gets."""
-    before = model.bottleneck.learned_part().code_parameters()
-    return {id(parameter) for parameter in (*model.encoder.parameters(), *before)} if before else set()
+    def __init__(self) -> None:
+        self.bad = torch.zeros(())
+        """1 where the last step was skipped, else 0; on the device."""
+        self.counts = torch.zeros(2)
+        """Steps skipped so far, and in a row."""
+
+    @property
+    def skipped(self) -> int:
+        """So far. Waits for the device."""
+        return int(self.counts[0])
+
+    @property
+    def in_a_row(self) -> int:
+        """Waits for the device."""
+        return int(self.counts[1])
+
+    def resume(self, skipped: int) -> None:
+        self.counts = torch.tensor([float(skipped), 0.0])
+
+    def check(
+        self, finite: Tensor, optimizer: torch.optim.Optimizer | None, weights: Iterable[nn.Parameter]
+    ) -> None:
+        """To be called before the optimizer's step; `finite` (): whether loss and gradient of this process are."""
+        self.bad = (~finite.detach()).float()
+        if ranks() > 1:
+            dist.all_reduce(self.bad, op=dist.ReduceOp.MAX)
+        counts = self.counts.to(self.bad.device, non_blocking=True)
+        self.counts = torch.stack([counts[0] + self.bad, (counts[1] + 1) * self.bad])
+        if optimizer is not None and all(group.get("fused") for group in optimizer.param_groups):
+            optimizer.found_inf = self.bad  # type: ignore[attr-defined]
+        elif bool(self.bad):
+            for weight in weights:
+                weight.grad = None
 
 
 class AveragedModel(nn.Module, Generic[Model]):

@@ -1,22 +1,87 @@
-"""How far it is, at a glance: a bar on a terminal, a line every ten seconds elsewhere."""
+"""What a run prints: at its start, on the way (a bar on a terminal, a line every ten seconds elsewhere), at its end."""
 
 from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
-from wavevae import console
+from wavevae.cli import shell_word, shown
+from wavevae.units import format_seconds
 
+from .arguments import Plan
 from .budget import show_time
-from .launch import is_first
 from .module import TrainingModule
+from .processes import lr_factor, say
+from .training_data import TrainingData
 
 LINE_EVERY_S = 10.0
 REDRAW_EVERY_S = 0.25
 SHOWN = ("mr_stft", "log_mel", "waveform_l1", "feature_l1", "feature_mse", "kl")
+
+
+def print_start(
+    plan: Plan, data: TrainingData, module: TrainingModule, trainer: pl.Trainer, threads: int
+) -> None:
+    """How many files, seconds, chunks, parameters; hop and latency; where and for how long."""
+    model, train, ranks = plan.config.model, plan.config.train, trainer.world_size
+    parameters = sum(p.numel() for p in module.model.parameters())
+    hop = module.model.hop_length
+    hop_ms = 1000 * hop / model.sample_rate
+    machine = trainer.strategy.root_device.type
+    if machine == "cpu":
+        machine += f", {threads} thread{'s' if threads > 1 else ''}"
+    if ranks > 1:
+        machine = f"{ranks} x {machine}"
+    say(f"data    {data.describe()}")
+    say(
+        f"model   {plan.preset}, {model.bottleneck}: {parameters / 1e6:.2f} M parameters, {model.sample_rate} Hz, "
+        f"hop {hop} ({hop_ms:.1f} ms), {module.family.latency(plan.config)}, {module.model.latent_dim} latents at "
+        f"{1000 / hop_ms:.1f} frames/s"
+    )
+    say(f"budget  {module.budget} on {machine}, {trainer.precision}, batch {train.batch_size}")
+    if ranks > 1:
+        factor = lr_factor(train.lr_scaling, ranks)
+        rate = f"{train.learning_rate:g} x {factor:.3g} = {train.learning_rate * factor:.3g}"
+        say(
+            f"ranks   {ranks} x {train.batch_size} = {ranks * train.batch_size} chunks a step; learning rate {rate} "
+            f"(lr_scaling {train.lr_scaling})"
+        )
+    say(f"run     {plan.folder.path}   (Ctrl-C saves)")
+
+
+def print_end(plan: Plan, data: TrainingData, module: TrainingModule) -> None:
+    """The figures, where things are, what to type next."""
+    folder, path, elapsed = plan.folder, plan.folder.path, module.elapsed_s
+    say("")
+    say(
+        f"trained {module.step} steps, {format_seconds(module.audio_s)} of audio in {show_time(elapsed)}: "
+        f"{module.audio_s / max(1e-9, elapsed):.1f} audio-seconds a second"
+        + (f"; {data.stream.waiting:.1%} of the time spent waiting for data" if data.stream else "")
+        + (f"; {module.guard.skipped} steps skipped (not finite)" if module.guard.skipped else "")
+    )
+    say(f"{validated_on(module)}  {describe_validation(module)}")
+    say(f"weights   {folder.best}  (last.ckpt beside it)")
+    say(f"listen    {folder.validation}")
+    say(
+        f"curves    {folder.losses_picture}, {folder.metrics}, tensorboard --logdir {shell_word(folder.tensorboard)}"
+    )
+    say("next:")
+    name = Path(path.resolve().name)
+    rendering = ("render", path, "--input", "IN.wav", "-o", "OUT.wav")
+    exporting = ("export", path, "-o", name.with_name(f"{name}.ts"))
+    say(f"  {shown(*(exporting if module.family.streams else rendering))}")
+    report = ("-o", name.with_name(f"{name}-report"))
+    if data.validation_items:
+        say(f"  {shown('evaluate', path, '--held-out', *report)}")
+    else:
+        say(
+            "  nothing was held out, so this measures learned sounds; name others to know how it does on those:"
+        )
+        say(f"  {shown('evaluate', path, *data.inputs, *report)}")
 
 
 def describe(module: TrainingModule, pace: float) -> str:
@@ -26,12 +91,11 @@ def describe(module: TrainingModule, pace: float) -> str:
         if name in module.terms:
             weight = f" x {module.weights['kl']:.1g}" if name == "kl" else ""
             terms.append(f"{name} {float(module.terms[name]):.4g}{weight}")
-    skipped = [f"{module.skipped} steps skipped"] if module.skipped else []
+    skipped = [f"{module.guard.skipped} steps skipped"] if module.guard.skipped else []
     return "  ".join([*terms, f"{pace:.1f} audio-s/s", *skipped])
 
 
-def judged_on(module: TrainingModule) -> str:
-    """What a validation is of."""
+def validated_on(module: TrainingModule) -> str:
     return "by heart" if module.config.data.overfit else "held out"
 
 
@@ -42,7 +106,7 @@ def describe_validation(module: TrainingModule) -> str:
 
 
 class Progress(pl.Callback):
-    """Shares of the budget, minutes left, the raw loss terms, audio-seconds trained per wall second."""
+    """Progress, minutes left, the raw loss terms, audio-seconds trained per wall second."""
 
     def __init__(self, terminal: bool | None = None) -> None:
         self.terminal = sys.stderr.isatty() if terminal is None else terminal
@@ -72,7 +136,7 @@ class Progress(pl.Callback):
         )
         self.bar = RichProgress(*columns, console=Console(stderr=True), auto_refresh=False, expand=True)
         self.task = self.bar.add_task(
-            "", total=1.0, completed=module.share, left="...", step=module.step, text=""
+            "", total=1.0, completed=module.progress, left="...", step=module.step, text=""
         )
         self.bar.start()
 
@@ -85,25 +149,25 @@ class Progress(pl.Callback):
 
     def _pace(self, now: float, audio_s: float) -> float:
         """Audio seconds trained per wall second since the last mark; marks are ten seconds apart at least."""
-        then, heard = self.marks
-        pace = (audio_s - heard) / max(1e-9, now - then)
+        then, audio_before = self.marks
+        pace = (audio_s - audio_before) / max(1e-9, now - then)
         if now - then >= LINE_EVERY_S:
             self.marks = (now, audio_s)
         return pace
 
     def _show(self, module: TrainingModule, pace: float) -> None:
-        left = show_time(module.budget.left_s(module.share))
+        left = show_time(module.budget.left_s(module.progress))
         text = describe(module, pace)
         if self.bar is None:
-            say(f"{100 * module.share:3.0f} %  {left:>6} left  step {module.step:<6} {text}")
+            say(f"{100 * module.progress:3.0f} %  {left:>6} left  step {module.step:<6} {text}")
         else:
-            self.bar.update(self.task, completed=module.share, left=left, step=module.step, text=text)
+            self.bar.update(self.task, completed=module.progress, left=left, step=module.step, text=text)
             self.bar.refresh()
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         if not trainer.is_global_zero or not module.validation:
             return
-        line = f"{judged_on(module)}, step {module.step}: {describe_validation(module)}"
+        line = f"{validated_on(module)}, step {module.step}: {describe_validation(module)}"
         if self.bar is None:
             say(line)
         else:
@@ -119,9 +183,3 @@ class Progress(pl.Callback):
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
-
-
-def say(line: str) -> None:
-    """Human text goes to standard error, at once, from the first process only."""
-    if is_first():
-        console.say(line)

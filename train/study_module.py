@@ -1,29 +1,26 @@
-"""Training of the studies' spectrogram models: the same workshop, another model and another distance."""
+"""Training of the studies' spectrogram models."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from wavevae.nn.conditioning import Condition
 from wavevae.objectives.schedules import learning_rate, rise_by_steps
-from wavevae.objectives.weighted_sum import weighted_sum
 from wavevae.studies.feature_loss import accuracy
 
-from .batches import Batch, conditions, plain
-from .module import TrainingModule, noise_seed
-from .progress import say
-from .ranks import world_size
-from .training_data import Material
+from .batches import Batch, conditions
+from .module import Reconstruction, TrainingModule
+from .processes import say
+from .training_data import TrainingData
 from .validation import Compared, Validation
 
 PLATEAU_PATIENCE, PLATEAU_FACTOR = 3, 0.5
 """Study D: the rate is halved after three validations (its epochs) without a gain."""
 LEVEL_CHUNKS = 256
-"""Heard before the first step, for the level of the features."""
+"""Chunks that the level of the features is taken from."""
 
 
 class StudyModule(TrainingModule):
@@ -32,17 +29,14 @@ class StudyModule(TrainingModule):
     def new_validation(self) -> Validation:
         return StudyValidation(self.objectives, self.config.model)
 
-    def initialise(self, material: Material) -> bool:
+    def initialize_networks(self, data: TrainingData) -> None:
         """Sets the level of the features from the training set; the weights stay random."""
-        model: Any = self.model
-        chunks = material.chunks
-        picked = [chunks.read(int(n)) for n in material.spread(LEVEL_CHUNKS)]
         with torch.no_grad():
-            model.spectrum.fit(torch.from_numpy(np.stack(picked)[:, None]))
-        return True
+            self.model.spectrum.fit(torch.from_numpy(data.read(data.spread(LEVEL_CHUNKS))[:, None]))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam (Kingma & Ba 2015) or AdamW; what a plateau has seen lies beside the rate, so that a resume goes on."""
+        """Adam (Kingma & Ba 2015) or AdamW; the state of the plateau schedule is kept in the group, so that a
+        resume goes on."""
         kind = torch.optim.AdamW if self.config.study.optimizer == "adamw" else torch.optim.Adam
         train = self.config.train
         group = {
@@ -53,16 +47,15 @@ class StudyModule(TrainingModule):
             "waited": 0,
         }
         optimizer = kind([group], lr=train.learning_rate, weight_decay=train.weight_decay)
-        if self._resumed is not None:
-            optimizer.load_state_dict(self._resumed.optimizer)
+        if self.resumed is not None:
+            optimizer.load_state_dict(self.resumed.optimizer)
         return optimizer
 
     @property
     def rate(self) -> float:
-        """Of the study's schedule."""
         train, schedule = self.config.train, self.config.study.lr_schedule
         if schedule == "cosine":
-            return learning_rate(self.share, train, self.step)
+            return learning_rate(self.progress, train, self.step)
         halved = self._group["halved"] if schedule == "plateau" else 1.0
         return train.learning_rate * halved * (0.01 + 0.99 * rise_by_steps(self.step, train))
 
@@ -70,33 +63,24 @@ class StudyModule(TrainingModule):
     def _group(self) -> dict[str, Any]:
         return self.optimizers(use_pl_optimizer=False).param_groups[0]  # type: ignore[union-attr]
 
-    def training_step(self, batch: Tensor | Batch, batch_index: int) -> Tensor:
-        """The loss of windows against windows; no sound is made."""
-        torch.manual_seed(noise_seed(self.config.train.seed, self.step, self.global_rank))
-        batch = batch if isinstance(batch, Batch) else plain(batch)
-        heard, given = conditions(batch, self.config.model)
-        model: Any = self.model
-        target = seen = model.windows(batch.audio)
-        if batch.heard is not batch.audio:
-            seen = model.windows(batch.heard)
-        latents = model.bottleneck(model.hidden(seen, heard))
-        estimate = model.decoded(latents.z, given)
-        with torch.autocast(target.device.type, enabled=False):
-            raw = self.objectives.raw(estimate, target, latents)
-            total = weighted_sum(raw, self.weights)
-        self.terms = {"total": total.detach(), **{k: v.detach() for k, v in raw.items()}}
-        self.terms |= {k: v for k, v in latents.metrics.items() if k not in self.terms}
-        samples = len(batch.audio) * batch.audio.shape[-1]
-        self.audio_s += samples / self.config.model.sample_rate * world_size()
-        return total
+    def reconstruct(self, batch: Batch) -> Reconstruction:
+        """Windows of features against windows; no sound is made."""
+        encoder_labels, decoder_labels = conditions(batch, self.config.model)
+        target = source = self.model.windows(batch.audio)
+        if batch.encoder_audio is not batch.audio:
+            source = self.model.windows(batch.encoder_audio)
+        latents = self.model.bottleneck(self.model.hidden(source, encoder_labels))
+        return Reconstruction(
+            self.model.decoded(latents.z, decoder_labels), target, latents, batch.audio.numel()
+        )
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
         if self.config.study.lr_schedule == "plateau" and self.validation:
-            self._wait(self.validation["val_distance"])
+            self._halve_on_plateau(self.validation["val_distance"])
 
-    def _wait(self, distance: float) -> None:
-        """Halve the rate where the last few validations brought nothing."""
+    def _halve_on_plateau(self, distance: float) -> None:
+        """Halve the rate where the last few validations brought no gain."""
         group = self._group
         if group["best"] is None or distance < group["best"]:
             group["best"], group["waited"] = distance, 0
@@ -108,7 +92,7 @@ class StudyModule(TrainingModule):
 
 
 class StudyValidation(Validation):
-    """Compares windows of features, and no sound."""
+    """Compares windows of features."""
 
     def compared(self, model: Any, audio: Tensor, condition: Condition | None) -> Compared:
         target = model.windows(audio)

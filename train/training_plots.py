@@ -18,15 +18,14 @@ from wavevae.families import family_of
 from wavevae.nn.bottlenecks.registry import bottleneck_class
 from wavevae.nn.model import Autoencoder
 
-from .batches import labelled
+from .batches import label_condition
 from .module import TrainingModule
 from .run_folder import RunFolder
 
 MOMENTS = 4
 """Reconstructions are kept at the start and at every quarter of the budget, the end included."""
-SMALLEST_SHARE = 0.01
-"""Share of the time that drawing may take; what it does not allow is drawn at the end."""
-
+LARGEST_SHARE = 0.01
+"""Share of the time that drawing may take; the rest is drawn at the end."""
 LIKELY_COST_S = 3.0
 """Of drawing once."""
 
@@ -34,28 +33,25 @@ LIKELY_COST_S = 3.0
 class Pictures(pl.Callback):
     """At each quarter a sound, NNN-percent-K.wav; in time its spectrogram beside the original's, and the curves."""
 
-    def __init__(
-        self, folder: RunFolder, examples: Sequence[np.ndarray], labels: Sequence[Label] = ()
-    ) -> None:
+    def __init__(self, folder: RunFolder, examples: Sequence[tuple[np.ndarray, Label]]) -> None:
         self.folder, self.examples = folder, examples
-        self.labels = list(labels) or [NO_LABEL] * len(examples)
         self.quarter = -1
         self.undrawn: list[tuple[np.ndarray, np.ndarray, Path, str]] = []
         self.cost_s = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """What a resumed run has kept already it does not keep again."""
+        """A resumed run has the sounds of earlier quarters."""
         if module.resumed:
-            self.quarter = int(module.share * MOMENTS)
+            self.quarter = int(module.progress * MOMENTS)
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         """Quarters are looked for at validations; the first one shows the start."""
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
-        if int(module.share * MOMENTS) > self.quarter:
-            self.quarter = int(module.share * MOMENTS)
+        if int(module.progress * MOMENTS) > self.quarter:
+            self.quarter = int(module.progress * MOMENTS)
             self.keep_sounds(module)
-        if self.cost_s + LIKELY_COST_S < SMALLEST_SHARE * module.elapsed_s and module.share < 1.0:
+        if self.cost_s + LIKELY_COST_S < LARGEST_SHARE * module.elapsed_s and module.progress < 1.0:
             self.draw(module)
 
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
@@ -65,12 +61,12 @@ class Pictures(pl.Callback):
     def keep_sounds(self, module: TrainingModule) -> None:
         rate = module.config.model.sample_rate
         self.folder.validation.mkdir(exist_ok=True)
-        for number, (sound, label) in enumerate(zip(self.examples, self.labels, strict=True), 1):
+        for number, (sound, label) in enumerate(self.examples, 1):
             original = self.folder.validation / f"original-{number}.wav"
             if not original.exists():
                 audio.write(original, sound, rate)
             made = reconstruct(module, sound, label)
-            path = self.folder.validation / f"{round(100 * module.share):03d}-percent-{number}.wav"
+            path = self.folder.validation / f"{round(100 * module.progress):03d}-percent-{number}.wav"
             audio.write(path, made, rate)
             self.undrawn.append((sound, made, path.with_suffix(".png"), f"{path.stem}, step {module.step}"))
 
@@ -91,7 +87,7 @@ class Pictures(pl.Callback):
 def reconstruct(module: TrainingModule, sound: np.ndarray, label: Label = NO_LABEL) -> np.ndarray:
     """(samples,) -> (samples,) through the averaged weights and the posterior's mean; a NaN is a gap."""
     x = torch.from_numpy(np.ascontiguousarray(sound)).to(module.device).reshape(1, 1, -1)
-    condition = labelled(module.config.model, [label], module.device)
+    condition = label_condition(module.config.model, [label], module.device)
     return np.nan_to_num(module.averaged.model(x, condition).reshape(-1).float().cpu().numpy())
 
 
@@ -106,9 +102,9 @@ def contributions(csv_path: Path, config: RunConfig) -> tuple[np.ndarray, dict[s
     """(steps, what each term adds to the loss there), from the training rows of metrics.csv."""
     columns = plots.read_columns(csv_path)
     training = np.isfinite(columns.get("total", np.zeros(0)))
-    steps, shares = (columns.get(name, np.zeros(0))[training] for name in ("step", "share"))
+    steps, progress = (columns.get(name, np.zeros(0))[training] for name in ("step", "share"))
     objectives = family_of(config).objectives(config)
-    weights = [objectives.weights(float(share)) for share in shares]
+    weights = [objectives.weights(float(p)) for p in progress]
     names = [name for name in objectives.weights(0.0) if name in columns]
     return steps, {n: columns[n][training] * np.array([w[n] for w in weights]) for n in names}
 

@@ -1,4 +1,4 @@
-"""Means over fixed chunks: the averaged weights, the posterior's mean, and what only a whole set can tell."""
+"""Validation: means over fixed chunks, with the averaged weights and the posterior's mean."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from wavevae.objectives.weighted_sum import weighted_sum
 
 from .batches import Batch, conditions
 
-MISTOLD = "distance_mistold"
-"""The distance when every chunk is decoded under the label of another: no more than told rightly, and labels are
-not listened to."""
+WRONG_LABEL = "distance_mistold"
+"""The distance when every chunk is decoded with the label of another: no more than with its own where the model
+ignores labels."""
 
 
 class Compared(NamedTuple):
@@ -42,7 +42,6 @@ class Validation:
         self.counts: Tensor | None = None
 
     def start(self) -> None:
-        """Forget."""
         self.sums, self.counts = {}, None
 
     def compared(self, model: Any, audio: Tensor, condition: Condition | None) -> Compared:
@@ -68,8 +67,8 @@ class Validation:
             for kind in self.config.decoder_labels:
                 part = parts[kind]
                 other = condition._replace(**{part: getattr(condition, part).roll(1, 0)})
-                mistold = self.raw(decode(z, condition=other), target, latents)
-                raw[f"{MISTOLD}_{kind}"] = self.distance(mistold)
+                wrong = self.raw(decode(z, condition=other), target, latents)
+                raw[f"{WRONG_LABEL}_{kind}"] = self.distance(wrong)
         raw["chunks"] = torch.ones((), device=z.device)
         for name, value in raw.items():
             self.sums[name] = self.sums.get(name, 0) + value * len(batch.audio)
@@ -83,7 +82,7 @@ class Validation:
             return self.objectives.raw(estimate.float(), audio.float(), latents)
 
     def distance(self, raw: dict[str, Tensor]) -> Tensor:
-        """Weighed as at the end of the budget, the same yardstick at every moment; regularisers left out."""
+        """Weighted as at the end of the budget, so that it compares over time; without regularisers."""
         others = self.objectives.regulariser_names
         distances = {name: value for name, value in raw.items() if name not in others}
         return weighted_sum(distances, self.objectives.weights(1.0)) / getattr(self.objectives, "scale", 1.0)
@@ -95,8 +94,8 @@ class Validation:
         chunks = sums[names.index("chunks")]
         means = {name: s / chunks for name, s in zip(names, sums, strict=True) if name != "chunks"}
         weights = self.objectives.weights(1.0)
-        told = {name: value for name, value in means.items() if name in weights}
-        means["distance"] = self.distance(told)
+        weighted = {name: value for name, value in means.items() if name in weights}
+        means["distance"] = self.distance(weighted)
         if self.counts is not None:
             means |= codebook_figures(sum_over_ranks(self.counts))
         return {f"val_{name}": float(value) for name, value in means.items()}
@@ -105,8 +104,7 @@ class Validation:
 def histogram(codes: Tensor, size: int) -> Tensor:
     """(B, n, F) -> (n, size) how often each code is used, float64 where the device has it."""
     flat = codes.transpose(0, 1).flatten(1)
-    rows = [torch.bincount(row, minlength=size) for row in flat]
-    hits = torch.stack(rows)
+    hits = torch.stack([torch.bincount(row, minlength=size) for row in flat])
     return hits.float() if hits.device.type == "mps" else hits.double()
 
 

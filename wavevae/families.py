@@ -43,6 +43,8 @@ class ModelFamily:
     """Its training module, "module:name": class (RunConfig, Budget)."""
     evaluation: str
     """Its wrapper for evaluation, "module:name": class (model, Facts, statistics or none)."""
+    exporter: str
+    """What export asks of it, "module:name": a `wavevae.export.model_file.FamilyExporter`; of a family that streams."""
     streams: bool = True
     """Whether it can be exported and played, and its latents depend on the sound before."""
     renders_runs: bool = False
@@ -119,6 +121,7 @@ class Codec(ModelFamily):
     model = "wavevae.nn.model:Autoencoder"
     training = "wavevae.train.module:TrainingModule"
     evaluation = "wavevae.evaluation.model_under_test:Run"
+    exporter = "wavevae.export.codec:CodecExporter"
 
 
 class InstrumentFamily(ModelFamily):
@@ -134,6 +137,7 @@ class InstrumentFamily(ModelFamily):
     model = "wavevae.nn.instrument:Instrument"
     training = "wavevae.train.instrument_module:InstrumentModule"
     evaluation = "wavevae.evaluation.model_under_test:InstrumentRun"
+    exporter = "wavevae.export.instrument:InstrumentExporter"
 
     def restore(self, model: Any, latents: Mapping[str, Any]) -> None:
         from wavevae.corpus_profile import CorpusProfile

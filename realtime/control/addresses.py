@@ -120,7 +120,7 @@ def switch(arguments: Arguments, present: bool) -> bool:
 
 
 def is_on(value: object) -> bool:
-    """What a button or a toggle says with a number, as pads and pages send it. Raises: Refused."""
+    """The state of a button or a toggle, sent as a number. Raises: Refused."""
     if not isinstance(value, (bool, int, float)) or not math.isfinite(value):
         raise Refused(f"{str(value)[:40]!r} is neither on nor off; send nothing, 0 or 1")
     return value != 0

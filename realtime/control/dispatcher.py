@@ -110,7 +110,7 @@ class Dispatcher:
             self._published = self.state
             self._publish(self.state, lines)
         elif lines:
-            self._lines = lines[-MOST_JOURNAL:]  # a preset stored: heard with the next change
+            self._lines = lines[-MOST_JOURNAL:]  # a preset stored: published with the next change
 
     def rows(self) -> list[Address]:
         """The whole table."""

@@ -44,7 +44,7 @@ SWITCHES = frozenset(("freeze", "pedal", "mono", "transpose_auto"))
 """Addresses that are on in the upper half of a control."""
 OF_ONE_NOTE = "/wavevae/note/"
 KEYED_SOURCES = ("polytouch", "note")
-"""Those that say which key."""
+"""Those whose messages name a key."""
 
 Argument = float | int | str
 

@@ -41,7 +41,7 @@ KEY = Range(0, HIGHEST_PITCH)
 
 
 def rows(world: World) -> Iterator[Address]:
-    """Every address of this kind; those that the model has nothing for say so."""
+    """Every address of this kind; those that the model has nothing for refuse every message."""
     yield _class(world)
     for label, name in enumerate(world.model.classes if world.model.can_mix else ()):
         yield _weight(world, label, name)
@@ -236,7 +236,7 @@ def shares(arguments: Arguments, model: ModelInfo) -> tuple[Share, ...]:
     weights = {label_of(label, model): WEIGHT.check(weight) for label, weight in pairs}
     if len(weights) < len(arguments) // 2:
         raise Refused("a class is there twice; send each once")
-    weights.pop(NO_LABEL, None)  # what is missing to 1 is told as no class
+    weights.pop(NO_LABEL, None)  # what is missing to 1 counts as no class
     return tuple(Share(i, w) for i, w in weights.items() if w > 0)
 
 

@@ -42,7 +42,7 @@ NUMBERS = {
     "d": struct.Struct(">d"),
 }
 WITHOUT_BYTES: dict[str, bool | None] = {"T": True, "F": False, "N": None, "I": None}
-"""True, false, nothing, and an impulse, which says no more than nothing does."""
+"""True, false, nil, and an impulse, which counts as nil."""
 WILDCARDS = frozenset("*?[]{}")
 
 
@@ -278,7 +278,7 @@ class OscServer:
         return self._pending[0][0] if self._pending else None
 
     def act(self, path: str, arguments: Arguments) -> str:
-        """A message from nobody on the network (MIDI, the page). Returns why it was refused, or nothing."""
+        """A message that came by MIDI or from the page. Returns why it was refused, or nothing."""
         self._begin(())
         why = self._apply(path, arguments)
         self.dispatcher.flush()

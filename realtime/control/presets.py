@@ -54,7 +54,7 @@ def preset_of(state: ControlState, model: ModelInfo) -> Preset:
 def recalled(preset: Preset, state: ControlState, model: ModelInfo, seconds: float | None) -> ControlState:
     """The state that leads to a preset, in the present smoothing or in so many seconds.
 
-    Raises: Refused for a preset of another model or one that was meddled with. A mode that cannot be played here
+    Raises: Refused for a preset of another model or one that was damaged. A mode that cannot be played here
     stays as it is.
     """
     try:

@@ -101,7 +101,7 @@ class Engine:
 
     @property
     def sounding(self) -> NDArray[np.float32] | None:
-        """The frame heard last, of the newest note where there are notes: (latent_dim,)."""
+        """The frame decoded last, of the newest note where there are notes: (latent_dim,)."""
         return self.latents if self.decoder.newest is None else self.decoder.newest
 
     def fade_out(self) -> None:
@@ -232,7 +232,7 @@ class PlayableModel:
         return replace(self.controls, notes=notes, keyed=bool(notes), mode=mode)
 
     def confidence(self, controls: ControlState) -> float:
-        """Of the pitch of the live input, 0..1; 0 while nothing is heard."""
+        """Confidence of the pitch of the live input, 0..1; 0 without an input."""
         hearing = self.model.live_input and self.model.plays_pitch and controls.mode == TRANSFORM
         return self._cores[0].confidence() if hearing else 0.0
 

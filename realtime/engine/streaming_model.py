@@ -79,11 +79,11 @@ class StreamingModel:
     def encode(self, audio: Audio) -> Frames:
         """(F * hop_length,) -> (F, latent_dim) in standard deviations."""
         with torch.inference_mode():
-            heard = torch.tensor(audio)[None, None].expand(1, self._inputs, -1)
-            return self.units.standard(np.ascontiguousarray(self.module.encode(heard)[0].numpy().T))
+            block = torch.tensor(audio)[None, None].expand(1, self._inputs, -1)
+            return self.units.standard(np.ascontiguousarray(self.module.encode(block)[0].numpy().T))
 
     def confidence(self) -> float:
-        """How periodic the input heard last was, 0..1, before it was fitted; 0 where the file does not keep it."""
+        """Periodicity of the last input, 0..1, before it was fitted; 0 where the file does not keep it."""
         return float(self.module.heard[0, -1]) if hasattr(self.module, "heard") else 0.0
 
     def reset(self) -> None:
@@ -108,7 +108,7 @@ class StreamingModel:
             getattr(self.module, f"set_{name}")(*(cast(v) for cast, v in zip(casts, values, strict=True)))
 
     def mix(self, weights: NDArray[np.float64]) -> None:
-        """Tell it several classes at once, (number of classes,), 1 in all at most; unless it already knows."""
+        """Set the weights of several classes, (number of classes,), 1 in all at most; unless they are set already."""
         wanted = tuple(weights.tolist())
         if self._set.get(MIX) == wanted:
             return
@@ -119,7 +119,7 @@ class StreamingModel:
 
 
 CASTS: dict[int, Any] = {0: bool, 1: round, 2: float}
-"""nn~: 0 bool, 1 int, 2 float (3, text, is not for knobs)."""
+"""nn~: 0 bool, 1 int, 2 float (3, text, cannot be set here)."""
 MIX = "mix of classes"
 
 

@@ -149,7 +149,7 @@ class Voice:
     file's oscillators keep their phase."""
 
     def __init__(self, core: StreamingModel, model: ModelInfo, keeps_past: bool = False) -> None:
-        """`listens`: its core also hears the live input, whose past a note must not clear."""
+        """`keeps_past`: its core also encodes the live input, whose past a note must not clear."""
         self._settings, self._level, self._note = (
             ModelSettings(core, model),
             Ramp(0.0),

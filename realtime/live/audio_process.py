@@ -1,5 +1,5 @@
-"""The audio process: finds the devices, opens them and runs the callback, which copies blocks from the ring to the sound
-card. Imports no torch.
+"""The audio process: finds the devices, opens them and runs the callback, which copies blocks from the ring to the
+sound card. Imports no torch.
 
 It is a separate process so that the supervisor can end it when a device hangs and start another, while the engine waits
 with its ring full.
@@ -76,7 +76,7 @@ class Callback:
     """
 
     input_first = False
-    """The block that is heard goes into the one that is given for it."""
+    """An input block goes into the output block of the same callback."""
 
     def __init__(self, shared: Shared, sample_rate: int) -> None:
         self._shared, self._counts = shared, shared.counts

@@ -183,7 +183,7 @@ class Controller:
         self.shared.counts[Count.ACCEPTED] = self.osc_server.accepted
         self.shared.counts[Count.REJECTED] = self.osc_server.rejected
 
-    # what others know
+    # values for queries
 
     def look_up(self) -> dict[str, Value]:
         """Values that the dispatcher does not have."""
@@ -212,7 +212,7 @@ class Controller:
         }
 
     def say(self, text: str) -> None:
-        """On the terminal of whoever started it."""
+        """Prints a line on the terminal of `serve`."""
         self._pipe.send(Problem(text))
 
     # the state
@@ -255,7 +255,7 @@ class Controller:
             self.dispatcher.resume(ControlState.unpack(packed.tolist()))
 
     def _presets(self, model: ModelInfo) -> Presets:
-        """Those beside the model; stored by a thread, so that a slow disk holds nobody up."""
+        """Those beside the model; stored by a thread, so that a slow disk delays no message."""
         path = presets_file(Path(model.path))
         file = PresetsFile(path)
         presets = read_presets(path)
@@ -324,7 +324,7 @@ class Controller:
         return mapper
 
     async def _start_parts(self) -> list[str]:
-        """Whatever else is to listen; lines for the terminal."""
+        """Starts MIDI, the page and the announcement. Returns lines for the terminal."""
         lines = []
         if self._recorder is not None:
             lines += [

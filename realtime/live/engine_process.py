@@ -66,7 +66,7 @@ def play(deck: int, shared: Shared, pipe: Connection) -> None:
 
 
 def make_player(load: Load, deck: int, shared: Shared) -> tuple[Player | None, Ready | Failed]:
-    """A warmed player and what it says of itself, or why there is none."""
+    """A warmed player and its speed, or why there is none."""
     try:
         player = Player(load, deck, shared)
         return player, player.get_ready()
@@ -159,7 +159,7 @@ class Player:
             ring.put(self.next_block())
 
     def _input_is_due(self) -> bool:
-        """The block that belongs to the next one has been heard, or there is no time to wait for it."""
+        """The input of the next block is there, or there is no time to wait for it."""
         if not self._live_input or self.deck.ring.filled == 0:
             return True
         waiting = self.shared.counts[Count.INPUT_BLOCKS] - self.deck.counts[DeckCount.INPUT_USED]
@@ -189,7 +189,7 @@ class Player:
         self.controls = ControlState.unpack(packed.tolist())
 
     def next_block(self) -> NDArray[np.float32]:
-        """Compute a block from the newest controls, and tell the meter."""
+        """Compute a block from the newest controls, and update the meter."""
         start = time.perf_counter()
         counts, engine = self.deck.counts, self.instrument.engine
         if counts[DeckCount.WRITTEN]:

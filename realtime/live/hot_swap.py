@@ -31,7 +31,7 @@ class HotSwap:
     """The engine that plays, its spare, and what is under way between them.
 
     `switch` is called with the new model and its deck before that engine begins: the control side follows.
-    `refuse` is told why a model asked for does not come.
+    `refuse` gets the reason why a model that was asked for does not come.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class HotSwap:
         return 1 - self._deck
 
     def load(self, load: Load) -> None:
-        """Ask the first engine; hear its answer from `playing`."""
+        """Ask the first engine; its answer comes from `playing`."""
         self._load = load
         self.playing.send(load)
 
@@ -191,7 +191,7 @@ class HotSwap:
         self._renew(self._other)
 
     def _renew(self, number: int) -> None:
-        """A fresh spare on a deck that nobody plays from."""
+        """A fresh spare on a deck that is not playing."""
         engine, deck = self._engines[number], self._shared.decks[number]
         deck.counts[DeckCount.STOP] = LEAVE
         if engine is not None:

@@ -73,7 +73,7 @@ TRIM_THRESHOLD, MMAP_MAX = -1, -4
 
 def stay_in_memory() -> bool:
     """Memory in use stays, and what is freed is kept: to fetch a page from a disk takes longer than a block, and to
-    ask the system for memory may wait for whoever looks at this process meanwhile.
+    ask the system for memory may wait for a program that inspects this process meanwhile.
 
     Whether the first was allowed (`memlock unlimited` in /etc/security/limits.d allows it). Pages that were never
     touched, most of torch's, are not brought in for it.
@@ -265,7 +265,7 @@ class DeviceChoice:
 
     output: str | None = None
     input: str | None = None
-    """Only when `listens`; none: the default."""
+    """Only with `listens`; None: the default one."""
     listens: bool = False
 
 

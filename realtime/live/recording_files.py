@@ -212,12 +212,13 @@ def _taken(wished: Path | None, path: Path | None) -> list[str]:
 
 
 def length_of(path: Path) -> str:
-    """'12.3 s', or the size of what is no sound."""
-    try:
+    """'12.3 s', or the size of what is no sound; also of a name that is only taken by its twin."""
+    with contextlib.suppress(UserError, OSError):
         info = probe(path)
         return format_seconds(info.frames / info.sample_rate)
-    except (UserError, OSError):
-        return f"{path.lstat().st_size} bytes"
+    with contextlib.suppress(OSError):
+        return f"{path.stat().st_size} bytes"
+    return "not readable"
 
 
 def unfinished(sound: Path | None) -> list[str]:

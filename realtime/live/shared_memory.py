@@ -121,7 +121,7 @@ class DeckCount(IntEnum):
 
 
 class Ring:
-    """Blocks (block_size,) from one writer to one reader, oldest first. `layout` says how many, of which size."""
+    """Blocks (block_size,) from one writer to one reader, oldest first. `layout` holds how many, of which size."""
 
     def __init__(self, context: SpawnContext, layout: SharedArray, counts: SharedArray) -> None:
         self._samples = SharedArray(context, (DEEPEST_RING * LARGEST_BLOCK,), np.float32)
@@ -173,7 +173,7 @@ class Ring:
 
 
 class Meter:
-    """What the engine says of itself after every block."""
+    """Level, speed and latents of the engine, after every block."""
 
     FIELDS = ("level_db", "real_time_factor", "worst_block_ms", "confidence")
 
@@ -192,7 +192,7 @@ class Meter:
         self._snapshot.write(np.array((*scalars, *(() if latents is None else latents)), np.float64))
 
     def read(self) -> tuple[dict[str, float], list[float]]:
-        """The fields by name (empty before the first block) and the latents heard last."""
+        """The fields by name (empty before the first block) and the latents decoded last."""
         values = self._snapshot.read()[1].tolist()
         return dict(zip(self.FIELDS, values, strict=False)), values[len(self.FIELDS) :]
 
@@ -253,7 +253,7 @@ class Shared:
 
     @property
     def lost(self) -> int:
-        """Blocks that were not heard as they should have been."""
+        """Blocks lost: ring empty, device underflow or missing callback."""
         return int(self.counts[[Count.EMPTY, Count.DEVICE_UNDERFLOWS, Count.MISSING]].sum())
 
     @property

@@ -203,7 +203,7 @@ class Supervisor:
         self._control = Child(self._spawn, "control", control, setup, self.shared)
 
     def listen(self, model: ModelInfo, first: tuple[tuple[str, tuple[object, ...]], ...] = ()) -> Listening:
-        """From now on messages are heard, those of `first` as if they came before.
+        """Let the control process take messages; those of `first` count as sent before.
 
         Raises: UserError for a map or a file it cannot use.
         """
@@ -234,7 +234,7 @@ class Supervisor:
             self.decks.start_spare()
 
     def _until(self, ask):  # type: ignore[no-untyped-def]
-        """What `ask` says, as soon as it says anything. Raises: Interrupted."""
+        """What `ask` returns, as soon as that is not None. Raises: Interrupted."""
         while (answer := ask()) is None:
             if self.stop.asked:
                 raise Interrupted
@@ -272,7 +272,7 @@ class Supervisor:
             self._report(message)
 
     def _report(self, message: object) -> None:
-        """What the control process has to say to people."""
+        """Print what the control process reports."""
         if isinstance(message, Problem):
             say(message.message)
             self.lost_recordings += isinstance(message, RecordingLost)

@@ -24,7 +24,7 @@ ENDS = ("class_a", "class_b", "pitch_a", "pitch_b")
 
 @dataclass(frozen=True)
 class End:
-    """Of an interpolation: what is told there, where anything is."""
+    """Labels at one end of an interpolation, where there are any."""
 
     label: int | None = None
     pitch: float | None = None
@@ -61,7 +61,7 @@ def add_end_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_ends(model: ModelInfo, arguments: argparse.Namespace) -> tuple[End, End]:
-    """What is said of both ends. Raises: UserError for a label that the model does not know or is not told."""
+    """The labels of both ends. Raises: UserError for a label that the model does not know or does not take."""
     labels: list[int | None] = [None, None]
     pitches: list[float | None] = [None, None]
     for place, letter in enumerate("ab"):
@@ -81,14 +81,14 @@ def read_ends(model: ModelInfo, arguments: argparse.Namespace) -> tuple[End, End
             else _class(getattr(arguments, "class"), "class", model)
         )
         labels = [whole if label is None else label for label in labels]
-    if pitches != [None, None] and not model.plays_pitch:  # an instrument hears the pitch that is not given
+    if pitches != [None, None] and not model.plays_pitch:  # an instrument tracks a pitch that is not given
         known = [pitch for pitch in pitches if pitch is not None]
         pitches = [known[0] if pitch is None else pitch for pitch in pitches]
     return End(labels[0], pitches[0]), End(labels[1], pitches[1])
 
 
 def refusal(name: str, text: str, model: ModelInfo, kind: str) -> UserError:
-    """Of a label that the model is not told."""
+    """For a label that the model does not take."""
     return UserError(
         f"{option(name)} {text}: {model.name} is not told a {kind}; leave it out, or train with "
         f"`--condition {kind}`"
@@ -106,9 +106,9 @@ def given(arguments: argparse.Namespace, names: tuple[str, ...] = (*OUTPUT, *INP
 
 
 def set_labels(core: StreamingModel, model: ModelInfo, arguments: argparse.Namespace) -> None:
-    """Set them. What comes in is told as what is to sound, unless it is said apart.
+    """Set the labels. Those of the input are those of the output, unless they are given apart.
 
-    Raises: UserError for a label that the model does not know or is not told.
+    Raises: UserError for a label that the model does not know or does not take.
     """
     for name in (*OUTPUT, *INPUT):
         text = getattr(arguments, name)
@@ -121,7 +121,7 @@ def set_labels(core: StreamingModel, model: ModelInfo, arguments: argparse.Names
 
 
 def warn_unlabelled(model: ModelInfo, arguments: argparse.Namespace) -> None:
-    """A word where a conditional model hears a sound and is told nothing of it: it may say very little then."""
+    """Warn where a conditional model encodes a sound without labels: the result may be faint."""
     kinds = [kind for kind in ("class", "pitch") if getattr(model, f"has_{kind}")]
     if kinds and not given(arguments):
         options = " or ".join(f"--{kind}" for kind in kinds)

@@ -37,7 +37,7 @@ def _load_csv(path: Path) -> NDArray:
         except ValueError:
             named = True
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an empty file is told of below, by its shape
+            warnings.simplefilter("ignore")  # an empty file is refused below, by its shape
             return np.loadtxt(
                 path, np.float32, delimiter=",", skiprows=int(named), ndmin=2, encoding="utf-8-sig"
             )

@@ -1,5 +1,5 @@
-"""The sources that `render` plays: a sound, a list of latents or codes, an interpolation between two sounds, a draw from
-the density; and what `render` and `encode` share: loading the model, sounds in blocks of whole hops, the closing report.
+"""The sources that `render` plays: a sound, a list of latents or codes, the way between two sounds, draws from the
+density; and what `render` and `encode` share: loading the model, sounds in whole hops, the closing report.
 
 A `Take` is a source of latents, the blocks that the engine computes, and the length in samples.
 """
@@ -73,7 +73,7 @@ def blocks_of(
 
 
 def encode_file(core: StreamingModel, path: Path) -> Iterator[tuple[int, Frames]]:
-    """A sound's latents, piece by piece, from a cleared state: (samples heard, (F, latent_dim))."""
+    """A sound's latents, piece by piece, from a cleared state: (samples encoded, (F, latent_dim))."""
     core.reset()
     for samples, block in blocks_of(path, core.sample_rate, core.hop_length):
         yield samples, core.encode(block)
@@ -98,7 +98,7 @@ def report(arguments: argparse.Namespace, engine: Engine, samples: int, speed: f
 
 
 Block = tuple[int, NDArray[np.float32] | None]
-"""Samples to render, and the input to hear if there is any."""
+"""Samples to render, and the input block if there is any."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def cut(samples: int, hop_length: int) -> Iterator[Block]:
 
 
 FAR_DB = 10.0
-"""An input whose middle loudness is so far from the corpus' is told of --fit."""
+"""An input whose middle loudness is so far from the corpus' prompts a hint at --fit."""
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,7 @@ GLIDE_FRAMES = 4
 def labelled_blocks(
     core: StreamingModel, bundle: Bundle, ends: tuple[End, End], samples: int
 ) -> Iterator[Block]:
-    """Blocks before each of which the model is told the labels of that place: shares of the classes, or the nearer
+    """Blocks before each of which the labels of that place are set: shares of the classes, or the nearer
     end's where it takes only one; pitch on a line, unless it is a latent."""
     info = bundle.info
     size = frames_to_samples(GLIDE_FRAMES, info.hop_length)

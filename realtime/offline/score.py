@@ -58,7 +58,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Score:
-    """What a file says."""
+    """The content of a score file."""
 
     path: Path
     events: list[Event]
@@ -154,7 +154,7 @@ def _event(line: int, values: dict[str, Any], events: list[Event]) -> Event:
 
 
 def _session(head: Any) -> dict[str, Any]:
-    """What a recorded session says of itself."""
+    """The head of a recorded session."""
     kinds = {"block_size": int, "seed": int, "voices": int, "hears": bool, "presets": dict}
     found = {name: head[name] for name in kinds}
     for name, kind in kinds.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,12 @@ from wavevae.console import say
 from wavevae.errors import Failure
 from wavevae.files import DISK_ERRORS, cannot_write
 
-from .. import quiet
+from ..processes import set_environment
 from .space import Space, read_space
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-    from .table import Result
     from .trial import Outcome
 
 DESCRIPTION = """\
@@ -54,8 +54,6 @@ def parser() -> Parser:
 
 def parse(argv: list[str]) -> tuple[argparse.Namespace, Space]:
     """Raises: UserError."""
-    from dataclasses import replace
-
     found = parser()
     args = found.parse_args(argv)
     space = read_space(args.space)
@@ -87,8 +85,8 @@ def wanted(args: argparse.Namespace, space: Space) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Exit status: 0 all trials told, 130 interrupted. Raises: UserError."""
-    quiet.before_torch()
+    """Exit status: 0 all trials finished, 130 interrupted. Raises: UserError."""
+    set_environment()
     args, space = parse(argv)
     from .storage import import_optuna
     from .trial import must_resolve
@@ -96,8 +94,10 @@ def main(argv: list[str]) -> int:
     import_optuna()
     must_resolve(space)
     try:
-        if args.workers > 1 and not args.show:
-            return employ_crew(args, space, argv)
+        if args.show:
+            return finish(args, space)
+        if args.workers > 1:
+            return work_in_processes(args, space, argv)
         return work(args, space)
     except OSError as error:  # of Optuna's journal
         if error.errno not in DISK_ERRORS:
@@ -105,12 +105,12 @@ def main(argv: list[str]) -> int:
         raise Failure(f"{cannot_write(args.storage, error)}; then {shown('sweep', *argv)}") from error
 
 
-def employ_crew(args: argparse.Namespace, space: Space, argv: list[str]) -> int:
-    """Several workers; one that died matters only where its trial was not gone on with."""
+def work_in_processes(args: argparse.Namespace, space: Space, argv: list[str]) -> int:
+    """Several workers; one that died matters only where no other continued its trial."""
     from .storage import open_study
-    from .worker import employ, finished
+    from .worker import finished, run_workers
 
-    status = employ(argv, args.workers)
+    status = run_workers(argv, args.workers)
     if status and finished(open_study(args.storage, space)[0]) < wanted(args, space):
         say("some trials are not done; the same command goes on from here")
         return status
@@ -119,15 +119,13 @@ def employ_crew(args: argparse.Namespace, space: Space, argv: list[str]) -> int:
 
 def work(args: argparse.Namespace, space: Space) -> int:
     """As one worker."""
-    from .samplers import make_pruner
+    from .search import make_pruner
     from .storage import folder_of, open_study
     from .trial import run, step_of
-    from .worker import Interrupted, Worker, finished
+    from .worker import Stopped, Worker, finished
 
     study, claims = open_study(args.storage, space)
     study.pruner = make_pruner(space)
-    if args.show:
-        return finish(args, space)
     count = wanted(args, space)
     runs = folder_of(args.storage)
     say(f"sweep   {space.name}: {finished(study)} of {count} trials done; runs in {runs}")
@@ -137,7 +135,7 @@ def work(args: argparse.Namespace, space: Space) -> int:
 
     try:
         Worker(study, space, claims, runs, count, run_trial, say, step_of).work()
-    except (Interrupted, KeyboardInterrupt):
+    except (Stopped, KeyboardInterrupt):
         say("stopped; the same command goes on from here")
         return 130
     return finish(args, space)
@@ -145,20 +143,14 @@ def work(args: argparse.Namespace, space: Space) -> int:
 
 def finish(args: argparse.Namespace, space: Space) -> int:
     """Table and pictures, from the storage."""
-    from . import sweep_plots, table
+    from . import results
     from .storage import folder_of, open_study
 
     study, _ = open_study(args.storage, space)
     runs = folder_of(args.storage)
-    result = table.gather(study, space, runs)
-    table.write_csv(runs / "trials.csv", result)
-    drawn = sweep_plots.draw(runs, result, space)
-    tell(args, result, [runs / "trials.csv", *drawn])
+    result = results.gather(study, space, runs)
+    results.write_csv(runs / "trials.csv", result)
+    drawn = results.draw(runs, result, space)
+    print(json.dumps(asdict(result), indent=1) if args.json else results.text(result))
+    say("see     " + ", ".join(map(str, [runs / "trials.csv", *drawn])))
     return 0
-
-
-def tell(args: argparse.Namespace, result: Result, files: list[Path]) -> None:
-    from . import table
-
-    print(json.dumps(table.as_json(result), indent=1) if args.json else table.text(result))
-    say("see     " + ", ".join(map(str, files)))

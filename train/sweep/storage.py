@@ -1,16 +1,24 @@
-"""The file that all workers of a sweep share: Optuna's journal, one line an event, appended whole or not at all."""
+"""What all workers of a sweep share: Optuna's journal, one line an event, and locks.
+
+    RUNS/claims/turn     held for a moment by whoever looks for work: asking and taking are one act
+    RUNS/claims/0007     held by the worker of trial 7 while it lives; names it, and is touched now and then
+
+The system releases a lock when its process ends (kill -9, power), so a trial whose lock is free has no worker. Where
+several machines share a folder but not its locks, the time of the last touch decides.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import platform
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from wavevae.errors import UserError
 
-from .locks import Claims, Turn
 from .space import Space
 
 if TYPE_CHECKING:
@@ -97,7 +105,7 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any], above: str = "
 def mend(storage: Path) -> None:
     """Cut off a last line that was never finished (a full disk, a power cut): its event did not happen.
 
-    To be called in turn: nobody else may be writing. Raises: UserError for a file that is no journal, left as it is.
+    Needs the turn: no other process may be writing. Raises: UserError for a file that is no journal, left as it is.
     """
     if not storage.is_file() or not storage.stat().st_size:
         return
@@ -118,3 +126,103 @@ def is_event(line: bytes) -> bool:
         return "op_code" in json.loads(line)
     except (ValueError, TypeError):
         return line.startswith(b'{"op_code":')
+
+
+# -- locks --------------------------------------------------------------------------------------------------
+
+TOUCH_EVERY_S = 20.0
+STALE_S = 180.0
+"""A claim of another machine that was not touched for so long has no worker."""
+
+
+def _flock(file: BinaryIO, wait: bool) -> bool:
+    """Take an exclusive lock on an open file. Raises: UserError where there are none."""
+    try:
+        import fcntl
+    except ImportError:
+        raise UserError("sweep needs the file locks of Linux, macOS or WSL, which are not here") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UserError(
+            f"{file.name} cannot be locked ({error.strerror}); put --storage on another disk"
+        ) from None
+    return True
+
+
+class Turn:
+    """One process at a time; also the lock of the journal. Not to be taken twice by one process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file: BinaryIO | None = None
+
+    def acquire(self) -> bool:
+        file = open(self.path, "ab")  # noqa: SIM115 - closed by release
+        _flock(file, wait=True)
+        self.file = file
+        return True
+
+    def release(self) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+    def __enter__(self) -> Turn:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class Claim:
+    """This process works on a trial, until it releases it or ends."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._touch, daemon=True)
+        file.truncate(0)
+        file.write(f"{platform.node()} {os.getpid()}\n".encode())
+        file.flush()
+        self._thread.start()
+
+    def _touch(self) -> None:
+        while not self._done.wait(TOUCH_EVERY_S):
+            os.utime(self.file.fileno())
+
+    def release(self) -> None:
+        self._done.set()
+        self._thread.join()
+        self.file.truncate(0)  # free at once, on other machines too
+        self.file.close()
+
+
+class Claims:
+    """The claims of one sweep."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.turn = Turn(folder / "turn")
+
+    def take(self, number: int) -> Claim | None:
+        """The claim on a trial; none while another worker has it."""
+        file = open(self.folder / f"{number:04d}", "a+b")  # noqa: SIM115 - held by the claim
+        if not _flock(file, wait=False) or self._touched_elsewhere(file):
+            file.close()
+            return None
+        return Claim(file)
+
+    def _touched_elsewhere(self, file: BinaryIO) -> bool:
+        """Whether a worker of another machine has it; both times are the file system's, not this machine's."""
+        file.seek(0)
+        owner = file.read().decode(errors="replace").split(" ")[0]
+        if not owner or owner == platform.node():
+            return False
+        now = self.folder / "now"
+        now.touch()
+        return now.stat().st_mtime - os.fstat(file.fileno()).st_mtime < STALE_S

@@ -1,8 +1,7 @@
-"""One trial: a run folder, as `wavevae train` leaves it, and what the search is told of it."""
+"""One trial: a run folder, as `wavevae train` leaves it, and its outcome for the search."""
 
 from __future__ import annotations
 
-import csv
 import math
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,9 @@ import yaml
 from wavevae.errors import UserError
 
 from .. import arguments
+from ..budget import Budget
 from ..run_folder import RunFolder
-from .axes import Choices, Settings
+from .space import Choices, Settings
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .space import Space
 
 MOST_POINTS = 1000
-"""Of a grid that are looked at one by one."""
+"""Of a grid, whose settings are checked before anything is trained."""
 DONE, PRUNED, FAILED, STOPPED = "done", "pruned", "failed", "stopped"
 
 
@@ -69,11 +69,11 @@ def run(
         else command(space, settings, data, folder)
     )
     if place.last.is_file():
-        moment = read_checkpoint(place.last)
-        budget = moment.config.train
-        by_time = moment.elapsed_s / budget.max_time_s if budget.max_time_s else 0.0
-        if max(by_time, moment.step / budget.max_steps if budget.max_steps else 0.0) >= 1.0:
-            return judged(place, space.objective)  # its worker died between the last step and telling
+        checkpoint = read_checkpoint(place.last)
+        budget = Budget(checkpoint.config.train.max_time_s, checkpoint.config.train.max_steps)
+        budget.start(checkpoint.elapsed_s)
+        if budget.progress(checkpoint.step) >= 1.0:
+            return judged(place, space.objective)  # its worker died after the last step
     try:
         args = arguments.parse(words)
         return train(trial, space, arguments.make_plan(args), args, words)
@@ -82,15 +82,13 @@ def run(
 
 
 def train(trial: Trial, space: Space, plan: Any, args: Any, words: list[str]) -> Outcome:
-    """One sitting of it."""
-    from ..fit import train as sit
-    from .pruning import Pruning
-    from .samplers import RUNGS
+    from .. import fit
+    from .search import Pruning
 
     reported = max(trial.study._storage.get_trial(trial._trial_id).intermediate_values, default=0)
-    watch = Pruning(trial, space.objective, RUNGS, reported)
-    status = sit(plan, args, words, [watch])
-    if watch.pruned:
+    pruning = Pruning(trial, space.objective, reported=reported)
+    status = fit.train(plan, args, words, [pruning])
+    if pruning.pruned:
         return Outcome(PRUNED, figures=judged(plan.folder, space.objective).figures)
     if status == 1:
         return Outcome(FAILED, reason="it diverged: the loss was not finite")
@@ -113,19 +111,11 @@ def judged(folder: RunFolder, objective: str) -> Outcome:
 
 def validations(path: Path) -> list[dict[str, float]]:
     """Rows of metrics.csv that are validations, finite numbers only."""
-    if not path.is_file():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [{k: _number(v) for k, v in row.items() if k} for row in csv.DictReader(file)]
+    from ..journal import read_rows
+
+    rows = [{k: float(v) for k, v in row.items() if v} for row in read_rows(path)]
     finite = [{k: v for k, v in row.items() if math.isfinite(v)} for row in rows]
     return [row for row in finite if "val_distance" in row]
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return math.nan
 
 
 def step_of(folder: Path) -> int:

@@ -1,12 +1,13 @@
-"""One worker: takes a trial, runs it, tells; until all are done. Any number of them share a storage.
+"""One worker: takes a trial, runs it, reports it; until all are done. Any number of them share a storage.
 
-A trial is Optuna's RUNNING from the moment it is asked for until it is told. Its worker holds its claim meanwhile.
-RUNNING with a free claim therefore means that the worker died: the same trial is gone on with, in the same run
-folder, by whoever looks next. So none is lost and none is doubled, wherever a worker is killed.
+A trial is Optuna's RUNNING until its result is reported, and its worker holds its claim meanwhile. RUNNING with a free
+claim therefore means that the worker died: the next worker continues the same trial in the same run folder. So none is
+lost and none is doubled, wherever a worker is killed.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -23,10 +24,10 @@ from optuna.trial import Trial, TrialState
 from wavevae.cli import ending_signals
 from wavevae.errors import UserError
 
-from ..quiet import cores
-from .locks import Claim, Claims
-from .samplers import make_sampler
+from ..processes import cores
+from .search import make_sampler
 from .space import Space
+from .storage import Claim, Claims
 from .trial import DONE, FAILED, PRUNED, STOPPED, Outcome
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ class Work(NamedTuple):
     trial: Trial
     claim: Claim
     again: bool
-    """A worker before has begun it."""
+    """An earlier worker has begun it."""
 
 
-class Interrupted(Exception):
-    """The trial in hand was stopped gently: it is gone on with by the next start."""
+class Stopped(Exception):
+    """The trial was stopped by a signal, saved; the next start continues it."""
 
 
 def folder_name(number: int) -> str:
@@ -61,7 +62,7 @@ def folder_name(number: int) -> str:
 
 @dataclass
 class Worker:
-    """The loop."""
+    """Runs trials in a loop."""
 
     study: Study
     space: Space
@@ -76,7 +77,7 @@ class Worker:
     poll_s: float = POLL_S
 
     def work(self) -> None:
-        """Until all trials are done, here or elsewhere. Raises: Interrupted; UserError where all fail."""
+        """Until all trials are done, here or elsewhere. Raises: Stopped; UserError where all fail."""
         waiting = False
         while True:
             work = self.next()
@@ -109,7 +110,7 @@ class Worker:
             return Work(trial, claim, False)
 
     def _left(self, found: FrozenTrial) -> Work | None:
-        """A trial that nobody holds and that is still not told once this worker holds it."""
+        """A trial without a worker that is still not finished once this worker holds it."""
         claim = self.claims.take(found.number)
         if claim is None:
             return None
@@ -120,7 +121,7 @@ class Worker:
         return Work(Trial(self.study, found._trial_id), claim, True)
 
     def do(self, work: Work) -> None:
-        """Run it and tell. Raises: Interrupted; UserError where all fail."""
+        """Run it and report it. Raises: Stopped; UserError where all fail."""
         trial = work.trial
         try:
             labels, settings = self.point(trial)
@@ -129,20 +130,20 @@ class Worker:
             folder = self.runs / folder_name(trial.number)
             outcome = self.deaths(trial, folder) or self.run_trial(trial, settings, folder)
             if outcome.state == STOPPED:
-                raise Interrupted
+                raise Stopped
             self.tell(trial, outcome)
         finally:
             work.claim.release()
 
     def point(self, trial: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Where it lies in the space: what it suggested already stays as it was. -> labels, settings"""
+        """Labels and settings; what was suggested before stays as it was."""
         for axis in self.space.axes:
             axis.suggest(trial)
         labels = {axis.name: trial.params[axis.name] for axis in self.space.axes}
         return labels, self.space.settings(labels)
 
     def deaths(self, trial: Trial, folder: Path) -> Outcome | None:
-        """A trial over which workers die at the same step is failed, not begun for ever."""
+        """Failed, for a trial over which workers died at the same step; else none."""
         step = self.step_of(folder)
         begun = [*trial.user_attrs.get("begun_at", []), step]
         trial.set_user_attr("begun_at", begun)
@@ -151,7 +152,7 @@ class Worker:
         return Outcome(FAILED, reason=f"{MOST_DEATHS} workers died over it at step {step}")
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
-        """For good. Raises: UserError where nothing has succeeded yet and two have failed: it is likely everyone's."""
+        """Raises: UserError where nothing has succeeded yet and two have failed: all would."""
         self._finish(trial, outcome)
         states = [t.state for t in self.study.get_trials(deepcopy=False)]
         good = TrialState.COMPLETE in states or TrialState.PRUNED in states
@@ -162,23 +163,24 @@ class Worker:
         for name, value in (("figures", dict(outcome.figures)), ("reason", outcome.reason)):
             if value:
                 trial.set_user_attr(name, value)
-        told = outcome.value if outcome.state == DONE else None
-        self.study.tell(trial, told, state=STATES[outcome.state])
-        value = f" {self.space.objective} {told:.4g}" if told is not None else f" {outcome.reason}".rstrip()
+        result = outcome.value if outcome.state == DONE else None
+        self.study.tell(trial, result, state=STATES[outcome.state])
+        value = (
+            f" {self.space.objective} {result:.4g}" if result is not None else f" {outcome.reason}".rstrip()
+        )
         self.say(f"sweep   trial {trial.number} {outcome.state}{value}")
 
 
 def finished(study: Study) -> int:
-    """Trials that are told."""
     return sum(t.state.is_finished() for t in study.get_trials(deepcopy=False))
 
 
-def employ(argv: Sequence[str], workers: int) -> int:
+def run_workers(argv: Sequence[str], workers: int) -> int:
     """Several workers on this machine: the same command once more for each, sharing its cores; then wait.
 
     Returns the first exit status that is not 0. A signal to this process reaches them all.
     """
-    words = [*_without_workers(argv), "--workers", "1"]
+    words = [*without_workers(argv), "--workers", "1"]
     threads = str(max(1, cores() // workers))
     command = [sys.executable, "-c", "import sys; from wavevae.cli import main; sys.exit(main())", "sweep"]
     env = {**os.environ, "OMP_NUM_THREADS": threads}
@@ -197,14 +199,8 @@ def employ(argv: Sequence[str], workers: int) -> int:
     return next((abs(status) for status in statuses if status), 0)
 
 
-def _without_workers(argv: Sequence[str]) -> list[str]:
+def without_workers(argv: Sequence[str]) -> list[str]:
     """The command line without --workers."""
-    kept, skip = [], False
-    for word in argv:
-        if skip:
-            skip = False
-        elif word == "--workers":
-            skip = True
-        elif not word.startswith("--workers="):
-            kept.append(word)
-    return kept
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--workers")
+    return parser.parse_known_args(list(argv))[1]

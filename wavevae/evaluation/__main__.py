@@ -104,12 +104,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         found.error("no DATA; give folders or files of sounds, or --held-out")
     if args.max_seconds is not None and not args.max_seconds > 0:
         found.error(f"--max-seconds {args.max_seconds:g}: give more than 0")
-    if not 0 <= args.pairs <= 200:
-        found.error(f"--pairs {args.pairs}: give 0 to 200")
-    if not 0 <= args.generate <= 3600:
-        found.error(f"--generate {args.generate:g}: give 0 to 3600 seconds")
-    if not 0 <= args.samples <= 10_000:
-        found.error(f"--samples {args.samples}: give 0 to 10000")
+    for name, most in (("pairs", 200), ("generate", 3600), ("samples", 10_000)):
+        value, unit = getattr(args, name), " seconds" if name == "generate" else ""
+        if not 0 <= value <= most:
+            found.error(f"--{name} {value:g}: give 0 to {most}{unit}")
     if args.probe_files < 0:
         found.error(f"--probe-files {args.probe_files}: give 0 or more")
     return args
@@ -141,7 +139,7 @@ def main(argv: list[str]) -> int:
     for place in places:
         report.check_folder(place)
     plots.new_figure(1, 1)  # a missing matplotlib is told now, not after the work
-    session = Session.open(args, choose(args), say)
+    session = Session.open(args, choose(args))
     for path, place in zip(subjects, places, strict=True):
         result = session.evaluate(path, place)
         if args.json and not args.also:

@@ -31,16 +31,7 @@ from wavevae.files import replacing
 KBPS = (6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0)
 BLOCK_S = 60.0
 """Longer sounds are coded in stretches of this."""
-YARDSTICK = (
-    "metrics",
-    "tracks",
-    "excerpts",
-    "measure",
-    "codec",
-    "embeddings",
-    "selection",
-    "anchors",
-)
+YARDSTICK = ("metrics", "tracks", "excerpts", "measure", "codec", "embeddings", "selection", "anchors")
 """The modules on which a kept figure depends."""
 
 

@@ -59,7 +59,6 @@ def of_ratio(sums: Array, counts: Array) -> Interval | None:
 
 
 def of_median(files: Sequence[str], values: Array) -> Interval | None:
-    """Interval of a median over seconds."""
     names, place = np.unique(np.asarray(files), return_inverse=True)
     groups = [values[(place == index) & np.isfinite(values)] for index in range(len(names))]
     groups = [group for group in groups if len(group)]

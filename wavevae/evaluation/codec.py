@@ -49,8 +49,8 @@ def coder() -> str | None:
 def ffmpeg_has_opus() -> bool:
     if shutil.which("ffmpeg") is None:
         return False
-    told = subprocess.run(["ffmpeg", "-hide_banner", "-encoders"], capture_output=True, text=True)
-    return "libopus" in told.stdout
+    done = subprocess.run(["ffmpeg", "-hide_banner", "-encoders"], capture_output=True, text=True)
+    return "libopus" in done.stdout
 
 
 @functools.cache
@@ -58,8 +58,8 @@ def version(which: str) -> str:
     """Of the coder, for the report and the cache."""
     if which == "libsndfile":
         return f"Opus by libsndfile {soundfile.__libsndfile_version__}, constrained variable rate"
-    told = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True)
-    return f"Opus by {told.stdout.split('Copyright')[0].strip()}, constrained variable rate"
+    done = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True)
+    return f"Opus by {done.stdout.split('Copyright')[0].strip()}, constrained variable rate"
 
 
 def opus_rate(sample_rate: int) -> int:
@@ -72,12 +72,7 @@ def _by_libsndfile(audio: np.ndarray, rate: int, kbps: float) -> tuple[np.ndarra
     file = io.BytesIO()
     level = (high - kbps) / (high - low)
     soundfile.write(
-        file,
-        audio,
-        rate,
-        format="OGG",
-        subtype="OPUS",
-        compression_level=min(1.0, max(0.0, level)),
+        file, audio, rate, format="OGG", subtype="OPUS", compression_level=min(1.0, max(0.0, level))
     )
     size = file.tell()
     file.seek(0)

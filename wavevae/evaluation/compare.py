@@ -159,7 +159,6 @@ def cells(comparison: Mapping[str, Any], name: str) -> list[str]:
 
 
 def table(comparison: Mapping[str, Any]) -> str:
-    """For people."""
     rows = {name: cells(comparison, name) for name in comparison["figures"]}
     lines = console.table([["", *comparison["names"]], *([name, *row] for name, row in rows.items())])
     lines = [f"  {line}" for line in lines]
@@ -170,7 +169,6 @@ def table(comparison: Mapping[str, Any]) -> str:
 
 
 def document(comparison: Mapping[str, Any]) -> str:
-    """comparison.html"""
     head = "".join(f'<th scope="col">{html.escape(n)}</th>' for n in ("", *comparison["names"], "better is"))
     rows = []
     for name in comparison["figures"]:

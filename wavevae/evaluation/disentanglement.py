@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from wavevae.corpus.labels import class_of, pitch_of
-from wavevae.evaluation import bootstrap, linear, metrics, tracks
+from wavevae.evaluation import linear, metrics, tracks
 from wavevae.evaluation.embeddings import Texture
 from wavevae.evaluation.model_under_test import ModelUnderTest, Run
 from wavevae.evaluation.selection import Clip, Selection, Source, read_places
@@ -53,8 +53,8 @@ def seconds(audio: Tensor, sample_rate: int) -> Tensor:
 
 def embeddings(audio: Tensor, sample_rate: int) -> Tensor:
     """The embeddings of its seconds (n, dims); of silence, that of silence."""
-    heard = seconds(audio, sample_rate)
-    return Texture()(heard if len(heard) else torch.zeros(1, sample_rate), sample_rate)
+    audible = seconds(audio, sample_rate)
+    return Texture()(audible if len(audible) else torch.zeros(1, sample_rate), sample_rate)
 
 
 def vector(audio: Tensor, sample_rate: int) -> np.ndarray:
@@ -98,42 +98,20 @@ def of_class(
         subject.moved(h.audio, h.labels, {**h.labels, **as_class(name, field)})
         for h, name in zip(mine, asked, strict=True)
     ]
+    files = [h.file for h in mine]
     said = classifier(np.array([timbre(m, rate) for m in made]))
     real = classifier(np.array([timbre(h.audio, rate) for h in mine]))
-    score = ClassScore([h.file for h in mine], own, asked, said, real)
-    return score.describe(1 / len(classifier.names))
-
-
-class ClassScore(NamedTuple):
-    """One entry a file."""
-
-    files: list[str]
-    own: list[str]
-    asked: list[str]
-    heard: list[str]
-    """What the classifier says of the decode."""
-    real: list[str]
-    """What it says of the file itself."""
-
-    def describe(self, chance: float) -> dict[str, Any]:
-        right = np.array([a == b for a, b in zip(self.heard, self.asked, strict=True)], np.float64)
-        stayed = share_alike(self.heard, self.own)
-        ceiling = share_alike(self.real, self.own)
-        interval = bootstrap.of_mean(self.files, right)
-        return {
-            "accuracy": float(right.mean()),
-            "interval": list(interval) if interval else None,
-            "heard_as_before": stayed,
-            "classifier_on_real": ceiling,
-            "chance": chance,
-            "files": len(self.files),
-            "says": f"{right.mean():.0%} of {len(self.files)} files decoded as another class are heard as that class, "
-            f"{stayed:.0%} still as their own (the classifier on real files: {ceiling:.0%}; chance {chance:.0%})",
-        }
-
-
-def share_alike(first: Sequence[str], second: Sequence[str]) -> float:
-    return float(np.mean([a == b for a, b in zip(first, second, strict=True)]))
+    right, chance = linear.scored(files, said, asked), 1 / len(classifier.names)
+    stayed, ceiling = (linear.scored(files, answers, own)["accuracy"] for answers in (said, real))
+    return {
+        **right,
+        "heard_as_before": stayed,
+        "classifier_on_real": ceiling,
+        "chance": chance,
+        "files": len(files),
+        "says": f"{right['accuracy']:.0%} of {len(files)} files decoded as another class are heard as that class, "
+        f"{stayed:.0%} still as their own (the classifier on real files: {ceiling:.0%}; chance {chance:.0%})",
+    }
 
 
 def as_class(name: str, field: str) -> dict[str, Any]:

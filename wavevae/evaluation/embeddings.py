@@ -75,10 +75,10 @@ class Texture:
     def _flatness(self, power: Tensor) -> Tensor:
         """Log of the geometric over the arithmetic mean of the power in bands, mean over time: (N, 12)."""
         edges = torch.logspace(math.log10(4), math.log10(power.shape[1]), self.FLATNESS_BANDS + 1).round()
-        heard = power + 1e-12
+        floored = power + 1e-12
         ratios = []
         for low, high in zip(edges[:-1].int().tolist(), edges[1:].int().tolist(), strict=True):
-            band = heard[:, low : max(low + 2, high)]
+            band = floored[:, low : max(low + 2, high)]
             ratios.append((band.log().mean(1) - band.mean(1).log()).mean(-1))
         return torch.stack(ratios, dim=-1)
 
@@ -234,8 +234,8 @@ class Clap:
 
     @torch.inference_mode()
     def __call__(self, sounds: Tensor, sample_rate: int) -> Tensor:
-        heard = resampled(sounds.float(), sample_rate, self.rate)
-        inputs = self.extractor(list(heard.numpy()), sampling_rate=self.rate, return_tensors="pt")
+        at_its_rate = resampled(sounds.float(), sample_rate, self.rate)
+        inputs = self.extractor(list(at_its_rate.numpy()), sampling_rate=self.rate, return_tensors="pt")
         found = self.model.get_audio_features(**inputs)
         if not isinstance(found, Tensor):  # newer versions give it with names
             found = found.pooler_output

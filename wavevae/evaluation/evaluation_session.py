@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,17 @@ import numpy as np
 import torch
 
 from wavevae.accelerator import choose_device
-from wavevae.console import ConsoleProgress
+from wavevae.console import ConsoleProgress, say
 from wavevae.corpus.labels import class_of, pitch_of
-from wavevae.evaluation import anchors, codec, glossary, probes, report, samples
+from wavevae.evaluation import anchors, codec, glossary, probes, report
 from wavevae.evaluation.embeddings import Embedding, load_embedding
-from wavevae.evaluation.excerpts import Excerpt
+from wavevae.evaluation.excerpts import Excerpt, Sample, take_samples
 from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.evaluation.measure import Figures, Measurement, measure_model, of_clouds, of_rows, summarise
 from wavevae.evaluation.model_under_test import ModelUnderTest
 from wavevae.evaluation.playing import Clouds, Playing
 from wavevae.evaluation.playing import measure as measure_playing
 from wavevae.evaluation.playing.draws import Generated, generate
-from wavevae.evaluation.samples import Sample
 from wavevae.evaluation.selection import Selection, Source, absolute, everything, learned_files, with_pitches
 
 NO_CODEC = (
@@ -38,20 +37,14 @@ def without_best(subject: ModelUnderTest, wanted: str) -> list[str]:
     """A remark where a run has not come to its first validation: its last.ckpt was judged."""
     facts = subject.facts
     found = str(facts.details.get("checkpoint", ""))
-    if (
-        wanted != "best"
-        or facts.kind != "run"
-        or facts.path.suffix == ".ckpt"
-        or not found.endswith("last.ckpt")
-    ):
-        return []
-    return [f"{facts.path} has no best.ckpt, as it was never validated: last.ckpt was judged"]
+    fell_back = wanted == "best" and facts.path.suffix != ".ckpt" and found.endswith("last.ckpt")
+    remark = f"{facts.path} has no best.ckpt, as it was never validated: last.ckpt was judged"
+    return [remark] if facts.kind == "run" and fell_back else []
 
 
-def told_selection(subject: ModelUnderTest, selection: Selection) -> tuple[Selection, list[str]]:
+def labelled_selection(subject: ModelUnderTest, selection: Selection) -> tuple[Selection, list[str]]:
     """The files with every label that the model is told, and a remark on those that lack one."""
     facts, remarks = subject.facts, list[str]()
-    said = [str(facts.details["delay"])] if "delay" in facts.details else []
     if "pitch" in facts.condition:
         selection, remarks = with_pitches(selection, facts.sample_rate, facts.name_shift)
         remarks += unlabelled(selection, "pitch", [pitch_of(s.labels) for s in selection.sources])
@@ -59,7 +52,8 @@ def told_selection(subject: ModelUnderTest, selection: Selection) -> tuple[Selec
         names = [class_of(s.labels, facts.class_field) for s in selection.sources]
         known = [name if name in facts.classes else None for name in names]
         remarks += unlabelled(selection, f"class that it knows ({', '.join(facts.classes)})", known)
-    return selection, said + remarks
+    delay = [str(facts.details["delay"])] if "delay" in facts.details else []
+    return selection, delay + remarks
 
 
 def learned_remark(subject: ModelUnderTest, selection: Selection) -> list[str]:
@@ -68,12 +62,11 @@ def learned_remark(subject: ModelUnderTest, selection: Selection) -> list[str]:
         return []
     learned = learned_files(subject.facts.path)
     known = [s for s in selection.sources if absolute(s.path) in learned and not s.start_s]
-    if not known:
-        return []
-    return [
+    remark = (
         f"{len(known)} of {len(selection.sources)} files are among those that the run learned from: on others it will "
         "do worse; --held-out judges what it has not learned"
-    ]
+    )
+    return [remark] if known else []
 
 
 def unlabelled(selection: Selection, kind: str, labels: Sequence[object]) -> list[str]:
@@ -94,43 +87,43 @@ class Session:
     args: argparse.Namespace
     selection: Selection
     embedding: Embedding
-    say: Callable[[str], None]
     foreign: tuple[Source, ...] = ()
     """Sounds unlike the corpus, of --transfer."""
     device: torch.device | None = None
     """Where runs compute."""
 
     @classmethod
-    def open(cls, args: argparse.Namespace, selection: Selection, say: Callable[[str], None]) -> Session:
+    def open(cls, args: argparse.Namespace, selection: Selection) -> Session:
         """Raises: UserError for weights of an embedding that are not there, or --transfer without sounds."""
         device = choose_device(args.accelerator)
         foreign = everything(args.transfer, None).sources if args.transfer else ()
-        return cls(args, selection, load_embedding(args.embedding), say, foreign, device)
+        return cls(args, selection, load_embedding(args.embedding), foreign, device)
 
     def evaluate(self, path: Path, place: Path) -> dict[str, Any]:
         """Judge one model, write its report, tell the figures. Raises: UserError."""
         subject = load_model_under_test(path, self.args.checkpoint, self.args.sr, self.device)
-        self.selection, untold = told_selection(subject, self.selection)
+        self.selection, said = labelled_selection(subject, self.selection)
         chosen = self.selection
-        self.say(f"evaluating {path} on {len(chosen.sources)} files, {chosen.seconds:.0f} s ({chosen.how})")
-        verdict = measure_model(subject, chosen, self.args.pairs, self.embedding)
-        verdict.measure.require_rows()
+        say(f"evaluating {path} on {len(chosen.sources)} files, {chosen.seconds:.0f} s ({chosen.how})")
+        measurement = measure_model(subject, chosen, self.args.pairs, self.embedding)
+        measurement.measure.require_rows()
         generated = self.generated(subject)
-        figures, intervals = summarise(verdict.measure, generated)
-        more, remarks = self.more(subject, verdict, figures)
-        remarks += untold + learned_remark(subject, chosen)
+        figures, intervals = summarise(measurement.measure, generated)
+        more, remarks = self.more(subject, measurement, figures)
+        remarks += said + learned_remark(subject, chosen)
         bounds = self.bound(subject, more)
         samples = self.samples(subject, remarks)
-        playing = self.playing(subject, verdict, generated)
+        playing = self.playing(subject, measurement, generated)
         found = report.Findings(
-            *(subject.facts, chosen, verdict, figures, intervals, generated, more, tuple(remarks)),
+            *(subject.facts, chosen, measurement, figures, intervals, generated, more, tuple(remarks)),
             bounds=bounds,
             samples=samples,
             playing=playing,
         )
         result = report.compose(found)
         report.write(place, result, found)
-        self.tell(result, place)
+        for line in (glossary.table(result), *result["remarks"], f"open {place / 'report.html'}"):
+            say(line)
         return result
 
     def generated(self, subject: ModelUnderTest) -> Generated | None:
@@ -141,18 +134,17 @@ class Session:
         return generate(subject, self.args.generate, self.embedding, labels)
 
     def playing(
-        self, subject: ModelUnderTest, verdict: Measurement, generated: Generated | None
+        self, subject: ModelUnderTest, measurement: Measurement, generated: Generated | None
     ) -> Playing | None:
-        """None with --no-playing."""
         if self.args.no_playing:
             return None
-        self.say("playing: held tones, controls, transfer (--no-playing leaves them out)")
+        say("playing: held tones, controls, transfer (--no-playing leaves them out)")
         drawn = None if generated is None else generated.embeddings
-        clouds = Clouds(verdict.measure.files, np.array(verdict.measure.real), drawn)
+        clouds = Clouds(measurement.measure.files, np.array(measurement.measure.real), drawn)
         return measure_playing(subject, self.selection.sources, clouds, self.foreign)
 
     def more(
-        self, subject: ModelUnderTest, verdict: Measurement, figures: Figures
+        self, subject: ModelUnderTest, measurement: Measurement, figures: Figures
     ) -> tuple[dict[str, Any], list[str]]:
         """Anchors and probes, and what could not be had of them."""
         found: dict[str, Any] = {}
@@ -160,14 +152,14 @@ class Session:
         if self.args.anchors and codec.coder() is None:
             remarks.append(NO_CODEC)
         elif self.args.anchors:
-            found |= self.anchors(verdict, figures)
+            found |= self.anchors(measurement, figures)
         if self.args.probe_files:
-            self.say(
+            say(
                 f"probes: encoding up to {self.args.probe_files} labelled files that are not judged "
                 "(--probe-files 0 leaves them out)"
             )
             wanted = probes.Wanted(self.args.data, self.args.probe_files, self.args.class_field)
-            more, said = probes.run(subject, self.selection, verdict.collected, wanted)
+            more, said = probes.run(subject, self.selection, measurement.collected, wanted)
             found |= more
             remarks += said
         return found, remarks
@@ -190,25 +182,18 @@ class Session:
         """As many files as asked for, each as it is, resynthesised, and drawn anew."""
         if not self.args.samples:
             return []
-        made = samples.take(subject, self.selection.sources, self.args.samples)
+        made = take_samples(subject, self.selection.sources, self.args.samples)
         if any(one.generated is None for one in made):
             remarks.append("--samples: the model has no density to draw from, so there is no gen.wav")
         return made
 
-    def anchors(self, verdict: Measurement, figures: Figures) -> dict[str, Any]:
-        measure, progress = verdict.measure, ConsoleProgress()
-        real = np.array(measure.real)
+    def anchors(self, measurement: Measurement, figures: Figures) -> dict[str, Any]:
+        measure, progress = measurement.measure, ConsoleProgress()
+
+        def tell(share: float, text: str) -> None:
+            progress("anchors", share, text)
+
         rungs = anchors.judge(
-            self.selection.sources,
-            measure.sample_rate,
-            self.embedding,
-            real,
-            lambda share, text: progress("anchors", share, text),
+            self.selection.sources, measure.sample_rate, self.embedding, np.array(measure.real), tell
         )
         return dict(anchors.describe(rungs, figures))
-
-    def tell(self, result: dict[str, Any], place: Path) -> None:
-        self.say(glossary.table(result))
-        for remark in result["remarks"]:
-            self.say(remark)
-        self.say(f"open {place / 'report.html'}")

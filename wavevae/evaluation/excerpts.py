@@ -17,10 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavevae.corpus.labels import class_of
+from wavevae.errors import UserError
 from wavevae.evaluation.metrics import FLOOR_DBFS, level_dbfs
-from wavevae.evaluation.model_under_test import Piece
-from wavevae.evaluation.selection import Source
-from wavevae.units import samples_to_frames
+from wavevae.evaluation.model_under_test import ModelUnderTest, Piece
+from wavevae.evaluation.selection import Source, between, evenly, sound
+from wavevae.units import samples_to_frames, seconds_to_samples
 
 
 class Chunk(NamedTuple):
@@ -78,7 +80,6 @@ class _Tape:
 
 
 def _joined(old: Tensor | None, new: Tensor | None) -> Tensor | None:
-    """Along time."""
     return new if old is None else old if new is None else torch.cat([old, new], -1)
 
 
@@ -140,8 +141,8 @@ class Excerpt:
         return np.concatenate(self.frames, axis=1) if self.frames else None
 
     def audible(self) -> bool:
-        heard = self.reference
-        return len(heard) > 0 and bool(level_dbfs(torch.from_numpy(heard)) > FLOOR_DBFS)
+        sound = self.reference
+        return len(sound) > 0 and bool(level_dbfs(torch.from_numpy(sound)) > FLOOR_DBFS)
 
 
 def plan_excerpts(sources: Sequence[Source], count: int, sample_rate: int) -> dict[int, list[Excerpt]]:
@@ -173,3 +174,40 @@ def keep_excerpts(
         at += len(piece.reference)
         passed.append(len(piece.reference))
         yield piece
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The beginning of a file, what the model makes of it, and a draw under its labels, (samples,) each."""
+
+    name: str
+    label: str
+    original: np.ndarray
+    reconstruction: np.ndarray
+    generated: np.ndarray | None
+    """None where the model has no density to draw from."""
+
+
+def take_samples(subject: ModelUnderTest, sources: Sequence[Source], count: int) -> list[Sample]:
+    """At most `count` files, spread evenly over all; files that cannot be read, or are empty, are left out."""
+    made = [_sample(subject, source, number) for number, source in enumerate(evenly(sources, count))]
+    return [one for one in made if one is not None]
+
+
+def _sample(subject: ModelUnderTest, source: Source, seed: int) -> Sample | None:
+    """The first WHOLE_S of a file."""
+    facts = subject.facts
+    most = seconds_to_samples(WHOLE_S, facts.sample_rate)
+    blocks = sound(source, facts.sample_rate, subject.block_samples)
+    try:
+        pieces = list(subject.reconstruct(between(blocks, 0, most), source.labels))
+    except UserError:
+        return None
+    if not pieces:
+        return None
+    original = np.concatenate([piece.reference.numpy() for piece in pieces])
+    made = np.concatenate([piece.estimate.numpy() for piece in pieces])
+    drawn = subject.sample(1, samples_to_frames(len(original), facts.hop_length), seed, [source.labels])
+    generated = None if drawn is None else drawn[0, : len(original)].numpy()
+    label = class_of(source.labels, facts.class_field) or "none"
+    return Sample(source.name, label, original, made, generated)

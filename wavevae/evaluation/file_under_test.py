@@ -43,9 +43,9 @@ class FilePlayback:
         has_reset = hasattr(self.module, "reset")
         self.loaded = {} if has_reset else {name: b.clone() for name, b in self.module.named_buffers()}
 
-    def begin(self, labels: Labels = NONE) -> None:
+    def reset(self, labels: Labels = NONE) -> None:
         """Forget the past; from now on these labels hold, as in training: what is not known is not told."""
-        self.tell(labels)
+        self.set_labels(labels)
         if not self.loaded:
             self.module.reset()
         for name, buffer in self.module.named_buffers():
@@ -54,8 +54,7 @@ class FilePlayback:
         if self.foreign:
             torch.manual_seed(0)  # its decoder may draw noise: the same sound, the same figures
 
-    def tell(self, labels: Labels) -> None:
-        """The attributes that a conditional file has."""
+    def set_labels(self, labels: Labels) -> None:
         if self.classes:
             name = class_of(labels, self.class_field)
             self.module.set_class(self.classes.index(name) if name in self.classes else NO_LABEL)
@@ -84,7 +83,7 @@ class FilePlayback:
         bursts = 0.3 * gates * rng.standard_normal(len(gates))
         probe = np.concatenate([bursts, np.zeros(round(LONGEST_DELAY_S * sample_rate))]).astype(np.float32)
         probe = np.pad(probe, (0, -len(probe) % hop_length))
-        self.begin()
+        self.reset()
         made = self.decode(self.encode(torch.from_numpy(probe)[None, None]))[0, 0].numpy()
         loud, heard = envelope(probe), envelope(made[: len(probe)])
         lags = np.arange(round(LONGEST_DELAY_S * sample_rate) // ENVELOPE_SAMPLES)
@@ -128,7 +127,7 @@ class Model:
 
     @torch.inference_mode()
     def _pieces(self, blocks: Iterable[np.ndarray], labels: Labels, decode: bool) -> Iterator[Piece]:
-        self.playback.begin(labels)
+        self.playback.reset(labels)
         for block in blocks:
             new = torch.from_numpy(np.ascontiguousarray(block))
             padded = torch.nn.functional.pad(new, (0, -len(new) % self.facts.hop_length))
@@ -146,7 +145,7 @@ class Model:
         rng, sounds = np.random.default_rng(seed), []
         for number in range(count):
             axes = sample_density(self.bundle.info.density, frames, rng)
-            self.playback.begin(labels[number % len(labels)] if labels else NONE)
+            self.playback.reset(labels[number % len(labels)] if labels else NONE)
             sounds.append(self.playback.decode(torch.from_numpy(axes.T.copy())[None])[0, 0])
         return torch.stack(sounds)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 ABOUT = {
@@ -112,24 +112,16 @@ BETTER = {
     "codebook_usage": "higher, share",
 }
 HIGHER_IS_BETTER = {
-    "mr_stft": False,
-    "log_mel_l1": False,
-    "si_sdr_db": True,
-    "accuracy_waveform": True,
-    "accuracy_stft": True,
-    "mse": False,
-    "cosine_similarity": True,
-    "pitch_error_cents": False,
-    "fad": False,
+    name: BETTER[name].startswith("higher")
+    for name in (
+        *("mr_stft", "log_mel_l1", "si_sdr_db", "accuracy_waveform", "accuracy_stft", "mse"),
+        *("cosine_similarity", "pitch_error_cents", "fad"),
+    )
 }
-"""The figures that are compared, and whether more of them is better."""
+"""The figures that are compared."""
 MAY_LACK = (
-    "codebook_perplexity",
-    "codebook_usage",
-    "kl_nats",
-    "active_dims",
-    "hop_rate_energy_db",
-    "pitch_lost",
+    *("codebook_perplexity", "codebook_usage", "kl_nats", "active_dims"),
+    *("hop_rate_energy_db", "pitch_lost"),
 )
 """Left out of tables where they are none: they belong to some models or sounds only."""
 
@@ -179,24 +171,30 @@ COUNTS = {
 """What a figure of playing is a mean over, by the beginning of its name."""
 
 
+def longest_prefix(name: str, prefixes: Iterable[str]) -> str:
+    """The longest of them with which a name begins; empty where none does."""
+    return max((prefix for prefix in prefixes if name.startswith(prefix)), key=len, default="")
+
+
 def playing_lines(playing: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """(name, figure, what it is and over how many) of every figure of playing; the reason where there is none."""
     found = []
     for name, meaning in ABOUT_PLAYING.items():
-        value = playing.get(name)
+        value, reason = playing.get(name), playing.get("why", {}).get(name)
+        if value is None and reason is None:
+            continue
+        shown = number(value)
         if isinstance(value, Mapping):
             shown = ", ".join(f"{key} {number(part)}" for key, part in value.items())
-        else:
-            shown = number(value)
-        if value is None and name in playing.get("why", {}):
-            meaning = f"{meaning}. None here: {playing['why'][name]}"
-        fitting = [key for key in COUNTS if name.startswith(key)]
-        count = playing.get(COUNTS[max(fitting, key=len)]) if fitting and value is not None else None
+        if value is None:
+            found.append((name, shown, f"{meaning}. None here: {reason}"))
+            continue
+        fitting = longest_prefix(name, COUNTS)
+        count = playing.get(COUNTS[fitting]) if fitting else None
         ceiling = playing.get(f"{name}_ceiling") if name.startswith("sample_") else None
         beside = f" (ceiling {number(ceiling)})" if ceiling is not None else ""
-        over = f" [{COUNTS[max(fitting, key=len)].replace('_', ' ')}: {count}]" if count is not None else ""
-        if value is not None or name in playing.get("why", {}):
-            found.append((name, shown + beside, meaning + over))
+        over = f" [{COUNTS[fitting].replace('_', ' ')}: {count}]" if count is not None else ""
+        found.append((name, shown + beside, meaning + over))
     return found
 
 
@@ -228,7 +226,6 @@ def playing_says(playing: Mapping[str, Any]) -> list[str]:
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """The figures for people."""
     rows = lines(report)
     with_opus = any(opus for *_, opus, _ in rows)
     text = []
@@ -248,7 +245,6 @@ def table(report: Mapping[str, Any]) -> str:
 
 
 def extras(report: Mapping[str, Any]) -> list[str]:
-    """Sentences on probes and swaps."""
     said = []
     for name, probe in (report.get("probes") or {}).items():
         said.append(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.evaluation.excerpts import Excerpt
+from wavevae.evaluation.metrics import Moments
 from wavevae.plots import new_figure, save
 
 if TYPE_CHECKING:
@@ -24,34 +25,11 @@ MOST_FRAMES = 6000
 
 
 @dataclass
-class Pool:
-    """Running sums of one file's latents."""
-
-    total: Tensor
-    squares: Tensor
-    frames: int = 0
-
-    def add(self, latents: Tensor) -> None:
-        """(latent_dim, frames)"""
-        latents = latents.double()
-        self.total += latents.sum(-1)
-        self.squares += latents.square().sum(-1)
-        self.frames += latents.shape[-1]
-
-    def summary(self) -> np.ndarray:
-        """(2 latent_dim,): mean of each axis over the file, and the log of its standard deviation."""
-        mean = self.total / self.frames
-        spread = (self.squares / self.frames - mean.square()).clamp_min(0).sqrt()
-        found: np.ndarray = torch.cat([mean, torch.log(spread + 1e-3)]).numpy()
-        return found
-
-
-@dataclass
 class LatentCollector:
     """Keeps the latents of audible seconds: sums for each file, and some frames."""
 
     latent_dim: int
-    pools: dict[str, Pool] = field(default_factory=dict)
+    pools: dict[str, Moments] = field(default_factory=dict)
     """By file."""
     kept: list[np.ndarray] = field(default_factory=list)
     """(latent_dim,) each"""
@@ -64,10 +42,7 @@ class LatentCollector:
         """(latent_dim, frames) of one second."""
         if not latents.shape[-1]:
             return
-        if file not in self.pools:
-            zeros = torch.zeros(self.latent_dim, dtype=torch.float64)
-            self.pools[file] = Pool(zeros, zeros.clone())
-        self.pools[file].add(latents)
+        self.pools.setdefault(file, Moments(self.latent_dim)).add(latents)
         # One frame in eight: neighbours say nearly the same, and a picture has no room for more.
         for column in latents[:, :: max(1, min(8, latents.shape[-1]))].T:
             self._reservoir(file, column.float().numpy().copy())
@@ -84,8 +59,11 @@ class LatentCollector:
             self.kept[place], self.owners[place] = frame, file
 
     def summaries(self) -> dict[str, np.ndarray]:
-        """{file: (2 latent_dim,)}"""
-        return {file: pool.summary() for file, pool in self.pools.items()}
+        """{file: (2 latent_dim,)}: mean of each axis over the file, and the log of its standard deviation."""
+        return {
+            file: torch.cat([found.mean, torch.log(found.variances.sqrt() + 1e-3)]).numpy()
+            for file, found in self.pools.items()
+        }
 
 
 MOST_CLASSES = 12

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from wavevae.evaluation import bootstrap
 
 PENALTY = 1e-2
 """Weight of the squared norm of the weights, against a mean cross-entropy in nats: little data, many latents."""
@@ -31,6 +34,13 @@ class Classifier:
             return []
         x = (torch.from_numpy(np.asarray(vectors, np.float64)) - self.mean) / self.std
         return [self.names[i] for i in self.network(x).argmax(-1).tolist()]
+
+
+def scored(files: Sequence[str], answers: Sequence[str], right: Sequence[str]) -> dict[str, Any]:
+    """Accuracy of answers, one a file, and its interval, for report.json."""
+    hits = np.array([a == b for a, b in zip(answers, right, strict=True)], np.float64)
+    interval = bootstrap.of_mean(files, hits)
+    return {"accuracy": float(hits.mean()), "interval": list(interval) if interval else None}
 
 
 def fit(vectors: np.ndarray, names: Sequence[str], hidden: int = 0, penalty: float = PENALTY) -> Classifier:

@@ -19,7 +19,7 @@ from wavevae.evaluation.bootstrap import Interval
 from wavevae.evaluation.embeddings import Embedding, Texture
 from wavevae.evaluation.excerpts import Chunk, Excerpt, cut_chunks, keep_excerpts, plan_excerpts
 from wavevae.evaluation.judged_latents import LatentCollector
-from wavevae.evaluation.metrics import ActiveDims, CodeUse
+from wavevae.evaluation.metrics import CodeUse, Moments
 from wavevae.evaluation.model_under_test import ModelUnderTest
 from wavevae.evaluation.selection import Selection, Source, sound
 
@@ -69,7 +69,7 @@ class Measure:
             raise UserError(
                 "mr_stft needs auraloss, which is not installed; pip install 'wavevae[train]'"
             ) from None
-        self.active = ActiveDims(self.latent_dim)
+        self.posterior_means = Moments(self.latent_dim)
         self.codes = CodeUse(self.codebook_size)
         hops = self.sample_rate // self.hop_length if self.hop_length else 0
         self.clicks_measurable = hops >= metrics.FEWEST_HOPS
@@ -93,13 +93,12 @@ class Measure:
         if chunk.kl is not None and chunk.latents is not None and len(chunk.kl):
             total, frames = self.kl.get(file, (0.0, 0))
             self.kl[file] = (total + float(chunk.kl.sum()), frames + len(chunk.kl))
-            self.active.add(chunk.latents)
+            self.posterior_means.add(chunk.latents)
         if chunk.codes is not None and chunk.codes.shape[-1]:
             self.codes.add(chunk.codes)
 
     @torch.inference_mode()
     def flush(self) -> None:
-        """Measure what waits."""
         if not self._waiting:
             return
         reference = torch.stack([chunk.reference for _, chunk in self._waiting])
@@ -148,7 +147,6 @@ class Measure:
 
     @property
     def files(self) -> list[str]:
-        """The file of each row."""
         return [row.file for row in self.rows]
 
 
@@ -275,7 +273,7 @@ def of_bottleneck(measure: Measure) -> tuple[Figures, Intervals]:
     frames = np.array([count for _, count in measure.kl.values()], np.float64)
     found: Figures = {
         "kl_nats": float(sums.sum() / frames.sum()) if len(sums) else None,
-        "active_dims": measure.active.count() if len(sums) else None,
+        "active_dims": measure.posterior_means.active_dims() if len(sums) else None,
         "codebook_perplexity": measure.codes.perplexity(),
         "codebook_usage": measure.codes.usage(),
         "code_bits_per_frame": measure.codes.bits_per_frame(),

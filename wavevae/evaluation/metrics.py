@@ -21,7 +21,6 @@ N_FFT, HOP, N_MELS, MEL_FLOOR_DB = 2048, 512, 128, -80.0
 
 
 def decibels(ratio: Tensor) -> Tensor:
-    """A power ratio in dB, within DB_LIMIT."""
     return (10 * torch.log10(ratio.clamp_min(1e-30))).clamp(-DB_LIMIT, DB_LIMIT)
 
 
@@ -145,29 +144,32 @@ def kl_per_frame(mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(0)
 
 
-class ActiveDims:
-    """How many latent dimensions carry anything: those whose posterior mean varies over the data by more than
-    0.01 (Burda, Grosse & Salakhutdinov 2016, section 5.2), in running sums."""
+class Moments:
+    """Mean and variance of each latent over all frames added, in running sums."""
 
     def __init__(self, latent_dim: int) -> None:
         self.frames = 0
         self._sum = torch.zeros(latent_dim, dtype=torch.float64)
         self._squares = torch.zeros(latent_dim, dtype=torch.float64)
 
-    def add(self, mean: Tensor) -> None:
-        """Posterior means (latent_dim, F)."""
-        mean = mean.double()
-        self.frames += mean.shape[-1]
-        self._sum += mean.sum(-1)
-        self._squares += mean.square().sum(-1)
+    def add(self, latents: Tensor) -> None:
+        """(latent_dim, F)"""
+        latents = latents.double()
+        self.frames += latents.shape[-1]
+        self._sum += latents.sum(-1)
+        self._squares += latents.square().sum(-1)
+
+    @property
+    def mean(self) -> Tensor:
+        return self._sum / max(1, self.frames)
 
     @property
     def variances(self) -> Tensor:
-        """(latent_dim,) over every frame added."""
-        average = self._sum / max(1, self.frames)
-        return (self._squares / max(1, self.frames) - average.square()).clamp_min(0)
+        return (self._squares / max(1, self.frames) - self.mean.square()).clamp_min(0)
 
-    def count(self) -> int:
+    def active_dims(self) -> int:
+        """Of posterior means: how many latents carry anything, those that vary over the data by more than 0.01 (Burda,
+        Grosse & Salakhutdinov 2016, section 5.2)."""
         return int((self.variances > ACTIVE_VARIANCE).sum())
 
 

@@ -194,19 +194,19 @@ class Run:
         for piece, _, _ in self._segments(blocks, labels):
             yield piece
 
-    def listener(self, condition: Condition | None) -> Callable[[Tensor, int], Tensor]:
+    def segment_encoder(self, condition: Condition | None) -> Callable[[Tensor, int], Tensor]:
         """For one sound, segment by segment: (a segment with its past (T,), how much of it is new) -> the encoder's
         output (1, in_channels, frames)."""
         return lambda sound, new: self.model.features(sound[None, None], condition)
 
     def _segments(self, blocks: Iterable[np.ndarray], labels: Labels) -> Iterator[tuple[Piece, Tensor, int]]:
         """Each block as a piece without reconstruction; z of it and its past; samples of the past."""
-        listen, hop = self.listener(self.condition(labels)), self.facts.hop_length
+        encode_segment, hop = self.segment_encoder(self.condition(labels)), self.facts.hop_length
         past = torch.zeros(0)
         for block in blocks:
             new = torch.from_numpy(np.ascontiguousarray(block))
             sound = torch.cat([past, new])
-            seen = self.seen(listen(sound.to(self.device), len(new)))
+            seen = self.seen(encode_segment(sound.to(self.device), len(new)))
             parts = (seen.latents, seen.kl, seen.codes)
             frames = [None if part is None else part[..., len(past) // hop :].cpu() for part in parts]
             yield Piece(new, new, *frames), seen.z, len(past)
@@ -270,14 +270,14 @@ class InstrumentRun(Run):
             sound, state = model.decoder(z[..., start // model.hop_length :], condition, model.life, state)
             yield piece._replace(estimate=sound[0, 0, : len(piece.reference)].cpu())
 
-    def listener(self, condition: Condition | None) -> Callable[[Tensor, int], Tensor]:
+    def segment_encoder(self, condition: Condition | None) -> Callable[[Tensor, int], Tensor]:
         model = self.model
         if model.encoder.tracker is None:
-            return super().listener(condition)
+            return super().segment_encoder(condition)
         tracker = StreamingPitchTracker(model.encoder.tracker).to(self.device)
         kept = torch.zeros(1, 2, 0, device=self.device)
 
-        def listen(sound: Tensor, new: int) -> Tensor:
+        def encode_segment(sound: Tensor, new: int) -> Tensor:
             nonlocal kept
             fresh = pad_to_multiple(sound[None, None, len(sound) - new :], model.hop_length)[:, 0]
             track = torch.cat([kept, tracker(fresh)], 2)
@@ -285,7 +285,7 @@ class InstrumentRun(Run):
             hidden: Tensor = model.features(sound[None, None], condition, track)
             return hidden
 
-        return listen
+        return encode_segment
 
     @torch.inference_mode()
     def moved(self, sound: Tensor, labels: Labels, target: Labels) -> Tensor:

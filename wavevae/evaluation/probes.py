@@ -19,7 +19,7 @@ import numpy as np
 from wavevae.corpus import find_files
 from wavevae.corpus.labels import class_of, pitch_of
 from wavevae.errors import UserError
-from wavevae.evaluation import bootstrap, disentanglement, linear, metrics
+from wavevae.evaluation import disentanglement, linear, metrics
 from wavevae.evaluation.excerpts import cut_chunks
 from wavevae.evaluation.judged_latents import LatentCollector
 from wavevae.evaluation.model_under_test import Labels, ModelUnderTest, Run
@@ -58,14 +58,10 @@ def others(subject: ModelUnderTest, selection: Selection, wanted: Wanted, most: 
     judged = {absolute(source.path) for source in selection.sources}
     data = list(wanted.data)
     if not data and isinstance(subject, Run):
-        data = inputs_of(
-            next(iter(p for p in (subject.facts.path, *subject.facts.path.parents) if p.is_dir()))
-        )
-    found = (
-        [f for f in find_files(data) if not f.reason and f.labels and absolute(f.path) not in judged]
-        if data
-        else []
-    )
+        path = subject.facts.path
+        data = inputs_of(next(p for p in (path, *path.parents) if p.is_dir()))
+    files = find_files(data) if data else []
+    found = [f for f in files if not f.reason and f.labels and absolute(f.path) not in judged]
     random.Random(0).shuffle(found)
     sources: list[Source] = []
     for entry in found:
@@ -73,14 +69,11 @@ def others(subject: ModelUnderTest, selection: Selection, wanted: Wanted, most: 
             break
         source = look(entry.path)
         if isinstance(source, Source):
-            part = source.seconds > LONGEST_S
-            seconds = min(source.seconds, LONGEST_S)
-            sources.append(Source(source.path, str(entry.path), seconds, cut=part, labels=entry.labels))
+            seconds, cut = min(source.seconds, LONGEST_S), source.seconds > LONGEST_S
+            sources.append(Source(source.path, str(entry.path), seconds, cut=cut, labels=entry.labels))
     if "pitch" in subject.facts.condition and sources:
-        told, _ = with_pitches(
-            replace(selection, sources=tuple(sources)), subject.facts.sample_rate, subject.facts.name_shift
-        )
-        sources = list(told.sources)
+        bare = replace(selection, sources=tuple(sources))
+        return list(with_pitches(bare, subject.facts.sample_rate, subject.facts.name_shift)[0].sources)
     return sources
 
 
@@ -134,13 +127,9 @@ def read(judged: Labelled, training: Labelled) -> dict[str, Any] | None:
 
 
 def _score(judged: Labelled, said: Sequence[str], trained_on: str) -> dict[str, Any]:
-    right = np.array([a == b for a, b in zip(said, judged.names, strict=True)], np.float64)
-    chance = Counter(judged.names).most_common(1)[0][1] / len(judged.names)
-    interval = bootstrap.of_mean(judged.files, right)
     return {
-        "accuracy": float(right.mean()),
-        "interval": list(interval) if interval else None,
-        "chance": chance,
+        **linear.scored(judged.files, said, judged.names),
+        "chance": Counter(judged.names).most_common(1)[0][1] / len(judged.names),
         "files": len(judged.names),
         "labels": len(set(judged.names)),
         "trained_on": trained_on,
@@ -166,8 +155,8 @@ def run(
     known = [name for name, of in looked_for.items() if any(of(s.labels) for s in selection.sources)]
     found: dict[str, Any] = {}
     remarks: list[str] = []
-    heard = others(subject, selection, wanted, disentanglement.TRAINING_FILES) if known else []
-    training = heard[: wanted.files]
+    rest = others(subject, selection, wanted, disentanglement.TRAINING_FILES) if known else []
+    training = rest[: wanted.files]
     if known and collected.pools:
         summaries = encoded(subject, training)
         probes = {
@@ -183,7 +172,7 @@ def run(
             remarks.append(
                 f"no probe of {' and '.join(missing)}: fewer than {FEWEST} labelled files, or one label only"
             )
-    moved = disentanglement.run(subject, selection, heard, field)
+    moved = disentanglement.run(subject, selection, rest, field)
     if moved:
         found["swaps"] = moved
     return found, remarks

@@ -6,40 +6,32 @@ import csv
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wavevae import audio, plots
 from wavevae.errors import UserError
-from wavevae.evaluation import judged_latents, report_page, samples
-from wavevae.evaluation.excerpts import Excerpt
+from wavevae.evaluation import judged_latents, report_page
+from wavevae.evaluation.excerpts import Excerpt, Sample
 from wavevae.evaluation.glossary import ABOUT, ABOUT_PLAYING, MEANS
 from wavevae.evaluation.measure import Figures, Intervals, Measure, Measurement
 from wavevae.evaluation.metrics import FLOOR_DBFS
 from wavevae.evaluation.model_under_test import Facts
 from wavevae.evaluation.playing import Demonstration, Playing
 from wavevae.evaluation.playing.draws import Generated
-from wavevae.evaluation.samples import Sample
 from wavevae.evaluation.selection import Selection
 from wavevae.files import part_folder, put_in_place, write_errors
 
 PARTS = (
-    *(
-        "pairs",
-        "generated",
-        "samples",
-        "playing",
-        "spectrograms",
-        "latents",
-        "overview.png",
-        "chunks.csv",
-        "report.html",
-    ),
-    "report.json",
+    *("pairs", "generated", "samples", "playing", "spectrograms", "latents"),
+    *("overview.png", "chunks.csv", "report.html", "report.json"),
 )
 """Everything an evaluation writes; report.json comes last, so that it stands only beside the rest."""
 GENERATED_KEPT = 4
@@ -52,7 +44,7 @@ class Findings:
 
     facts: Facts
     selection: Selection
-    verdict: Measurement
+    measurement: Measurement
     figures: Figures
     intervals: Intervals
     generated: Generated | None = None
@@ -61,7 +53,7 @@ class Findings:
     remarks: tuple[str, ...] = ()
     """What was asked for and could not be had."""
     bounds: tuple[Excerpt, ...] = ()
-    """A spectrogram model's: the verdict's moments as their own features sound, inverted."""
+    """A spectrogram model's: the measurement's moments as their own features sound, inverted."""
     samples: Sequence[Sample] = ()
     """Files as they are, resynthesised and drawn anew."""
     playing: Playing | None = None
@@ -69,9 +61,8 @@ class Findings:
 
 
 def compose(found: Findings) -> dict[str, Any]:
-    """The content of report.json."""
-    facts, measure = found.facts, found.verdict.measure
-    skipped = (*found.selection.skipped, *found.verdict.damaged)
+    facts, measure = found.facts, found.measurement.measure
+    skipped = (*found.selection.skipped, *found.measurement.damaged)
     report = {
         **found.figures,
         "fad_embedding": f"{measure.embedding.name} ({measure.embedding.dims} dims)",
@@ -90,7 +81,7 @@ def compose(found: Findings) -> dict[str, Any]:
         "data": found.selection.how,
         "files": len(found.selection.sources),
         "files_skipped": [{"path": path, "reason": reason} for path, reason in skipped],
-        "seconds": round(found.verdict.seconds, 3),
+        "seconds": round(found.measurement.seconds, 3),
         "silence_dbfs": FLOOR_DBFS,
         "remarks": list(found.remarks),
         "wavevae": version("wavevae"),
@@ -137,14 +128,14 @@ def write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
     rate = found.facts.sample_rate
     labels = {source.name: source.labels for source in found.selection.sources}
     with prepared(folder) as part:
-        _write_chunks(part / "chunks.csv", found.verdict.measure)
-        moments = _write_excerpts(part, found.verdict.excerpts, rate, found.bounds)
-        samples.write(part / "samples", found.samples, rate)
-        drawn = _write_generated(part, found.generated, rate)
+        _write_chunks(part / "chunks.csv", found.measurement.measure)
+        moments = _write_excerpts(part, found.measurement.excerpts, rate, found.bounds)
+        _write_samples(part / "samples", found.samples, rate)
+        drawn = _write_generated(part / "generated", found.generated, rate)
         pictures = judged_latents.write_pictures(
-            part / "latents", found.verdict.collected, found.verdict.excerpts, labels, rate
+            part / "latents", found.measurement.collected, found.measurement.excerpts, labels, rate
         )
-        played = _write_playing(part / "playing", found.playing, rate)
+        played = _write_playing(part / "playing", found.playing.demonstrations if found.playing else (), rate)
         report_page.write(
             part / "report.html", report, report_page.Material(part, moments, drawn, pictures, played)
         )
@@ -170,57 +161,69 @@ def _write_excerpts(
     spectrograms/NN-name.png, overview.png."""
     pairs, moments = [], []
     for number, excerpt in enumerate(excerpts, 1):
-        stem = f"{number:02d}-{re.sub(r'[^A-Za-z0-9._-]+', '-', excerpt.source.name.rsplit('.', 1)[0]).strip('-')}"
+        stem = f"{number:02d}-{_file_name(excerpt.source.name.rsplit('.', 1)[0]).strip('-')}"
         start_s = excerpt.start / sample_rate
         title = excerpt.source.name + (f", from {start_s:.1f} s" if excerpt.start else "")
-        pair = plots.Pair(title, excerpt.reference, excerpt.estimate)
-        pairs.append(pair)
-        sounds = {}
-        heard = {"reference": pair.reference, "reconstruction": pair.reconstruction}
-        if bounds:
-            heard["upper-bound"] = bounds[number - 1].estimate
-        for kind, sound in heard.items():
-            sounds[kind] = folder / "pairs" / f"{stem}-{kind}.wav"
-            audio.write(sounds[kind], sound, sample_rate)
+        sounds = {"reference": excerpt.reference, "reconstruction": excerpt.estimate}
+        pairs.append(plots.Pair(title, *sounds.values()))
+        paths = {kind: folder / "pairs" / f"{stem}-{kind}.wav" for kind in (*sounds, "upper-bound")}
         picture = folder / "spectrograms" / f"{stem}.png"
-        plots.spectrogram_pair(pair.reference, pair.reconstruction, sample_rate, picture, title)
-        moments.append(report_page.Moment(title, sounds, picture))
+        moment = _write_moment(title, sounds, {kind: paths[kind] for kind in sounds}, picture, sample_rate)
+        if bounds:
+            audio.write(paths["upper-bound"], bounds[number - 1].estimate, sample_rate)
+            moment = replace(moment, sounds=paths)
+        moments.append(moment)
     if pairs:
         plots.overview(pairs, sample_rate, folder / "overview.png")
     return moments
 
 
+def _file_name(text: str) -> str:
+    """What is no letter, digit, dot, dash or underscore becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+
+
+def _write_moment(
+    title: str, sounds: Mapping[str, np.ndarray], paths: Mapping[str, Path], picture: Path, sample_rate: int
+) -> report_page.Moment:
+    """A WAV each, and one picture of their spectrograms."""
+    for caption, sound in sounds.items():
+        audio.write(paths[caption], sound, sample_rate)
+    plots.spectrogram_stack(sounds, sample_rate, picture, title)
+    return report_page.Moment(title, paths, picture)
+
+
 def _write_generated(folder: Path, generated: Generated | None, sample_rate: int) -> list[report_page.Moment]:
     """generated/N.wav and generated/N.png: some draws from the prior."""
-    if generated is None:
-        return []
     moments = []
-    for number, sound in enumerate(generated.sounds[:GENERATED_KEPT], 1):
-        title, path = f"draw {number}", folder / "generated" / f"{number}.wav"
-        audio.write(path, sound, sample_rate)
-        plots.spectrogram_stack({title: sound}, sample_rate, path.with_suffix(".png"))
-        moments.append(report_page.Moment(title, {title: path}, path.with_suffix(".png")))
+    for number, sound in enumerate([] if generated is None else generated.sounds[:GENERATED_KEPT], 1):
+        title, path = f"draw {number}", folder / f"{number}.wav"
+        moment = _write_moment("", {title: sound}, {title: path}, path.with_suffix(".png"), sample_rate)
+        moments.append(replace(moment, title=title))
     return moments
 
 
-def _write_playing(folder: Path, playing: Playing | None, sample_rate: int) -> list[report_page.Played]:
-    """playing/KIND-N-CAPTION.wav and KIND-N.png: held tones, sweeps and transfers."""
-    counts: dict[str, int] = {}
-    return [
-        _write_demonstration(folder, one, counts, sample_rate)
-        for one in (playing.demonstrations if playing is not None else [])
-    ]
+def _write_samples(folder: Path, samples: Sequence[Sample], sample_rate: int) -> None:
+    """As study A left them: sample_{id}_class_{label}/{gt.wav, recon.wav, gen.wav, spectrograms.png}."""
+    for number, sample in enumerate(samples):
+        place = folder / f"sample_{number}_class_{_file_name(sample.label)}"
+        sounds = {"gt": sample.original, "recon": sample.reconstruction}
+        if sample.generated is not None:
+            sounds["gen"] = sample.generated
+        paths = {name: place / f"{name}.wav" for name in sounds}
+        _write_moment(sample.name, sounds, paths, place / "spectrograms.png", sample_rate)
 
 
-def _write_demonstration(
-    folder: Path, one: Demonstration, counts: dict[str, int], sample_rate: int
-) -> report_page.Played:
-    """One group of sounds, numbered among those of its kind."""
-    counts[one.kind] = number = counts.get(one.kind, 0) + 1
-    stem = f"{one.kind}-{number}"
-    sounds = {caption: folder / f"{stem}-{caption}.wav" for caption in one.sounds}
-    for caption, path in sounds.items():
-        audio.write(path, one.sounds[caption], sample_rate)
-    picture = folder / f"{stem}.png"
-    plots.spectrogram_stack(one.sounds, sample_rate, picture, one.title)
-    return report_page.Played(one.kind, report_page.Moment(one.title, sounds, picture))
+def _write_playing(
+    folder: Path, shown: Sequence[Demonstration], sample_rate: int
+) -> list[report_page.Played]:
+    """playing/KIND-N-CAPTION.wav and KIND-N.png: held tones, sweeps and transfers, numbered by kind."""
+    counts: Counter[str] = Counter()
+    played = []
+    for one in shown:
+        counts[one.kind] += 1
+        stem = f"{one.kind}-{counts[one.kind]}"
+        paths = {caption: folder / f"{stem}-{caption}.wav" for caption in one.sounds}
+        moment = _write_moment(one.title, one.sounds, paths, folder / f"{stem}.png", sample_rate)
+        played.append(report_page.Played(one.kind, moment))
+    return played

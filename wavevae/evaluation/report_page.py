@@ -64,7 +64,6 @@ PLAYED = {
 
 
 def asset(name: str) -> str:
-    """A file of the package's own."""
     return (files("wavevae.evaluation") / "page_assets" / name).read_text(encoding="utf-8")
 
 
@@ -124,7 +123,6 @@ def _heads(names: Sequence[str]) -> str:
 
 
 def ladder_table(report: Mapping[str, Any]) -> str:
-    """The anchors' own figures."""
     anchors = report.get("anchors")
     if not anchors:
         return ""
@@ -177,7 +175,6 @@ def _facts(report: Mapping[str, Any]) -> str:
 
 
 def body(report: Mapping[str, Any], material: Material) -> str:
-    """Everything between the tags of the body."""
     said = [*glossary.extras(report), *report.get("remarks", [])]
     parts = [
         f"<h1>{html.escape(Path(report['subject']).name or 'evaluation')}</h1><dl>{_facts(report)}</dl>",
@@ -197,7 +194,6 @@ def body(report: Mapping[str, Any], material: Material) -> str:
 
 
 def document(title: str, content: str) -> str:
-    """A whole page of its own."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -209,6 +205,5 @@ def document(title: str, content: str) -> str:
 
 
 def write(path: Path, report: Mapping[str, Any], material: Material) -> None:
-    """report.html"""
     title = f"wavevae: {Path(report['subject']).name}"
     path.write_bytes(document(title, body(report, material)).encode("utf-8", "backslashreplace"))

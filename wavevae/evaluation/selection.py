@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from wavevae.corpus.pitches import LISTENED_S, find_pitches, heard_pitch, labels
 from wavevae.errors import UserError
 from wavevae.evaluation.metrics import audible
 from wavevae.units import seconds_to_samples
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,12 @@ class Selection:
     @property
     def seconds(self) -> float:
         return sum(source.seconds for source in self.sources)
+
+
+def evenly(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` of them, in order, spread evenly over all."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[int(place)] for place in places]
 
 
 def absolute(path: Path) -> Path:
@@ -183,16 +191,22 @@ def _end_of(source: Source, share: float) -> Source:
     return source if share >= 1 else replace(source, seconds=length, start_s=source.seconds - length)
 
 
-def _reported(run: Path, config: RunConfig) -> dict[Path, float]:
-    """{file held out: the share of it, counted from its end}, from RUN/data_report.csv."""
+def _used_files(run: Path) -> dict[Path, str]:
+    """{file that the run used: what for}, from RUN/data_report.csv. Raises: UserError."""
     try:
         with open(run / "data_report.csv", newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row["status"] == "used"]
+        return {Path(row["path"]): row["reason"] for row in rows}
     except (OSError, KeyError, ValueError, csv.Error):
         raise UserError(f"{run / 'data_report.csv'} cannot be read; give DATA beside --held-out") from None
-    whole = {Path(row["path"]): 1.0 for row in rows if row["reason"].split(";")[0] == "validation"}
-    ends = [Path(row["path"]) for row in rows if row["reason"].startswith("its end held out")]
-    kept = whole | dict.fromkeys(ends, config.data.validation_share)
+
+
+def _reported(run: Path, config: RunConfig) -> dict[Path, float]:
+    """{file held out: the share of it, counted from its end}, from RUN/data_report.csv."""
+    used = _used_files(run)
+    kept = {path: 1.0 for path, reason in used.items() if reason.split(";")[0] == "validation"}
+    ends = [path for path, reason in used.items() if reason.startswith("its end held out")]
+    kept |= dict.fromkeys(ends, config.data.validation_share)
     if kept and not any(path.exists() for path in kept):
         raise UserError(
             f"the run's data is no longer at {next(iter(kept)).parent}; give DATA beside --held-out"
@@ -203,11 +217,10 @@ def _reported(run: Path, config: RunConfig) -> dict[Path, float]:
 def learned_files(subject: Path) -> set[Path]:
     """Files that a run learned from, as its data_report.csv names them; none where that is not to be had."""
     try:
-        with open(run_of(subject) / "data_report.csv", newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["status"] == "used"]
-    except (UserError, OSError, KeyError, ValueError, csv.Error):
+        used = _used_files(run_of(subject))
+    except UserError:
         return set()
-    return {absolute(Path(row["path"])) for row in rows if row["reason"].split(";")[0] != "validation"}
+    return {absolute(path) for path, reason in used.items() if reason.split(";")[0] != "validation"}
 
 
 def _drawn_again(config: RunConfig, inputs: Sequence[Path]) -> dict[Path, float]:
@@ -276,13 +289,10 @@ def with_pitches(
     bare = [number for number, source in enumerate(selection.sources) if "pitch" not in source.labels]
 
     def listen(number: int) -> float | None:
-        source = selection.sources[bare[number]]
+        blocks = sound(selection.sources[bare[number]], sample_rate, round(LISTENED_S * sample_rate))
         try:
-            return heard_pitch(
-                next(sound(source, sample_rate, round(LISTENED_S * sample_rate)), np.zeros(0, np.float32)),
-                sample_rate,
-            )
-        except UserError:  # a damaged file is told of when it is judged
+            return heard_pitch(next(blocks, np.zeros(0, np.float32)), sample_rate)
+        except UserError:  # why a file is damaged is said when it is judged
             return None
 
     names = [selection.sources[number].path.stem for number in bare]
@@ -313,10 +323,9 @@ def read_clips(
 ) -> list[Clip]:
     """At most `count` audible clips, from as many files as there are: files evenly spread over all; several places
     of each where the files are few. Files that cannot be read are left out."""
-    chosen = np.unique(np.linspace(0, len(sources) - 1, min(count, len(sources))).round().astype(int))
+    chosen = evenly(sources, count)
     found: list[Clip] = []
-    for number, index in enumerate(chosen):
-        source = sources[int(index)]
+    for number, source in enumerate(chosen):
         wanted = count // len(chosen) + (number < count % len(chosen))
         places = min(wanted, max(1, int(source.seconds / seconds)))
         starts_s = [

@@ -94,8 +94,8 @@ def track(x: Tensor, sample_rate: int) -> Tensor:
     width, hop = 2 * longest + 1, max(1, round(HOP_S * sample_rate))
     padded = torch.nn.functional.pad(x.double(), (0, max(0, width - x.shape[-1])))
     power = padded.unfold(-1, width, hop).square().mean(-1)
-    heard = power > 10 ** (QUIET_DBFS / 10)
-    return torch.where(there & heard, sample_rate / period, torch.nan)
+    loud = power > 10 ** (QUIET_DBFS / 10)
+    return torch.where(there & loud, sample_rate / period, torch.nan)
 
 
 def cents(hz: Tensor, reference_hz: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
             say(remark)
     say(f"exploring {args.run} with {len(chosen.sources)} files, {chosen.seconds:.0f} s ({chosen.how})")
     field = args.class_field or instrument.facts.class_field
-    result = explore(instrument, chosen, args.out, field, not args.no_umap, say)
+    result = explore(instrument, chosen, args.out, field, not args.no_umap)
     say(f"open {args.out / 'explore.html'}")
     print(json.dumps(result, indent=1) if args.json else args.out / "explore.json")
     return 0

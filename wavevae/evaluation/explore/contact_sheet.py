@@ -175,7 +175,6 @@ def write_page(
     maps: Mapping[str, Path],
     grids: Sequence[tuple[Path, Grid]],
 ) -> None:
-    """explore.html"""
     said = "".join(f"<p>{html.escape(remark)}</p>" for remark in remarks)
     pictures = "".join(
         f'<figure><img alt="{html.escape(caption)}" src="{picture_uri(picture)}">'

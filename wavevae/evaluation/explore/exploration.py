@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wavevae.console import ConsoleProgress
+from wavevae.console import ConsoleProgress, say
 from wavevae.evaluation.judged_latents import draw_map, pca_plane
 from wavevae.evaluation.report import prepared
 from wavevae.evaluation.selection import Selection
@@ -46,7 +46,6 @@ class Exploration:
 
     @property
     def samples(self) -> int:
-        """Heard of a note."""
         return seconds_to_samples(HEARD_S, self.instrument.sample_rate)
 
     def add(self, name: str, grid: Grid | None) -> None:
@@ -75,7 +74,7 @@ class Exploration:
         caption = "frames, in the plane of the XY pad that `wavevae serve` shows"
         self.pictures[caption] = self.folder / "maps" / "frames.png"
 
-    def sound_out(self) -> None:
+    def add_grids(self) -> None:
         """Traversals, interpolation, draws, transfer."""
         notes, instrument = self.notes, self.instrument
         moved, scaled = traversals(instrument, notes[middle_note(notes, self.found)], self.samples)
@@ -87,34 +86,29 @@ class Exploration:
         self.add("drawn", self.draws())
         self.transfer()
 
+    def of_classes(self, count: int) -> list[Note]:
+        return [self.notes[i] for i in notes_of_classes(self.notes, self.found, count)]
+
     def draws(self) -> Grid | None:
         """From the density of the training latents, under the labels of some notes where it is told any."""
         instrument = self.instrument
         samples = seconds_to_samples(DRAWN_S, instrument.sample_rate)
         conditional = instrument.facts.condition != "none"
-        picked = (
-            [self.notes[i] for i in notes_of_classes(self.notes, self.found, DRAWS)] if conditional else []
-        )
+        picked = self.of_classes(DRAWS) if conditional else []
         frames = samples_to_frames(samples, instrument.hop_length)
         drawn = instrument.run.sample(DRAWS, frames, SEED, [n.labels for n in picked])
         if drawn is None:
             return None
         sounds = drawn[:, :samples].numpy()
-        captions = [
-            picked[n % len(picked)].family or picked[n % len(picked)].title if picked else f"draw {n + 1}"
-            for n in range(DRAWS)
-        ]
-        row = [
-            Cell(f"{n}", text, sound) for n, (text, sound) in enumerate(zip(captions, sounds, strict=True), 1)
-        ]
+        captions = [n.family or n.title for n in picked] or [f"draw {n + 1}" for n in range(DRAWS)]
+        row = [Cell(f"{n + 1}", captions[n % len(captions)], sounds[n]) for n in range(DRAWS)]
         about = f"{DRAWN_S:g} s each from the density of the training latents: it knows how they move, not phrases."
         return Grid("Draws", about, [row[:3], row[3:]])
 
     def transfer(self) -> None:
-        picked = notes_of_classes(self.notes, self.found, ROWS)
-        if len(picked) < 2:
+        notes = self.of_classes(ROWS)
+        if len(notes) < 2:
             return
-        notes = [self.notes[i] for i in picked]
         of_family = {name: [n for n in self.notes if n.family == name] for name in families(self.notes)}
         targets = [Target(self.instrument, n, of_family.get(n.family, [n])) for n in notes[:TARGETS]]
         self.add("transfer", transfers(self.instrument, notes[1:], targets, self.samples))
@@ -130,15 +124,14 @@ class Exploration:
 
 def label_remarks(notes: Sequence[Note]) -> list[str]:
     """What the colours cannot say."""
-    names, known = families(notes), np.isfinite(pitches(notes))
-    said = []
+    names, said = families(notes), []
     if not names:
         said.append(
             "no file has a class (a folder of its own, or NSynth's instrument_family): maps are uncoloured"
         )
     elif len(names) == 1:
         said.append(f"one class only ({names[0]}): nothing to tell apart by colour")
-    if not known.any():
+    if not np.isfinite(pitches(notes)).any():
         said.append("no file has a pitch: no map by pitch, grids between notes that lie far apart")
     if max(len(note.means) for note in notes) == 1:
         said.append(
@@ -154,12 +147,7 @@ def skipped_remark(skipped: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def explore(
-    instrument: ExploredModel,
-    selection: Selection,
-    folder: Path,
-    class_field: str,
-    with_umap: bool,
-    say: Callable[[str], None],
+    instrument: ExploredModel, selection: Selection, folder: Path, class_field: str, with_umap: bool
 ) -> dict[str, Any]:
     """Everything. Returns explore.json. Raises: UserError."""
     begun = time.monotonic()
@@ -173,7 +161,7 @@ def explore(
         progress("exploring", 0.0, "maps")
         work.draw_maps(with_umap)
         progress("exploring", 0.4, "traversals, interpolations, draws, transfer")
-        work.sound_out()
+        work.add_grids()
         progress("exploring", 0.8, "neighbours, page")
         alike = work.find_neighbours()
         result = summary(work, selection, alike, time.monotonic() - begun)
@@ -209,7 +197,6 @@ def summary(work: Exploration, selection: Selection, alike: dict[str, Any], seco
 
 
 def facts_of(result: dict[str, Any], instrument: ExploredModel) -> dict[str, str]:
-    """For the head of the page."""
     facts, near = instrument.facts, result["neighbours"]
     classes = ", ".join(f"{name} {count}" for name, count in result["families"].items()) or "none known"
     shown = {
@@ -241,8 +228,8 @@ def write_latents(folder: Path, notes: Sequence[Note], vectors: np.ndarray) -> N
     unknown), family ('' : unknown), keys, paths, start_s, frames, level_db.
     """
     rows = {
-        "mu": np.array([n.heard.mean(0) for n in notes], np.float32),
-        "std": np.array([n.heard.std(0) for n in notes], np.float32),
+        "mu": np.array([n.sounding_means.mean(0) for n in notes], np.float32),
+        "std": np.array([n.sounding_means.std(0) for n in notes], np.float32),
         "vector": vectors.astype(np.float32),
         "pitch": pitches(notes).astype(np.float32),
         "family": np.array([n.family for n in notes]),

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from wavevae.corpus.labels import FOLDER_FIELD
+from wavevae.units import samples_to_frames
+
 from .contact_sheet import Cell, Grid
 from .explored_model import ExploredModel
 from .notes import Note
@@ -20,46 +23,26 @@ AXES = 6
 
 def traversals(instrument: ExploredModel, note: Note, samples: int, axes: int = AXES) -> list[Grid]:
     """A grid of offsets and a grid of scales, a row an axis, largest axes first: live, `bias` and `scale`."""
-    latents = instrument.axes(note.means)[: -(-samples // instrument.hop_length)]
+    latents = instrument.axes(note.means)[: samples_to_frames(samples, instrument.hop_length)]
     count = min(axes, latents.shape[1])
-    heard = _Heard(instrument, note, latents, samples)
-    rows = [f"axis {i + 1}" for i in range(count)]
-    moved = [
-        [heard.cell(i, f"{k:+g}", k, 1.0, f"bias-{i + 1:02d}-{k:+g}") for k in OFFSETS] for i in range(count)
-    ]
-    scaled = [
-        [heard.cell(i, f"x {k:g}", 0.0, k, f"scale-{i + 1:02d}-x{k:g}") for k in SCALES] for i in range(count)
-    ]
-    return [
-        Grid(
-            "One axis moved",
-            f"{note.title}: all frames moved along one principal axis, standard deviations of the training latents",
-            moved,
-            rows,
-            [f"{k:+g} sd" for k in OFFSETS],
-        ),
-        Grid(
-            "One axis scaled",
-            f"{note.title}: one principal axis times a factor; x 0 takes it away, x 1 is the resynthesis",
-            scaled,
-            rows,
-            [f"x {k:g}" for k in SCALES],
-        ),
-    ]
+    condition = instrument.condition(note.labels)
 
-
-class _Heard:
-    """The note with one axis changed."""
-
-    def __init__(self, instrument: ExploredModel, note: Note, latents: np.ndarray, samples: int) -> None:
-        self.instrument, self.latents, self.samples = instrument, latents, samples
-        self.condition = instrument.condition(note.labels)
-
-    def cell(self, axis: int, shown: str, offset: float, scale: float, name: str) -> Cell:
-        changed = self.latents.copy()
+    def cell(axis: int, shown: str, name: str, offset: float = 0.0, scale: float = 1.0) -> Cell:
+        """The note with one axis changed."""
+        changed = latents.copy()
         changed[:, axis] = scale * changed[:, axis] + offset
-        sound = self.instrument.decode(self.instrument.raw(changed), self.condition)
-        return Cell(name, f"axis {axis + 1} {shown}", sound[: self.samples])
+        sound = instrument.decode(instrument.raw(changed), condition)
+        return Cell(f"{name.format(axis + 1)}", f"axis {axis + 1} {shown}", sound[:samples])
+
+    rows = [f"axis {i + 1}" for i in range(count)]
+    moved = [[cell(i, f"{k:+g}", f"bias-{{:02d}}-{k:+g}", k) for k in OFFSETS] for i in range(count)]
+    scaled = [[cell(i, f"x {k:g}", f"scale-{{:02d}}-x{k:g}", scale=k) for k in SCALES] for i in range(count)]
+    of_moved = "all frames moved along one principal axis, standard deviations of the training latents"
+    of_scaled = "one principal axis times a factor; x 0 takes it away, x 1 is the resynthesis"
+    return [
+        Grid("One axis moved", f"{note.title}: {of_moved}", moved, rows, [f"{k:+g} sd" for k in OFFSETS]),
+        Grid("One axis scaled", f"{note.title}: {of_scaled}", scaled, rows, [f"x {k:g}" for k in SCALES]),
+    ]
 
 
 STEPS = 5
@@ -71,37 +54,24 @@ def interpolation(
     """Four notes as the corners of a grid, row by row (of two or three: one row between the first two); bilinear in
     between."""
     corners = corners if len(corners) >= 4 else corners[:2]
-    frames = -(-samples // instrument.hop_length)
+    frames = samples_to_frames(samples, instrument.hop_length)
     latents = np.stack(
         [_filled(instrument, note, frames) for note in corners]
     )  # (corners, frames, latent_dim)
-    down = np.linspace(0, 1, steps if len(corners) >= 4 else 1)
+    shares = np.linspace(0, 1, steps)
     rows = []
-    for r, v in enumerate(down):
+    for r, v in enumerate(shares if len(corners) >= 4 else shares[:1]):
         row = []
-        for c, u in enumerate(np.linspace(0, 1, steps)):
-            weights = _weights(float(u), float(v), len(corners))
-            mixed = np.tensordot(weights, latents, 1)
+        for c, u in enumerate(shares):
+            weights = np.outer([1 - v, v], [1 - u, u]).ravel()[: len(corners)]
             condition = instrument.mixed([n.labels for n in corners], weights.tolist())
-            sound = instrument.decode(mixed, condition)[:samples]
-            row.append(Cell(f"{r + 1}-{c + 1}", _caption(weights), sound))
+            sound = instrument.decode(np.tensordot(weights, latents, 1), condition)[:samples]
+            row.append(Cell(f"{r + 1}-{c + 1}", " / ".join(f"{w:.0%}" for w in weights), sound))
         rows.append(row)
-    names = [note.title for note in corners]
-    corner = ("top left", "top right", "bottom left", "bottom right")
-    about = "; ".join(f"{where}: {name}" for where, name in zip(corner, names, strict=False))
-    shares = [f"{v:.0%}" for v in np.linspace(0, 1, steps)]
-    return Grid("Between notes", f"Latents mixed frame by frame. {about}", rows, shares[: len(rows)], shares)
-
-
-def _weights(u: float, v: float, count: int) -> np.ndarray:
-    """Bilinear shares of the corners; of two, linear; of one, whole."""
-    if count >= 4:
-        return np.array([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v])
-    return np.array([1 - u, u]) if count >= 2 else np.ones(1)
-
-
-def _caption(weights: np.ndarray) -> str:
-    return " / ".join(f"{w:.0%}" for w in weights)
+    places = ("top left", "top right", "bottom left", "bottom right")
+    about = "; ".join(f"{where}: {note.title}" for where, note in zip(places, corners, strict=False))
+    names = [f"{v:.0%}" for v in shares]
+    return Grid("Between notes", f"Latents mixed frame by frame. {about}", rows, names[: len(rows)], names)
 
 
 def _filled(instrument: ExploredModel, note: Note, frames: int) -> np.ndarray:
@@ -115,7 +85,6 @@ def _filled(instrument: ExploredModel, note: Note, frames: int) -> np.ndarray:
 
 MOST_GAIN = 4.0
 """12 dB: what a note has next to nothing of is not blown up further."""
-FIELDS = ("class", "instrument_family_str", "instrument_family")
 
 
 class Target:
@@ -124,15 +93,15 @@ class Target:
     def __init__(self, instrument: ExploredModel, example: Note, members: Sequence[Note]) -> None:
         self.example = example
         self.name = example.family or example.key
-        axes = [instrument.axes(note.heard) for note in members]
+        axes = [instrument.axes(note.sounding_means) for note in members]
         self.mean = np.mean([a.mean(0) for a in axes], 0)
         self.spread = np.mean([a.std(0) for a in axes], 0)
 
     def statistics_onto(self, axes: np.ndarray, sounding: np.ndarray) -> np.ndarray:
         """(frames, latent_dim) with this target's mean and spread over the frames that sound."""
-        heard = axes[sounding]
-        gain = self.spread / np.maximum(heard.std(0), 1e-6)
-        return (axes - heard.mean(0)) * np.minimum(gain, MOST_GAIN) + self.mean
+        there = axes[sounding]
+        gain = self.spread / np.maximum(there.std(0), 1e-6)
+        return (axes - there.mean(0)) * np.minimum(gain, MOST_GAIN) + self.mean
 
 
 def by_class(instrument: ExploredModel, target: Target) -> bool:
@@ -142,10 +111,10 @@ def by_class(instrument: ExploredModel, target: Target) -> bool:
 
 def transferred(instrument: ExploredModel, note: Note, target: Target, samples: int) -> np.ndarray:
     """(samples,)"""
-    frames = -(-samples // instrument.hop_length)
+    frames = samples_to_frames(samples, instrument.hop_length)
     if by_class(instrument, target):
         pitch = {"pitch": note.labels["pitch"]} if "pitch" in note.labels else {}
-        field = instrument.facts.class_field or FIELDS[0]
+        field = instrument.facts.class_field or FOLDER_FIELD
         condition = instrument.condition({field: target.name, **pitch})
         return instrument.decode(note.means[:frames], condition)[:samples]
     axes = target.statistics_onto(instrument.axes(note.means), note.sounding)[:frames]
@@ -158,7 +127,7 @@ def transfers(
     """A row a source: as it is, resynthesised, as each target; above them, what the targets are. None without."""
     if not sources or not targets:
         return None
-    frames = -(-samples // instrument.hop_length)
+    frames = samples_to_frames(samples, instrument.hop_length)
     head: list[Cell | None] = [None, None]
     head += [Cell(f"target-{n}", f"a {t.name}", t.example.sound[:samples]) for n, t in enumerate(targets, 1)]
     rows = [head]
@@ -173,12 +142,7 @@ def transfers(
             row.append(Cell(f"{number}-as-{place}", f"as {target.name}", sound))
         rows.append(row)
     classes = all(by_class(instrument, target) for target in targets)
-    how = (
-        "Decoded under the class above."
-        if classes
-        else "Statistics of each latent axis taken from the class above."
-    )
+    how = "Decoded under the class" if classes else "Statistics of each latent axis taken from the class"
     names = ["targets", *(note.family or note.key for note in sources)]
-    return Grid(
-        "Timbre transfer", how, rows, names, ["original", "resynthesis", *(f"as {t.name}" for t in targets)]
-    )
+    columns = ["original", "resynthesis", *(f"as {t.name}" for t in targets)]
+    return Grid("Timbre transfer", f"{how} above.", rows, names, columns)

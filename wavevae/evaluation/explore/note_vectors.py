@@ -13,6 +13,7 @@ import numpy as np
 from wavevae.evaluation.judged_latents import draw_map
 from wavevae.latent_plane import Plane
 
+from .contact_sheet import Cell, Grid
 from .explored_model import ExploredModel
 from .notes import Note, pitches
 
@@ -34,7 +35,7 @@ def note_vectors(instrument: ExploredModel, notes: Sequence[Note]) -> np.ndarray
     the width is robust (median absolute deviation) and what is beyond FURTHEST widths counts as that."""
     rows = []
     for note in notes:
-        axes = instrument.axes(note.heard)
+        axes = instrument.axes(note.sounding_means)
         rows.append(np.concatenate([axes.mean(0), np.log(axes.std(0) + SMALLEST_SPREAD)]))
     found = np.array(rows)
     apart = found - np.median(found, 0)
@@ -69,7 +70,7 @@ def draw_frames(path: Path, instrument: ExploredModel, notes: Sequence[Note]) ->
     those that sound."""
     owners = np.repeat(np.arange(len(notes)), [int(n.sounding.sum()) for n in notes])
     chosen = np.linspace(0, len(owners) - 1, min(MOST_FRAMES, len(owners))).round().astype(int)
-    axes = instrument.axes(np.concatenate([n.heard for n in notes])[chosen])
+    axes = instrument.axes(np.concatenate([n.sounding_means for n in notes])[chosen])
     points = np.asarray(instrument.statistics.density.get("points", ()), float)
     places = Plane.of(points if len(points) else axes).places(axes)
     chosen_notes = [notes[owner] for owner in owners[chosen]]
@@ -149,10 +150,10 @@ def likeness(notes: Sequence[Note], found: Neighbours) -> dict[str, Any]:
     return out
 
 
-def neighbours_grid(notes: Sequence[Note], found: Neighbours, shown: Sequence[int], samples: int) -> Any:
+def neighbours_grid(
+    notes: Sequence[Note], found: Neighbours, shown: Sequence[int], samples: int
+) -> Grid | None:
     """A grid: a row a note, then its neighbours with their distances; none where nothing has any."""
-    from .contact_sheet import Cell, Grid
-
     if not found.near.shape[1]:
         return None
     rows = []
@@ -162,12 +163,7 @@ def neighbours_grid(notes: Sequence[Note], found: Neighbours, shown: Sequence[in
             its = notes[int(j)]
             row.append(Cell(f"{number}-near-{rank}", f"{its.title}, {distance:.1f}", its.sound[:samples]))
         rows.append(row)
+    names = [notes[i].family or str(n) for n, i in enumerate(shown, 1)]
     columns = ["note", *(f"nearest {k}" for k in range(1, found.near.shape[1] + 1))]
     about = "The recordings themselves; the number after a name is its distance."
-    return Grid(
-        "Nearest neighbours",
-        about,
-        rows,
-        [notes[i].family or str(n) for n, i in enumerate(shown, 1)],
-        columns,
-    )
+    return Grid("Nearest neighbours", about, rows, names, columns)

@@ -48,14 +48,13 @@ class Note:
     level_db: float
 
     @property
-    def heard(self) -> np.ndarray:
+    def sounding_means(self) -> np.ndarray:
         """The latents of what sounds."""
         found: np.ndarray = self.means[self.sounding]
         return found
 
     @property
     def title(self) -> str:
-        """For people: key and pitch."""
         return self.key if np.isnan(self.pitch) else f"{self.key} (pitch {self.pitch:g})"
 
 
@@ -108,7 +107,6 @@ def make_note(
     latents: tuple[np.ndarray, np.ndarray | None],
     hop: int,
 ) -> Note:
-    """Put together."""
     means, log_variances = latents
     pitch = pitch_of(source.labels)
     name = str(source.labels.get("note_str") or source.name)

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from wavevae.evaluation import metrics
+from wavevae.evaluation.glossary import longest_prefix
 from wavevae.evaluation.model_under_test import NONE, Labels, ModelUnderTest
 from wavevae.evaluation.playing import draws, latent_controls, timbre_moved
-from wavevae.evaluation.playing.held import LONGEST_HOP_S, Held, find_moments, held_figures, hold
+from wavevae.evaluation.playing.held import LONGEST_HOP_S, Held, held_figures, hold_moments
 from wavevae.evaluation.playing.player import Player, make_player
-from wavevae.evaluation.selection import Clip, Source, read_clips
+from wavevae.evaluation.selection import Clip, Source, evenly, read_clips
 
 __all__ = ["KEYS", "Clouds", "Demonstration", "Player", "Playing", "measure", "measure_quickly"]
 
@@ -106,8 +107,7 @@ def add_held(
     player: Player, corpus: Sequence[Clip], every: Tensor, figures: dict[str, Any], why: dict[str, str]
 ) -> list[Demonstration]:
     """Held tones and knobs, into the figures."""
-    found = [hold(player, moment) for moment in find_moments(corpus, player.sample_rate)]
-    held = [h for h in found if h is not None]
+    held = hold_moments(player, corpus)
     if not held:
         why["held"] = why["knob"] = NO_MOMENTS
         return []
@@ -152,22 +152,14 @@ def median_pitch(frames: Sequence[latent_controls.Frames]) -> float | None:
 
 def reasons(figures: Mapping[str, Any], why: Mapping[str, str]) -> dict[str, str]:
     """{figure that is None: the reason}; a reason's name is the beginning of the names that it explains."""
-    found = {}
-    for name in KEYS:
-        if figures[name] is None:
-            fitting = [key for key in why if name.startswith(key)]
-            reason = (
-                why[max(fitting, key=len)] if fitting else "the sounds do not have what it is measured on"
-            )
-            found[name] = reason
-    return found
+    nothing = "the sounds do not have what it is measured on"
+    return {name: why.get(longest_prefix(name, why), nothing) for name in KEYS if figures[name] is None}
 
 
 def held_demonstrations(player: Player, held: Sequence[Held]) -> list[Demonstration]:
     """A real moment, and the model's version of it with the last frame held."""
-    chosen = np.unique(np.linspace(0, len(held) - 1, HELD_SHOWN).round().astype(int))
     rate, shown = player.sample_rate, []
-    for one in (held[i] for i in chosen):
+    for one in evenly(held, HELD_SHOWN):
         moment = one.moment
         before = round(BEFORE_S * rate)
         real = moment.clip.audio[max(0, moment.sample - before) : moment.sample + 2 * before]
@@ -179,7 +171,7 @@ def held_demonstrations(player: Player, held: Sequence[Held]) -> list[Demonstrat
 
 
 def sweep_demonstrations(
-    player: Player, held: Sequence[Held], ranges: Sequence[latent_controls.Range]
+    player: Player, held: Sequence[Held], ranges: Sequence[latent_controls.ControlRange]
 ) -> list[Demonstration]:
     """One held tone while a control goes through its range."""
     one = held[len(held) // 2]
@@ -189,8 +181,8 @@ def sweep_demonstrations(
         sound, start = latent_controls.sweep(player, one, control, SWEEP_S / steps, steps)
         if bool(torch.isfinite(sound).all()):
             title = f"{control.name} from {control.low:.3g} to {control.high:.3g}"
-            heard = sound[max(0, start - round(BEFORE_S * player.sample_rate) // 2) :]
-            shown.append(Demonstration("sweep", title, {control.name: heard.numpy()}))
+            shown_part = sound[max(0, start - round(BEFORE_S * player.sample_rate) // 2) :]
+            shown.append(Demonstration("sweep", title, {control.name: shown_part.numpy()}))
     return shown
 
 
@@ -204,8 +196,7 @@ def measure_quickly(
     known = list(labels) or [NONE] * len(sounds)
     audible = [s for s in zip(sounds, known, strict=True) if bool(metrics.audible(s[0][None])[0])]
     corpus = [Clip(str(i), *each) for i, each in enumerate(audible[:QUICK_EXCERPTS])]
-    found = [hold(player, moment) for moment in find_moments(corpus, player.sample_rate)]
-    held = [h for h in found if h is not None]
+    held = hold_moments(player, corpus)
     if not held:
         return {}
     figures: dict[str, Any] = dict(held_figures(held, player.hop_length, player.sample_rate))

@@ -55,9 +55,9 @@ def generate(
         raise RuntimeError("what the model draws from its prior holds NaN or infinite samples")
     sounds = drawn[:, :samples]
     cut = sounds.reshape(-1, rate)
-    heard = cut[metrics.audible(cut)]
-    places = embedding(heard, rate).numpy() if len(heard) else np.zeros((0, embedding.dims))
-    return Generated(sounds.numpy(), places, 1 - len(heard) / len(cut))
+    audible = cut[metrics.audible(cut)]
+    places = embedding(audible, rate).numpy() if len(audible) else np.zeros((0, embedding.dims))
+    return Generated(sounds.numpy(), places, 1 - len(audible) / len(cut))
 
 
 Array = NDArray[np.float64]

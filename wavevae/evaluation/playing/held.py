@@ -20,13 +20,7 @@ from torch import Tensor
 from wavevae.evaluation import tracks
 from wavevae.evaluation.playing.player import Player
 from wavevae.evaluation.selection import Clip
-from wavevae.evaluation.tracks import (
-    floored_db,
-    level_track,
-    median_midi,
-    mel_frames,
-    pitch_track,
-)
+from wavevae.evaluation.tracks import floored_db, level_track, median_midi, mel_frames, pitch_track
 
 STEADY_CENTS = 30.0
 """How far the pitch of a steady moment may be from its median."""
@@ -93,11 +87,11 @@ def steady_windows(midi: Tensor, loud: Tensor, frames: int) -> list[int]:
     """Middles of all stretches of so many frames that are loud and within STEADY_CENTS of their median pitch."""
     if len(midi) < frames:
         return []
-    windows, heard = midi.unfold(0, frames, 1), loud.unfold(0, frames, 1).all(-1)
+    windows, all_loud = midi.unfold(0, frames, 1), loud.unfold(0, frames, 1).all(-1)
     off = 100 * (windows - windows.median(-1, keepdim=True).values).abs().amax(
         -1
     )  # NaN where a frame has no pitch
-    return (torch.nonzero((off <= STEADY_CENTS) & heard)[:, 0] + frames // 2).tolist()
+    return (torch.nonzero((off <= STEADY_CENTS) & all_loud)[:, 0] + frames // 2).tolist()
 
 
 def pitched_moment(clip: Clip, sample_rate: int) -> Moment | None:
@@ -158,8 +152,8 @@ def latents_up_to(player: Player, moment: Moment) -> Tensor | None:
     frames = min(stop, round(CONTEXT_S * player.sample_rate)) // player.hop_length
     if frames < 1:
         return None
-    heard = moment.clip.audio[stop - frames * player.hop_length : stop]
-    latents = player.encode(heard, moment.clip.labels)
+    before = moment.clip.audio[stop - frames * player.hop_length : stop]
+    latents = player.encode(before, moment.clip.labels)
     return latents if bool(torch.isfinite(latents).all()) else None
 
 
@@ -174,6 +168,12 @@ def hold(player: Player, moment: Moment, seconds: float = HOLD_S) -> Held | None
     if not bool(torch.isfinite(sound).all()):
         return None
     return Held(moment, latents, sound, latents.shape[1] * player.hop_length)
+
+
+def hold_moments(player: Player, clips: Sequence[Clip]) -> list[Held]:
+    """Of every moment that can be held."""
+    found = [hold(player, moment) for moment in find_moments(clips, player.sample_rate)]
+    return [held for held in found if held is not None]
 
 
 # -- figures --------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from torch import Tensor
 from wavevae.evaluation import tracks
 from wavevae.evaluation.playing.held import Held, frame_levels, mean_or_none
 from wavevae.evaluation.playing.player import Player, learned_axes
-from wavevae.evaluation.selection import Clip
+from wavevae.evaluation.selection import Clip, evenly
 from wavevae.evaluation.tracks import level_track, median_midi, pitch_track
 
 ATTRIBUTES = {"pitch": 0.05, "loudness": 0.25, "brightness": 0.02, "noisiness": 0.5}
@@ -35,7 +35,7 @@ LOUD_DB = 30.0
 
 
 @dataclass(frozen=True)
-class Range:
+class ControlRange:
     """Of a control over the encoded corpus."""
 
     axis: int
@@ -54,14 +54,14 @@ def loud_latents(player: Player, clip: Clip) -> tuple[Tensor, Tensor]:
     return latents[:, chosen], at[chosen]
 
 
-def control_ranges(names: Sequence[str], latents: Tensor) -> list[Range]:
+def control_ranges(names: Sequence[str], latents: Tensor) -> list[ControlRange]:
     """5th to 95th percentile of every control with an attribute, of latents (latent_dim, frames)."""
     found = []
     for name in ATTRIBUTES:
         if name in names and latents.shape[1]:
             axis = list(names).index(name)
             low, high = np.quantile(latents[axis].numpy(), (LOW, HIGH))
-            found.append(Range(axis, name, float(low), float(high)))
+            found.append(ControlRange(axis, name, float(low), float(high)))
     return [r for r in found if r.high - r.low > 1e-6]
 
 
@@ -111,7 +111,9 @@ def attributes(x: Tensor, sample_rate: int) -> dict[str, float]:
 # -- sweeps ---------------------------------------------------------------------------------------------------
 
 
-def sweep(player: Player, held: Held, control: Range, seconds_each: float, steps: int) -> tuple[Tensor, int]:
+def sweep(
+    player: Player, held: Held, control: ControlRange, seconds_each: float, steps: int
+) -> tuple[Tensor, int]:
     """The moment's frame held while the control goes up in steps: sound (T,), and where it begins."""
     frames = max(1, round(seconds_each * player.sample_rate / player.hop_length))
     values = torch.linspace(control.low, control.high, steps).repeat_interleave(frames)
@@ -121,7 +123,7 @@ def sweep(player: Player, held: Held, control: Range, seconds_each: float, steps
     return sound, held.start
 
 
-def measured_sweep(player: Player, held: Held, control: Range) -> list[dict[str, float]]:
+def measured_sweep(player: Player, held: Held, control: ControlRange) -> list[dict[str, float]]:
     """The attributes of every step; none where the model gives NaN."""
     sound, start = sweep(player, held, control, STEP_S, STEPS)
     if not bool(torch.isfinite(sound).all()):
@@ -172,10 +174,10 @@ def correlations(sweeps: Sequence[Sequence[dict[str, float]]], name: str) -> dic
     return {"within": within, "pooled": spearman(every[:, 0], every[:, 1])}
 
 
-def knob_figures(player: Player, held: Sequence[Held], ranges: Sequence[Range]) -> dict[str, Any]:
+def knob_figures(player: Player, held: Sequence[Held], ranges: Sequence[ControlRange]) -> dict[str, Any]:
     """knob_monotonic of each control (within moments), the least of them, and knob_crosstalk (pooled); all
     correlations under `knobs`."""
-    chosen = [held[i] for i in np.unique(np.linspace(0, len(held) - 1, MOST_MOMENTS).round().astype(int))]
+    chosen = evenly(held, MOST_MOMENTS)
     table: dict[str, dict[str, Any]] = {}
     for control in ranges:
         sweeps = [measured_sweep(player, h, control) for h in chosen]
@@ -291,7 +293,7 @@ def snr_db(made: Tensor, wanted: Tensor) -> float | None:
 
 def pairs_of_latents(player: Player, clips: Sequence[Clip]) -> list[tuple[Tensor, Tensor]]:
     """Latents of neighbouring clips' beginnings, equally long."""
-    chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, 2 * PAIRS).round().astype(int))]
+    chosen = evenly(clips, 2 * PAIRS)
     samples = round(PAIR_S * player.sample_rate)
     found = []
     for a, b in zip(chosen[::2], chosen[1::2], strict=False):

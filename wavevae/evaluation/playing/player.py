@@ -13,7 +13,7 @@ from wavevae.evaluation.file_under_test import FilePlayback, Model
 from wavevae.evaluation.model_under_test import NONE, Labels, ModelUnderTest, Run, device_of
 from wavevae.transfer import CorpusProfile, fit_latents, transposition
 
-TOLD_AXES = ("pitch", "loudness", "periodicity")
+MEASURED_AXES = ("pitch", "loudness", "periodicity")
 """Latents of an instrument that are measured from the sound; all others are learned."""
 
 
@@ -58,13 +58,13 @@ def generic_names(count: int) -> tuple[str, ...]:
 
 def learned_axes(names: tuple[str, ...]) -> list[int]:
     """Numbers of the latents that are not told to the decoder in natural units."""
-    return [i for i, name in enumerate(names) if name not in TOLD_AXES]
+    return [i for i, name in enumerate(names) if name not in MEASURED_AXES]
 
 
 class ModulePlayer:
     """Plays an autoencoder in memory.
 
-    `condition` turns labels into what the model is told (none for an unconditional one).
+    `condition` turns labels into its condition (none for an unconditional one).
     """
 
     def __init__(self, model: nn.Module, condition: Callable[[Labels], Any] | None = None) -> None:
@@ -80,14 +80,13 @@ class ModulePlayer:
         """Where it computes; sounds and latents go in and come out on the CPU."""
         return device_of(self.model)
 
-    def told(self, labels: Labels) -> Mapping[str, Any]:
-        """Keyword arguments of a conditional model."""
+    def conditioned(self, labels: Labels) -> Mapping[str, Any]:
         condition = self.condition(labels) if self.condition is not None else None
         return {} if condition is None else {"condition": condition.to(self.device)}
 
     @torch.inference_mode()
     def encode(self, sound: Tensor, labels: Labels = NONE) -> Tensor:
-        latents: Tensor = self.model.encode(sound.to(self.device)[None, None], **self.told(labels))
+        latents: Tensor = self.model.encode(sound.to(self.device)[None, None], **self.conditioned(labels))
         return latents[0].float().cpu()
 
     @torch.inference_mode()
@@ -96,7 +95,7 @@ class ModulePlayer:
 
     def decoded(self, latents: Tensor, samples: int, labels: Labels = NONE) -> Tensor:
         """(samples,); a spectrogram model's frames may be fewer than the hops of what they describe."""
-        sound: Tensor = self.model.decode(latents.to(self.device)[None], samples, **self.told(labels))
+        sound: Tensor = self.model.decode(latents.to(self.device)[None], samples, **self.conditioned(labels))
         return sound[0, 0, :samples].float().cpu()
 
     @property
@@ -132,12 +131,12 @@ class FilePlayer:
 
     @torch.inference_mode()
     def encode(self, sound: Tensor, labels: Labels = NONE) -> Tensor:
-        self.playback.begin(labels)
+        self.playback.reset(labels)
         return self.playback.encode(self.in_hops(sound))[0]
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, labels: Labels = NONE) -> Tensor:
-        self.playback.begin(labels)
+        self.playback.reset(labels)
         return self.playback.decode(latents[None].contiguous())[0, 0]
 
     @property
@@ -164,7 +163,7 @@ class FilePlayer:
             before = {name: getattr(self.module, f"get_{name}")()[0] for name in ("transpose", "fit")}
             self.module.set_transpose(float(transpose))
             self.module.set_fit(1.0)
-        self.playback.begin()
+        self.playback.reset()
         made = self.playback.decode(
             self.playback.encode(self.in_hops(F.pad(sound, (0, self.latency_samples))))
         )
@@ -174,7 +173,6 @@ class FilePlayer:
 
 
 def make_player(subject: ModelUnderTest) -> Player:
-    """Of a run, a checkpoint or a MODEL.ts."""
     if isinstance(subject, Run):
         return ModulePlayer(subject.model, subject.condition)
     assert isinstance(subject, Model)

@@ -211,9 +211,9 @@ def moved(judge: TimbreClassifier, made: Sequence[Transfer]) -> tuple[float | No
     taken = count = 0
     for one in made:
         given = audible_halves(one.clip.audio, rate)
-        heard = half_seconds(one.output, rate)[given]
-        count += len(heard)
-        loud = [half for half in heard if float(level_track(half, len(half))[0]) > -60]
+        halves = half_seconds(one.output, rate)[given]
+        count += len(halves)
+        loud = [half for half in halves if float(level_track(half, len(half))[0]) > -60]
         taken += judge.classifier(np.array([cepstra(half, rate) for half in loud])).count("corpus")
     return (taken / count if count else None), count
 
