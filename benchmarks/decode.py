@@ -22,11 +22,10 @@ import torch
 from wavevae.export.model_file import Choices, axes_of, describe, exporter_of
 from wavevae.export.torchscript import script
 from wavevae.realtime import bench
-from wavevae.train.arguments import preset_values
+from wavevae.train.arguments import file_values, preset_values
 
-from wavevae import config as configuration
 from wavevae.bundle import write_bundle
-from wavevae.config import ModelConfig
+from wavevae.config import ModelConfig, RunConfig, override
 from wavevae.latents import LatentStatistics
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
@@ -51,9 +50,8 @@ def write(model: Autoencoder | Instrument, path: Path, choices: Choices) -> Path
 
 
 def read_preset(name: str) -> ModelConfig:
-    path = Path(name)
-    values = configuration.parse_yaml(path.read_text(), path.name) if path.is_file() else preset_values(name)
-    return configuration.override(configuration.RunConfig(), values).model
+    values = file_values(Path(name)) if Path(name).is_file() else preset_values(name)
+    return override(RunConfig(), values).model
 
 
 def main() -> int:
