@@ -22,15 +22,13 @@ import torch
 from wavevae.export.model_file import Choices, axes_of, describe, exporter_of
 from wavevae.export.torchscript import script
 from wavevae.realtime import bench
+from wavevae.train.arguments import file_values, preset_values
 
-from wavevae import config as configuration
 from wavevae.bundle import write_bundle
-from wavevae.config import ModelConfig
+from wavevae.config import ModelConfig, RunConfig, override
 from wavevae.latents import LatentStatistics
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
-
-PRESETS = Path(__file__).parent.parent / "train/presets"
 
 
 def write(model: Autoencoder | Instrument, path: Path, choices: Choices) -> Path:
@@ -52,9 +50,8 @@ def write(model: Autoencoder | Instrument, path: Path, choices: Choices) -> Path
 
 
 def read_preset(name: str) -> ModelConfig:
-    file = Path(name) if Path(name).is_file() else PRESETS / f"{name}.yaml"
-    values = configuration.parse_yaml(file.read_text(), file.name)
-    return configuration.override(configuration.RunConfig(), values).model
+    values = file_values(Path(name)) if Path(name).is_file() else preset_values(name)
+    return override(RunConfig(), values).model
 
 
 def main() -> int:

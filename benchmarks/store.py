@@ -17,7 +17,7 @@ import soundfile
 
 from wavevae.console import silent
 from wavevae.corpus import build_store
-from wavevae.corpus.pool import usable_cores
+from wavevae.corpus.cache import usable_cores
 
 FILE_S = 30
 STORE_RATE = 22050

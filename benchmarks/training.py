@@ -14,28 +14,25 @@ import argparse
 import os
 import statistics
 import time
-from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch loads its threads
 
 import torch
 from torch import Tensor, nn
+from wavevae.train.arguments import preset_values
 from wavevae.train.optimizer import make_optimizer
 
-from wavevae import config as configuration
-from wavevae.nn.blocks import activation, residual_stack
-from wavevae.nn.bottlenecks.registry import make_bottleneck
-from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
+from wavevae.config import ModelConfig, RunConfig, override
+from wavevae.nn.bottlenecks.base import make_bottleneck
+from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, activation, residual_stack
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighted_sum import Objectives, weighted_sum
-
-PRESETS = Path(__file__).parent.parent / "train/presets"
+from wavevae.objectives.losses import Objectives, weighted_sum
 
 
 class PlainStack(nn.Module):
     """Raw samples in, strides of 4 down to the same hop, and back: (B, 1, T) -> (B, 1, T), latents."""
 
-    def __init__(self, config: configuration.ModelConfig, width: int) -> None:
+    def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
         ratios, left = [], config.hop_length
         while left > 1:
@@ -62,13 +59,13 @@ def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def plain_of_same_size(config: configuration.ModelConfig, size: int) -> PlainStack:
+def plain_of_same_size(config: ModelConfig, size: int) -> PlainStack:
     """The widest plain stack that has no more parameters than `size`."""
     width = max(w for w in range(2, 65) if parameters(PlainStack(config, w)) <= size)
     return PlainStack(config, width)
 
 
-def make_step(model: nn.Module, config: configuration.RunConfig, x: Tensor):  # type: ignore[no-untyped-def]
+def make_step(model: nn.Module, config: RunConfig, x: Tensor):  # type: ignore[no-untyped-def]
     """A function that takes one training step on x."""
     objectives = Objectives(config.objective, config.model.sample_rate, bottleneck=config.model.bottleneck)
     optimizer = make_optimizer(model, config.train)
@@ -93,8 +90,7 @@ def main() -> None:
     args = options.parse_args()
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
-    text = (PRESETS / f"{args.preset}.yaml").read_text()
-    config = configuration.override(configuration.RunConfig(), configuration.parse_yaml(text, args.preset))
+    config = override(RunConfig(), preset_values(args.preset))
     hop = config.model.hop_length
     samples = config.model.sample_rate // hop * hop
     x = 0.1 * torch.randn(config.train.batch_size, 1, samples)

@@ -34,16 +34,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from wavevae.train.arguments import preset_values
 from wavevae.train.device_batches import Recipe, Recipes, ResidentSounds
 from wavevae.train.optimizer import AveragedModel, make_optimizer, may_be_fused
 from wavevae.train.training_data import TrainingData
 
-from wavevae.config import RunConfig, override, parse_yaml
+from wavevae.config import RunConfig, override
 from wavevae.corpus import Item, Store
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighted_sum import Objectives, weighted_sum
+from wavevae.objectives.losses import Objectives, weighted_sum
 
-PRESETS = Path(__file__).parent.parent / "train/presets"
 MINUTE_S = 60
 
 
@@ -60,8 +60,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.device = torch.device(options.device)
-        text = (PRESETS / f"{options.preset}.yaml").read_text()
-        self.config = override(RunConfig(), parse_yaml(text, options.preset))
+        self.config = override(RunConfig(), preset_values(options.preset))
         hop = self.config.model.hop_length
         samples = self.config.model.sample_rate // hop * hop
         self.x = 0.1 * torch.randn(self.config.train.batch_size, 1, samples, device=self.device)

@@ -19,16 +19,16 @@ import numpy as np
 import soundfile
 
 from wavevae.audio import read_mono
-from wavevae.corpus import Found, find_files
+from wavevae.corpus import FoundFile, find_files
 from wavevae.corpus.files import LABEL_FILE
 
 SAMPLE = 40
 """Files packed to learn how large a file gets."""
 
 
-def spread(items: Sequence[Found], share: float) -> list[Found]:
+def spread(items: Sequence[FoundFile], share: float) -> list[FoundFile]:
     """Every so many of each folder's files, at least one."""
-    folders: dict[Path, list[Found]] = {}
+    folders: dict[Path, list[FoundFile]] = {}
     for item in items:
         folders.setdefault(item.path.parent, []).append(item)
     taken = []
@@ -38,7 +38,7 @@ def spread(items: Sequence[Found], share: float) -> list[Found]:
     return taken
 
 
-def pack_file(item: Found, source: Path, target: Path, rate: int | None) -> int:
+def pack_file(item: FoundFile, source: Path, target: Path, rate: int | None) -> int:
     """Write one file; returns its bytes."""
     rate = rate or soundfile.info(str(item.path)).samplerate
     place = (target / item.path.relative_to(source)).with_suffix(".flac")

@@ -56,11 +56,11 @@ class StreamingHierarchy(StreamingLayer):
         self.lowest, self.highest = LOG_VARIANCE_RANGE
         self.prior_lowest, self.prior_highest = PRIOR_LOG_VARIANCE_RANGE
         self.register_buffer("prior_std", offline.prior_std.detach().t().clone())  # (1, bottom_dim)
-        self.gather, self.unit = twin_of(offline.slow.gather), twin_of(offline.slow.unit)
-        self.outlet = twin_of(offline.slow.outlet)
-        self.expected_inlet = twin_of(offline.expected.inlet)
-        self.expected_outlet = twin_of(offline.expected.outlet)
-        self.hidden = offline.slow.outlet.conv.in_channels
+        self.gather, self.unit = twin_of(offline.top_encoder.downsample), twin_of(offline.top_encoder.unit)
+        self.outlet = twin_of(offline.top_encoder.outlet)
+        self.expected_inlet = twin_of(offline.top_prior.inlet)
+        self.expected_outlet = twin_of(offline.top_prior.outlet)
+        self.hidden = offline.top_encoder.outlet.conv.in_channels
         self.register_buffer("waiting", torch.zeros(0, offline.bottom_dim))
         self.register_buffer("top", torch.zeros(1, offline.top_dim))
 
@@ -71,7 +71,9 @@ class StreamingHierarchy(StreamingLayer):
         prior, prior_log_variance = self.expected_outlet(activation(self.expected_inlet(top))).chunk(2, 1)
         expected = bounded_prior(prior_log_variance, self.prior_lowest, self.prior_highest)
         surer = expected - log_variance.clamp(self.lowest, self.highest)
-        fast = torch.lerp(prior, mean, torch.sigmoid(surer))  # `merged`, of which only the mean is wanted
+        fast = torch.lerp(
+            prior, mean, torch.sigmoid(surer)
+        )  # `product_of_gaussians`, of which only the mean is wanted
         return torch.cat([self.prior_std * fast, top], 1)
 
     def _held(self, mean: Tensor) -> Tensor:

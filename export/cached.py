@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.errors import UserError
-from wavevae.nn.blocks import SLOPE, ResidualUnit
-from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
+from wavevae.nn.conv import SLOPE, CausalConv1d, Downsample, ResidualUnit, Upsample
 from wavevae.nn.noise import NoiseGate
 
 from .layers import StreamingLayer, StreamingSequence, twin_of

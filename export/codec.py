@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from wavevae.config import ModelConfig
 from wavevae.latents import LatentStatistics
-from wavevae.nn.bottlenecks.registry import codebook_sizes
+from wavevae.nn.bottlenecks.base import codebook_sizes
 from wavevae.nn.conditioning import PITCHES
 from wavevae.nn.model import Autoencoder
 

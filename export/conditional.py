@@ -1,4 +1,4 @@
-"""Streaming twins of what a codec with labels has beside its layers: wavevae.nn.conditioning and wavevae.nn.partials.
+"""Streaming twins of a codec's labels and partials: wavevae.nn.conditioning and wavevae.nn.oscillators.
 
 Labels are set between calls. The oscillators' phases go on from call to call, and over a new pitch.
 
@@ -12,7 +12,14 @@ import torch
 from torch import Tensor
 
 from wavevae.nn.conditioning import LABEL_DIM, PITCHES, SMALL, Conditioning, PitchEmbedding, curves
-from wavevae.nn.partials import PartialAnalysis, PartialSynthesis, cycles, present, turned, waves
+from wavevae.nn.oscillators import (
+    PartialAnalysis,
+    PartialSynthesis,
+    audible_partials,
+    cycles_per_sample,
+    frame_phases,
+    hop_phases,
+)
 
 from .layers import Matrix, StreamingLayer, keep
 
@@ -158,11 +165,11 @@ class Oscillators(StreamingLayer):
 
     def frequency(self) -> Tensor:
         """(1,) cycles a sample, float64."""
-        return cycles(torch.full([1], self.pitch), self.sample_rate)
+        return cycles_per_sample(torch.full([1], self.pitch), self.sample_rate)
 
     def rotation(self, frequency: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Cosine and sine of the partials' phases at the next frames, (frames * B, count) each; time goes on."""
-        cosine, sine = turned(frequency, self.count, self.hop_length, frames, self.turn)
+        cosine, sine = frame_phases(frequency, self.count, self.hop_length, frames, self.turn)
         moved = float(frequency.item()) * self.hop_length * frames
         self.turn = (self.turn + moved) % 1.0
         return cosine[0].repeat_interleave(self.voices, 0), sine[0].repeat_interleave(self.voices, 0)
@@ -198,8 +205,8 @@ class StreamingPartialAnalysis(Oscillators):
 
     def _make(self, frequency: Tensor) -> None:
         """(2 hop, 2 count): windowed cosines, then minus the sines."""
-        cosine, sine = waves(frequency, self.count, -self.hop_length, 2 * self.hop_length)
-        audible = present(frequency, self.count)
+        cosine, sine = hop_phases(frequency, self.count, -self.hop_length, 2 * self.hop_length)
+        audible = audible_partials(frequency, self.count)
         self.waves = torch.cat([cosine[0] * audible, -sine[0] * audible], 1) * self.window
         self.made_for = self.pitch
 
@@ -237,7 +244,7 @@ class StreamingPartialSynthesis(Oscillators):
 
     def _faded(self, y: Tensor) -> Tensor:
         """The last pitch falls silent over the first hop: cut off it would click. The next rises from nothing."""
-        frequency = cycles(torch.full([1], self.made_for), self.sample_rate)
+        frequency = cycles_per_sample(torch.full([1], self.made_for), self.sample_rate)
         c, s = self.rotation(frequency, 1)
         last = self._as_rows(self._oscillate(self.before, c, s) * (1.0 - self.rise))
         self.before, self.sounding = torch.zeros_like(self.before), False
@@ -255,8 +262,8 @@ class StreamingPartialSynthesis(Oscillators):
 
     def _make(self, frequency: Tensor) -> None:
         """(2 count, hop): cosines, then minus the sines."""
-        cosine, sine = waves(frequency, self.count, 0, self.hop_length)
-        audible = present(frequency, self.count)
+        cosine, sine = hop_phases(frequency, self.count, 0, self.hop_length)
+        audible = audible_partials(frequency, self.count)
         self.waves = torch.cat([cosine[0] * audible, -sine[0] * audible], 1).t().contiguous()
         self.made_for = self.pitch
 

@@ -200,7 +200,8 @@ class StreamingFit(StreamingLayer):
 
     def _transposition(self) -> Tensor:
         """(B,) whole octaves, as `whole_octaves` has them; others must be better by HYSTERESIS_SEMITONES."""
-        low, high = self._quantiles(self.pitch, self.points, self.pitch_from).chunk(2, 1)  # (B, 1) each
+        ends = self._quantiles(self.pitch, self.points, self.pitch_from)  # (B, 2)
+        low, high = ends[:, :1], ends[:, 1:]
         costs = (
             self._semitones_beyond(low + self.octaves, high + self.octaves)
             + self.worth / 12.0 * self.octaves.abs()

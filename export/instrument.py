@@ -18,7 +18,7 @@ from torch import Tensor
 from wavevae.corpus_profile import CorpusProfile
 from wavevae.errors import UserError
 from wavevae.latents import LatentStatistics
-from wavevae.nn.bottlenecks.registry import codebook_sizes
+from wavevae.nn.bottlenecks.base import codebook_sizes
 from wavevae.nn.instrument import Instrument
 
 from .bottlenecks import twin_of_bottleneck

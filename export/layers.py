@@ -25,8 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavevae.nn.blocks import SLOPE, ResidualUnit
-from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
+from wavevae.nn.conv import SLOPE, CausalConv1d, Downsample, ResidualUnit, Upsample
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.noise import NoiseGate
 
@@ -35,7 +34,7 @@ SMALLEST = 2**15
 
 
 def activation(x: Tensor, slope: float = SLOPE) -> Tensor:
-    """wavevae.nn.blocks.activation in the form that scripts (a script sees no module-level numbers)."""
+    """wavevae.nn.conv.activation in the form that scripts (a script sees no module-level numbers)."""
     return F.leaky_relu(x, slope)
 
 

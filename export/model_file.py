@@ -17,7 +17,7 @@ from wavevae.errors import UserError
 from wavevae.families import families, located
 from wavevae.latents import LatentStatistics
 from wavevae.model_config import BOTTLENECKS
-from wavevae.nn.bottlenecks.registry import bottleneck_class, codebook_sizes
+from wavevae.nn.bottlenecks.base import bottleneck_class, codebook_sizes
 
 from .latent_pca import AxisMap
 from .layers import rounding_error

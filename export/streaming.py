@@ -1,4 +1,4 @@
-"""Streaming twins of the networks of both families (wavevae.nn.networks, instrument, instrument_encoder), line by line.
+"""Streaming twins of the networks of both families (wavevae.nn.model, instrument, instrument_encoder), line by line.
 
 Without labels those of a codec hold for any kind of layer twins whose dimension 1 is channels: `twins` makes them.
 
@@ -23,7 +23,7 @@ from wavevae.model_config import (
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample
 from wavevae.nn.instrument import InstrumentDecoder
 from wavevae.nn.instrument_encoder import InstrumentEncoder, SpectrumBands
-from wavevae.nn.networks import Decoder, Encoder
+from wavevae.nn.model import Decoder, Encoder
 from wavevae.nn.pitch import StreamingLoudness, StreamingPitchTracker, finite
 
 from .conditional import (

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wavevae.files import write_whole
 from wavevae.nn.conditioning import Condition, unlabelled
-from wavevae.nn.receptive_field import first_input
+from wavevae.nn.conv import first_input
 
 from . import verify_subprocess
 from .latent_pca import AxisMap

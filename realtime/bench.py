@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavevae.audio import printable
 from wavevae.cli import Parser, parse_sample_rate, shown
 from wavevae.console import say
 from wavevae.errors import UserError
+from wavevae.files import printable
 
 if TYPE_CHECKING:
     import torch

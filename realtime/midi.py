@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from wavevae.cli import Parser
 from wavevae.console import say
 from wavevae.errors import Failure, UserError
 
-from .control.midi_map import USUAL_MAP, Row, read_map, write_learnt
-from .control.midi_mapper import Sent, Translator
+from .control.midi_map import USUAL_MAP, Argument, Row, read_map, write_learnt
+from .control.midi_mapper import MidiInput
 from .control.midi_ports import Backend, Listener, System, find_inputs, fitting
 from .control.osc import encode
 from .live.processes import StopSignals
@@ -79,44 +78,32 @@ def rows_of(map_file: Path | None, may_be_new: bool = False) -> tuple[Row, ...]:
     return read_map(map_file)
 
 
-class Bridge:
-    """From a controller to OSC, or to new rows of a map."""
+class Bridge(MidiInput):
+    """From a controller to OSC at a target, or to new rows of a map."""
 
-    def __init__(
-        self,
-        translator: Translator,
-        send: Callable[[bytes], None],
-        learn: list[str],
-        keep: Callable[[tuple[Row, ...], tuple[Row, ...]], None],
-    ) -> None:
-        self._translator, self._send, self._to_learn, self._keep = translator, send, learn, keep
-        self._rows = translator.rows
+    def __init__(self, arguments: argparse.Namespace, udp: socket.socket, target: tuple[str, int]) -> None:
+        rows = rows_of(arguments.map, may_be_new=bool(arguments.learn))
+        super().__init__(rows, self._send_osc, self._write, say)
+        self._udp, self._target, self._file = udp, target, arguments.map
+        self._to_learn = list(arguments.learn or ())
         self._ask()
 
     def _ask(self) -> None:
-        if self._to_learn and self._translator.learning is None:
-            self._translator.learn(self._to_learn.pop(0))
-            say(f"move what is to turn {self._translator.learning}")
+        if self._to_learn:
+            self.translator.learn(self._to_learn.pop(0))
+            say(f"move what is to turn {self.translator.learning}")
 
-    def let_go(self) -> None:
-        """No key stays down when the controller or this process goes."""
-        self._send_all(self._translator.let_go())
-
-    def _send_all(self, sent: list[Sent]) -> None:
-        for address, arguments in sent:
-            self._send(encode(address, *arguments))
-
-    def deliver(self, message: Any) -> None:
-        """In the MIDI system's thread."""
-        self._send_all(self._translator.feed(message))
-        if self._translator.rows is not self._rows:
-            before, self._rows = self._rows, self._translator.rows
-            say(f"bound: {self._rows[-1].plain()}")
-            try:
-                self._keep(before, self._rows)
-            except (Failure, UserError, OSError) as error:  # the controller goes on
-                say(str(error))
+    def _write(self, before: tuple[Row, ...], rows: tuple[Row, ...]) -> None:
+        try:
+            write_learnt(self._file, before, rows)
+        except (Failure, UserError, OSError) as error:  # the controller goes on
+            say(str(error))
+        if self.translator.learning is None:
             self._ask()
+
+    def _send_osc(self, address: str, arguments: tuple[Argument, ...]) -> None:
+        with contextlib.suppress(OSError):  # nobody may listen yet
+            self._udp.sendto(encode(address, *arguments), self._target)
 
 
 def _list(as_json: bool) -> int:
@@ -133,33 +120,19 @@ def _list(as_json: bool) -> int:
 def bridge(arguments: argparse.Namespace, backend: Backend, stop: StopSignals) -> None:
     """Until it is stopped. Raises: UserError."""
     target = parse_target(arguments.osc)
-    translator = Translator(rows_of(arguments.map, may_be_new=bool(arguments.learn)))
     names = backend.get_input_names()
     wanted = arguments.port or (names[0] if len(names) == 1 else None)
     if wanted is None or (fitting(names, wanted) is None and not arguments.port):
         raise UserError(f"--port says which MIDI input; found: {', '.join(names) or 'none'}")
     with socket.socket(socket.AF_INET6 if ":" in target[0] else socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        work = Bridge(
-            translator,
-            lambda data: _quietly(udp, data, target),
-            list(arguments.learn or ()),
-            lambda before, rows: write_learnt(arguments.map, before, rows),
-        )
-        listener = Listener(wanted, work.deliver, say, backend, work.let_go)
+        work = Bridge(arguments, udp, target)
+        listener = Listener(wanted, work.receive, say, backend, work.let_go)
         say(f"{listener.start()} -> OSC {arguments.osc}; Ctrl-C ends it")
         end = time.monotonic() + (arguments.seconds or float("inf"))
         while not stop.asked and time.monotonic() < end:
             time.sleep(LOOK_EVERY_S)
         listener.stop()
         work.let_go()
-
-
-def _quietly(udp: socket.socket, data: bytes, target: tuple[str, int]) -> None:
-    """Nobody may listen yet."""
-    try:
-        udp.sendto(data, target)
-    except OSError:
-        return
 
 
 def main(argv: list[str]) -> int:

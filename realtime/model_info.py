@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavevae.controls import MOST_ATTRIBUTES, NATURAL, ControlState
-from wavevae.latent_plane import Plane
+from wavevae.latents import Plane
 
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle, BundleInfo, LatentAxis

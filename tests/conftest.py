@@ -12,9 +12,11 @@ from tiny_run import workplace
 from toy_bundle import write_toy
 from wavevae.export import verify, verify_subprocess
 
+from wavevae import plots
 from wavevae.console import silent
 from wavevae.corpus import Store, build_store
 from wavevae.corpus import store as store_module
+from wavevae.files import replacing
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that: the tests that press it would hang.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,6 +48,30 @@ def verified_here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verify, "compare", compare)
         patch.setattr(verify_subprocess, "BLOCKS", ("3", "mixed"))
+        yield
+
+
+DRAW = plots.save
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blank_pictures() -> Iterator[None]:
+    """Figures are made but not drawn, which is most of the time of a tiny run; see `drawn_pictures`."""
+
+    def save(figure: object, path: Path, dpi: int = 110) -> None:
+        with replacing(Path(path)) as part:
+            part.write_bytes(b"\x89PNG\r\n\x1a\n")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "save", save)
+        yield
+
+
+@pytest.fixture(scope="module")
+def drawn_pictures() -> Iterator[None]:
+    """Figures are drawn from here to the end of the test file, as users have them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "save", DRAW)
         yield
 
 

@@ -11,6 +11,7 @@ import soundfile
 
 from wavevae import audio
 from wavevae.errors import UserError
+from wavevae.files import printable
 from wavevae.headers import repair
 
 
@@ -84,7 +85,7 @@ def test_odd_names_are_read(tmp_path: Path) -> None:
         with open(path, "wb") as file:
             soundfile.write(file, noise(100), 22050, format="WAV")
         assert len(audio.read_mono(path, 22050)) == 100
-    assert audio.printable(os.fsdecode(b"not\xffutf8")) == "not\\xffutf8"
+    assert printable(os.fsdecode(b"not\xffutf8")) == "not\\xffutf8"
 
 
 # ---------------------------------------------------------------- what cannot be read
@@ -95,7 +96,7 @@ def refusal(path: Path) -> str:
     with pytest.raises(UserError) as told:
         audio.read_mono(path, 22050)
     assert "\n" not in str(told.value)
-    assert str(told.value).startswith(audio.printable(path))
+    assert str(told.value).startswith(printable(path))
     return str(told.value)
 
 

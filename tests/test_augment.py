@@ -6,10 +6,13 @@ from scipy import signal
 from signals import frequency_hz
 
 from wavevae import augment
-from wavevae.augment import AllPass, Augmenter
+from wavevae.augment import AllPass, Augmenter, cubic, shift_in_time
 from wavevae.config import DataConfig
+from wavevae.units import midi_to_hz
 
 RATE = 22050
+SHIFT_RATE, START = 16000, 2 * 16000
+"""Of the tests of the shift that keeps time."""
 
 
 def sine(hz: float, samples: int = 3 * RATE, amplitude: float = 0.5) -> np.ndarray:
@@ -51,10 +54,6 @@ def test_gain_stops_at_full_scale() -> None:
     assert np.abs(louder).max() == pytest.approx(1.0, abs=1e-6)
     np.testing.assert_allclose(louder / np.abs(louder).max(), sound / np.abs(sound).max(), atol=1e-6)
     assert not augment.gain(np.zeros(10, np.float32), 40).any()
-
-
-def test_polarity_turns_the_sign() -> None:
-    np.testing.assert_array_equal(augment.polarity(noise(100)), -noise(100))
 
 
 # ---------------------------------------------------------------- phase
@@ -177,3 +176,38 @@ def test_everything_at_once_keeps_its_length_and_full_scale() -> None:
         assert np.abs(chunk).max() <= 1.0 + 1e-6
         again = augmenter(reader(square), np.random.default_rng(seed), 7777)
         np.testing.assert_array_equal(chunk, again)
+
+
+# -- a pitch shift that keeps time: the pitch moves, the phase is known, the attack stays ------------------
+
+
+@pytest.mark.parametrize("pitch", [33.0, 57.0, 81.3])
+@pytest.mark.parametrize("semitones", [-4.0, 1.3, 4.0])
+def test_partials_keep_the_phase_of_the_chunk_s_start(pitch: float, semitones: float) -> None:
+    """Of a periodic sound it is what playing it faster from the start on would give."""
+
+    def note(t: np.ndarray) -> np.ndarray:
+        turns = 2 * np.pi * midi_to_hz(pitch) * t
+        return (0.4 * np.sin(turns + 0.3) + 0.1 * np.cos(3 * turns)).astype(np.float32)
+
+    sound = note((np.arange(6 * SHIFT_RATE) - START) / SHIFT_RATE)
+    shifted = shift_in_time(reader(sound, START), 300, SHIFT_RATE, semitones, pitch, SHIFT_RATE)
+    expected = note(2 ** (semitones / 12) * (np.arange(-300, SHIFT_RATE)) / SHIFT_RATE)
+    assert shifted.shape == (SHIFT_RATE + 300,)
+    assert shifted.dtype == np.float32
+    np.testing.assert_allclose(shifted, expected, atol=0.02)
+
+
+@pytest.mark.parametrize("semitones", [-4.0, 4.0])
+def test_an_attack_stays_where_it_is(semitones: float) -> None:
+    sound = np.sin(2 * np.pi * midi_to_hz(57.0) * np.arange(6 * SHIFT_RATE) / SHIFT_RATE).astype(np.float32)
+    attack = START + int(0.8 * SHIFT_RATE)
+    sound[:attack] = 0
+    shifted = shift_in_time(reader(sound, START), 0, SHIFT_RATE, semitones, 57.0, SHIFT_RATE)
+    first = int(np.argmax(np.abs(shifted) > 0.3))
+    assert abs(first - 0.8 * SHIFT_RATE) < 0.03 * SHIFT_RATE
+
+
+def test_cubic_is_exact_on_a_parabola() -> None:
+    places = np.array([2.0, 3.25, 7.9])
+    np.testing.assert_allclose(cubic(np.arange(12.0) ** 2, places), places**2, rtol=1e-6)

@@ -7,8 +7,7 @@ import torch
 
 from wavevae.config import ModelConfig
 from wavevae.model_config import BOTTLENECKS
-from wavevae.nn.bottlenecks.base import Gaussian
-from wavevae.nn.bottlenecks.registry import codebook_sizes, make_bottleneck
+from wavevae.nn.bottlenecks.base import Gaussian, codebook_sizes, make_bottleneck
 
 
 def features(mean: float, log_variance: float, frames: int = 4000) -> torch.Tensor:

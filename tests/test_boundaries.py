@@ -138,7 +138,8 @@ def test_the_studies_are_a_plug_in() -> None:
 
 @pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
 def test_what_a_family_names_is_there(family) -> None:  # type: ignore[no-untyped-def]
-    for place in (family.model, family.training, family.evaluation):
+    exporters = (family.exporter,) if family.streams else ()
+    for place in (family.model, family.training, family.evaluation, *exporters):
         assert isinstance(located(place), type), place
 
 

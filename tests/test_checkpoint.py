@@ -2,14 +2,23 @@
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import toy_model
 
 import wavevae.checkpoint as store
-from wavevae.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, write_checkpoint
+from wavevae.checkpoint import (
+    Checkpoint,
+    build_any,
+    find_checkpoint,
+    load_model,
+    read_checkpoint,
+    write_checkpoint,
+)
 from wavevae.config import ModelConfig, RunConfig, TrainConfig
 from wavevae.errors import Failure, UserError
 
@@ -124,3 +133,29 @@ def test_finding_the_file_meant(tmp_path: Path) -> None:
     assert find_checkpoint(run, "last") == last
     assert find_checkpoint(best) == best
     assert find_checkpoint(run, str(last)) == last
+
+
+OLD_KEYS = {
+    "rvq": ((".in_proj.", ".into."), (".out_proj.", ".out.")),
+    "hvae": (
+        (".top_encoder.downsample.", ".slow.gather."),
+        (".top_encoder.", ".slow."),
+        (".top_prior.", ".expected."),
+    ),
+}
+
+
+@pytest.mark.parametrize("bottleneck", OLD_KEYS)
+def test_weights_under_the_keys_of_an_earlier_version_load(bottleneck: str, tmp_path: Path) -> None:
+    written = toy_model.checkpoint(replace(toy_model.SHAPES["plain"], bottleneck=bottleneck, top_dim=2))
+    old = {}
+    for key, tensor in written.state.items():
+        for new, before in OLD_KEYS[bottleneck]:
+            key = key.replace(new, before)
+        old[key] = tensor
+    assert old.keys() != written.state.keys()
+    write_checkpoint(tmp_path / "old.ckpt", replace(written, state=old, live=old))
+    found = read_checkpoint(tmp_path / "old.ckpt")
+    assert list(found.live) == list(written.state)
+    x = toy_model.sound(3000)
+    assert torch.equal(load_model(tmp_path / "old.ckpt").encode(x), build_any(written).encode(x))

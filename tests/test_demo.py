@@ -63,7 +63,7 @@ class Commands:
         return [words[0] for words in self.asked]
 
 
-def small_corpus(folder: Path, sample_rate: int, progress: object) -> None:
+def small_corpus(folder: Path, sample_rate: int) -> None:
     for family in ("bowed", "reed", "struck"):
         for name, seconds in (("A2-p", 0.5), ("C4-p", 0.6), ("phrase-01", 1.0)):
             audio.write(folder / family / f"{name}.flac", np.zeros(round(seconds * 8000), np.float32), 8000)

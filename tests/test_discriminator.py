@@ -9,20 +9,18 @@ from wavevae.config import AdversarialConfig
 from wavevae.errors import UserError
 from wavevae.objectives.adversarial import (
     CHANCE,
+    COMPRESSION,
+    MultiScaleDiscriminator,
+    SpectrumDiscriminator,
+    Verdict,
     adversarial,
     balanced,
     discriminator_hinge,
     feature_matching,
+    gradient_size,
     gradients,
     join,
     mean_score,
-    pull,
-)
-from wavevae.objectives.discriminator import (
-    COMPRESSION,
-    MultiScaleDiscriminator,
-    Opinion,
-    SpectrumDiscriminator,
 )
 
 
@@ -30,8 +28,8 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def opinion(score: float, feature: float = 1.0) -> Opinion:
-    return Opinion(torch.full((2, 1, 3, 4), score), [torch.full((2, 5, 3, 4), feature)])
+def verdict(score: float, feature: float = 1.0) -> Verdict:
+    return Verdict(torch.full((2, 1, 3, 4), score), [torch.full((2, 5, 3, 4), feature)])
 
 
 # -- the networks ----------------------------------------------------------------------------------------------
@@ -96,15 +94,15 @@ def test_it_learns_to_tell_noise_from_tones() -> None:
     ("real", "made", "loss"), [(0.0, 0.0, CHANCE), (1.0, -1.0, 0.0), (2.0, -3.0, 0.0), (-1.0, 0.5, 3.5)]
 )
 def test_hinge_in_closed_form(real: float, made: float, loss: float) -> None:
-    assert float(discriminator_hinge([opinion(real)] * 2, [opinion(made)] * 2)) == pytest.approx(loss)
-    assert float(adversarial([opinion(made)] * 2)) == pytest.approx(-made)
-    assert float(mean_score([opinion(real), opinion(made)])) == pytest.approx((real + made) / 2)
+    assert float(discriminator_hinge([verdict(real)] * 2, [verdict(made)] * 2)) == pytest.approx(loss)
+    assert float(adversarial([verdict(made)] * 2)) == pytest.approx(-made)
+    assert float(mean_score([verdict(real), verdict(made)])) == pytest.approx((real + made) / 2)
 
 
 def test_feature_matching_is_relative_and_pulls_at_the_output_only() -> None:
-    assert float(feature_matching([opinion(0)], [opinion(0)])) == 0.0
-    assert float(feature_matching([opinion(0, 2.0)], [opinion(0, 3.0)])) == pytest.approx(0.5)
-    real, made = (Opinion(noise(1, 1, 2, 2), [noise(1, 2, 3, 4, seed=s).requires_grad_()]) for s in (0, 1))
+    assert float(feature_matching([verdict(0)], [verdict(0)])) == 0.0
+    assert float(feature_matching([verdict(0, 2.0)], [verdict(0, 3.0)])) == pytest.approx(0.5)
+    real, made = (Verdict(noise(1, 1, 2, 2), [noise(1, 2, 3, 4, seed=s).requires_grad_()]) for s in (0, 1))
     feature_matching([real], [made]).backward()
     assert real.features[0].grad is None
     assert made.features[0].grad is not None
@@ -119,7 +117,7 @@ def test_a_weight_is_a_share_of_the_pull_of_the_distances(weight: float, scale: 
     """Whatever the size of the term itself."""
     own, other = noise(3, 1, 50), scale * noise(3, 1, 50, seed=1)
     added = balanced(own, {"adversarial": other}, {"adversarial": weight}) - own
-    assert float(pull(added)) == pytest.approx(weight * float(pull(own)), rel=1e-4)
+    assert float(gradient_size(added)) == pytest.approx(weight * float(gradient_size(own)), rel=1e-4)
     direction = torch.nn.functional.cosine_similarity(added.flatten(), other.flatten(), dim=0)
     assert float(direction) == pytest.approx(1.0, abs=1e-5)
 

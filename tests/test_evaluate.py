@@ -27,6 +27,8 @@ from wavevae.evaluation.selection import Source, between, reblocked
 from wavevae.latents import LatentStatistics
 from wavevae.nn.model import Autoencoder
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 RATE = 8000
 QUICK = ("--generate", "0", "--probe-files", "0", "--no-playing")
 FIRST_FORM = {

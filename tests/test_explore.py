@@ -32,9 +32,10 @@ from wavevae.evaluation.explore.explored_model import ExploredModel, load_explor
 from wavevae.evaluation.explore.latent_edits import Target, interpolation, transferred, traversals
 from wavevae.evaluation.explore.notes import Note, corner_notes, make_note, notes_of
 from wavevae.evaluation.selection import Source
-from wavevae.latent_plane import Plane
-from wavevae.latents import LatentStatistics
+from wavevae.latents import LatentStatistics, Plane
 from wavevae.nn.model import Autoencoder
+
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
 
 RATE, HOP = 8000, 64
 SHAPE = ModelConfig(

@@ -13,10 +13,12 @@ from wavevae import audio, plots
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.cli import explain
 from wavevae.config import RunConfig
-from wavevae.corpus.report import Row, write_report
+from wavevae.corpus.store import ReportRow, write_report
 from wavevae.errors import Failure
 from wavevae.evaluation.report import prepared
 from wavevae.synthesis import write_corpus
+
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
 
 resource = pytest.importorskip("resource")
 ROOM_BYTES = 2000
@@ -63,7 +65,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "picture.png": picture,
     "last.ckpt": checkpoint,
     "data_report.csv": lambda path: write_report(
-        path, [Row(f"{n}.wav", "used", 1.0, "") for n in range(200)]
+        path, [ReportRow(f"{n}.wav", "used", 1.0, "") for n in range(200)]
     ),
     "explored": exploration,
     "corpus": lambda path: write_corpus(path, 8000, seconds=20),

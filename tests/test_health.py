@@ -16,7 +16,9 @@ from wavevae.train.validation import Validation, codebook_figures, histogram
 from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, override
 from wavevae.nn.conditioning import FiLM
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighted_sum import Objectives
+from wavevae.objectives.losses import Objectives
+
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
 
 WELL = {"val_active_dims": 64.0, "val_kl_nats": 300.0, "val_distance": 2.0}
 WELL |= {"val_distance_mistold_class": 4.0, "val_distance_mistold_pitch": 4.0}

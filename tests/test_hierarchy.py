@@ -18,11 +18,11 @@ from wavevae.nn.bottlenecks.hierarchical import (
     Normals,
     divergence,
     hold,
-    merged,
+    product_of_gaussians,
     with_loudness,
 )
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighted_sum import Objectives
+from wavevae.objectives.losses import Objectives
 
 SHAPE = ModelConfig(
     widths=(8, 12, 16),
@@ -64,7 +64,7 @@ def test_two_opinions_merge_as_their_densities_multiply() -> None:
     )
     x = torch.linspace(-3, 4, 50)
     product = distribution(one).log_prob(x) + distribution(other).log_prob(x)
-    both = distribution(merged(one, other)).log_prob(x)
+    both = distribution(product_of_gaussians(one, other)).log_prob(x)
     torch.testing.assert_close(product - product[0], both - both[0], rtol=1e-4, atol=1e-4)
 
 
@@ -101,7 +101,7 @@ def test_an_encoder_that_is_sure_is_believed_and_one_that_is_not_leaves_it_to_th
         for log_variance, sure in ((-12.0, True), (4.0, False)):
             h[:, 4:] = log_variance
             z = bottleneck.mean(h)
-            expected = bottleneck.expected(z[:, 4:]).mean
+            expected = bottleneck.top_prior(z[:, 4:]).mean
             torch.testing.assert_close(z[:, :4], h[:, :4] if sure else expected, rtol=0.1, atol=0.1)
 
 
@@ -109,8 +109,8 @@ def test_swapping_the_slow_level_swaps_what_is_expected() -> None:
     bottleneck, h = hvae(), frames(12)
     with torch.inference_mode():
         z = bottleneck.mean(h)
-        torch.testing.assert_close(bottleneck.under(h, z[:, 4:]), z)
-        other = bottleneck.under(h, z[:, 4:].flip(0))
+        torch.testing.assert_close(bottleneck.with_top_latents(h, z[:, 4:]), z)
+        other = bottleneck.with_top_latents(h, z[:, 4:].flip(0))
     torch.testing.assert_close(other[:, 4:], z[:, 4:].flip(0))
     assert not torch.allclose(other[:, :4], z[:, :4], atol=1e-3)
 
@@ -122,8 +122,8 @@ def test_under_another_slow_level_the_draw_stays_ones_own() -> None:
         z = bottleneck.mean(h)
         top = z[:, 4:].flip(0)
         draws = []
-        for latents in (z, bottleneck.under(h, top)):
-            expected = bottleneck.expected(latents[:, 4:])
+        for latents in (z, bottleneck.with_top_latents(h, top)):
+            expected = bottleneck.top_prior(latents[:, 4:])
             draws.append((latents[:, :4] - expected.mean) / (0.5 * expected.log_variance).exp())
         torch.testing.assert_close(*draws, rtol=1e-4, atol=1e-4)
 
@@ -144,9 +144,9 @@ def test_at_the_linear_start_the_slow_level_expects_the_loudness_of_the_group_be
     h = torch.cat([torch.randn(1, 10, 400) * level, torch.full((1, 10, 400), -11.5)], 1)
     with torch.inference_mode():
         z = bottleneck.mean(h)
-        width = (0.5 * bottleneck.expected(z[:, 10:]).log_variance[0]).exp()
+        width = (0.5 * bottleneck.top_prior(z[:, 10:]).log_variance[0]).exp()
         torch.testing.assert_close(z[:, :10], h[:, :10], rtol=0, atol=0.02)  # and frames are let through
-        swapped = bottleneck.under(h, z[:, 10:].flip(2))
+        swapped = bottleneck.with_top_latents(h, z[:, 10:].flip(2))
     for first, last, wanted in ((10, 100, 1.0), (110, 200, 0.3), (210, 400, 0.1)):
         assert width[:, first:last].mean().item() == pytest.approx(wanted, rel=0.25)
     size = (
@@ -163,13 +163,13 @@ def test_kl_of_each_level_by_monte_carlo() -> None:
     torch.manual_seed(0)
     with torch.inference_mode():
         latents = bottleneck(h)
-        mean, log_variance = bottleneck.slow(h[:1, :4]).chunk(2, 1)
+        mean, log_variance = bottleneck.top_encoder(h[:1, :4]).chunk(2, 1)
         top = latents.z[:, 4:, :1]
         posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
         nats = (posterior.log_prob(top) - torch.distributions.Normal(0.0, 1.0).log_prob(top)).mean(0)[:, 0]
         torch.testing.assert_close(latents.losses["kl_top"] * 4, nats, rtol=0.05, atol=0.05)
-        prior = bottleneck.expected(latents.z[:, 4:])
-        own = merged(Normals(*h.chunk(2, 1)), prior)
+        prior = bottleneck.top_prior(latents.z[:, 4:])
+        own = product_of_gaussians(Normals(*h.chunk(2, 1)), prior)
         fast = latents.z[:, :4]
         nats = (distribution(own).log_prob(fast) - distribution(prior).log_prob(fast)).mean((0, 2))
     torch.testing.assert_close(latents.losses["kl"], nats, rtol=0.05, atol=0.05)
@@ -244,12 +244,12 @@ def test_a_prior_that_is_far_too_narrow_costs_within_bounds_and_can_still_learn_
     """One standard deviation of the corpus beside a prior that claims to be sure to 1e-13."""
     bottleneck = hvae()
     with torch.no_grad():
-        for part in (bottleneck.expected.inlet, bottleneck.expected.outlet):
+        for part in (bottleneck.top_prior.inlet, bottleneck.top_prior.outlet):
             part.conv.weight.zero_()
             assert part.conv.bias is not None
             part.conv.bias.zero_()
-        assert bottleneck.expected.outlet.conv.bias is not None
-        bottleneck.expected.outlet.conv.bias[4:] = -60.0
+        assert bottleneck.top_prior.outlet.conv.bias is not None
+        bottleneck.top_prior.outlet.conv.bias[4:] = -60.0
     h = torch.cat([torch.ones(1, 4, 8), torch.full((1, 4, 8), -11.5)], 1)
     with torch.no_grad():
         latents = bottleneck(h)
@@ -257,9 +257,9 @@ def test_a_prior_that_is_far_too_narrow_costs_within_bounds_and_can_still_learn_
     assert float(latents.losses["kl"].max()) < bound
     assert float(latents.metrics["narrow_prior"]) == 1.0
     with torch.no_grad():
-        bottleneck.expected.outlet.conv.bias[4:] = PRIOR_LOG_VARIANCE_RANGE[0] - 2
+        bottleneck.top_prior.outlet.conv.bias[4:] = PRIOR_LOG_VARIANCE_RANGE[0] - 2
     bottleneck(h).losses["kl"].sum().backward()
-    gradient = bottleneck.expected.outlet.conv.bias.grad
+    gradient = bottleneck.top_prior.outlet.conv.bias.grad
     assert gradient is not None
     assert (gradient[4:] < 0).all()  # wider is cheaper, and it can be felt
 

@@ -7,8 +7,7 @@ import torch
 
 from wavevae.config import ObjectiveConfig
 from wavevae.nn.bottlenecks.base import Latents
-from wavevae.objectives.distances import hop_profile, hop_unevenness
-from wavevae.objectives.weighted_sum import Objectives, weighted_sum
+from wavevae.objectives.losses import Objectives, hop_profile, hop_unevenness, weighted_sum
 
 HOP = 64
 

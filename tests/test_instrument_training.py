@@ -21,7 +21,7 @@ from wavevae.augment import Augmenter
 from wavevae.config import RunConfig, override
 from wavevae.corpus import Chunks, Item, Store
 from wavevae.corpus.pitch_track import PitchTrack, pitch_track
-from wavevae.objectives.distances import MultiResolutionSTFT, MultiScaleLogMel, SharedSpectra
+from wavevae.objectives.losses import MultiResolutionSTFT, MultiScaleLogMel, SharedSpectra
 from wavevae.objectives.named_axes import NamedAxes
 
 LATE = small().algorithmic_latency

@@ -1,7 +1,5 @@
 """The whole path at toy size, as typed: sounds -> train -> export -> render."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +23,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `sounds`, a `run` learned from them and `model.ts`."""
     folder = tmp_path_factory.mktemp("journey")
     tones(folder / "sounds")
-    train = [sys.executable, "-m", "wavevae.train", str(folder / "sounds"), *TINY]
-    done = subprocess.run(
-        [*train, "--max-steps", "40", "--out", str(folder / "run")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "wavevae export" in done.stderr + done.stdout
+    wavevae("train", folder / "sounds", *TINY, "--max-steps", 40, "--out", folder / "run")
     wavevae("export", folder / "run", "-o", folder / "model.ts")
     return folder
 

@@ -7,7 +7,13 @@ from wavevae.train.optimizer import make_optimizer
 
 from wavevae.config import ModelConfig, RunConfig, TrainConfig
 from wavevae.evaluation.metrics import hop_rate_energy_db
-from wavevae.nn.linear_init import equal_loudness, linear_start, principal, second_moments, trunk
+from wavevae.nn.linear_init import (
+    equal_loudness,
+    init_from_linear,
+    initialised_parameters,
+    principal,
+    second_moments,
+)
 from wavevae.nn.model import Autoencoder
 
 SHAPES = {
@@ -32,7 +38,7 @@ def started(config: ModelConfig) -> tuple[Autoencoder, np.ndarray, float]:
     torch.manual_seed(0)
     model = Autoencoder(config).eval()
     hops = coloured_noise(2000 * config.hop_length).reshape(40, 50, config.hop_length)
-    return model, hops, linear_start(model, hops)
+    return model, hops, init_from_linear(model, hops)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -75,7 +81,7 @@ def test_lapped_hops_carry_everything_where_nothing_is_left_out() -> None:
     x = torch.tensor(coloured_noise(20 * 64 + 17, 3))[None, None]
     with torch.inference_mode():
         torch.testing.assert_close(model(x)[..., 64:], x[..., 64:], atol=1e-3, rtol=0)
-        late = model.decode(model.encode(model.ahead(x)))[..., model.algorithmic_latency :]
+        late = model.decode(model.encode(model.pad_for_latency(x)))[..., model.algorithmic_latency :]
         assert torch.equal(late[..., : x.shape[-1]], model(x))
     assert carried == pytest.approx(1.0)
 
@@ -100,7 +106,7 @@ def test_few_hops_decode_by_the_transpose() -> None:
     config = SHAPES["wide"]
     model = Autoencoder(config).eval()
     hops = coloured_noise(30 * 2 * 64).reshape(30, 2, 64)
-    linear_start(model, hops)
+    init_from_linear(model, hops)
     basis = principal(second_moments(equal_loudness(hops)), config.latent_dim)
     with torch.inference_mode():
         y = model(torch.tensor(hops[0].reshape(1, 1, -1)))[0, 0].numpy()
@@ -148,7 +154,7 @@ def test_the_trunk_moves_slower() -> None:
     optimizer = make_optimizer(model, TrainConfig(linear_init_lr_scale=0.25))
     shares = {id(p): group["share"] for group in optimizer.param_groups for p in group["params"]}
     assert set(shares) == {id(p) for p in model.parameters()}
-    assert {shares[id(p)] for p in trunk(model)} == {0.25}
+    assert {shares[id(p)] for p in initialised_parameters(model)} == {0.25}
     assert shares[id(model.encoder.core[0].pointwise.conv.weight)] == 1.0
     unstarted = make_optimizer(model, TrainConfig(init="random"))
     assert [group["share"] for group in unstarted.param_groups] == [1.0]
@@ -159,7 +165,7 @@ def test_silence_and_too_little_sound_do_no_harm() -> None:
     nothing, silence = np.zeros((3, 0, 64), np.float32), np.zeros((3, 9, 64), np.float32)
     for hops in (nothing, silence, coloured_noise(4 * 64).reshape(1, 4, 64)):
         model = Autoencoder(config).eval()
-        linear_start(model, hops)
+        init_from_linear(model, hops)
         assert torch.isfinite(model.bottleneck.prior_std).all()
         with torch.inference_mode():
             assert torch.isfinite(model(torch.randn(1, 1, 999).clamp(-1, 1))).all()
@@ -167,7 +173,7 @@ def test_silence_and_too_little_sound_do_no_harm() -> None:
 
 def test_a_wrong_hop_is_refused() -> None:
     with pytest.raises(ValueError, match=r"must be \(excerpts, frames, 64\)"):
-        linear_start(Autoencoder(SHAPES["wide"]), np.zeros((1, 10, 60), np.float32))
+        init_from_linear(Autoencoder(SHAPES["wide"]), np.zeros((1, 10, 60), np.float32))
 
 
 def test_it_is_the_default() -> None:

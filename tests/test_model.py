@@ -7,7 +7,7 @@ import toy_model
 from torch import Tensor
 
 from wavevae.config import ModelConfig
-from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, fold, unfold
+from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, channels_to_samples, samples_to_channels
 from wavevae.nn.noise import TABLE_FRAMES
 
 EVERY_SHAPE = pytest.mark.parametrize("config", toy_model.SHAPES.values(), ids=list(toy_model.SHAPES))
@@ -128,5 +128,5 @@ def test_upsample_is_a_transposed_convolution(ratio: int) -> None:
 
 def test_folding_is_lossless_and_in_time_order() -> None:
     x = torch.arange(24.0).view(2, 1, 12)
-    assert fold(x, 4)[0, :, 1].tolist() == [4, 5, 6, 7]
-    assert torch.equal(unfold(fold(x, 4)), x)
+    assert samples_to_channels(x, 4)[0, :, 1].tolist() == [4, 5, 6, 7]
+    assert torch.equal(channels_to_samples(samples_to_channels(x, 4)), x)

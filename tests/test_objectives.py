@@ -8,8 +8,13 @@ import torch
 
 from wavevae.config import ObjectiveConfig
 from wavevae.nn.bottlenecks.base import Latents
-from wavevae.objectives.distances import MultiResolutionSTFT, MultiScaleLogMel, relative_l1
-from wavevae.objectives.weighted_sum import Objectives, weighted_sum
+from wavevae.objectives.losses import (
+    MultiResolutionSTFT,
+    MultiScaleLogMel,
+    Objectives,
+    relative_l1,
+    weighted_sum,
+)
 
 RATE = 16000
 

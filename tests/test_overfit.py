@@ -11,7 +11,7 @@ from test_studies_run import SMALL
 from tiny_run import TINY
 from wavevae.train import arguments
 from wavevae.train.__main__ import main
-from wavevae.train.diagnosis import overfit_words
+from wavevae.train.diagnosis import draw_overfit, overfit_words
 from wavevae.train.training_data import TrainingData
 
 from wavevae.checkpoint import read_checkpoint
@@ -60,7 +60,7 @@ def test_the_loss_falls_and_a_curve_shows_it(
         distances = [float(row["val_distance"]) for row in csv.DictReader(file) if row["val_distance"]]
     assert len(distances) == (11 if model == "waveform" else 21)
     assert distances[-1] < 0.9 * distances[0]
-    assert (run / "overfit.png").stat().st_size > 1000
+    assert (run / "overfit.png").is_file()
     said = capsys.readouterr().err
     assert "4 chunks of" in said
     assert "none held out" in said
@@ -129,3 +129,9 @@ def test_what_cannot_be(sounds: Path, tmp_path: Path) -> None:
         main([str(sounds), "--overfit", "-1", "--out", str(tmp_path / "run")])
     with pytest.raises(UserError, match="--overfit cannot change a run that is resumed"):
         main(["--resume", "--overfit", "3", "--out", str(tmp_path / "run")])
+
+
+def test_the_curve_is_drawn(tmp_path: Path, drawn_pictures: None) -> None:
+    distances = np.array([1.0, 0.8, 0.6, 0.5, 0.4])
+    draw_overfit(np.arange(1.0, 6.0), distances, 32, tmp_path / "overfit.png")
+    assert (tmp_path / "overfit.png").stat().st_size > 1000

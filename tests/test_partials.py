@@ -10,9 +10,9 @@ from signals import frequency_hz
 from torch import Tensor
 
 from wavevae.config import ModelConfig
+from wavevae.nn.linear_init import init_from_partials
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.partials import PartialAnalysis, PartialSynthesis, cycles
-from wavevae.nn.partials_init import partials_start
+from wavevae.nn.oscillators import PartialAnalysis, PartialSynthesis, cycles_per_sample
 
 RATE, HOP, COUNT = 16000, 256, 24
 SHAPE = ModelConfig(
@@ -68,7 +68,7 @@ def test_without_a_pitch_nothing_is_heard_or_played() -> None:
     amplitudes = analysis().amplitudes(note(60.0, {1: 0.5 + 0j}), pitch)
     assert float(amplitudes.abs().max()) == 0.0
     assert float(PartialSynthesis(COUNT, 8, HOP, RATE).play(torch.ones(1, 48, 9), pitch).abs().max()) == 0.0
-    assert float(cycles(pitch, RATE)) == 0.0
+    assert float(cycles_per_sample(pitch, RATE)) == 0.0
 
 
 def test_no_partial_is_played_above_the_limit() -> None:
@@ -100,7 +100,7 @@ def started() -> tuple[Autoencoder, Tensor, Tensor]:
     torch.manual_seed(0)
     model = Autoencoder(SHAPE).eval()
     audio, pitch = torch.cat(notes), torch.tensor(pitches, dtype=torch.float32)
-    assert partials_start(model, audio, pitch) > 0.95
+    assert init_from_partials(model, audio, pitch) > 0.95
     return model, audio, pitch
 
 

@@ -13,7 +13,7 @@ from wavevae import audio
 from wavevae.checkpoint import read_checkpoint
 from wavevae.console import silent
 from wavevae.corpus import build_store
-from wavevae.corpus.pitches import pitch_of_name, with_pitches
+from wavevae.corpus.labels import pitch_of_name, with_pitches
 from wavevae.errors import UserError
 from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.evaluation.selection import everything

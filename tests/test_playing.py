@@ -52,7 +52,7 @@ def many() -> list[Clip]:
 
 @pytest.fixture(scope="module")
 def foreign() -> list[Clip]:
-    return timbre_moved.built_in_foreign(RATE)[:6]
+    return timbre_moved.built_in_foreign(RATE, 6)
 
 
 def held_by(model: torch.nn.Module, corpus: list[Clip]) -> list[Held]:

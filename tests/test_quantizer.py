@@ -10,12 +10,11 @@ from torch import Tensor
 from wavevae.train.optimizer import make_optimizer
 
 from wavevae.config import ModelConfig, ObjectiveConfig, TrainConfig
-from wavevae.nn.bottlenecks.base import Latents
+from wavevae.nn.bottlenecks.base import Latents, make_bottleneck
 from wavevae.nn.bottlenecks.codebook import KMEANS_ROUNDS, Codebook, entropy_of, unit
-from wavevae.nn.bottlenecks.registry import make_bottleneck
-from wavevae.nn.bottlenecks.residual_vq import LONGEST, LOUDNESS, VQ, ResidualVQ, to_shape, to_sound
+from wavevae.nn.bottlenecks.residual_vq import LONGEST, LOUDNESS, VQ, ResidualVQ, mulaw_decode, mulaw_encode
 from wavevae.nn.model import Autoencoder
-from wavevae.objectives.weighted_sum import Objectives
+from wavevae.objectives.losses import Objectives
 
 
 def directions(count: int, dim: int = 4, seed: int = 0) -> Tensor:
@@ -49,7 +48,7 @@ def test_averages_are_the_formula() -> None:
     for step in range(2):
         x = directions(50, seed=step)
         index = book(x)
-        book.learn(x, index, torch.ones(50))
+        book.ema_update(x, index, torch.ones(50))
         hits = torch.stack([(index == k).float().mean() for k in range(3)])
         means = torch.stack([(x * (index == k)[:, None]).mean(0) for k in range(3)])
         weight, sums = decay * weight + (1 - decay) * hits, decay * sums + (1 - decay) * means
@@ -64,14 +63,14 @@ def test_masked_rows_and_broken_steps_change_nothing() -> None:
     other.load_state_dict(one.state_dict())
     x = directions(40)
     mask = (torch.arange(40) < 25).float()
-    one.learn(x, one(x), mask)
-    other.learn(x[:25], other(x[:25]), torch.ones(25))
+    one.ema_update(x, one(x), mask)
+    other.ema_update(x[:25], other(x[:25]), torch.ones(25))
     torch.testing.assert_close(one.codes, other.codes)
     before = {name: value.clone() for name, value in one.state_dict().items()}
     broken = x.clone()
     broken[3, 1] = torch.nan
-    one.learn(broken, one(x), torch.ones(40))
-    one.learn(x, one(x), torch.zeros(40))
+    one.ema_update(broken, one(x), torch.ones(40))
+    one.ema_update(x, one(x), torch.zeros(40))
     assert all(torch.equal(value, before[name]) for name, value in one.state_dict().items())
 
 
@@ -80,7 +79,7 @@ def test_a_codebook_is_used_once_it_has_learned() -> None:
     book = Codebook(64, 4, decay=0.9)
     for step in range(60):
         x = directions(256, seed=step)
-        book.learn(x, book(x), torch.ones(256))
+        book.ema_update(x, book(x), torch.ones(256))
     assert float(book.usage()) == 1.0
     assert float(book.entropy().exp()) > 0.8 * 64
 
@@ -95,12 +94,12 @@ def test_a_dead_code_comes_back_and_stays() -> None:
     away = torch.tensor([-1.0, 0.0, 0.0, 0.0])
     book.codes[3], book.sums[3], book.weight[3] = away, away / 8, 1 / 8
     for _ in range(4):  # 1/8, then halved until below a tenth of an even use
-        book.learn(x, book(x), torch.ones(200))
+        book.ema_update(x, book(x), torch.ones(200))
     assert float((x @ book.codes[3]).max()) == pytest.approx(1.0, abs=1e-5)
     assert float(book.weight[3]) == pytest.approx(1 / 8)
     torch.testing.assert_close(book.sums[3], book.codes[3] / 8)
     for _ in range(6):
-        book.learn(x, book(x), torch.ones(200))
+        book.ema_update(x, book(x), torch.ones(200))
     assert (book(x) == 3).any()
 
 
@@ -112,7 +111,7 @@ def test_a_restart_never_lands_on_a_code_that_fits_already() -> None:
     x = torch.cat([silence.expand(300, 4), directions(300, seed=5)])
     book.codes[0], book.sums[0] = silence[0], silence[0] / 16
     for _ in range(30):
-        book.learn(x, book(x), torch.ones(600))
+        book.ema_update(x, book(x), torch.ones(600))
     near = (book.codes @ silence[0]) > 1 - 1e-6
     assert int(near.sum()) <= 1  # no copies of the code that silence has
     assert float((book.codes @ silence[0]).max()) > 0.98
@@ -131,7 +130,7 @@ def test_kmeans_finds_clusters_and_leaves_spare_codes_dead() -> None:
     few = Codebook(8, 4)
     few.init_from_data(directions(3))
     assert (few.weight > 0).sum() == 3
-    few.learn(x, few(x), torch.ones(180))
+    few.ema_update(x, few(x), torch.ones(180))
     assert (few.weight > 0.01).all()  # the five that were left over have restarted
 
 
@@ -151,13 +150,13 @@ def test_shape_and_loudness_there_and_back() -> None:
     """Full length is 1, 60 dB below it a tenth, silence 0; there and back is nothing, over 80 dB."""
     full = torch.tensor(2.0)
     h = torch.randn(3, 6, 50) * 10.0 ** torch.linspace(-4, 0, 50)
-    shape = to_shape(h, full)
+    shape = mulaw_encode(h, full)
     assert shape.shape == (3, 7, 50)
     torch.testing.assert_close(shape[:, :-1].norm(dim=1), shape[:, -1])
     sizes = torch.tensor([2.0, 2e-3, 0.0]) * torch.eye(6)[0][:, None]  # (6, 3)
-    assert to_shape(sizes[None], full)[0, -1].tolist() == pytest.approx([1.0, 0.1003, 0.0], abs=1e-4)
-    torch.testing.assert_close(to_sound(shape, full), h, rtol=1e-3, atol=1e-7)
-    assert float(to_sound(100 * shape, full).norm(dim=1).max()) < 2.01 * 1001**LONGEST / 1000
+    assert mulaw_encode(sizes[None], full)[0, -1].tolist() == pytest.approx([1.0, 0.1003, 0.0], abs=1e-4)
+    torch.testing.assert_close(mulaw_decode(shape, full), h, rtol=1e-3, atol=1e-7)
+    assert float(mulaw_decode(100 * shape, full).norm(dim=1).max()) < 2.01 * 1001**LONGEST / 1000
 
 
 def test_a_quiet_frame_is_told_as_well_as_a_loud_one() -> None:
@@ -218,10 +217,10 @@ def test_gradients_pass_the_codes_straight_through() -> None:
     through = h.grad.clone()
     h.grad = None
     stage = bottleneck.stages[0]
-    shape = to_shape(h, bottleneck.full)
+    shape = mulaw_encode(h, bottleneck.full)
     e, index = stage.encodings(shape), stage(shape)  # type: ignore[operator]
     code = stage.codebook.vectors(index).transpose(1, 2)  # type: ignore[operator,union-attr]
-    to_sound(stage.out(e + (code - e).detach()), bottleneck.full).sum().backward()  # type: ignore[operator]
+    mulaw_decode(stage.out_proj(e + (code - e).detach()), bottleneck.full).sum().backward()  # type: ignore[operator]
     torch.testing.assert_close(through, h.grad)
 
 
@@ -240,9 +239,9 @@ def test_z_is_what_the_codes_stand_for() -> None:
 def test_dropout_learns_with_the_first_codebooks_only() -> None:
     torch.manual_seed(0)
     bottleneck = residual(4, dropout=0.5).train()
-    kept = bottleneck.kept(torch.zeros(8000, 1, 1)).bincount(minlength=5) / 8000
+    kept = bottleneck.n_active(torch.zeros(8000, 1, 1)).bincount(minlength=5) / 8000
     assert kept[1:].tolist() == pytest.approx([0.125, 0.125, 0.125, 0.625], abs=0.02)
-    assert (bottleneck.eval().kept(torch.zeros(50, 1, 1)) == 4).all()
+    assert (bottleneck.eval().n_active(torch.zeros(50, 1, 1)) == 4).all()
 
 
 def test_scripted_equals_eager() -> None:
@@ -291,8 +290,8 @@ def test_what_is_in_front_of_the_codes_moves_slowest() -> None:
     for parameter, share in (
         (model.encoder.outlet.conv.weight, 0.05),
         (model.encoder.core[0].dilated.conv.weight, 0.1),
-        (stage.into.weight, 0.05),
-        (stage.out.weight, 0.5),
+        (stage.in_proj.weight, 0.05),
+        (stage.out_proj.weight, 0.5),
         (model.decoder.outlet.conv.weight, 0.5),
         (model.decoder.core[0].dilated.conv.weight, 1.0),
     ):
@@ -312,7 +311,7 @@ def test_where_the_sphere_is_flat_codes_are_shared_out_as_distances_are() -> Non
     vq = VQ(10, book, 100.0)
     vq.init_from_data(frames)
     vq.eval()
-    y = to_shape(frames.T[None], vq.full)[0].T  # (N, 11): what is quantised
+    y = mulaw_encode(frames.T[None], vq.full)[0].T  # (N, 11): what is quantised
     told = vq.stages[0].decode(vq.stages[0](y.T[None]))[0].T
     torch.manual_seed(0)
     weights = torch.tensor([1.0] * 10 + [LOUDNESS])
@@ -349,7 +348,7 @@ def test_one_codebook_agrees_with_vector_quantize_pytorch() -> None:
         quantized, peer_index, _ = peer(x[None])
         assert torch.equal(index, peer_index[0])
         torch.testing.assert_close(book.vectors(index), quantized[0].detach(), rtol=1e-4, atol=1e-5)
-        book.learn(x, index, torch.ones(frames))
+        book.ema_update(x, index, torch.ones(frames))
         torch.testing.assert_close(book.codes, peer._codebook.embed[0], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(book.weight * frames, peer._codebook.cluster_size[0], rtol=1e-4, atol=1e-4)
 
@@ -362,16 +361,16 @@ def test_residual_codebooks_agree_with_vector_quantize_pytorch() -> None:
         dim=5, codebook_size=12, num_quantizers=3, use_cosine_sim=True, rotation_trick=False
     )
     for stage, other in zip(ours.stages, peer.layers, strict=True):
-        for layer in (stage.into, stage.out):
+        for layer in (stage.in_proj, stage.out_proj):
             torch.nn.init.eye_(layer.weight[..., 0])  # type: ignore[index,arg-type]
             torch.nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         other._codebook.embed.data.copy_(stage.codebook.codes[None])
         other._codebook.initted.fill_(True)
     h = 0.3 * torch.randn(2, 4, 30)
-    quantized, codes, _ = peer.eval()(to_shape(h, ours.full).transpose(1, 2))
+    quantized, codes, _ = peer.eval()(mulaw_encode(h, ours.full).transpose(1, 2))
     z, own = ours.encode(h)
     assert torch.equal(own.transpose(1, 2), codes)
-    torch.testing.assert_close(z, to_sound(quantized.transpose(1, 2), ours.full), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(z, mulaw_decode(quantized.transpose(1, 2), ours.full), rtol=1e-3, atol=1e-4)
 
 
 # -- two processes ---------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from test_streaming import EVERY_SHAPE, LAYERS
 from torch import nn
 
 from wavevae.config import ModelConfig
+from wavevae.nn.conv import first_input
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.receptive_field import first_input
 
 
 @pytest.mark.parametrize("kind", LAYERS)

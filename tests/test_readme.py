@@ -17,7 +17,7 @@ from wavevae.train.arguments import parse, resolve
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.cli import Parser, commands
-from wavevae.config import RunConfig, full_key
+from wavevae.config import OLD_NAMES, RunConfig, full_key
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
 from wavevae.parts_command import main as parts
@@ -224,3 +224,10 @@ def test_no_page_has_a_placeholder_or_a_conflict_left_in(page: Path) -> None:
     assert not re.search(
         r"@@|\bTODO\b|\bFIXME\b|\bXXX\b|^(<{7}|>{7}|={7})( |$)|\{\{|%\([a-z]+\)s", read(page), re.MULTILINE
     )
+
+
+def test_every_renamed_setting_is_listed() -> None:
+    text = read(ROOT / "docs" / "training.md").split("## Settings that were renamed")[1]
+    for old, new in OLD_NAMES.items():
+        assert f"`{old}`" in text
+        assert f"`{new}`" in text

@@ -24,6 +24,8 @@ from wavevae.evaluation import codec, compare, judged_latents
 from wavevae.evaluation.__main__ import main
 from wavevae.evaluation.compare import verdict
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 RATE = 8000
 
 

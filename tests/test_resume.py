@@ -1,6 +1,7 @@
 """A run that is killed goes on as if nothing had been: same weights, same curve, no row twice."""
 
 import csv
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from tiny_run import TINY
 from wavevae.export.__main__ import main as export
 from wavevae.train.__main__ import main
 from wavevae.train.journal import MetricsFile, read_rows
+from wavevae.train.module import TrainingModule
 
 from wavevae.checkpoint import Checkpoint, read_checkpoint
 
@@ -62,7 +64,9 @@ def assert_same(one: Checkpoint, other: Checkpoint) -> None:
         torch.testing.assert_close(moments["exp_avg"], other.optimizer["state"][key]["exp_avg"])
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_stopped_and_resumed_equals_uninterrupted(
     tmp_path: Path, sounds: Path, capsys: pytest.CaptureFixture[str], sent: int, status: int
 ) -> None:
@@ -133,23 +137,6 @@ def test_a_run_killed_before_its_first_step_goes_on(tmp_path: Path, sounds: Path
     assert read_checkpoint(best).best_score == pytest.approx(min(distances(run).values()), rel=1e-5)
 
 
-EARLY = """
-import os, signal, sys
-from wavevae.train import __main__, module
-
-inner = module.TrainingModule.{moment}
-
-def begun(self, *args, **kwargs):
-    if not hasattr(self, "asked"):
-        self.asked = True
-        os.kill(os.getpid(), signal.SIGINT)
-    return inner(self, *args, **kwargs)
-
-module.TrainingModule.{moment} = begun
-sys.exit(__main__.main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.parametrize(
     "moment",
     [
@@ -158,14 +145,23 @@ sys.exit(__main__.main(sys.argv[1:]))
     ],
 )
 def test_ctrl_c_before_the_first_step_is_done_saves_a_run_that_can_be_exported(
-    tmp_path: Path, sounds: Path, moment: str
+    tmp_path: Path,
+    sounds: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    moment: str,
 ) -> None:
-    run = tmp_path / "run"
-    words = [str(sounds), *TINY, "--max-steps", "5000", "--out", str(run)]
-    command = [sys.executable, "-c", EARLY.format(moment=moment), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 130
-    assert f"saved; resume with: wavevae train --resume --out {run}" in done.stderr
+    run, inner = tmp_path / "run", getattr(TrainingModule, moment)
+
+    def begun(self: TrainingModule, *args: object, **kwargs: object) -> object:
+        if not hasattr(self, "asked"):
+            self.asked = True
+            os.kill(os.getpid(), signal.SIGINT)
+        return inner(self, *args, **kwargs)
+
+    monkeypatch.setattr(TrainingModule, moment, begun)
+    assert train(sounds, *TINY, "--max-steps", 5000, "--out", run) == 130
+    assert f"saved; resume with: wavevae train --resume --out {run}" in capsys.readouterr().err
     assert export([str(run), "-o", str(tmp_path / "early.ts")]) == 0
 
 

@@ -248,6 +248,7 @@ def test_it_ends_by_itself_and_terminated(model: Path) -> None:
     assert "block 64 " in player.said
 
 
+@pytest.mark.slow
 def test_a_model_of_another_rate_than_asked_for_is_refused(model: Path) -> None:
     player = Live(model, "--sr", 44100, "--device", "none")
     assert player.finish() == 2

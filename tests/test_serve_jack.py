@@ -138,7 +138,7 @@ def instrument(model: Path) -> Path:
     return toy_playable.write(toy_playable.tones_only(toy_playable.make()), model.parent / "instrument.ts")
 
 
-@pytest.mark.parametrize("period", [(), (256,)])
+@pytest.mark.parametrize("period", [pytest.param((), marks=pytest.mark.slow), (256,)])
 def test_an_input_is_heard_again_when_the_server_was_gone(instrument: Path, period: tuple[int, ...]) -> None:
     found = script("jack_input_lost.py", instrument, *period)
     assert found["lost"], found["said"]
@@ -173,6 +173,7 @@ def test_midi_events_through_a_real_port_arrive_all_and_in_order(model: Path, tm
     assert found["values"] == pytest.approx(wanted), found["said"]
 
 
+@pytest.mark.slow
 def test_under_fire_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The short form of benchmarks/soak.py."""
     for number in (0, 1):

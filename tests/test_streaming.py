@@ -1,4 +1,4 @@
-"""Streaming equals offline: layer by layer, network by network, whatever the blocks."""
+"""Streaming equals offline: layer by layer, network by network, whatever the conv."""
 
 from pathlib import Path
 
@@ -11,9 +11,16 @@ from wavevae.export.layers import activation, activation_, from_rows, refuse_unk
 from wavevae.export.streaming import StreamingDecoder, StreamingEncoder
 
 from wavevae.config import ModelConfig
-from wavevae.nn import blocks
-from wavevae.nn.blocks import ResidualUnit, residual_stack
-from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, fold, unfold
+from wavevae.nn import conv
+from wavevae.nn.conv import (
+    CausalConv1d,
+    Downsample,
+    ResidualUnit,
+    Upsample,
+    channels_to_samples,
+    residual_stack,
+    samples_to_channels,
+)
 from wavevae.nn.model import Autoencoder
 from wavevae.nn.noise import TABLE_FRAMES, NoiseGate
 
@@ -89,8 +96,8 @@ def check_networks(model: Autoencoder, x: Tensor, z: Tensor, calls: list[int]) -
     encoder.start(len(x))
     decoder.start(len(x))
     ratio = model.hop_length // model.config.fold
-    latents = stream(encoder, fold(x, model.config.fold), calls, ratio)
-    y = unfold(stream(decoder, z, calls))
+    latents = stream(encoder, samples_to_channels(x, model.config.fold), calls, ratio)
+    y = channels_to_samples(stream(decoder, z, calls))
     expected = model.encoder(x)
     torch.testing.assert_close(latents, expected, rtol=0, atol=3e-6 * expected.abs().max().item())
     torch.testing.assert_close(y, model.decode(z), rtol=0, atol=2e-5)
@@ -133,7 +140,9 @@ def test_start_forgets_and_follows_the_number_of_voices() -> None:
         for voices in (1, 3, 1, 2):
             decoder.start(voices)
             z = torch.randn(voices, 6, 9)
-            torch.testing.assert_close(unfold(stream(decoder, z, [9])), model.decode(z), rtol=0, atol=1e-5)
+            torch.testing.assert_close(
+                channels_to_samples(stream(decoder, z, [9])), model.decode(z), rtol=0, atol=1e-5
+            )
 
 
 def test_weight_norm_is_folded() -> None:
@@ -148,8 +157,8 @@ def test_weight_norm_is_folded() -> None:
 
 def test_the_activation_is_the_networks_own() -> None:
     x = torch.linspace(-3, 3, 100)
-    assert torch.equal(activation(x), blocks.activation(x))
-    assert torch.equal(activation_(x.clone()), blocks.activation(x))
+    assert torch.equal(activation(x), conv.activation(x))
+    assert torch.equal(activation_(x.clone()), conv.activation(x))
 
 
 def test_what_has_no_twin_is_refused() -> None:

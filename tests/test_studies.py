@@ -14,9 +14,7 @@ from wavevae.train import arguments
 from wavevae.config import ModelConfig, RunConfig, TrainConfig, from_tree, override, to_tree
 from wavevae.errors import UserError
 from wavevae.nn.bottlenecks.base import Latents
-from wavevae.studies.feature_loss import FeatureObjectives, accuracy, make_objectives
-from wavevae.studies.features import make_features
-from wavevae.studies.sections import faded
+from wavevae.studies.features import FeatureObjectives, accuracy, make_features, make_objectives
 from wavevae.studies.spectrogram_model import (
     SpectrogramModel,
     cut_windows,
@@ -25,6 +23,7 @@ from wavevae.studies.spectrogram_model import (
     window_curve,
 )
 from wavevae.studies.study_config import StudyConfig
+from wavevae.studies.study_run import faded
 
 RATE = 8000
 STUDIES = ("study-a", "study-b", "study-b-256", "study-c", "study-d", "study-d-vae")

@@ -28,6 +28,8 @@ from wavevae.parts_command import main as parts
 from wavevae.studies.spectrogram_model import SpectrogramModel
 from wavevae.studies.study_run import StudyRun, UpperBound
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 RATE = 8000
 SMALL = (
     *("--sr", str(RATE), "--latent-dim", "4", "--batch-size", "4", "--chunk", "0.12", "--seed", "3"),
@@ -125,7 +127,7 @@ def test_a_plateau_halves_the_rate_and_a_resume_remembers(place: Path) -> None:
     module.optimizers = lambda use_pl_optimizer=True: optimizer  # type: ignore[method-assign,assignment]
     for distance in (1.0, *[2.0] * PLATEAU_PATIENCE):
         assert module.rate == config.train.learning_rate
-        module._wait(distance)
+        module._halve_on_plateau(distance)
     assert module.rate == config.train.learning_rate / 2
     again = module.configure_optimizers()
     again.load_state_dict(optimizer.state_dict())

@@ -319,7 +319,10 @@ space: {schedule: {linear: {kl_schedule: linear}, none: {kl_schedule: constant}}
 
 
 def test_runs_are_trained_gone_on_with_and_told(
-    sounds: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sounds: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    drawn_pictures: None,
 ) -> None:
     Path("tiny.yaml").write_text(TINY_SPACE)
     words = ["tiny.yaml", "--data", str(sounds), "--storage", "t.journal"]

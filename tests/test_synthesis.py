@@ -12,9 +12,18 @@ import soundfile
 
 from wavevae.errors import UserError
 from wavevae.synthesis import FAMILIES, demo_corpus, write_corpus
-from wavevae.synthesis.corpus import VERSION, mark, perform
-from wavevae.synthesis.score import MOTIFS, Note, Piece, phrase, pitch_name, single
-from wavevae.synthesis.waveguide import RATE, Trip, damping, lagrange
+from wavevae.synthesis.corpus import (
+    MOTIFS,
+    VERSION,
+    Piece,
+    ScoreNote,
+    mark,
+    perform,
+    phrase,
+    pitch_name,
+    single,
+)
+from wavevae.synthesis.instruments import RATE, Trip, damping, lagrange
 
 SECONDS = 24.0
 
@@ -38,7 +47,7 @@ def cents_off(sound: np.ndarray, hz: float) -> float:
 @pytest.mark.parametrize("step", [0, 5, 10])
 def test_every_instrument_is_in_tune(family: str, step: int) -> None:
     play, tonic = FAMILIES[family]
-    note = Note(tonic + step, 0.0, 1.5, 0.6)
+    note = ScoreNote(tonic + step, 0.0, 1.5, 0.6)
     sound = play(note.hz, note.seconds, note.velocity, np.random.default_rng(step))
     assert abs(cents_off(sound, note.hz)) < 5
 
@@ -46,7 +55,7 @@ def test_every_instrument_is_in_tune(family: str, step: int) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_harder_is_louder_and_brighter(family: str) -> None:
     def rms_and_centroid(velocity: float) -> tuple[float, float]:
-        note = Note(FAMILIES[family][1] + 5, 0.03, 1.0, velocity)
+        note = ScoreNote(FAMILIES[family][1] + 5, 0.03, 1.0, velocity)
         sound = perform(Piece("a", (note,)), family, seed=0)
         power = np.abs(np.fft.rfft(sound)) ** 2
         return float(np.sqrt(np.mean(sound**2))), float(power @ np.arange(len(power)) / power.sum())
@@ -94,12 +103,12 @@ def test_a_whole_corpus_is_reused_and_a_broken_one_replaced(corpus: Path) -> Non
     victim = next(corpus.rglob("*.flac"))
     stamp = {p: p.stat().st_mtime_ns for p in corpus.rglob("*.flac")}
     calls: list[int] = []
-    write_corpus(corpus, 22050, SECONDS, progress=lambda files, _: calls.append(files))
+    write_corpus(corpus, 22050, SECONDS, progress=lambda *_: calls.append(1))
     assert not calls
     assert stamp == {p: p.stat().st_mtime_ns for p in corpus.rglob("*.flac")}
     good = victim.read_bytes()
     victim.write_bytes(good[:100])
-    write_corpus(corpus, 22050, SECONDS, progress=lambda files, _: calls.append(files))
+    write_corpus(corpus, 22050, SECONDS, progress=lambda *_: calls.append(1))
     assert calls
     assert victim.read_bytes() == good
     assert {*corpus.parent.iterdir()} == {corpus, mark(corpus)}
@@ -115,7 +124,7 @@ def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_corpus_leaves_nothing(tmp_path: Path) -> None:
-    def stop(files: int, seconds: int) -> None:
+    def stop(what: str, share: float, text: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

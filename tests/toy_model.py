@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from wavevae.train.arguments import preset_values
 
 from wavevae.checkpoint import Checkpoint
-from wavevae.config import ModelConfig, RunConfig, override, parse_yaml
+from wavevae.config import ModelConfig, RunConfig, override
 from wavevae.latents import LatentStatistics
 from wavevae.nn.conditioning import FiLM, PitchEmbedding
 from wavevae.nn.model import Autoencoder
@@ -52,7 +53,7 @@ def make(config: ModelConfig, seed: int = 0) -> Autoencoder:
 
 def preset(path: Path) -> ModelConfig:
     """Its model; one with classes as if the data had two."""
-    config = override(RunConfig(), parse_yaml(path.read_text(), path.name)).model
+    config = override(RunConfig(), preset_values(path.stem)).model
     return replace(config, classes=("reed", "string")) if config.has_class else config
 
 

@@ -12,6 +12,7 @@ from wavevae.nn.distributed import ranks, sum_over_ranks
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.adversarial import (
     CHANCE,
+    MultiScaleDiscriminator,
     adversarial,
     discriminator_hinge,
     feature_matching,
@@ -19,7 +20,6 @@ from wavevae.objectives.adversarial import (
     join,
     mean_score,
 )
-from wavevae.objectives.discriminator import MultiScaleDiscriminator
 from wavevae.objectives.schedules import rise
 from wavevae.units import seconds_to_samples
 

@@ -235,8 +235,8 @@ def budget_values(args: argparse.Namespace) -> dict[str, Any]:
 
 def without_overlap(values: dict[str, Any], typed: dict[str, Any]) -> dict[str, Any]:
     """A preset's overlap of hops is for models without pitches: partials fade by themselves."""
-    told = "pitch" in str(typed.get("model.condition", values.get("model.condition")))
-    return {**values, "model.hop_overlap": 0} if told else values
+    has_pitch = "pitch" in str(typed.get("model.condition", values.get("model.condition")))
+    return {**values, "model.hop_overlap": 0} if has_pitch else values
 
 
 def resolve(args: argparse.Namespace) -> RunConfig:

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.augment import Augmenter, Draw, gain
-from wavevae.coherent import shifted_reader
+from wavevae.augment import Augmenter, Draw, gain, shifted_reader
 from wavevae.config import ModelConfig
 from wavevae.corpus import Chunks, Item, Store
 from wavevae.corpus.labels import NO_LABEL, Label, Labels

@@ -18,11 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.augment import PHASE_MEMORY, PHASE_SECTIONS, AllPass
-from wavevae.coherent import grain_hop, midi_to_hz
+from wavevae.augment import PHASE_MEMORY, PHASE_SECTIONS, AllPass, grain_hop
 from wavevae.corpus import Chunks
 from wavevae.corpus.worker import FULL_SCALE
-from wavevae.units import db_to_amplitude, semitones_to_ratio
+from wavevae.units import db_to_amplitude, midi_to_hz, semitones_to_ratio
 
 from .batches import Batch, Batches, ChunkDraw, as_pitches
 
@@ -92,7 +91,7 @@ class Recipes:
 
 def shifts(drawn: list[ChunkDraw], sample_rate: int) -> Tensor | None:
     """(B, 3) of the encoder's version: how much faster it is read, the sound's period and the distance of grains, in
-    samples (`wavevae.coherent`); 1 in place of the first where the pitch stays."""
+    samples (`wavevae.augment`); 1 in place of the first where the pitch stays."""
     table = torch.ones(len(drawn), 3, dtype=torch.float64)
     for row, draw in enumerate(drawn):
         if draw.encoder_semitones and not math.isnan(draw.label.pitch):
@@ -149,7 +148,7 @@ class ResidentSounds:
         return found.float().mul(1 / FULL_SCALE).masked_fill(~inside, 0.0)
 
     def shifted(self, place: Tensor, shift: Tensor, before: int) -> Tensor:
-        """(B, before + T) as `wavevae.coherent.shift_in_time`: each sample lies in two grains, one fading into the
+        """(B, before + T) as `wavevae.augment.shift_in_time`: each sample lies in two grains, one fading into the
         other, and both are read where the grain that they belong to reads."""
         ratio, period, hop = shift[:, :1], shift[:, 1:2], shift[:, 2:]
         t = torch.arange(-before, self.chunk_samples, device=ratio.device, dtype=torch.float64)[None]

@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from wavevae.config import RunConfig
-from wavevae.nn.bottlenecks.registry import bottleneck_class
+from wavevae.nn.bottlenecks.base import bottleneck_class
 from wavevae.objectives.adversarial import CHANCE
 
 from .module import TrainingModule

@@ -16,7 +16,7 @@ from wavevae.config import RunConfig
 from wavevae.corpus.pitch_track import PitchTrack
 from wavevae.nn.conditioning import Condition, one_hot
 from wavevae.nn.instrument import Instrument
-from wavevae.nn.instrument_init import instrument_start
+from wavevae.nn.instrument_init import init_from_spectra
 from wavevae.nn.pitch import PitchTracker
 from wavevae.objectives.named_axes import NamedAxes
 
@@ -64,7 +64,7 @@ class InstrumentModule(TrainingModule):
             decoder.low[index], decoder.high[index] = low, high
         if self.config.train.init == "linear":
             chunks = data.read(data.spread(START_CHUNKS))
-            explained = instrument_start(self.instrument, self.whole_hops(chunks))
+            explained = init_from_spectra(self.instrument, self.whole_hops(chunks))
             say(f"start   {explained:.0%} of the variance of log spectra")
 
     def measured(self) -> dict[str, Tensor]:
@@ -82,7 +82,7 @@ class InstrumentModule(TrainingModule):
         if self.config.model.condition != "none":
             labels = Condition(one_hot(batch.class_number, len(self.config.model.classes)), batch.pitch)
         with torch.set_grad_enabled(not self.frozen):
-            latents = model.posterior(batch.sound, labels, batch.track)
+            latents = model.bottleneck(model.features(batch.sound, labels, batch.track))
         z = model.decoder.cleaned(latents.z[..., late:])
         frame = model.decoder.frames(z, labels)
         state = model.decoder.synthesis.initial(len(z), z)

@@ -16,10 +16,9 @@ from wavevae.families import family_of, located
 from wavevae.nn.bottlenecks.base import Latents
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.distributed import ranks
-from wavevae.nn.linear_init import linear_start
-from wavevae.nn.partials_init import partials_start
+from wavevae.nn.linear_init import init_from_linear, init_from_partials
+from wavevae.objectives.losses import weighted_sum
 from wavevae.objectives.schedules import learning_rate
-from wavevae.objectives.weighted_sum import weighted_sum
 
 from .adversary import Adversary, anchor, frozen_parameters
 from .batches import Batch, conditions, label_condition
@@ -119,11 +118,11 @@ class TrainingModule(pl.LightningModule):
         chosen, hop = data.spread(START_CHUNKS), self.model.hop_length
         if self.model.config.has_pitch:
             pitches = torch.tensor([label.pitch for label in data.chunk_labels(chosen)])
-            explained = partials_start(self.model, self.whole_hops(data.read(chosen)), pitches)
+            explained = init_from_partials(self.model, self.whole_hops(data.read(chosen)), pitches)
         else:
             frames = data.train_chunks.chunk_samples // hop
             hops = data.read(chosen)[:, : frames * hop].reshape(len(chosen), frames, hop)
-            explained = linear_start(self.model, hops)
+            explained = init_from_linear(self.model, hops)
         say(f"start   {explained:.0%} of the energy at equal loudness")
 
     def whole_hops(self, chunks: np.ndarray) -> Tensor:
@@ -216,8 +215,8 @@ class TrainingModule(pl.LightningModule):
         """Sound (B, 1, T) through the model."""
         encoder_labels, decoder_labels = conditions(batch, self.config.model)
         with torch.set_grad_enabled(not self.frozen):
-            latents = self.model.posterior(self.model.ahead(batch.encoder_audio), encoder_labels)
-        estimate = self.model.in_place(latents.z, batch.audio.shape[-1], decoder_labels)
+            latents = self.model.posterior(self.model.pad_for_latency(batch.encoder_audio), encoder_labels)
+        estimate = self.model.compensate_latency(latents.z, batch.audio.shape[-1], decoder_labels)
         return Reconstruction(estimate, batch.audio, latents, batch.audio.numel())
 
     def optimizer_step(

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from wavevae.config import TrainConfig
 from wavevae.nn.distributed import ranks
-from wavevae.nn.linear_init import trunk
+from wavevae.nn.linear_init import initialised_parameters
 from wavevae.nn.model import Autoencoder
-from wavevae.nn.partials_init import partial_maps
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -42,7 +41,7 @@ def make_optimizer(model: Autoencoder, config: TrainConfig, fused: bool = False)
     bottleneck = model.bottleneck.learned_part()
     linear = config.init == "linear"
     codec = linear and not model.config.is_instrument  # an instrument's start is rougher
-    slow = [*trunk(model), *partial_maps(model)] if codec else []
+    slow = initialised_parameters(model) if codec else []
     slow += bottleneck.data_parameters()
     before_codes = bottleneck.code_parameters() if linear else []
     before_codes = [*model.encoder.parameters(), *before_codes] if before_codes else []

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from wavevae.nn.conditioning import Condition
 from wavevae.objectives.schedules import learning_rate, rise_by_steps
-from wavevae.studies.feature_loss import accuracy
+from wavevae.studies.features import accuracy
 
 from .batches import Batch, conditions
 from .module import Reconstruction, TrainingModule

@@ -19,9 +19,8 @@ from wavevae import console, corpus
 from wavevae.augment import Augmenter
 from wavevae.config import RunConfig
 from wavevae.corpus import Chunks, Item, Store
-from wavevae.corpus.labels import NO_LABEL, Label, Labels, find_labels
+from wavevae.corpus.labels import NO_LABEL, Label, Labels, find_labels, with_pitches
 from wavevae.corpus.pitch_track import PitchTrack, pitch_track
-from wavevae.corpus.pitches import with_pitches
 from wavevae.errors import UserError
 from wavevae.synthesis import demo_corpus
 from wavevae.units import db_to_amplitude, format_seconds, seconds_to_samples
@@ -36,8 +35,6 @@ PREFETCH = 4
 VALIDATION_CHUNKS = 32
 SILENCE_DB = -60.0
 """RMS below which a chunk is silent, dBFS; the same as in evaluation."""
-DEMO_S = 180
-"""Length of the demo corpus, about."""
 EXAMPLES, EXAMPLE_S = 3, 6.0
 """Held-out excerpts that are reconstructed into RUN/validation."""
 
@@ -265,7 +262,7 @@ def load_training_data(plan: Plan) -> TrainingData:
     """Find, decode, split, cut. Raises: UserError where there is nothing to learn from."""
     config, model = plan.config, plan.config.model
     progress = None if is_first() else console.silent
-    inputs = list(plan.inputs) or [demo(model.sample_rate)]
+    inputs = list(plan.inputs) or [demo(model.sample_rate, progress)]
     store = corpus.build_store(inputs, model.sample_rate, config.data.loudness, progress=progress)
     if model.has_pitch:
         tracked = (model.hop_length,) if model.controls else ()
@@ -289,12 +286,7 @@ def load_training_data(plan: Plan) -> TrainingData:
     return data
 
 
-def demo(sample_rate: int) -> Path:
+def demo(sample_rate: int, progress: console.Progress | None) -> Path:
     """The built-in corpus, made where it is not there yet."""
     say("no DATA given: learning from the built-in demo corpus (bowed, plucked, reed and struck notes)")
-    show = console.ConsoleProgress() if is_first() else console.silent
-
-    def progress(files: int, seconds: int) -> None:
-        show("synthesising", min(0.99, seconds / DEMO_S), f"{files} files, {seconds} s; once, then kept")
-
     return demo_corpus(sample_rate, progress)

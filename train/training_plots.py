@@ -15,7 +15,7 @@ from wavevae import audio, plots
 from wavevae.config import RunConfig
 from wavevae.corpus.labels import NO_LABEL, Label
 from wavevae.families import family_of
-from wavevae.nn.bottlenecks.registry import bottleneck_class
+from wavevae.nn.bottlenecks.base import bottleneck_class
 from wavevae.nn.model import Autoencoder
 
 from .batches import label_condition

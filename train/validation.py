@@ -14,7 +14,7 @@ from wavevae.nn.bottlenecks.base import Latents
 from wavevae.nn.bottlenecks.codebook import entropy_of
 from wavevae.nn.conditioning import Condition
 from wavevae.nn.distributed import sum_over_ranks
-from wavevae.objectives.weighted_sum import weighted_sum
+from wavevae.objectives.losses import weighted_sum
 
 from .batches import Batch, conditions
 
@@ -46,8 +46,8 @@ class Validation:
 
     def compared(self, model: Any, audio: Tensor, condition: Condition | None) -> Compared:
         """What an estimate is compared with, and how it is made: sound (B, 1, T), of a waveform model."""
-        decode = partial(model.in_place, length=audio.shape[-1])
-        return Compared(audio, model.features(model.ahead(audio), condition), decode)
+        decode = partial(model.compensate_latency, length=audio.shape[-1])
+        return Compared(audio, model.features(model.pad_for_latency(audio), condition), decode)
 
     def more(self, estimate: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Figures beyond the loss terms."""

@@ -42,7 +42,7 @@ def choose_device(name: str | None) -> torch.device:
 def refuse_float64(device: torch.device, config: ModelConfig) -> None:
     """Raises: UserError for a model that keeps phases in float64, on a device that has none."""
     if device.type == "mps" and (config.is_instrument or config.has_pitch):
-        kind = "an instrument" if config.is_instrument else "a model told pitches"
+        kind = "an instrument" if config.is_instrument else "a model with pitch labels"
         raise UserError(
             f"--accelerator mps: {kind} counts phases in float64, which Apple's GPUs have not; use --accelerator cpu"
         )

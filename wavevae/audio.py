@@ -20,7 +20,7 @@ import soundfile
 import soxr
 
 from wavevae.errors import Failure, UserError
-from wavevae.files import cannot_write, sweep_parts, write_errors
+from wavevae.files import cannot_write, native_name, printable, sweep_parts, write_errors
 from wavevae.headers import CONVERT, UNREADABLE_SUFFIXES, RepairedFile, repair, unreadable_kind
 from wavevae.units import amplitude_to_db, db_to_amplitude, resampled_length
 
@@ -31,6 +31,8 @@ UNKNOWN_FRAMES = 2**62
 """libsndfile's count of frames where it knows none."""
 WRITE_FORMATS = {".wav": "WAV", ".flac": "FLAC"}
 SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3}
+SOUND_ERRORS = (soundfile.LibsndfileError, RuntimeError)
+"""What libsndfile raises for a damaged file."""
 WRITE_PROBE_BYTES = 4096
 WAV_LIMIT_BYTES = 2**32 - 4096
 CANCELLED_DB, CANCELLED_SHARE = -6.0, 0.1
@@ -87,16 +89,6 @@ class _Sequential(soundfile.SoundFile):
             self.source.close()
 
 
-def native_name(path: Path) -> str | bytes:
-    """The name as the system has it: one that is no UTF-8 can only be passed as bytes."""
-    return str(path) if os.name == "nt" else os.fsencode(path)
-
-
-def printable(path: str | Path) -> str:
-    """A name that any terminal and any UTF-8 file can take (bytes that are no UTF-8 become \\xNN)."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def require_regular(path: Path) -> None:
     """Before opening: a fifo would block for ever. Raises: UserError."""
     name = printable(path)
@@ -135,7 +127,7 @@ def _open(path: Path) -> _Sequential:
         raise UserError(f"{name}: {kind or UNREADABLE_SUFFIXES[suffix]} {CONVERT}")
     try:
         return _Sequential(RepairedFile(path, wrong.patches) if wrong else native_name(path))
-    except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError, ValueError) as error:
+    except (*SOUND_ERRORS, OSError, TypeError, ValueError) as error:
         raise UserError(f"{name}: not a sound file that can be read ({_why(error)})") from None
 
 
@@ -155,7 +147,7 @@ def probe(path: str | Path) -> AudioInfo:
         if info.frames < UNKNOWN_FRAMES:
             return info
         frames = 0  # a FLAC stream whose header leaves its length open
-        with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):  # damaged: `decode` says where
+        with contextlib.suppress(*SOUND_ERRORS):  # damaged: `decode` says where
             while count := len(file.read(READ_FRAMES, dtype="float32")):
                 frames += count
     return info._replace(frames=frames)
@@ -174,7 +166,7 @@ def find_mix(path: Path) -> Mix:
             return Mix()
         powers, lost, mixed = np.zeros(channels), np.zeros(channels), 0.0
         limit = db_to_amplitude(CANCELLED_DB) ** 2 / channels**2
-        with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):  # damaged: `_decode` says where
+        with contextlib.suppress(*SOUND_ERRORS):  # damaged: `_decode` says where
             while len(block := file.read(READ_FRAMES, dtype="float32", always_2d=True)):
                 power = np.square(block, dtype=np.float64).sum(axis=0)
                 mean = float(np.square(block.mean(axis=1, dtype=np.float64)).sum())
@@ -200,7 +192,7 @@ def _decode(path: Path, mix: Mix) -> Iterator[np.ndarray]:
         while True:
             try:
                 block = file.read(READ_FRAMES, dtype="float32", always_2d=True, out=buffer)
-            except (soundfile.LibsndfileError, RuntimeError) as error:
+            except SOUND_ERRORS as error:
                 place = f"damaged at {done / rate:.2f} s ({_why(error)})"
                 raise Damaged(f"{printable(path)}: {place}") from None
             if not len(block):
@@ -291,9 +283,9 @@ class Writer:
 
         with Writer("out.wav", 22050) as out:
             out.write(block)
-        if out.clipped: tell the user
+        if out.clipped: report it
 
-    Samples beyond full scale are clipped and counted in `.clipped`; telling is up to the caller.
+    Samples beyond full scale are clipped and counted in `.clipped`; the caller reports them.
     Subtype: libsndfile's, PCM_24 by default. Raises: UserError for another extension, a subtype that the
     format has not, or a folder that cannot be written; ValueError for samples that are not finite.
     """
@@ -307,12 +299,11 @@ class Writer:
         comment: str = "",
     ) -> None:
         """`samples`: how many it will be, where that is known. `comment`: kept in the file; MADE: by a model."""
-        self.path, self.sample_rate = Path(path), int(sample_rate)
+        self.path, self._subtype = Path(path), subtype or "PCM_24"
         self.clipped = self.samples = 0
         container = WRITE_FORMATS.get(self.path.suffix.lower())
         if container is None:
             raise UserError(f"{printable(path)}: cannot write '{self.path.suffix}'; name a .wav or .flac")
-        self._subtype = subtype or "PCM_24"
         known = samples if container == "WAV" else None
         self._wanted_bytes = known and known * SAMPLE_BYTES.get(self._subtype, 4)
         if not soundfile.check_format(container, self._subtype):
@@ -321,22 +312,18 @@ class Writer:
             raise UserError(f"{printable(path)}: a folder; name a file")
         self._container = container
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        self._file = self._create()
-        if comment:
-            self._file.comment = comment
-
-    def _create(self) -> soundfile.SoundFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             sweep_parts(self.path)
             self._part.touch()
-            return soundfile.SoundFile(
-                native_name(self._part), "w", self.sample_rate, 1, self._subtype, format=self._container
-            )
+            name = native_name(self._part)
+            self._file = soundfile.SoundFile(name, "w", int(sample_rate), 1, self._subtype, format=container)
         except (OSError, soundfile.LibsndfileError) as error:
             with contextlib.suppress(OSError):
                 self._part.unlink()
             raise cannot_write(self.path, error) from None
+        if comment:
+            self._file.comment = comment
 
     def write(self, audio: np.ndarray) -> None:
         """Append (n,) float32 samples."""
@@ -350,38 +337,29 @@ class Writer:
             raise UserError(f"{printable(self.path)}: longer than a WAV file can be; write .flac")
         try:
             self._file.write(np.clip(block, -1.0, 1.0) if beyond else block)
-        except (
-            soundfile.LibsndfileError,
-            AssertionError,
-            OSError,
-        ) as error:  # it asserts that all was written
-            raise self._failed(error) from None
-
-    def _failed(self, error: Exception) -> Exception:
-        return write_failure(self._part, error, self._wanted_bytes, self.path)
+        except (soundfile.LibsndfileError, AssertionError, OSError) as error:  # asserts that all was written
+            raise write_failure(self._part, error, self._wanted_bytes, self.path) from None
 
     def close(self) -> None:
         """End the file and put it in place. Raises: Failure where not all of it is on the disk."""
         try:
             self._file.close()
             if self.samples:
-                with soundfile.SoundFile(
-                    native_name(self._part)
-                ) as file:  # what is buffered may have found no room
+                with soundfile.SoundFile(native_name(self._part)) as file:
                     file.seek(self.samples - 1)
-                    whole = len(file.read(1)) == 1
-                if not whole:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    if not len(file.read(1)):  # what was buffered found no room
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             with write_errors(self.path, self._wanted_bytes):
                 os.replace(self._part, self.path)
-        except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-            failure = error if isinstance(error, Failure) else self._failed(error)
+        except (*SOUND_ERRORS, OSError) as error:
+            if not isinstance(error, Failure):
+                error = write_failure(self._part, error, self._wanted_bytes, self.path)
             self._part.unlink(missing_ok=True)
-            raise failure from None
+            raise error from None
 
     def discard(self) -> None:
         """Leave nothing behind."""
-        with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):
+        with contextlib.suppress(*SOUND_ERRORS):
             self._file.close()
         self._part.unlink(missing_ok=True)
 

@@ -9,7 +9,6 @@ import dataclasses
 import io
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ import torch
 
 from wavevae.cli import shown
 from wavevae.errors import UserError
-from wavevae.files import write_errors
+from wavevae.files import part_folder, write_errors
 
 FORMAT_VERSION = 1
 EXTRA_FILE = "wavevae.json"
@@ -48,7 +47,7 @@ class LatentAxis:
 
 @dataclass(frozen=True)
 class BundleInfo:
-    """What `wavevae.json` says; names as in INTERFACE."""
+    """The content of `wavevae.json`."""
 
     sample_rate: int
     hop_length: int
@@ -122,22 +121,20 @@ def write_bundle(
     """
     raw = io.BytesIO()
     torch.jit.save(module, raw)  # to a file it would end the process where the disk is full
-    with write_errors(path, raw.getbuffer().nbytes):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder:
-            finished = Path(folder) / "finished.ts"
-            _repack(raw, finished, info)
-            if verify is not None:
-                info = dataclasses.replace(info, streaming_error=verify(finished))
-                _repack(raw, finished, info)  # the same entries, and the figure
-            with open(finished, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(finished, path)
+    with write_errors(path, raw.getbuffer().nbytes), part_folder(path.parent, path.name) as folder:
+        finished = folder / "finished.ts"
+        _repack(raw, finished, info)
+        if verify is not None:
+            info = dataclasses.replace(info, streaming_error=verify(finished))
+            _repack(raw, finished, info)  # the same entries, and the figure
+        with open(finished, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(finished, path)
     return info
 
 
 def _repack(source: io.BytesIO, target: Path, info: BundleInfo) -> None:
-    """Copy an archive with `wavevae.json` added and all that tells of this machine left out.
+    """Copy an archive with `wavevae.json` added and every trace of this machine left out.
 
     TorchScript's debug files hold source paths, the top folder the temporary name, the entries the time. Data
     starts at multiples of 64 bytes, as torch writes it.
@@ -211,7 +208,7 @@ FOREIGN_RANGE = 3.0
 
 
 def foreign_info(module: torch.jit.ScriptModule, path: Path, sample_rate: int | None) -> BundleInfo:
-    """What nn~'s contract says of a file: `decode_params = [latents, hop, channels, 1]`; see HOSTS.
+    """What nn~'s contract says of a file: `decode_params = [latents, hop, channels, 1]`; see docs/hosts.md.
 
     Raises: UserError for a file that is no such instrument, or without `sample_rate`.
     """

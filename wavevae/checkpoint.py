@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
 import pickle
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -22,13 +21,22 @@ from wavevae.cli import expanded, shown
 from wavevae.config import RunConfig, from_tree, to_tree
 from wavevae.errors import UserError
 from wavevae.families import family_of
-from wavevae.files import replacing
+from wavevae.files import write_whole
 
 if TYPE_CHECKING:
     from wavevae.nn.model import Autoencoder
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
+
+RENAMED_KEYS = {
+    ".into.": ".in_proj.",
+    ".out.": ".out_proj.",
+    ".slow.gather.": ".top_encoder.downsample.",
+    ".slow.": ".top_encoder.",
+    ".expected.": ".top_prior.",
+}
+"""Parts of a bottleneck's keys in files of earlier versions -> today's."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class Checkpoint:
     elapsed_s: float = 0.0
     """Wall-clock of the budget used so far, s."""
     audio_s: float = 0.0
-    """Audio heard in training so far, s."""
+    """Audio trained on so far, s."""
     best_score: float | None = None
     """Lowest validation distance so far; none before the first validation."""
     latents: dict[str, Any] = field(default_factory=dict)
@@ -85,18 +93,6 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a checkpoint holds tensors and plain values, not {type(value).__name__}")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the system lets a folder be opened."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write it whole or not at all: temporary name in the same folder, fsync, rename."""
     payload = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
@@ -112,9 +108,8 @@ def write_payload(path: Path, payload: dict[str, Any]) -> None:
     """
     content = io.BytesIO()
     torch.save(_plain(payload), content)
-    with content.getbuffer() as data, replacing(path, len(data)) as part:
-        part.write_bytes(data)
-    _sync_folder(path.parent)
+    with content.getbuffer() as data:
+        write_whole(path, data)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -149,7 +144,19 @@ def read_payload(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(payload, dict):
         raise UserError(f"{path} is not a wavevae checkpoint; give one that `wavevae train` wrote")
-    return payload
+    weights = {name: _renamed(payload[name]) for name in ("state", "live") if name in payload}
+    return {**payload, **weights}
+
+
+def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under the keys that they have today."""
+    found = {}
+    for key, tensor in state.items():
+        if key.startswith("bottleneck."):
+            for old, new in RENAMED_KEYS.items():
+                key = key.replace(old, new)
+        found[key] = tensor
+    return found
 
 
 def _check_version(path: Path, payload: dict[str, Any]) -> None:

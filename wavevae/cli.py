@@ -201,7 +201,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def run(argv: list[str], debug: bool = False) -> int:
-    """One command with its errors told. Returns the exit status."""
+    """Run one command and report its errors. Returns the exit status."""
     try:
         return dispatch(argv)
     except SystemExit as end:  # argparse, after --help
@@ -213,7 +213,7 @@ def run(argv: list[str], debug: bool = False) -> int:
 
 
 def explain(error: BaseException) -> tuple[str, int]:
-    """What is said of an error, and the exit status."""
+    """The message for an error, and the exit status."""
     if isinstance(error, UserError):
         return str(error), 2
     if isinstance(error, Failure):

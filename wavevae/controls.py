@@ -1,4 +1,4 @@
-"""What can be turned while it plays: name, unit, range, default. No torch: the control process imports this.
+"""Controls of a playing model: name, unit, range, default. No torch: the control process imports this.
 
 The control side replaces a `ControlState` whole; the engine reads it once a block.
 """
@@ -151,7 +151,7 @@ MODES = ("generate", "transform", "sample")
 GENERATE, TRANSFORM, SAMPLE = range(3)
 NO_LABEL = NO_PITCH = -1
 SAME = -2
-"""What the encoder is told: as the decoder."""
+"""Label of the encoder: the same as the decoder's."""
 HIGHEST_PITCH = 127
 MOST_VOICES = MOST_MIXED = 16
 MOST_ATTRIBUTES = 64
@@ -180,7 +180,7 @@ class Note(NamedTuple):
 
 
 class Share(NamedTuple):
-    """A class that is told the model."""
+    """A class and its weight in the mix."""
 
     label: int
     weight: float
@@ -215,10 +215,10 @@ class ControlState:
     mode: int = GENERATE
     """Index into MODES."""
     mix: tuple[Share, ...] = ()
-    """Classes that a conditional model is told, as they were set; nothing: no class."""
+    """Class labels of a conditional model, as they were set; (): no class."""
     bend: float = BEND.default
     input_label: int = SAME
-    """Class that the encoder is told of a live input."""
+    """Class label of a live input, for the encoder."""
     input_pitch: float = SAME
     frozen: bool = False
     """Hold the present latents, whatever the targets."""
@@ -289,7 +289,7 @@ class ControlState:
 
     def fitted(self, fresh: ControlState) -> ControlState:
         """For another model, whose controls would begin as `fresh`: axes that both have keep their values, the rest
-        starts there; no label is told, no note held."""
+        starts there; no label is set, no note held."""
         latent_dim = len(fresh.latents)
         same = {
             n: (*getattr(self, n)[:latent_dim], *getattr(fresh, n)[len(self.latents) :])

@@ -57,7 +57,7 @@ MADE = (
 
 
 class Stopped(Exception):
-    """A command of the demo ended with a status that is not 0; it has said why."""
+    """A command of the demo ended with a status that is not 0, and has printed why."""
 
     def __init__(self, status: int, command: str) -> None:
         super().__init__(command)
@@ -152,15 +152,7 @@ def make_corpus(out: Path) -> None:
     from wavevae.synthesis import write_corpus
 
     say("making a corpus: four instruments from small physical models, about 3 minutes of notes and phrases")
-    live = sys.stderr.isatty()
-
-    def progress(files: int, seconds: int) -> None:
-        if live:
-            print(f"\r{files} files, {seconds} s", end="", file=sys.stderr, flush=True)
-
-    write_corpus(out / "corpus", SAMPLE_RATE, progress=progress)
-    if live:
-        say()
+    write_corpus(out / "corpus", SAMPLE_RATE)
 
 
 def train(out: Path, max_time: str) -> None:
@@ -238,7 +230,7 @@ def play_sweeps(out: Path, model: Path) -> None:
 
 
 def sing(out: Path, model: Path) -> None:
-    """OUT/voice.wav, synthesised syllables that the instrument has not heard, and what it makes of them."""
+    """OUT/voice.wav, synthesised syllables foreign to the corpus, and the instrument's version of them."""
     from wavevae import audio
     from wavevae.synthesis.syllables import sung_syllables
 
@@ -279,7 +271,7 @@ def write_rows(path: Path, info: BundleInfo, rows: list[list[float]]) -> None:
 
 
 def describe(out: Path, original: Path, seconds: float) -> str:
-    """What there is to hear, see and do."""
+    """The closing text: where the results are, and the next command."""
     first, second = two_families(out)
     report = json.loads((out / "report.json").read_text())
     return f"""

@@ -62,8 +62,8 @@ class ModelFamily:
         """Give a model what its checkpoint keeps of the training latents, beside the weights."""
 
     def objectives(self, run: RunConfig) -> Any:
-        """The loss terms and their weights, as `wavevae.objectives.weighted_sum.Objectives`."""
-        from wavevae.objectives.weighted_sum import Objectives
+        """The loss terms and their weights, as `wavevae.objectives.losses.Objectives`."""
+        from wavevae.objectives.losses import Objectives
 
         shape = run.model
         return Objectives(run.objective, shape.sample_rate, shape.hop_length, shape.bottleneck)

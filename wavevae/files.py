@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, one process at a time, and a full disk told in one line.
+"""Files by name, and writing them: whole or not at all, one process at a time, a full disk reported in one line.
 
 with replacing(path) as part:      # a temporary name beside it; put in place at the end, removed on failure
     figure.savefig(part)
@@ -31,6 +31,16 @@ CACHE_ELSEWHERE = "set WAVEVAE_CACHE to a folder elsewhere"
 """What to do: with a path that was named, with one that was not."""
 
 
+def native_name(path: Path) -> str | bytes:
+    """The name as the system has it: one that is no UTF-8 can only be passed as bytes."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
+def printable(path: str | Path) -> str:
+    """A name that any terminal and any UTF-8 file can take (bytes that are no UTF-8 become \\xNN)."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def cannot_write(
     path: Path, error: Exception, wanted_bytes: int | None = None, advice: str = ELSEWHERE
 ) -> Failure | UserError:
@@ -38,7 +48,7 @@ def cannot_write(
     may not be written."""
     number = getattr(error, "errno", None)
     why = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
-    name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    name = printable(path)
     if number is not None and number not in DISK_ERRORS:
         where = getattr(error, "filename", None)
         name = name if where is None or isinstance(where, int) else os.fsdecode(where)
@@ -82,9 +92,20 @@ def replacing(path: Path, wanted_bytes: int | None = None, advice: str = ELSEWHE
             with part.open("rb") as file:
                 os.fsync(file.fileno())
             os.replace(part, path)
+            _sync_folder(path.parent)
         finally:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def sweep_parts(path: Path) -> None:
@@ -114,7 +135,7 @@ def part_folder(folder: Path, name: str) -> Iterator[Path]:
     processes have left are removed."""
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f".{name}.*.part"):
-        if is_dead(left.name.split(".")[2]):
+        if is_dead(left.name.removeprefix(f".{name}.").split(".")[0]):
             shutil.rmtree(left, ignore_errors=True)
     part = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}.{os.getpid()}.", suffix=".part"))
     try:
@@ -135,9 +156,9 @@ def put_in_place(new: Path, place: Path) -> None:
         os.replace(new, place)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes | memoryview) -> None:
     """A file's whole content, text in UTF-8. Raises: as `replacing`."""
-    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     with replacing(path, len(data)) as part:
         part.write_bytes(data)
 

@@ -36,6 +36,13 @@ MAGIC = (
 SMALLEST_GAIN_S = 0.1
 """Sound beyond what the header claims that is worth having; less may be padding."""
 PAIR_LIMIT = 0xFFFF_FFFF
+FLAC_TAIL_BYTES = 1 << 17
+"""Looked at where the header does not say how long its frames are at most; else four of these."""
+FLAC_BLOCKS = {
+    1: 192,
+    **{n: 576 << (n - 2) for n in range(2, 6)},
+    **{n: 256 << (n - 8) for n in range(8, 16)},
+}
 
 
 def unreadable_kind(path: Path) -> str:
@@ -118,7 +125,7 @@ def _chunks(file: Any, size: int, order: str, wanted: bytes, bytes_a_second: Any
             there = size - body
             if there - claimed < SMALLEST_GAIN_S * rate or rate <= 0:
                 return None
-            if claimed and _is_chunk(file, body + claimed + claimed % 2, size, order):
+            if claimed and _is_chunk(file, body + claimed + claimed % 2, size, f"{order}4sI"):
                 return None
             return _patched(size, order, place, claimed, there, wide, common)
         if name in (b"fmt ", b"COMM"):
@@ -132,14 +139,15 @@ def _chunks(file: Any, size: int, order: str, wanted: bytes, bytes_a_second: Any
     return None
 
 
-def _is_chunk(file: Any, place: int, size: int, order: str) -> bool:
-    """Whether a chunk begins there: a name in letters, and a length that fits."""
+def _is_chunk(file: Any, place: int, size: int, form: str) -> bool:
+    """Whether a chunk begins there, with a name in letters and a length that fits; or the file ends."""
     file.seek(place)
-    head = file.read(8)
-    if len(head) < 8:
-        return True  # the end of the file
-    name, length = struct.unpack(f"{order}4sI", head)
-    return all(0x20 <= byte < 0x7F for byte in name) and place + 8 + length <= size + 1
+    head = file.read(struct.calcsize(form))
+    if len(head) < struct.calcsize(form):
+        return True
+    name, length = struct.unpack(form, head)
+    fits = 0 <= length <= size + 1 - place - len(head)  # 1: the last chunk's padding may be missing
+    return fits and all(0x20 <= byte < 0x7F for byte in name)
 
 
 def _patched(
@@ -176,7 +184,7 @@ def _caf(file: Any, size: int) -> Repair | None:
         if name == b"data":
             there = size - body
             short = claimed < 0 or there - claimed >= max(1.0, SMALLEST_GAIN_S * bytes_a_second)
-            if not short or (claimed > 4 and _is_caf_chunk(file, body + claimed, size)):
+            if not short or (claimed > 4 and _is_chunk(file, body + claimed, size, ">4sq")):
                 return None
             return Repair(
                 ((place + 4, struct.pack(">q", there)),), there if claimed < 0 else claimed - 4, there - 4
@@ -188,25 +196,6 @@ def _caf(file: Any, size: int) -> Repair | None:
             bytes_a_second = rate * packet / max(1, frames)
         place = body + claimed
     return None
-
-
-def _is_caf_chunk(file: Any, place: int, size: int) -> bool:
-    """Whether a chunk, or the end of the file, is there."""
-    file.seek(place)
-    head = file.read(12)
-    if len(head) < 12:
-        return True
-    name, length = struct.unpack(">4sq", head)
-    return all(0x20 <= byte < 0x7F for byte in name) and 0 <= length <= size - place - 12
-
-
-FLAC_TAIL_BYTES = 1 << 17
-"""Looked at where the header does not say how long its frames are at most; else four of these."""
-FLAC_BLOCKS = {
-    1: 192,
-    **{n: 576 << (n - 2) for n in range(2, 6)},
-    **{n: 256 << (n - 8) for n in range(8, 16)},
-}
 
 
 def _flac(file: Any, size: int) -> Repair | None:

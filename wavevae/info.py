@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from wavevae.audio import printable
 from wavevae.cli import Parser, parse_sample_rate, shown
 from wavevae.config import NOTES, flatten, to_tree
 from wavevae.errors import UserError
-from wavevae.units import format_seconds, semitones_to_ratio
+from wavevae.files import printable
+from wavevae.units import format_seconds, midi_to_hz
 
 if TYPE_CHECKING:
     from wavevae.bundle import Bundle
@@ -64,7 +64,7 @@ def _as_instrument(rate: int, hop: int, look_back: int, profile: Mapping[str, An
         quantiles = profile["pitch"]
         low, middle, high = quantiles[0], quantiles[len(quantiles) // 2], quantiles[-1]
         known["pitch"] = (
-            f"MIDI {low:.1f} to {high:.1f} ({_hz(low):.0f} to {_hz(high):.0f} Hz), middle {middle:.1f}"
+            f"MIDI {low:.1f} to {high:.1f} ({midi_to_hz(low):.0f} to {midi_to_hz(high):.0f} Hz), middle {middle:.1f}"
         )
     if profile.get("loudness"):
         quiet, loud = profile["loudness"][0], profile["loudness"][-1]
@@ -77,10 +77,6 @@ def _as_instrument(rate: int, hop: int, look_back: int, profile: Mapping[str, An
         },
         "corpus": known,
     }
-
-
-def _hz(midi: float) -> float:
-    return 440.0 * semitones_to_ratio(midi - 69.0)
 
 
 NN_BUFFER = 4096

@@ -3,7 +3,7 @@
 The density is a vector autoregression behind a Gaussian copula: each axis is mapped to a normal score by its
 own quantiles, an autoregression of order 2 gives the dependence in time and between axes (multivariate
 Yule-Walker, Luetkepohl 2005, sec. 3.3.4), and draws are mapped back, so that every axis keeps the distribution
-it had in training. It knows how latents move from frame to frame; it knows nothing of phrases.
+it had in training. It models how latents move from frame to frame, not phrases.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ POINTS = 256
 SMALLEST_STD = 1e-4
 """An axis that varies less than this is dead: it is not blown up to unit variance."""
 BURN_IN_FRAMES = 256
+SMALLEST_WIDTH = 1e-6
 
 
 @dataclass(frozen=True)
@@ -188,3 +189,26 @@ def sample_density(
 ) -> NDArray[np.float32]:
     """One draw of (frames, latent_dim) from a fitted density."""
     return DensitySampler(density, rng, temperature).draw(frames)
+
+
+class Plane(NamedTuple):
+    """The plane of `/wavevae/xy`: the first two axes, in which the training sounds differ most."""
+
+    low: NDArray[np.float64]
+    """(1 or 2,): one where there is one axis only."""
+    high: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, points: NDArray[Any]) -> Plane:
+        """Around points (N, latent_dim), one at least."""
+        low, high = points[:, :2].min(0), points[:, :2].max(0)
+        return cls.between(low, high)
+
+    @classmethod
+    def between(cls, low: NDArray[Any], high: NDArray[Any]) -> Plane:
+        return cls(np.asarray(low, np.float64), np.maximum(high, np.asarray(low) + SMALLEST_WIDTH))
+
+    def places(self, axes: NDArray[Any]) -> NDArray[np.float64]:
+        """(N, latent_dim) -> (N, 2), 0 to 1 within the points; a missing second axis is in the middle."""
+        flat = (axes[:, : len(self.low)] - self.low) / (self.high - self.low)
+        return np.pad(flat, ((0, 0), (0, 2 - len(self.low))), constant_values=0.5)

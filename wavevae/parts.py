@@ -16,12 +16,11 @@ from wavevae.checkpoint import Checkpoint, read_payload, write_payload
 from wavevae.config import ModelConfig, from_tree, to_tree
 from wavevae.errors import UserError
 from wavevae.families import family_of
-from wavevae.nn.bottlenecks.base import Bottleneck
-from wavevae.nn.bottlenecks.registry import make_bottleneck
+from wavevae.nn.bottlenecks.base import Bottleneck, make_bottleneck
 from wavevae.nn.conditioning import Condition, make_condition
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.instrument import ControlledBottleneck, InstrumentDecoder, InstrumentEncoder
-from wavevae.nn.networks import Decoder, Encoder
+from wavevae.nn.model import Decoder, Encoder
 
 FORMAT_VERSION = 1
 

@@ -27,9 +27,7 @@ NOT_LOSSES = (
     *("kl", "kl_nats", "active_dims", "kl_top", "kl_nats_top", "active_dims_top", "narrow_prior", "kbit_s"),
     *("level_difference_db", "codebook_perplexity", "codebook_usage", "accuracy"),
 )
-TIMES = {"elapsed_s": 1 / 60, "time_s": 1 / 60, "wall_s": 1 / 60, "minutes": 1.0}
 KEY = "dots: validation\nthin: training"
-KL_WEIGHTS = ("weight_kl", "kl_weight", "beta")
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -148,21 +146,17 @@ def overview(pairs: Sequence[Pair], sample_rate: int, path: Path, columns: int =
 
 def read_columns(csv_path: Path) -> dict[str, np.ndarray]:
     """metrics.csv as {column: (rows,) float}, NaN where a cell is empty or no number."""
-    with open(csv_path, newline="") as file:
-        rows = list(csv.DictReader(file))
 
     def number(cell: str | None) -> float:
         try:
-            return float(cell) if cell else math.nan
+            return float(cell or "nan")
         except ValueError:
             return math.nan
 
+    with open(csv_path, newline="") as file:
+        rows = list(csv.DictReader(file))
     names = [name for name in (rows[0] if rows else {}) if name]
     return {name: np.array([number(row.get(name)) for row in rows]) for name in names}
-
-
-def _minutes(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    return next((columns[name] * scale for name, scale in TIMES.items() if name in columns), None)
 
 
 def _curve(axes: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
@@ -177,32 +171,28 @@ def losses(csv_path: Path, png_path: Path) -> None:
     by step and by minutes."""
     columns = read_columns(csv_path)
     terms = [n for n in columns if f"val_{n}" in columns and n not in NOT_LOSSES]
-    none = np.full(len(columns.get("step", ())), np.nan)
     if not terms and "total" in columns:  # not validated yet
         terms = ["total"]
     terms += [n.removeprefix("val_") for n in columns if n == "val_distance"]
-    x_axes = [("step", columns["step"])] if "step" in columns else []
-    minutes = _minutes(columns)
-    if minutes is not None:
-        x_axes.append(("minutes", minutes))
+    units = {"step": ("step", 1.0), "elapsed_s": ("minutes", 1 / 60)}
+    x_axes = {label: columns[n] * scale for n, (label, scale) in units.items() if n in columns}
     figure = new_figure(6.2 * max(1, len(x_axes)), 4.6)
     panels = figure.subplots(1, max(1, len(x_axes)), sharey=True, squeeze=False)[0]
-    for axes, (x_label, linear) in zip(panels, x_axes, strict=False):
-        x = linear
+    train = {"lw": 0.8, "alpha": 0.6}
+    validation = {"marker": "o", "ms": 3.5, "lw": 1.4}
+    for axes, (x_label, x) in zip(panels, x_axes.items(), strict=False):
+        nothing = np.full(len(x), np.nan)
         for index, name in enumerate(terms):
-            colour = f"C{index % 10}"
-            train, validation = columns.get(name), columns.get(f"val_{name}", none)
-            if train is not None:
-                _curve(axes, x, np.where(train > 0, train, np.nan), color=colour, lw=0.8, alpha=0.6)
-            style: dict[str, Any] = {"color": colour, "marker": "o", "ms": 3.5, "lw": 1.4}
-            label = "weighted sum" if name == "distance" else name
-            _curve(axes, x, np.where(validation > 0, validation, np.nan), label=label, **style)
+            colour, label = f"C{index % 10}", "weighted sum" if name == "distance" else name
+            for column, style in ((name, train), (f"val_{name}", {**validation, "label": label})):
+                values = columns.get(column, nothing)
+                points = np.where(values > 0, values, np.nan)
+                _curve(axes, x, points, color=colour, **style)
         _log_axes(axes, x_label, x)
     panels[0].set_ylabel("loss, unweighted")
     if terms and x_axes:
-        figure.legend(
-            *panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=9, title=KEY
-        )
+        entries = panels[0].get_legend_handles_labels()
+        figure.legend(*entries, loc="outside right center", fontsize=9, title=KEY)
     save(figure, png_path)
 
 
@@ -239,9 +229,8 @@ def beta_vs_kl(csv_path: Path, png_path: Path) -> None:
         if column in columns:
             label = "KL, validation" if column.startswith("val_") else "KL, training"
             _curve(left, step, columns[column], color="C0", label=label, **style)
-    weight = next((columns[w] for w in KL_WEIGHTS if w in columns), None)
-    if weight is not None:
-        _curve(right, step, weight, color="C3", lw=1.6, label="its weight")
+    if "kl_weight" in columns:
+        _curve(right, step, columns["kl_weight"], color="C3", lw=1.6, label="its weight")
     left.set_xlabel("step")
     left.set_ylabel("KL, nats a frame", color="C0")
     right.set_ylabel("weight of the KL (beta)", color="C3")

@@ -20,7 +20,7 @@ number of such frames so far, N the frames of a memory of 10 s, say:
     q <- (1 - a) q + a e(p)       histogram of pitch in semitones, loud voiced frames, for its quantiles
 
 `folded` needs the frame before; the transposition changes between tones only. Started at the corpus' own figures, as if
-some N / 4 frames had been heard, a stream begins with no change at all.
+some N / 4 frames had passed, a stream begins with no change at all.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class LoudnessMap:
             +---------------- in
     """
 
-    def __init__(self, heard: Sequence[float], corpus: Sequence[float]) -> None:
-        self.x, wanted = np.asarray(heard), np.asarray(corpus)
+    def __init__(self, source: Sequence[float], corpus: Sequence[float]) -> None:
+        self.x, wanted = np.asarray(source), np.asarray(corpus)
         step = np.diff(self.x)
         rise = np.clip(np.diff(wanted), SLOPES[0] * step, SLOPES[1] * step)
         way = np.concatenate([[0.0], np.cumsum(rise)])
@@ -141,59 +141,55 @@ def highest_pitch(sample_rate: int) -> float:
     return 69.0 + 12.0 * math.log2(sample_rate / 2 / 440.0)
 
 
-def check_transpose(transpose: float | str) -> float | str:
-    """As it was given. Raises: UserError unless it is "auto" or a finite number."""
-    if transpose == "auto":
-        return transpose
+def _number(value: float | str) -> float:
+    """NaN for what is no number."""
     try:
-        value = float(transpose)
+        return float(value)
     except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise UserError(f"transpose is {transpose}; give semitones (12 is an octave up) or 'auto'")
-    return value
+        return math.nan
+
+
+def check_transpose(transpose: float | str) -> float | str:
+    """As a number, or "auto" as it is. Raises: UserError for anything else that is not finite."""
+    if transpose == "auto" or math.isfinite(_number(transpose)):
+        return transpose if transpose == "auto" else _number(transpose)
+    raise UserError(f"transpose is {transpose}; give semitones (12 is an octave up) or 'auto'")
 
 
 def check_fit(fit: float | str) -> float | str:
     """As a number, or "auto" as it is. Raises: UserError for anything else, and outside 0 to 1."""
-    if fit == "auto":
-        return fit
-    try:
-        value = float(fit)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not 0.0 <= value <= 1.0:
-        raise UserError(f"fit is {fit}; use 0 (the input as it is) to 1 (as the corpus is), or auto")
-    return value
+    if fit == "auto" or 0.0 <= _number(fit) <= 1.0:
+        return fit if fit == "auto" else _number(fit)
+    raise UserError(f"fit is {fit}; use 0 (the input as it is) to 1 (as the corpus is), or auto")
 
 
-def is_foreign(heard: CorpusProfile, profile: CorpusProfile) -> bool:
+def is_foreign(source: CorpusProfile, profile: CorpusProfile) -> bool:
     """Whether an input lies outside of its corpus: by its middle loudness, and FOREIGN_DB, or by the mean of a learned
     latent. A single note of the corpus itself lies within."""
-    if not (heard.frames and profile.frames):
+    if not (source.frames and profile.frames):
         return False
-    middle = heard.loudness[QUANTILES // 2]
+    middle = source.loudness[QUANTILES // 2]
     if not profile.loudness[0] - FOREIGN_DB <= middle <= profile.loudness[-1] + FOREIGN_DB:
         return True
     learned = slice(profile.controls, None)
-    low, high, mean = (np.array(part[learned]) for part in (profile.low, profile.high, heard.mean))
+    low, high, mean = (np.array(part[learned]) for part in (profile.low, profile.high, source.mean))
     return bool(((mean < low) | (mean > high)).any())
 
 
-def chosen_fit(fit: float | str, heard: CorpusProfile, profile: CorpusProfile) -> float:
+def chosen_fit(fit: float | str, source: CorpusProfile, profile: CorpusProfile) -> float:
     """The number itself; for "auto" 1 for foreign sound and 0 for the corpus' own. Raises: UserError as `check_fit`."""
     checked = check_fit(fit)
-    return float(is_foreign(heard, profile)) if isinstance(checked, str) else checked
+    return float(is_foreign(source, profile)) if isinstance(checked, str) else checked
 
 
-def transposition(heard: CorpusProfile, profile: CorpusProfile, transpose: float | str) -> float:
-    """Semitones for an input that is like `heard`. Raises: UserError for what the rate cannot play."""
+def transposition(source: CorpusProfile, profile: CorpusProfile, transpose: float | str) -> float:
+    """Semitones for an input that is like `source`. Raises: UserError for what the rate cannot play."""
     wanted = check_transpose(transpose)
-    if not profile.has_pitch or not heard.pitch:
+    if not profile.has_pitch or not source.pitch:
         return 0.0 if isinstance(wanted, str) else wanted
-    low, high = heard.pitch[0], heard.pitch[-1]
+    low, high = source.pitch[0], source.pitch[-1]
     if isinstance(wanted, str):
-        return whole_octaves(heard.pitch_body, profile.pitch) if profile.pitch else 0.0
+        return whole_octaves(source.pitch_body, profile.pitch) if profile.pitch else 0.0
     most, least = highest_pitch(profile.sample_rate) - high, LOWEST_PITCH - low
     if not least <= wanted <= most:
         raise UserError(
@@ -212,22 +208,22 @@ def fit_latents(
     `transpose`: semitones, or "auto" (see `whole_octaves` and `folded`). `fit`: 0 as it is, 1 as the corpus is, or
     "auto" (see `chosen_fit`). Raises: UserError for a transposition that the rate cannot play, or another fit.
     """
-    heard = profile.measure(z)
-    fit = chosen_fit(fit, heard, profile)
+    source = profile.measure(z)
+    fit = chosen_fit(fit, source, profile)
     out = np.array(z, np.float64)
-    semitones = transposition(heard, profile, transpose)
+    semitones = transposition(source, profile, transpose)
     if profile.has_pitch:
         out[:, 0] += semitones
-        if transpose == "auto" and heard.pitch and profile.pitch:
+        if transpose == "auto" and source.pitch and profile.pitch:
             out[:, 0] = folded(_without_strays(out, profile.pitch), profile.pitch)
-    if not (heard.frames and profile.frames and fit > 0):
+    if not (source.frames and profile.frames and fit > 0):
         return out.astype(np.float32)
     at, first = profile.axis_names.index("loudness"), profile.controls
     mean, std, low, high = (np.array(getattr(profile, n)) for n in ("mean", "std", "low", "high"))
-    own_mean, own_std = np.array(heard.mean), np.array(heard.std)
+    own_mean, own_std = np.array(source.mean), np.array(source.std)
     ratio = np.minimum(std / np.maximum(own_std, 1e-9), MOST_WIDENING)
     moved = out.copy()
     moved[:, first:] = (mean + ratio * (out - own_mean))[:, first:]
     moved[:, at + 1 :] = np.clip(moved[:, at + 1 :], low[at + 1 :], high[at + 1 :])
-    moved[:, at] = LoudnessMap(heard.loudness, profile.loudness)(out[:, at])
+    moved[:, at] = LoudnessMap(source.loudness, profile.loudness)(out[:, at])
     return (out + fit * (moved - out)).astype(np.float32)

@@ -10,10 +10,6 @@ def seconds_to_samples(seconds: float, sample_rate: float) -> int:
     return round(seconds * sample_rate)
 
 
-def samples_to_seconds(samples: float, sample_rate: float) -> float:
-    return samples / sample_rate
-
-
 def samples_to_frames(samples: int, hop_length: int) -> int:
     """Latent frames that cover so many samples (rounded up: the last one may be part full)."""
     return -(-samples // hop_length)
@@ -41,6 +37,11 @@ def amplitude_to_db(amplitude: float, floor_db: float = -math.inf) -> float:
 def semitones_to_ratio(semitones: float) -> float:
     """12 -> 2: the ratio of two frequencies so many equal-tempered semitones apart."""
     return 2.0 ** (semitones / 12.0)
+
+
+def midi_to_hz(pitch: float) -> float:
+    """69 -> 440 Hz, equal temperament."""
+    return 440.0 * 2.0 ** ((pitch - 69.0) / 12.0)
 
 
 def format_seconds(seconds: float) -> str:

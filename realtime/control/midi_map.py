@@ -19,10 +19,9 @@ from typing import Any
 
 import yaml
 
-from wavevae.audio import printable
 from wavevae.controls import CONTROLS, Control
 from wavevae.errors import UserError, nearest
-from wavevae.files import locked, write_whole
+from wavevae.files import locked, printable, write_whole
 
 ALL = "all"
 SOURCES = {"cc": 127, "cc14": 31, "note": 127, "program": 127, "bend": 0, "aftertouch": 0, "polytouch": 127}

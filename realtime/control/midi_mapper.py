@@ -229,11 +229,39 @@ def _same(row: Row, new: Row) -> bool:
     return (same_control and row.channel in (None, new.channel)) or same_end
 
 
+class MidiInput:
+    """Sends on what a controller plays. `keep(before, rows)` writes rows that were learnt."""
+
+    def __init__(
+        self,
+        rows: tuple[Row, ...],
+        send: Callable[[str, tuple[Argument, ...]], None],
+        keep: Callable[[tuple[Row, ...], tuple[Row, ...]], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self.translator = Translator(rows)
+        self._rows, self._send, self._keep, self._say = rows, send, keep, say
+
+    def receive(self, message: Any) -> None:
+        """A `mido.Message`."""
+        for sent in self.translator.feed(message):
+            self._send(*sent)
+        if self.translator.rows is not self._rows:
+            before, self._rows = self._rows, self.translator.rows
+            self._say(f"MIDI: bound {self._rows[-1].plain()}")
+            self._keep(before, self._rows)
+
+    def let_go(self) -> None:
+        """The controller is gone, its keys with it."""
+        for sent in self.translator.let_go():
+            self._send(*sent)
+
+
 LEARN = f"{ROOT}/midi/learn"
 
 
-class MidiMapper:
-    """Listens to a port. Raises: UserError for a map that is wrong, or without MIDI."""
+class MidiMapper(MidiInput):
+    """Plays the dispatcher by a port. Raises: UserError for a map that is wrong, or without MIDI."""
 
     def __init__(
         self,
@@ -244,17 +272,11 @@ class MidiMapper:
         later: Callable[[Callable[[], None], str], None],
     ) -> None:
         """`later` writes files in a thread."""
-        self._osc_server, self._port, self._file, self._say, self._later = (
-            osc_server,
-            port,
-            map_file,
-            say,
-            later,
-        )
+        self._osc_server, self._port, self._file, self._later = osc_server, port, map_file, later
         self._usual = not map_file.is_file()
         """Nobody has chosen the rows: they follow the model."""
-        self._rows = self._usual_rows() if self._usual else read_map(map_file)
-        self.translator = Translator(self._rows)
+        rows = self._usual_rows() if self._usual else read_map(map_file)
+        super().__init__(rows, self._act, self._write, say)
         self._listener: Listener | None = None
         self._refused: set[str] = set()
         doc = "the next control moved is bound to this address, or sends what follows it; nothing: not after all"
@@ -281,22 +303,17 @@ class MidiMapper:
         """In the control process' loop."""
         if self._usual and self._usual_rows() != self._rows:  # another model plays
             self._rows = self.translator.rows = self._usual_rows()
-        self._act(self.translator.feed(message))
-        if self.translator.rows is not self._rows:
-            before, self._rows, self._usual = self._rows, self.translator.rows, False
-            self._say(f"MIDI: bound {self._rows[-1].plain()}")
-            self._later(partial(write_learnt, self._file, before, self._rows), str(self._file))
+        super().receive(message)
 
-    def let_go(self) -> None:
-        """The controller is gone, its keys with it."""
-        self._act(self.translator.let_go())
+    def _write(self, before: tuple[Row, ...], rows: tuple[Row, ...]) -> None:
+        self._usual = False
+        self._later(partial(write_learnt, self._file, before, rows), str(self._file))
 
-    def _act(self, sent: list[Sent]) -> None:
-        for address, arguments in sent:
-            why = self._osc_server.act(address, arguments)
-            if why and address not in self._refused:
-                self._refused.add(address)  # once: a fader would say it a hundred times
-                self._say(f"MIDI: {why}")
+    def _act(self, address: str, arguments: tuple[Argument, ...]) -> None:
+        why = self._osc_server.act(address, arguments)
+        if why and address not in self._refused:
+            self._refused.add(address)  # once: a fader would say it a hundred times
+            self._say(f"MIDI: {why}")
 
     def _usual_rows(self) -> tuple[Row, ...]:
         model = self._osc_server.dispatcher.model

@@ -1,5 +1,4 @@
-"""The control page, the data it shows, and OSCQuery over HTTP: one WebSocket per visitor, whose messages go through the
-dispatcher.
+"""The control page, its data, and OSCQuery over HTTP: each visitor has a WebSocket to the dispatcher.
 
 It listens on loopback. Requests by another name of this machine (DNS rebinding) or from another site's page are
 refused; with --allow-remote the page and its socket want the token, and OSCQuery, which only reads, does not: its
@@ -254,13 +253,11 @@ class Web:
         """Show every visitor how things are."""
         if not self._visitors:
             return
-        head = json.dumps(self._view.head())
-        if head != self._head:
-            self._head = head
-            for visitor in self._visitors:
-                visitor.show("head", head)
+        before, self._head = self._head, json.dumps(self._view.head())
         frame = json.dumps(self._view.frame(), separators=(",", ":"))
         for visitor in self._visitors:
+            if self._head != before:
+                visitor.show("head", self._head)
             visitor.show("frame", frame)
 
     # who may come in

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wavevae.audio import printable
 from wavevae.bundle import Bundle, BundleInfo
 from wavevae.errors import UserError
+from wavevae.files import printable
 
 Audio = NDArray[np.float32]
 Frames = NDArray[np.float32]

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavevae.audio import printable
+from wavevae.files import printable
 from wavevae.units import format_seconds
 
 from ..control.addresses import ROOT

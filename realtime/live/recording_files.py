@@ -18,10 +18,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavevae.audio import native_name, printable, probe
+from wavevae.audio import probe
 from wavevae.cli import shell_word
 from wavevae.errors import UserError
-from wavevae.files import DISK_ERRORS, cannot_write, is_dead
+from wavevae.files import DISK_ERRORS, cannot_write, is_dead, native_name, printable
 from wavevae.units import format_seconds
 
 SOUND_SUFFIXES = (".wav", ".flac")

@@ -11,9 +11,9 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.audio import printable, require_regular
+from wavevae.audio import require_regular
 from wavevae.errors import UserError
-from wavevae.files import replacing
+from wavevae.files import printable, replacing
 
 Frames = NDArray[np.float32]
 CHECKED_AT_ONCE = 65536

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.audio import followed, printable, probe, stream_mono
+from wavevae.audio import followed, probe, stream_mono
 from wavevae.bundle import Bundle, read_bundle
 from wavevae.console import say
 from wavevae.controls import NO_LABEL
 from wavevae.corpus_profile import CorpusProfile, known_pitch
 from wavevae.errors import UserError
+from wavevae.files import printable
 from wavevae.latents import DensitySampler
 from wavevae.transfer import chosen_fit, fit_latents, transposition
 from wavevae.units import (

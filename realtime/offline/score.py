@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.audio import MADE, Writer, printable, require_regular, stream_mono
+from wavevae.audio import MADE, Writer, require_regular, stream_mono
 from wavevae.console import SoundProgress, say
 from wavevae.controls import MODES, TRANSFORM, Refused
 from wavevae.errors import UserError
+from wavevae.files import printable
 from wavevae.units import db_to_amplitude, seconds_to_samples
 
 from ..control.addresses import ROOT, Arguments

@@ -22,20 +22,26 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from wavevae.cli import expanded
+from wavevae.console import Progress
 from wavevae.errors import Failure, UserError
-from wavevae.files import DISK_ERRORS
+from wavevae.files import DISK_ERRORS, is_dead
 
 FORMAT_VERSION = 2
 """Raised when what is kept of a file changes: everything is decoded again."""
 SAMPLE_BYTES = 2
 LOCK_TIMEOUT_S = 600.0
 TURN_POLL_S = 0.1
+SHOWN_AFTER_S = 2.0
+"""A wait shorter than this needs no progress."""
+REMEMBER_EVERY = 500
+"""Files between two entries into the index: so much hashing is lost if it is killed."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, key TEXT NOT NULL) WITHOUT ROWID;
@@ -44,6 +50,14 @@ CREATE TABLE IF NOT EXISTS decoded (
     note TEXT NOT NULL, error TEXT NOT NULL, PRIMARY KEY (arena, key)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS ends ON decoded (arena, start + length);
 """
+
+
+class FileStat(NamedTuple):
+    """A file with what the file system says of it."""
+
+    path: Path
+    size: int
+    mtime_ns: int
 
 
 class Decoded(NamedTuple):
@@ -82,6 +96,11 @@ def content_key(path: Path) -> str:
     """Hash of the file's bytes. Raises: OSError."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
@@ -127,14 +146,8 @@ class Cache:
         """Remove the parts of processes of this machine that were killed (POSIX only)."""
         for folder in self.parts.parent.iterdir():
             host, _, pid = folder.name.rpartition("-")
-            if os.name == "nt" or host != platform.node() or not pid.isdigit():
-                continue
-            try:
-                os.kill(int(pid), 0)
-            except ProcessLookupError:
+            if host == platform.node() and is_dead(pid):
                 shutil.rmtree(folder, ignore_errors=True)
-            except (PermissionError, OverflowError):
-                continue
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -171,17 +184,31 @@ class Cache:
                     time.sleep(TURN_POLL_S)
             yield
 
-    def known_keys(self, stats: Sequence[tuple[Path, int, int]]) -> list[str | None]:
-        """Content keys of files (path, size, mtime_ns) that have not changed since they were hashed."""
+    def keys_of(self, sources: Sequence[FileStat], progress: Progress) -> dict[Path, str | OSError]:
+        """The content key of each file: from the index where path, size and time are unchanged, else by reading."""
         query = "SELECT key FROM files WHERE path = ? AND size = ? AND mtime_ns = ?"
+        keys: dict[Path, str | OSError] = {}
         with _explained(self.folder):
-            rows = [self.index.execute(query, (_blob(p), s, m)).fetchone() for p, s, m in stats]
-        return [row[0] if row else None for row in rows]
+            for path, size, mtime_ns in sources:
+                row = self.index.execute(query, (_blob(path), size, mtime_ns)).fetchone()
+                if row:
+                    keys[path] = row[0]
+        unknown = [source for source in sources if source.path not in keys]
+        fresh: list[tuple[bytes, int, int, str]] = []
+        for (path, size, mtime_ns), key in zip(unknown, _hashed(unknown, progress), strict=True):
+            keys[path] = key
+            if isinstance(key, str):
+                fresh.append((_blob(path), size, mtime_ns, key))
+            if len(fresh) == REMEMBER_EVERY:
+                self._remember(fresh)
+        self._remember(fresh)
+        return keys
 
-    def remember_keys(self, stats: Sequence[tuple[Path, int, int]], keys: Sequence[str]) -> None:
-        with self._transaction():
-            rows = [(_blob(p), s, m, key) for (p, s, m), key in zip(stats, keys, strict=True)]
-            self.index.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+    def _remember(self, rows: list[tuple[bytes, int, int, str]]) -> None:
+        if rows:
+            with self._transaction():
+                self.index.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+        rows.clear()
 
     def lookup(self, key: str) -> Decoded | None:
         """What is known of a content; None when it has to be decoded."""
@@ -237,3 +264,27 @@ def _locked(lock: sqlite3.Connection) -> bool:
 
 def _blob(path: Path) -> bytes:
     return os.fsencode(os.path.abspath(path))
+
+
+def _hashed(sources: Sequence[FileStat], progress: Progress) -> Iterator[str | OSError]:
+    """Content keys in order, read in threads; shows progress when it takes a while."""
+
+    def read(source: FileStat) -> str | OSError:
+        try:
+            return content_key(source.path)
+        except OSError as error:
+            return error
+
+    begun, shown, done = time.monotonic(), False, 0
+    total = sum(source.size for source in sources)
+    threads = ThreadPoolExecutor(usable_cores())
+    try:
+        for number, (source, key) in enumerate(zip(sources, threads.map(read, sources), strict=True), 1):
+            yield key
+            done += source.size
+            shown = shown or time.monotonic() - begun > SHOWN_AFTER_S
+            if shown:
+                share = 1.0 if number == len(sources) else min(0.99, done / max(1, total))
+                progress("looking", share, f"{number} of {len(sources)} files")
+    finally:
+        threads.shutdown(cancel_futures=True)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wavevae.audio import is_made, printable
+from wavevae.audio import is_made
 from wavevae.errors import UserError
+from wavevae.files import printable
 from wavevae.headers import CONVERT, UNREADABLE_SUFFIXES
 
 _RIFF_LIKE = {".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd"}
@@ -31,7 +32,7 @@ OWN_PARTS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFile:
     """One file (or a folder that is not entered). `reason` is empty for a candidate, else why it is none."""
 
     path: Path
@@ -104,7 +105,7 @@ def _made_reason(path: Path) -> str:
     """Of a sound that `render` wrote; asked for by its name it is taken."""
     try:
         return f"{OWN}: what a model made; name the file itself to take it" if is_made(path) else ""
-    except OSError:  # told of when it is decoded
+    except OSError:  # reported when it is decoded
         return ""
 
 
@@ -129,11 +130,11 @@ class _Walk:
         self.entered: set[tuple[int, int]] = set()
         self.seen: set[str] = set()
 
-    def folder(self, path: Path, place: _Place, depth: int = 0) -> Iterator[Found]:
+    def folder(self, path: Path, place: _Place, depth: int = 0) -> Iterator[FoundFile]:
         """Everything below `path`, in the order of names."""
         refused = self._enter(path)
         if refused:
-            yield Found(path, reason=refused)
+            yield FoundFile(path, reason=refused)
             return
         if _is_nsynth(path):
             notes, wrong = _nsynth_labels(path)
@@ -146,9 +147,9 @@ class _Walk:
             if not os.path.isdir(child):  # Path.is_dir raises where a folder may be listed but not entered
                 yield from self.file(child, place)
             elif entry.name.startswith("."):
-                yield Found(child, reason="hidden")
+                yield FoundFile(child, reason="hidden")
             elif kind := _own_kind(child) or (own if entry.name in OWN_PARTS else ""):
-                yield Found(child, reason=f"{OWN}: {kind}")
+                yield FoundFile(child, reason=f"{OWN}: {kind}")
             else:
                 below = (
                     _Place(class_name=printable(entry.name)) if depth == 0 and place.notes is None else place
@@ -167,12 +168,12 @@ class _Walk:
         self.entered.add((status.st_dev, status.st_ino))
         return ""
 
-    def file(self, path: Path, place: _Place, reason: str = "", named: bool = False) -> Iterator[Found]:
+    def file(self, path: Path, place: _Place, reason: str = "", named: bool = False) -> Iterator[FoundFile]:
         if os.path.abspath(path) in self.seen:
             return
         self.seen.add(os.path.abspath(path))
         reason = reason or _path_reason(path) or _kind_reason(path) or ("" if named else _made_reason(path))
-        yield Found(path, {}, "", reason) if reason else Found(path, place.labels(path), place.split)
+        yield FoundFile(path, {}, "", reason) if reason else FoundFile(path, place.labels(path), place.split)
 
 
 def _require_there(path: Path) -> None:
@@ -185,7 +186,7 @@ def _require_there(path: Path) -> None:
         raise UserError(f"{printable(path)}: cannot be read ({error.strerror})") from None
 
 
-def find_files(inputs: Sequence[str | Path]) -> list[Found]:
+def find_files(inputs: Sequence[str | Path]) -> list[FoundFile]:
     """Every file in the folders (recursively) and files given, sorted by path within each.
 
     With several folders, a file that lies directly in one of them has that folder's name as its `class`.
@@ -193,7 +194,7 @@ def find_files(inputs: Sequence[str | Path]) -> list[Found]:
     """
     if not inputs:
         raise UserError("no sounds given; name a folder of sounds")
-    walk, found = _Walk(), list[Found]()
+    walk, found = _Walk(), list[FoundFile]()
     for path in map(Path, inputs):
         _require_there(path)
         if not os.path.isdir(path):

@@ -6,10 +6,9 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 
-from wavevae.audio import printable
-from wavevae.corpus.report import Row
-from wavevae.corpus.store import Item, Store
+from wavevae.corpus.store import Item, ReportRow, Store
 from wavevae.errors import UserError
+from wavevae.files import printable
 
 Parts = tuple[list[Item], list[Item]]
 """Learned from, held out."""
@@ -78,7 +77,7 @@ def split(store: Store, validation_share: float, seed: int, by: str = "own") -> 
     return learn + more, hold + held
 
 
-def training_report(store: Store, train: Sequence[Item], validation: Sequence[Item]) -> list[Row]:
+def training_report(store: Store, train: Sequence[Item], validation: Sequence[Item]) -> list[ReportRow]:
     """The store's rows as one training run uses them: held-out files named, unused ones (a test split) skipped."""
     roles: dict[str, set[str]] = {}
     for role, items in (("", train), ("validation", validation)):
@@ -91,7 +90,7 @@ def training_report(store: Store, train: Sequence[Item], validation: Sequence[It
         if row.status == "used" and row.path in splits:
             if part is None:
                 named = splits[row.path]
-                row = Row(
+                row = ReportRow(
                     row.path, "skipped", 0.0, f"left alone: the {named} split" if named else "left alone"
                 )
             elif "validation" in part:

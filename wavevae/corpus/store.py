@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import os
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavevae.audio import printable
 from wavevae.console import ConsoleProgress, Progress
-from wavevae.corpus.cache import Cache, Decoded, Finished, default_cache
-from wavevae.corpus.files import Found, find_files
-from wavevae.corpus.keys import Source, keys_of, sources_of
-from wavevae.corpus.pool import Result, Task, run_tasks, usable_cores
-from wavevae.corpus.report import Row, why_nothing
+from wavevae.corpus.cache import Cache, Decoded, FileStat, Finished, default_cache, usable_cores
+from wavevae.corpus.files import FoundFile, find_files
+from wavevae.corpus.worker import Result, Task, run_tasks
 from wavevae.errors import Failure, UserError
+from wavevae.files import printable, replacing
 from wavevae.units import format_seconds
 
 HASH_VERSION = 1
+REPORT_HEADER = ("path", "status", "seconds", "reason")
 COMMIT_EVERY_S = 1.0
 COMMIT_BYTES = 32 << 20
 WORTH_A_WORKER_BYTES = 1 << 20
@@ -42,6 +44,19 @@ class Item:
     """train, valid or test in NSynth's layout, else empty."""
 
 
+class ReportRow(NamedTuple):
+    """What became of one file."""
+
+    path: str
+    """Bytes that are no UTF-8 are written as \\xNN."""
+    status: str
+    """used or skipped."""
+    seconds: float
+    """Used, at the store's rate."""
+    reason: str
+    """Why it was skipped, or what to know about what was used; empty for a plain used file."""
+
+
 @dataclass(frozen=True)
 class Store:
     """Every usable sound as int16 (full scale 32768), mono, at one rate.
@@ -53,8 +68,8 @@ class Store:
     items: list[Item]
     sample_rate: int
     content_hash: str
-    """Of what is heard: the same for the same sounds under other names."""
-    report: list[Row]
+    """Of the sounds: the same whatever their names."""
+    report: list[ReportRow]
     loudness: str = "keep"
 
     @property
@@ -74,7 +89,7 @@ class _Decoding:
         self.waiting_bytes = self.files = self.bytes = self.samples = 0
         self.begun = self.committed = time.monotonic()
 
-    def run(self, missing: dict[str, Source]) -> None:
+    def run(self, missing: dict[str, FileStat]) -> None:
         """Raises: UserError when the cache cannot be written; KeyboardInterrupt saying what is kept."""
         largest_first = sorted(missing.items(), key=lambda entry: -entry[1].size)
         tasks = [self._task(number, key, source) for number, (key, source) in enumerate(largest_first)]
@@ -91,9 +106,9 @@ class _Decoding:
             ) from None
         self._commit()
 
-    def _task(self, number: int, key: str, source: Source) -> Task:
+    def _task(self, number: int, key: str, source: FileStat) -> Task:
         return {
-            "path": str(source.found.path),
+            "path": str(source.path),
             "part": str(self.cache.parts / f"{number}.i16"),
             "sample_rate": self.sample_rate,
             "loudness": self.loudness,
@@ -149,15 +164,15 @@ def build_store(
     Raises: UserError when an input is missing or empty, nothing can be used, or the cache cannot be written.
     """
     found = find_files(inputs)
-    sources, reasons = sources_of(found)
+    sources, reasons = _sources(found)
     progress = progress or ConsoleProgress()
     with Cache(Path(cache) if cache else default_cache(), sample_rate, loudness) as kept:
-        keys = keys_of(kept, sources, progress)
+        keys = kept.keys_of(sources, progress)
         entries = {key: kept.lookup(key) for key in keys.values() if isinstance(key, str)}
         decoding = _Decoding(kept, sample_rate, loudness, progress)
-        missing: dict[str, Source] = {}
+        missing: dict[str, FileStat] = {}
         for source in sources:
-            key = keys[source.found.path]
+            key = keys[source.path]
             if isinstance(key, str) and entries[key] is None:
                 missing.setdefault(key, source)
         if missing:
@@ -174,6 +189,20 @@ def build_store(
     return Store(samples, table.items, sample_rate, content, table.rows, loudness)
 
 
+def _sources(found: Sequence[FoundFile]) -> tuple[list[FileStat], dict[Path, str]]:
+    """Candidates with size and time; and why some vanished meanwhile."""
+    sources, reasons = [], {}
+    for entry in found:
+        if entry.reason:
+            continue
+        try:
+            status = os.stat(entry.path)
+            sources.append(FileStat(entry.path, status.st_size, status.st_mtime_ns))
+        except OSError as error:
+            reasons[entry.path] = str(error.strerror)
+    return sources, reasons
+
+
 @dataclass
 class _Table:
     """Files found -> items and report rows; a content that occurs twice is used once."""
@@ -184,10 +213,10 @@ class _Table:
     reasons: dict[Path, str]
     errors: dict[str, str]
     items: list[Item] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ReportRow] = field(default_factory=list)
     first: dict[str, str] = field(default_factory=dict)
 
-    def add(self, found: Found) -> None:
+    def add(self, found: FoundFile) -> None:
         name, key = printable(found.path), self.keys.get(found.path)
         reason = found.reason or self.reasons.get(found.path, "")
         if isinstance(key, OSError):
@@ -198,13 +227,32 @@ class _Table:
             twin = f"the same content as {self.first[key]}" if key in self.first else ""
             reason = fault or twin
         if reason or entry is None:
-            self.rows.append(Row(name, "skipped", 0.0, reason))
+            self.rows.append(ReportRow(name, "skipped", 0.0, reason))
             return
         self.first[entry.key] = name
         self.items.append(Item(found.path, entry.start, entry.length, found.labels, entry.key, found.split))
-        self.rows.append(Row(name, "used", entry.length / self.sample_rate, entry.note))
+        self.rows.append(ReportRow(name, "used", entry.length / self.sample_rate, entry.note))
 
 
 def _content_hash(items: Sequence[Item], sample_rate: int, loudness: str) -> str:
     text = [f"{HASH_VERSION} {sample_rate} {loudness}", *sorted(item.key for item in items)]
     return hashlib.blake2b("\n".join(text).encode(), digest_size=16).hexdigest()
+
+
+def write_report(path: Path, rows: Iterable[ReportRow]) -> None:
+    """Write data_report.csv, a row for every file found, whole or not at all. Raises: as `wavevae.files.replacing`."""
+    with (
+        replacing(path) as part,
+        open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        table = csv.writer(file)
+        table.writerow(REPORT_HEADER)
+        table.writerows((r.path, r.status, f"{r.seconds:.6f}", r.reason) for r in rows)
+
+
+def why_nothing(rows: Sequence[ReportRow]) -> str:
+    """One line for a corpus with nothing to use: how many files, the commonest reasons, one example."""
+    reasons = Counter(row.reason for row in rows)
+    listed = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+    more = ", ..." if len(reasons) > 3 else ""
+    return f"no sound that can be used among {len(rows)} files ({listed}{more}); first: {rows[0].path}"

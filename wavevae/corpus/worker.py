@@ -1,26 +1,33 @@
-"""Decodes one file to raw int16, in bounded memory; as a program: one task a line in, one result a line out.
+"""Decodes files to raw int16, in bounded memory, in processes side by side: a crash of one costs the file it was at.
 
-It is a process of its own, so that a decoder that crashes on a broken file takes nothing else with it.
-It imports numpy, soundfile and soxr, nothing heavier.
+The parent calls `run_tasks`; a worker is this module as a program: one task a line in, one result a line out. Plain
+subprocesses instead of multiprocessing: nothing of the caller's `__main__` is imported again, so a script without a
+guard, a notebook and a heavy training program are all the same to them. A worker imports numpy, soundfile and soxr,
+nothing heavier.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import queue
 import re
 import signal
+import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 
-from wavevae.audio import Damaged, Mix, decode, find_mix, printable, probe
+from wavevae.audio import Damaged, Mix, decode, find_mix, probe
 from wavevae.errors import UserError
+from wavevae.files import printable
 from wavevae.headers import repair
 from wavevae.units import amplitude_to_db, db_to_amplitude, resampled_length
 
@@ -32,6 +39,9 @@ SILENT_DB = -72.0
 EDGE_SAMPLES = 512
 INLINE_SAMPLES = 1 << 17
 HEADER_TOLERANCE_S = 0.1
+Task = dict[str, Any]
+Result = dict[str, Any]
+"""What `run_task` returns, a short sound's int16 under `samples`."""
 SHORT_CHUNK = re.compile(r"(?:data|SSND)\s*:\s*(\d+)\s*\(should be (\d+)\)")
 
 
@@ -126,7 +136,7 @@ def decode_file(path: Path, sample_rate: int, loudness: str, out: BinaryIO) -> d
     return {"length": head.length, "note": "; ".join(note for note in notes if note)}
 
 
-def run_task(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def run_task(task: Task) -> tuple[Result, bytes]:
     """One task (a `store._Decoding` makes them) -> its result, and the samples of a short sound as int16.
 
     {length, note} with a long sound in the file `part`; {length, note, inline: bytes} with a short one;
@@ -150,7 +160,7 @@ def run_task(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     return (result | {"inline": len(data)} if data else result), data
 
 
-def _changed(task: dict[str, Any]) -> str:
+def _changed(task: Task) -> str:
     """'' or what has happened to the file since its content was hashed."""
     try:
         status = os.stat(task["path"])
@@ -168,6 +178,107 @@ def main() -> int:
         sys.stdout.buffer.write(json.dumps(result).encode() + b"\n" + data)
         sys.stdout.buffer.flush()
     return 0
+
+
+# -- the parent's side ---------------------------------------------------------------------------------------
+
+
+class _Worker:
+    """One process: a task in, its result out."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        paths = [p for p in sys.path if p]
+        env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "wavevae.corpus.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # libmpg123 comments on every broken file
+            env=env,
+        )
+
+    def run(self, task: Task) -> Result:
+        self.process = self.process or self._start()
+        assert self.process.stdin
+        assert self.process.stdout
+        try:
+            self.process.stdin.write(json.dumps(task).encode() + b"\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except OSError:
+            line = b""
+        if line.endswith(b"\n"):
+            result = json.loads(line)
+            count = result.pop("inline", 0)
+            result["samples"] = self.process.stdout.read(count)
+            if len(result["samples"]) == count:
+                return result
+        status = self.process.wait()
+        self.process = None
+        return {"passing": f"the decoder crashed on it (status {status})"}
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+
+    def close(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.communicate()
+
+
+class _Crew:
+    """A thread for each worker hands it one task after the other."""
+
+    def __init__(self, tasks: Sequence[Task], workers: int) -> None:
+        self.todo: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        for task in tasks:
+            self.todo.put(task)
+        self.done: queue.Queue[tuple[Task, Result]] = queue.Queue(maxsize=64)
+        self.stopping = threading.Event()
+        self.workers = [_Worker() for _ in range(workers)]
+        self.threads = [threading.Thread(target=self._serve, args=(w,), daemon=True) for w in self.workers]
+        for thread in self.threads:
+            thread.start()
+
+    def _serve(self, worker: _Worker) -> None:
+        while not self.stopping.is_set():
+            try:
+                task = self.todo.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                result = worker.run(task)
+            except Exception as error:  # the caller waits for one result a task
+                result = {"fatal": f"{type(error).__name__}: {error}"}
+            self.done.put((task, result))
+
+    def stop(self) -> None:
+        """End every process and thread, whatever they are at."""
+        self.stopping.set()
+        for worker in self.workers:
+            worker.kill()
+        for thread in self.threads:
+            while thread.is_alive():
+                with contextlib.suppress(queue.Empty):
+                    self.done.get(timeout=0.02)  # room for a result that nobody will read
+        for worker in self.workers:
+            worker.close()
+
+
+def run_tasks(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
+    """Results as they come, in any order. Closing the generator (or Ctrl-C) stops the processes."""
+    if not tasks:
+        return
+    crew = _Crew(tasks, max(1, min(workers, len(tasks))))
+    try:
+        for _ in tasks:
+            yield crew.done.get()
+    finally:
+        crew.stop()
 
 
 if __name__ == "__main__":

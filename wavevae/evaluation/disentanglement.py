@@ -19,7 +19,7 @@ from wavevae.evaluation import linear, metrics, tracks
 from wavevae.evaluation.embeddings import Texture
 from wavevae.evaluation.model_under_test import ModelUnderTest, Run
 from wavevae.evaluation.selection import Clip, Selection, Source, read_places
-from wavevae.nn.bottlenecks.registry import bottleneck_class
+from wavevae.nn.bottlenecks.base import bottleneck_class
 
 MOST_FILES = 80
 LONGEST_S = 8.0

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.audio import printable
 from wavevae.console import ConsoleProgress
 from wavevae.errors import UserError
 from wavevae.evaluation import bootstrap, frechet, metrics, tracks
@@ -22,6 +21,7 @@ from wavevae.evaluation.judged_latents import LatentCollector
 from wavevae.evaluation.metrics import CodeUse, Moments
 from wavevae.evaluation.model_under_test import ModelUnderTest
 from wavevae.evaluation.selection import Selection, Source, sound
+from wavevae.files import printable
 
 if TYPE_CHECKING:
     from wavevae.evaluation.playing.draws import Generated

@@ -20,8 +20,7 @@ from wavevae.evaluation.metrics import kl_per_frame
 from wavevae.families import family_of, located
 from wavevae.latents import LatentStatistics, sample_density
 from wavevae.names import composed, matching
-from wavevae.nn.bottlenecks.base import Statistics
-from wavevae.nn.bottlenecks.registry import codebook_sizes
+from wavevae.nn.bottlenecks.base import Statistics, codebook_sizes
 from wavevae.nn.conditioning import Condition
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.noise import TABLE_FRAMES
@@ -215,20 +214,20 @@ class Run:
     @torch.inference_mode()
     def moved(self, sound: Tensor, labels: Labels, target: Labels) -> Tensor:
         """(T,) encoded under its own labels, decoded under others: (T,)."""
-        ahead = self.model.ahead(sound.to(self.device)[None, None])
+        ahead = self.model.pad_for_latency(sound.to(self.device)[None, None])
         z = self.model.encode(ahead, condition=self.condition(labels))
         return self._in_place(z, len(sound), target)
 
     def _in_place(self, z: Tensor, length: int, labels: Labels) -> Tensor:
         """(1, latent_dim, frames) -> (length,) at the place of what was encoded."""
-        sound: Tensor = self.model.in_place(z, length, self.condition(labels))[0, 0]
+        sound: Tensor = self.model.compensate_latency(z, length, self.condition(labels))[0, 0]
         return sound.cpu()
 
     @torch.inference_mode()
     def with_slow_level_of(self, sound: Tensor, other: Tensor) -> Tensor:
         """(T,) with what another sound (T,) has on the slow level of a hierarchical bottleneck: (T,)."""
         model, condition = self.model, self.condition(NONE)
-        both = [model.ahead(s.to(self.device)[None, None]) for s in (sound, other)]
+        both = [model.pad_for_latency(s.to(self.device)[None, None]) for s in (sound, other)]
         z = model.bottleneck.with_top_latents_of(*(model.features(s, condition) for s in both))
         return self._in_place(z, len(sound), NONE)
 
@@ -292,7 +291,7 @@ class InstrumentRun(Run):
         """(T,) encoded under its own labels, played under others: a pitch label is the pitch that is played."""
         config = self.model.config
         z = self.model.encode(
-            self.model.ahead(sound.to(self.device)[None, None]), condition=self.condition(labels)
+            self.model.pad_for_latency(sound.to(self.device)[None, None]), condition=self.condition(labels)
         )
         pitch = pitch_of(target)
         if pitch is not None and config.has_pitch and config.has_oscillator_pitch:

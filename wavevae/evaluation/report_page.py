@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from wavevae.audio import native_name
 from wavevae.evaluation import glossary
+from wavevae.files import native_name
 
 
 @dataclass(frozen=True)

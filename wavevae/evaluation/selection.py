@@ -17,12 +17,13 @@ import torch
 import yaml
 from torch import Tensor
 
-from wavevae.audio import printable, probe, stream_mono
+from wavevae.audio import probe, stream_mono
 from wavevae.config import RunConfig, from_tree
 from wavevae.corpus import find_files
-from wavevae.corpus.pitches import LISTENED_S, find_pitches, heard_pitch, labels_with_pitch
+from wavevae.corpus.labels import LISTENED_S, find_pitches, labels_with_pitch, tracked_pitch
 from wavevae.errors import UserError
 from wavevae.evaluation.metrics import audible
+from wavevae.files import printable
 from wavevae.units import seconds_to_samples
 
 T = TypeVar("T")
@@ -284,14 +285,14 @@ def reblocked(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 def with_pitches(
     selection: Selection, sample_rate: int, known_shift: float | None = None
 ) -> tuple[Selection, list[str]]:
-    """Files with the pitch that training would label them with (`wavevae.corpus.pitches`), and words for the user.
+    """Files with the pitch that training would label them with (`wavevae.corpus.labels`), and words for the user.
     `known_shift`: what training found of names and sounds, which a few files would not tell."""
     bare = [number for number, source in enumerate(selection.sources) if "pitch" not in source.labels]
 
     def listen(number: int) -> float | None:
         blocks = sound(selection.sources[bare[number]], sample_rate, round(LISTENED_S * sample_rate))
         try:
-            return heard_pitch(next(blocks, np.zeros(0, np.float32)), sample_rate)
+            return tracked_pitch(next(blocks, np.zeros(0, np.float32)), sample_rate)
         except UserError:  # why a file is damaged is said when it is judged
             return None
 

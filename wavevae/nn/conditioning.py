@@ -1,4 +1,4 @@
-"""Labels that encoder and decoder are told: which class, which pitch; and how they reach the layers.
+"""Labels of encoder and decoder, a class and a pitch, and how they reach the layers.
 
     class weights ---table----\\
                                + -> label vector -> FiLM: h * (1 + scale) + shift, before each block
@@ -30,7 +30,7 @@ SHORTEST_PERIOD, PERIODS = 3.0, 7
 
 
 class Condition(NamedTuple):
-    """Labels of a batch. Where a model is not told one kind, what is here of it is ignored."""
+    """Labels of a batch. A kind that the model does not use is ignored."""
 
     classes: Tensor
     """(B, number of classes) float, 0 or more: one 1 for a class, shares for a mix, all 0 for no label."""
@@ -52,7 +52,7 @@ def make_condition(
 ) -> Condition | None:
     """Labels as a user gives them; none for an unconditional model.
 
-    Raises: UserError for an unknown class, a pitch that is no MIDI pitch, or a label the model is not told.
+    Raises: UserError for an unknown class, a pitch that is no MIDI pitch, or a kind of label the model does not use.
     """
     if class_name is not None and not config.has_class:
         raise UserError(f"class '{class_name}' given, but the model is not told classes; leave the class out")
@@ -76,6 +76,11 @@ def make_condition(
 def one_hot(index: Tensor, count: int) -> Tensor:
     """(B,) class numbers, -1 for none -> class weights (B, count)."""
     return F.one_hot(index + 1, count + 1)[:, 1:].float()
+
+
+def with_rest(classes: Tensor) -> Tensor:
+    """(B, n) class weights -> (B, n + 1): the weight of no class, what is missing to 1, as the last."""
+    return torch.cat([classes, (1.0 - classes.sum(1, keepdim=True)).clamp_min(0.0)], 1)
 
 
 def curves(pitch: Tensor, shortest: float = SHORTEST_PERIOD, periods: int = PERIODS) -> Tensor:
@@ -102,8 +107,8 @@ class PitchEmbedding(nn.Module):
         low = at.floor().clamp_max(PITCHES - 2)
         part = (at - low)[:, None]
         rows = low.long()
-        noted = torch.lerp(self.table[rows], self.table[rows + 1], part)
-        return torch.where(known[:, None], self.smooth(curves(at)) + noted, self.none)
+        particular = torch.lerp(self.table[rows], self.table[rows + 1], part)
+        return torch.where(known[:, None], self.smooth(curves(at)) + particular, self.none)
 
 
 class LabelEmbedding(nn.Module):
@@ -119,9 +124,7 @@ class LabelEmbedding(nn.Module):
     def forward(self, condition: Condition) -> Tensor:
         label = condition.pitch.new_zeros(len(condition.pitch), LABEL_DIM)
         if self.classes is not None:
-            told = condition.classes
-            none = (1.0 - told.sum(1, keepdim=True)).clamp_min(0.0)
-            label = label + torch.cat([told, none], 1) @ self.classes
+            label = label + with_rest(condition.classes) @ self.classes
         if self.pitch is not None:
             label = label + self.pitch(condition.pitch)
         return label
@@ -158,15 +161,15 @@ class Conditioning(nn.Module):
         return self.embedding(condition or unlabelled(len(h), self.config, h.device))
 
     def forward(self, place: int, h: Tensor, label: Tensor) -> Tensor:
-        """What block `place` gets."""
+        """The input of block `place`."""
         return self.films[place](h, label)
 
 
-def told(conditioning: Conditioning | None, place: int, h: Tensor, label: Tensor | None) -> Tensor:
-    """What block `place` gets of h: h itself in an unconditional network."""
+def conditioned(conditioning: Conditioning | None, place: int, h: Tensor, label: Tensor | None) -> Tensor:
+    """The input of block `place`: h modulated by the label, or h itself in an unconditional network."""
     return h if conditioning is None or label is None else conditioning(place, h, label)
 
 
 def make_conditioning(config: ModelConfig, channels: tuple[int, ...]) -> Conditioning | None:
-    """None for an unconditional model: it pays nothing."""
+    """None for an unconditional model, which then costs nothing extra."""
     return None if config.condition == "none" else Conditioning(config, channels)

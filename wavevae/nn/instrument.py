@@ -5,17 +5,16 @@
                                                                                                    |
     sound <-- oscillators with a running phase, band noise <-- powers of partials and bands <-- causal convolutions
 
-The decoder says how the power of a frame is shared between partials and noise bands; the shares add up to 1 and are
-multiplied by the loudness, so that pitch and loudness are what the controls say. It follows DDSP (Engel et al. 2020)
-in what is synthesised; new are the joint shares, the wavetable and the state.
+The decoder's network shares the power of a frame between partials and noise bands; the shares add up to 1 and are
+multiplied by the loudness, so that pitch and loudness are exactly those of the controls. The synthesis follows DDSP
+(Engel et al. 2020); new are the joint shares, the wavetable and the state.
 
 No `from __future__ import annotations` here: TorchScript reads the annotations of what the streaming twin shares.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.errors import UserError
@@ -27,19 +26,25 @@ from wavevae.model_config import (
     LOWEST_PITCH,
     ModelConfig,
 )
-from wavevae.nn.blocks import ResidualUnit, activation, residual_stack
-from wavevae.nn.bottlenecks.base import Bottleneck, Latents, Statistics
-from wavevae.nn.bottlenecks.registry import make_bottleneck
-from wavevae.nn.conditioning import Condition, make_condition
-from wavevae.nn.conv import CausalConv1d, pad_to_multiple, shrink
+from wavevae.nn.bottlenecks.base import Bottleneck, Latents, Statistics, make_bottleneck
+from wavevae.nn.conditioning import Condition
+from wavevae.nn.conv import (
+    CausalConv1d,
+    activation,
+    first_input,
+    init_network,
+    pad_to_multiple,
+    residual_stack,
+    scale_weights,
+)
 from wavevae.nn.instrument_encoder import (
+    ClassBias,
     InstrumentEncoder,
-    class_shares,
     control_scales,
     scaled_controls,
-    start,
-    without_shortcut,
+    zero_shortcut,
 )
+from wavevae.nn.model import AudioModel, check_audio
 from wavevae.nn.synthesizer import (
     Life,
     LifeState,
@@ -55,8 +60,8 @@ if TYPE_CHECKING:
 
 NAMED = ("brightness", "noisiness")
 """The first learned latents."""
-START_SHARE = {"index": -0.3, "noise": -5.0, "carriers": -5.0}
-"""Of the decoder before it has learned: slope of the partials' log power, level of the rest against them."""
+INITIAL_SHARE = {"index": -0.3, "noise": -5.0, "carriers": -5.0}
+"""Of an untrained decoder: slope of the partials' log power, level of the rest against them."""
 
 
 class ControlledBottleneck(Bottleneck):
@@ -96,14 +101,8 @@ class ControlledBottleneck(Bottleneck):
         return self.joined(h, learned)
 
 
-def look_back_frames(*layers: nn.Module) -> int:
-    """Frames before its own that the last of these layers, called one after the other, depends on."""
-    inner: list[Any] = [layer.dilated if isinstance(layer, ResidualUnit) else layer for layer in layers]
-    return sum(layer.past for layer in inner)
-
-
 class Frame(NamedTuple):
-    """What the decoder makes of frames before they sound."""
+    """The decoder network's output for frames: what the synthesis plays."""
 
     shares: Shares
     hz: Tensor
@@ -118,7 +117,7 @@ class Frame(NamedTuple):
 
 
 class DecoderState(NamedTuple):
-    """What a decode leaves for the next: a sound decoded in pieces equals the whole."""
+    """State from one decode to the next: a sound decoded in pieces equals the whole."""
 
     life: LifeState
     synthesis: SynthesisState
@@ -142,7 +141,7 @@ class InstrumentDecoder(nn.Module):
         self.life = Life(config.n_latents, config.frame_rate)
         self.shares = PowerShares(config)
         self.inlet = CausalConv1d(config.n_latents, width, 3)
-        self.class_bias = nn.Linear(len(config.classes) + 1, width, bias=False) if config.has_class else None
+        self.class_bias = ClassBias(config, width) if config.has_class else None
         self.core = residual_stack(width, config.decoder_dilations)
         self.outlet = CausalConv1d(width + config.n_latents, self.shares.channels, 1)
         self.synthesis = Synthesis(config)
@@ -156,24 +155,24 @@ class InstrumentDecoder(nn.Module):
         low = [LOWEST_PITCH, LOWEST_LOUDNESS, 0.0] if self.pitched else [LOWEST_LOUDNESS]
         high = [HIGHEST_PITCH, HIGHEST_LOUDNESS, 1.0] if self.pitched else [HIGHEST_LOUDNESS]
         self.register_buffer("low", torch.tensor(low))
-        """(controls,) range in which the network has heard each; what is played may lie beyond."""
+        """(controls,) range of each in the corpus; what is played may lie beyond."""
         self.register_buffer("high", torch.tensor(high))
-        start(self)
-        shrink(self.outlet, 0.1)
-        without_shortcut(self.outlet, width)
-        self._start_shares()
+        init_network(self)
+        scale_weights(self.outlet, 0.1)
+        zero_shortcut(self.outlet, width)
+        self._init_shares()
 
-    def _start_shares(self) -> None:
+    def _init_shares(self) -> None:
         """A falling spectrum of partials with little noise."""
         bias = self.outlet.conv.bias
         assert bias is not None
         parts = self.shares
         with torch.no_grad():
-            slope = START_SHARE["index"] * torch.arange(parts.partials).clamp(max=40)
+            slope = INITIAL_SHARE["index"] * torch.arange(parts.partials).clamp(max=40)
             bias[: parts.partials] = slope
             first = parts.partials + parts.envelope
-            bias[first : first + parts.noise] = START_SHARE["noise"]
-            bias[first + parts.noise : parts.channels - parts.curve] = START_SHARE["carriers"]
+            bias[first : first + parts.noise] = INITIAL_SHARE["noise"]
+            bias[first + parts.noise : parts.channels - parts.curve] = INITIAL_SHARE["carriers"]
 
     def cleaned(self, z: Tensor) -> Tensor:
         """Latents within what can be played: finite, controls in their limits."""
@@ -186,7 +185,7 @@ class InstrumentDecoder(nn.Module):
         return torch.cat([pitch, loudness, z[:, 2:3].clamp(0.0, 1.0), learned], 1)
 
     def seen(self, z: Tensor) -> Tensor:
-        """What the network gets: controls within the range it has learned, all of about unit size."""
+        """The network's input: controls within the range of the corpus, all of about unit size."""
         controls = torch.minimum(
             torch.maximum(z[:, : self.n_controls], self.low[:, None]), self.high[:, None]
         )
@@ -197,10 +196,7 @@ class InstrumentDecoder(nn.Module):
         seen = self.seen(z)
         h = self.inlet(seen)
         if self.class_bias is not None:
-            h = (
-                h
-                + self.class_bias(class_shares(condition, len(h), self.class_bias.in_features, h))[..., None]
-            )
+            h = self.class_bias(h, condition)
         out = self.outlet(torch.cat([activation(self.core(h)), seen], 1)).float()
         return self.frame_of(out, z)
 
@@ -211,7 +207,7 @@ class InstrumentDecoder(nn.Module):
         return Frame(self.shares(out, hz.float()), hz, loudness)
 
     def attributes(self, frame: Frame) -> Tensor:
-        """What brightness and noisiness are about (B, 2, F): log2 of the spectral centroid in Hz, and log of the
+        """The attributes brightness and noisiness (B, 2, F): log2 of the spectral centroid in Hz, and log of the
         noise's power against the rest; where there is only noise, log of its spectral flatness."""
         noise, carriers = torch.exp(frame.shares.noise), torch.exp(frame.shares.carriers)
         hiss, rest = noise.sum(1), carriers.sum(1)
@@ -237,7 +233,11 @@ class InstrumentDecoder(nn.Module):
     @property
     def look_back_frames(self) -> int:
         """Frames before its own that the network sees."""
-        return look_back_frames(self.inlet, *self.core)
+        return -first_input((self.inlet, self.core), 0)
+
+    def first_input(self, frame: int) -> int:
+        """The first latent frame on which hop `frame` depends; it begins where the frame before was reached."""
+        return first_input((self.inlet, self.core, self.outlet), frame - 1)
 
     def forward(
         self,
@@ -261,103 +261,49 @@ class InstrumentDecoder(nn.Module):
         return sound.clamp(-1.0, 1.0), after
 
 
-class Instrument(nn.Module):
+class Instrument(AudioModel):
     """Causal raw-audio VAE that is played: audio (B, 1, T), latents (B, latent_dim, frames) named by `axis_names`.
 
-    Any T >= 1 goes in and the same T comes out. Frame n of `encode` describes sample (n + 1) x hop_length -
-    algorithmic_latency; `decode` is not late.
+    Frame n of `encode` describes sample (n + 1) x hop_length - algorithmic_latency; `decode` is not late.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.bottleneck = ControlledBottleneck(len(config.controls), make_bottleneck(config))
-        self.encoder = InstrumentEncoder(config, self.bottleneck.in_channels)
-        self.decoder = InstrumentDecoder(config)
+        self.bottleneck: ControlledBottleneck = ControlledBottleneck(
+            len(config.controls), make_bottleneck(config)
+        )
+        self.encoder: InstrumentEncoder = InstrumentEncoder(config, self.bottleneck.in_channels)
+        self.decoder: InstrumentDecoder = InstrumentDecoder(config)
         self.life = 1.0
         """How much a held tone drifts; 0: not at all."""
         self.profile: CorpusProfile | None = None
-        """What the corpus' latents are like, where it was kept: `fit_latents` fits to it."""
-
-    @property
-    def sample_rate(self) -> int:
-        return self.config.sample_rate
-
-    @property
-    def hop_length(self) -> int:
-        return self.config.hop_length
-
-    @property
-    def latent_dim(self) -> int:
-        return self.config.n_latents
+        """The statistics of the corpus' latents, where they were kept: `fit_latents` fits to them."""
 
     @property
     def axis_names(self) -> tuple[str, ...]:
         return self.config.axis_names
 
     @property
-    def algorithmic_latency(self) -> int:
-        """Samples by which `decode` is behind what was encoded: the view of the pitch tracker."""
-        return self.config.algorithmic_latency
-
-    @property
     def receptive_field(self) -> int:
         """Samples that a resynthesised hop depends on by its convolutions, counted back from its own end. Pitch, which
         holds, and phase reach further."""
-        frames = look_back_frames(self.encoder.inlet, *self.encoder.core) + self.decoder.look_back_frames
-        frames += self.bottleneck.look_back_frames()
-        return (
-            frames + 2
-        ) * self.hop_length + self.encoder.spectrum.past_samples  # a hop moves from a frame to the next
-
-    def ahead(self, x: Tensor) -> Tensor:
-        """Right-pads x by the model's latency."""
-        return F.pad(x, (0, self.algorithmic_latency))
-
-    def condition(
-        self, class_name: str | None = None, pitch: float | None = None, batch: int = 1
-    ) -> Condition | None:
-        """Labels for `batch` items; none for an unconditional model. Raises: UserError as `make_condition`."""
-        return make_condition(self.config, class_name, pitch, batch)
+        frames = self.decoder.look_back_frames + self.bottleneck.look_back_frames()
+        frames -= first_input((self.encoder.inlet, self.encoder.core), 0)
+        # and two hops: a hop moves from a frame to the next
+        return (frames + 2) * self.hop_length + self.encoder.spectrum.past_samples
 
     def features(self, x: Tensor, condition: Condition | None = None, track: Tensor | None = None) -> Tensor:
-        """What the encoder gives the bottleneck. Raises: ValueError for what is no sound."""
-        if x.ndim != 3 or x.shape[1] != 1 or x.shape[2] < 1:
-            raise ValueError(f"audio has shape {tuple(x.shape)}; it must be (batch, 1, samples >= 1)")
+        """The bottleneck's input; `track` (B, 2, frames): pitch and periodicity found before. Raises: ValueError for
+        what is no sound."""
+        check_audio(x)
         features: Tensor = self.encoder(pad_to_multiple(x, self.hop_length), condition, track)
         return features
-
-    def posterior(
-        self, x: Tensor, condition: Condition | None = None, track: Tensor | None = None
-    ) -> Latents:
-        """Encode (B, 1, T), keeping what the bottleneck says of it; random where the method is."""
-        latents: Latents = self.bottleneck(self.features(x, condition, track))
-        return latents
-
-    def encode(self, x: Tensor, sample: bool = False, condition: Condition | None = None) -> Tensor:
-        """(B, 1, T) -> (B, latent_dim, ceil(T / hop_length)): controls and the posterior's mean, or a draw from it."""
-        if sample:
-            return self.posterior(x, condition).z
-        return self.bottleneck.mean(self.features(x, condition))
 
     def decode(self, z: Tensor, length: int | None = None, condition: Condition | None = None) -> Tensor:
         """(B, latent_dim, frames) -> (B, 1, length); length defaults to frames x hop_length."""
         sound: Tensor = self.decoder(z, condition, self.life)[0]
         return sound if length is None else sound[..., :length]
-
-    def forward(self, x: Tensor, condition: Condition | None = None) -> Tensor:
-        """(B, 1, T) -> (B, 1, T): resynthesis, at the place of the original."""
-        return self.in_place(self.encode(self.ahead(x), condition=condition), x.shape[-1], condition)
-
-    def in_place(self, z: Tensor, length: int, condition: Condition | None = None) -> Tensor:
-        """`decode`, (B, 1, length) at the place of what was encoded with `ahead`."""
-        late = self.algorithmic_latency
-        return self.decode(z, condition=condition)[..., late : late + length]
-
-    def reconstruct(self, x: Tensor, condition: Condition | None = None) -> tuple[Tensor, Latents]:
-        """Resynthesis as training sees it: through a draw from the posterior."""
-        latents = self.posterior(self.ahead(x), condition)
-        return self.in_place(latents.z, x.shape[-1], condition), latents
 
     def fit_latents(self, z: Tensor, transpose: float | str = "auto", fit: float | str = 1.0) -> Tensor:
         """Whole inputs (B, latent_dim, frames), each moved towards the corpus by itself; see wavevae.transfer.

@@ -1,4 +1,4 @@
-"""What an instrument hears: pitch, loudness and periodicity as they are, and a spectrum for what is learned.
+"""The instrument's encoder: measures pitch, loudness and periodicity; mel bands feed what is learned.
 
 No `from __future__ import annotations` here: TorchScript reads the annotations of what the streaming twin shares.
 """
@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavevae.model_config import ModelConfig
-from wavevae.nn.blocks import ResidualUnit, activation, residual_stack
-from wavevae.nn.conditioning import Condition
-from wavevae.nn.conv import CausalConv1d, init_conv, shrink
+from wavevae.nn.conditioning import Condition, with_rest
+from wavevae.nn.conv import CausalConv1d, activation, init_network, residual_stack
 from wavevae.nn.pitch import Loudness, PitchTracker, finite
 from wavevae.nn.synthesizer import mel_points, triangles
 
@@ -51,7 +50,7 @@ class SpectrumBands(nn.Module):
 
 
 class InstrumentEncoder(nn.Module):
-    """Sound (B, 1, T) -> controls in natural units and what the bottleneck takes (B, controls + out_channels, F)."""
+    """Sound (B, 1, T) -> controls in natural units and the bottleneck's input (B, controls + out_channels, F)."""
 
     def __init__(self, config: ModelConfig, out_channels: int) -> None:
         super().__init__()
@@ -63,27 +62,27 @@ class InstrumentEncoder(nn.Module):
         width = config.encoder_width
         seen = config.mel_bands + len(config.controls)
         self.inlet = CausalConv1d(seen, width, 3)
-        self.class_bias = nn.Linear(len(config.classes) + 1, width, bias=False) if config.has_class else None
+        self.class_bias = ClassBias(config, width) if config.has_class else None
         self.core = residual_stack(width, (1, 3))
         self.outlet = CausalConv1d(width + seen, out_channels, 1)
         self.scale_of_controls = control_scales(config)
-        start(self)
-        without_shortcut(self.outlet, width)
+        init_network(self)
+        zero_shortcut(self.outlet, width)
 
     def controls_of(self, x: Tensor, condition: Condition | None, track: Tensor | None) -> Tensor:
         """(B, 1, T) -> measured latents (B, controls, F); `track` (B, 2, F): pitch and periodicity found before.
 
-        A pitch label takes the place of the pitch that is heard.
+        A pitch label takes the place of the tracked pitch.
         """
         loudness = self.loudness(x)
         if self.tracker is None:
             return loudness
-        heard = self.tracker(x) if track is None else track
-        pitch = heard[:, :1]
+        tracked = self.tracker(x) if track is None else track
+        pitch = tracked[:, :1]
         if condition is not None:
             label = condition.pitch[:, None, None].to(pitch)
             pitch = torch.where(label.isnan(), pitch, label)
-        return torch.cat([pitch, loudness, heard[:, 1:2]], 1)
+        return torch.cat([pitch, loudness, tracked[:, 1:2]], 1)
 
     def forward(self, x: Tensor, condition: Condition | None = None, track: Tensor | None = None) -> Tensor:
         """T a multiple of hop_length."""
@@ -94,15 +93,12 @@ class InstrumentEncoder(nn.Module):
             seen = self.seen(self.spectrum(padded)[..., : controls.shape[2]], controls)
         h = self.inlet(seen)
         if self.class_bias is not None:
-            h = (
-                h
-                + self.class_bias(class_shares(condition, len(h), self.class_bias.in_features, h))[..., None]
-            )
+            h = self.class_bias(h, condition)
         out = self.outlet(torch.cat([activation(self.core(h)), seen], 1))
         return torch.cat([controls, out.float()], 1)
 
     def seen(self, bands: Tensor, controls: Tensor) -> Tensor:
-        """What the convolutions get: bands relative to the loudness, and the controls, all of about unit size."""
+        """The input of the convolutions: bands relative to the loudness, and the controls, all of about unit size."""
         loudness = controls[:, self.loudness_at : self.loudness_at + 1]
         relative = (bands - loudness).clamp(-80.0, 20.0) / 20.0 + 1.5
         return torch.cat([relative, scaled_controls(controls, self.scale_of_controls)], 1)
@@ -113,19 +109,9 @@ class InstrumentEncoder(nn.Module):
         return 0 if self.tracker is None else 1
 
 
-def start(network: nn.Module) -> None:
-    """Initialise: variance kept layer by layer, every residual branch and the outlet small (Fixup's idea)."""
-    network.apply(init_conv)
-    for module in network.modules():
-        if isinstance(module, ResidualUnit):
-            shrink(module.pointwise, 0.1)
-        elif isinstance(module, nn.Linear):
-            nn.init.zeros_(module.weight)
-
-
-def without_shortcut(outlet: CausalConv1d, width: int) -> None:
-    """Leaves what the outlet takes directly, beside `width` channels of the network, at zero: instrument_start may set
-    it."""
+def zero_shortcut(outlet: CausalConv1d, width: int) -> None:
+    """Zeroes the outlet's weights for its direct inputs, beside `width` channels of the network; init_from_spectra sets
+    them."""
     with torch.no_grad():
         outlet.conv.weight[:, width:] = 0.0
 
@@ -142,8 +128,14 @@ def scaled_controls(controls: Tensor, scales: list[tuple[float, float]]) -> Tens
     return torch.cat(parts, 1)
 
 
-def class_shares(condition: Condition | None, batch: int, count: int, like: Tensor) -> Tensor:
-    """(B, classes + 1) weights of the classes and of no class, 1 in all."""
-    none = torch.zeros(batch, count - 1, device=like.device)
-    shares = none if condition is None else condition.classes.to(like.device)
-    return torch.cat([shares, (1.0 - shares.sum(1, keepdim=True)).clamp_min(0.0)], 1).to(like.dtype)
+class ClassBias(nn.Linear):
+    """Adds to features (B, C, F) the bias of their class, 0 at first; no class is a class."""
+
+    def __init__(self, config: ModelConfig, width: int) -> None:
+        super().__init__(len(config.classes) + 1, width, bias=False)
+        nn.init.zeros_(self.weight)
+
+    def forward(self, h: Tensor, condition: Condition | None) -> Tensor:  # type: ignore[override]
+        none = torch.zeros(len(h), self.in_features - 1, device=h.device)
+        classes = none if condition is None else condition.classes.to(h.device)
+        return h + super().forward(with_rest(classes).to(h.dtype))[..., None]

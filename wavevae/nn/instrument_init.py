@@ -1,11 +1,11 @@
-"""A start in closed form: before its first step the instrument's latents are principal components of log spectra.
+"""Initialisation in closed form: at first the instrument's latents are principal components of log spectra.
 
     mel bands, controls --ridge regression--> scores --ridge regression--> log shares of partials, bands, carriers
 
 Loud frames of the corpus give targets: at the points of the envelope the height of the partials, at the noise bands
 the height of the valleys between them, without pitch the density at carriers and bands. What the controls predict of
 them is taken away. Of the rest, brightness and noisiness are the first two scores, principal components the others.
-Both maps are what the outlets take directly from what their networks are given; the networks add little at first.
+Both maps are the outlets' direct connections to the inputs of their networks; the networks add little at first.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ RIDGE = 3.0
 FLOOR = 1e-8
 """Of a bin's share of its frame's power."""
 NOISE_BESIDE, CARRIERS_BESIDE = 1.5, 3.0
-"""Nats by which noise begins lower beside carriers, and carriers beside partials: what can be told is told first."""
+"""Nats by which noise begins lower beside carriers, and carriers beside partials, which are more specific."""
 LOG_VARIANCE = -2.5
-"""Of the posterior at the start, relative to the prior."""
+"""Of the initial posterior, relative to the prior."""
 NETWORK_SCALE = 0.3
-"""Of the encoder's network against what it takes directly."""
+"""Of the encoder's network against its direct connections."""
 CHUNKS_AT_ONCE = 16
 Matrix = Tensor
 
 
 @torch.no_grad()
-def instrument_start(model: Instrument, audio: Tensor) -> float:
+def init_from_spectra(model: Instrument, audio: Tensor) -> float:
     """Set the outlets of a new model from excerpts (n, 1, whole hops). Returns the share of the variance of the log
     shares that the latents explain, 0 to 1; 0 where there is too little sound, and then nothing is set."""
-    parts = [observed(model, chunk) for chunk in audio.split(CHUNKS_AT_ONCE)]
+    parts = [observations(model, chunk) for chunk in audio.split(CHUNKS_AT_ONCE)]
     seen, controls, power = (torch.cat([part[i] for part in parts]) for i in range(3))
     loudness = controls[:, model.encoder.loudness_at]
     loud = torch.nonzero(loudness > loudness.max() - LOUD_RANGE_DB)[:, 0]
@@ -51,20 +51,21 @@ def instrument_start(model: Instrument, audio: Tensor) -> float:
         return 0.0
     targets = log_shares(model, controls, power)
     scores = named_scores(model, controls, targets, dim)
-    one = torch.ones(len(seen), 1, dtype=torch.float64)
-    encoding = ridge(torch.cat([seen, one], 1), scores)
-    found = torch.cat([seen, one], 1) @ encoding
-    size = found.std(0).clamp_min(1e-6)
-    encoding, found = encoding / size, found / size
-    heard = model.decoder.seen(torch.cat([controls, found], 1).t()[None].float())[0].t().double()
-    decoding = ridge(torch.cat([heard, one], 1), targets)
-    put(model, encoding, decoding)
-    rest = targets - torch.cat([heard, one], 1) @ decoding
+    seen = with_one(seen)
+    encoding = ridge(seen, scores)
+    latents = seen @ encoding
+    size = latents.std(0).clamp_min(1e-6)
+    encoding, latents = encoding / size, latents / size
+    z = torch.cat([controls, latents], 1).t()[None].float()
+    inputs = with_one(model.decoder.seen(z)[0].t().double())
+    decoding = ridge(inputs, targets)
+    write_outlets(model, encoding, decoding)
+    rest = targets - inputs @ decoding
     return float(1 - rest.square().mean() / (targets - targets.mean(0)).square().mean())
 
 
-def observed(model: Instrument, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(n, 1, T) -> what the encoder's network gets, controls, power spectra of twice its window: (frames, ...) each."""
+def observations(model: Instrument, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(n, 1, T) -> the encoder network's input, controls, power spectra of twice its window: (frames, ...) each."""
     encoder = model.encoder
     controls = encoder.controls_of(audio, None, None)
     sound = finite(audio[:, 0])
@@ -78,6 +79,11 @@ def observed(model: Instrument, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return rows[0], rows[1], power.flatten(0, 1)
 
 
+def with_one(x: Matrix) -> Matrix:
+    """A column of ones behind x (frames, n): a regression's constant."""
+    return torch.cat([x, torch.ones_like(x[:, :1])], 1)
+
+
 def ridge(inputs: Matrix, targets: Matrix) -> Matrix:
     """Least squares with a small ridge: (inputs, targets)."""
     square = inputs.t() @ inputs + RIDGE * torch.eye(inputs.shape[1], dtype=inputs.dtype)
@@ -85,7 +91,7 @@ def ridge(inputs: Matrix, targets: Matrix) -> Matrix:
 
 
 def log_shares(model: Instrument, controls: Tensor, power: Tensor) -> Matrix:
-    """What the decoder's outlet should give for each frame: (frames, channels)."""
+    """Targets of the decoder's outlet for each frame: (frames, channels)."""
     config, shares = model.config, model.decoder.shares
     power = power / power.sum(1, keepdim=True).clamp_min(1e-20) + FLOOR
     bin_hz = config.sample_rate / (2 * (power.shape[1] - 1))
@@ -148,10 +154,9 @@ def named_scores(model: Instrument, controls: Tensor, targets: Matrix, dim: int)
     z = torch.cat([controls.t()[None].float(), zeros], 1)
     frame = model.decoder.frame_of(targets.t()[None].float(), z)
     named = model.decoder.attributes(frame)[0].t().double()  # (frames, 2)
-    known = torch.cat([model.decoder.seen(z)[0, : model.decoder.n_controls].t().double()], 1)
-    known = torch.cat([known, torch.ones_like(known[:, :1])], 1)
-    named = unit(named - known @ ridge(known, named))
-    rest = targets - known @ ridge(known, targets)
+    explaining = with_one(model.decoder.seen(z)[0, : model.decoder.n_controls].t().double())
+    named = unit(named - explaining @ ridge(explaining, named))
+    rest = targets - explaining @ ridge(explaining, targets)
     rest = rest - named @ ridge(named, rest)
     _, _, directions = torch.linalg.svd(rest / math.sqrt(len(rest)), full_matrices=False)
     others = dim - len(NAMED)
@@ -163,8 +168,8 @@ def unit(x: Tensor) -> Tensor:
     return x / x.std(0).clamp_min(1e-6)
 
 
-def put(model: Instrument, encoding: Matrix, decoding: Matrix) -> None:
-    """The two maps (inputs + 1, outputs) into what the outlets take directly."""
+def write_outlets(model: Instrument, encoding: Matrix, decoding: Matrix) -> None:
+    """The two maps (inputs + 1, outputs) into the outlets' direct connections."""
     encoder, decoder = model.encoder.outlet.conv, model.decoder.outlet.conv
     assert encoder.bias is not None
     assert decoder.bias is not None

@@ -1,10 +1,10 @@
-"""A start in closed form: before its first step the model is the best linear codec of its corpus.
+"""Initialisation in closed form: before its first step the codec is the best linear one of its corpus.
 
-The trunk (inlets, strided layers, outlets) has no activation of its own, residual branches and noise begin at
-nothing, so the whole model is a linear map from one hop of samples to latents and back. That map is set to the
-principal components of the corpus' hops (the Karhunen-Loeve transform), where a linear autoencoder ends (Baldi &
-Hornik 1989) and a linear VAE too (Lucas et al. 2019, sec. 4). Training begins from a sound with its partials in
-phase and learns what a linear codec of single hops cannot: overlap, high bands, noise, time.
+The trunk (inlets, strided layers, outlets) has no activation of its own, residual branches and noise begin at zero, so
+the whole model is a linear map from one hop of samples to latents and back. That map is set to the principal components
+of the corpus' hops (the Karhunen-Loeve transform), where a linear autoencoder ends (Baldi & Hornik 1989) and a linear
+VAE too (Lucas et al. 2019, sec. 4). Training begins from a sound with its partials in phase and learns what a linear
+codec of single hops cannot: overlap, high bands, noise, time.
 
     samples   fold      x ratio    x ratio               latents
     |16|16|.. ==16==>  ==64==>    ==top 128 of 256==>    top 64        each arrow an orthonormal matrix
@@ -12,8 +12,12 @@ phase and learns what a linear codec of single hops cannot: overlap, high bands,
 With `hop_overlap` the innermost arrow is a lapped transform's: it takes some samples of the hop before as well,
 faded in, so that hops have no edges and the sound is that much later.
 
-The way back is the transpose, but for the innermost arrow: the decoder's inlet hears a few frames, so what a hop was
-is estimated from them all by least squares. That mends some of what every hop's edges lose.
+The way back is the transpose, but for the innermost arrow: the decoder's inlet sees a few frames, so a hop is estimated
+from them all by least squares. That mends some of what every hop's edges lose.
+
+A pitch-conditional model takes the complex amplitudes of the partials of the labelled pitch in place of samples
+(`init_from_partials`): latents begin as their principal components, independent of the pitch. Its convolutions begin at
+random, beside them.
 """
 
 from __future__ import annotations
@@ -22,22 +26,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wavevae.nn.blocks import ResidualUnit
-from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, shrink
-from wavevae.nn.model import Autoencoder
-from wavevae.nn.networks import Decoder, Encoder
+from wavevae.nn.conv import CausalConv1d, Downsample, ResidualUnit, Upsample, scale_weights
+from wavevae.nn.model import Autoencoder, Decoder, Encoder
 from wavevae.nn.noise import NoiseGate
 
 QUIET = 1e-4
-"""RMS (-80 dBFS) at and below which hops are the same to `equal_loudness`."""
+"""RMS (-80 dBFS) below which `equal_loudness` hardly raises hops, or frames of partials."""
 
 RIDGE = 1e-4
 """Of the mean square of a latent at equal loudness."""
 
+WEAKEST = 0.03
+"""Least expected size of a partials' latent, as a share of the largest: partials high up are a hundredth of those
+below, and to the prior any use of their latents would be improbable."""
+
 Array = np.ndarray
 
 
-def linear_start(model: Autoencoder, hops: Array) -> float:
+def init_from_linear(model: Autoencoder, hops: Array) -> float:
     """Set a new model's trunk to the linear codec of `hops`, (excerpts, frames, hop_length).
 
     Returns the share of the hops' energy, each at the same loudness, that its latents carry, 0 to 1.
@@ -60,19 +66,40 @@ def linear_start(model: Autoencoder, hops: Array) -> float:
         layers[-1] = in_frames(deepest @ basis, expand(maps[:-1]))
     axes = principal(deepest @ covariance @ deepest.T, model.bottleneck.direct_axes())
     codec = axes @ deepest  # (axes, hop_length)
-    variance = np.einsum("ij,jk,ik->i", codec, second_moments(hops), codec)
     with torch.no_grad():
         write_encoder(model.encoder, first, layers, axes)
         write_decoder(model.decoder, first, layers, decoding_taps(hops, deepest, axes, model.decoder.inlet))
-    model.bottleneck.init_from_linear(model.encoder.outlet.conv, tensor(np.sqrt(np.maximum(variance, 0.0))))
-    return float(np.trace(codec @ covariance @ codec.T) / max(np.trace(covariance), 1e-30))
+    model.bottleneck.init_from_linear(model.encoder.outlet.conv, tensor(deviations(codec, hops)))
+    return energy_share(codec, covariance)
 
 
-def trunk(model: Autoencoder) -> list[nn.Parameter]:
-    """The parameters that `linear_start` sets."""
+def init_from_partials(model: Autoencoder, audio: Tensor, pitch: Tensor) -> float:
+    """Set a pitch-conditional model from chunks (N, 1, T), a multiple of hop_length, and their pitches (N,), NaN for
+    none.
+
+    Returns the share of the partials' energy, each frame at the same loudness, that its latents carry, 0 to 1.
+    """
+    analysis = model.encoder.partials
+    assert analysis is not None
+    known = ~pitch.isnan()
+    frames = analysis.amplitudes(audio[known], pitch[known]).transpose(1, 2).flatten(0, 1)  # (n, 2 count)
+    rows = frames.double().numpy()
+    covariance = second_moments(equal_loudness(rows))
+    axes = principal(covariance, min(model.bottleneck.direct_axes(), model.encoder.outlet.conv.in_channels))
+    with torch.no_grad():
+        write_partials(model, axes)
+    std = deviations(axes, rows)
+    std = np.maximum(std, WEAKEST * std.max())
+    model.bottleneck.init_from_linear(model.encoder.outlet.conv, tensor(std))
+    return energy_share(axes, covariance)
+
+
+def initialised_parameters(model: Autoencoder) -> list[nn.Parameter]:
+    """The parameters that are set in closed form: the trunk's, and the maps between partials and features."""
     encoder, decoder = model.encoder, model.decoder
     ends = (encoder.inlet, encoder.outlet, decoder.inlet, decoder.outlet)
-    layers = (*ends, *(strided(stage) for stage in (*encoder.stages, *decoder.stages)))
+    partials = [part for part in (encoder.partials, decoder.partials) if part is not None]
+    layers = (*ends, *(strided(stage) for stage in (*encoder.stages, *decoder.stages)), *partials)
     return [parameter for layer in layers for parameter in layer.parameters()]
 
 
@@ -116,10 +143,21 @@ def second_moments(rows: Array) -> Array:
     return rows.T @ rows / max(1, len(rows))
 
 
-def principal(covariance: Array, kept: int) -> Array:
-    """The `kept` strongest orthonormal directions, as rows (kept, n), strongest first."""
+def principal(covariance: Array, count: int) -> Array:
+    """The `count` strongest orthonormal directions, as rows (count, n), strongest first; all n where n is less."""
     _, vectors = np.linalg.eigh(covariance)
-    return vectors[:, ::-1].T[:kept]
+    return vectors[:, ::-1].T[:count]
+
+
+def deviations(axes: Array, rows: Array) -> Array:
+    """(axes,) root mean square of rows (..., n) along axes (axes, n)."""
+    variance = np.einsum("ij,jk,ik->i", axes, second_moments(rows), axes)
+    return np.sqrt(np.maximum(variance, 0.0))
+
+
+def energy_share(axes: Array, covariance: Array) -> float:
+    """Of the energy of `covariance` (n, n), what orthonormal axes carry."""
+    return float(np.trace(axes @ covariance @ axes.T) / max(np.trace(covariance), 1e-30))
 
 
 def average_block(covariance: Array, length: int) -> Array:
@@ -168,16 +206,16 @@ def decoding_taps(hops: Array, deepest: Array, axes: Array, inlet: CausalConv1d)
     latents = features @ axes.T  # (excerpts, frames, k)
     frames = hops.shape[1] - taps + 1
     if frames < 1 or inlet.conv.dilation[0] != 1:
-        known, wanted = np.zeros((0, taps * len(axes))), np.zeros((0, len(deepest)))
+        inputs, outputs = np.zeros((0, taps * len(axes))), np.zeros((0, len(deepest)))
     else:
         window = [latents[:, tap : tap + frames] for tap in range(taps)]
         here = scale[:, taps - 1 :]
-        known = (np.concatenate(window, axis=-1) / here).reshape(-1, taps * len(axes))
-        wanted = (features[:, taps - 1 :] / here).reshape(-1, len(deepest))
+        inputs = (np.concatenate(window, axis=-1) / here).reshape(-1, taps * len(axes))
+        outputs = (features[:, taps - 1 :] / here).reshape(-1, len(deepest))
     transpose = np.zeros((taps * len(axes), len(deepest)))
     transpose[-len(axes) :] = axes
-    ridge = RIDGE * (1 + np.trace(known.T @ known)) / known.shape[1] * np.eye(known.shape[1])
-    solved = np.linalg.solve(known.T @ known + ridge, known.T @ wanted + ridge @ transpose)
+    ridge = RIDGE * (1 + np.trace(inputs.T @ inputs)) / inputs.shape[1] * np.eye(inputs.shape[1])
+    solved = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ outputs + ridge @ transpose)
     return solved.reshape(taps, len(axes), len(deepest)).transpose(2, 1, 0)
 
 
@@ -198,7 +236,7 @@ def write_encoder(encoder: Encoder, first: Array, layers: list[Array], axes: Arr
 
     A layer is (features, frames, features before); frames beyond its ratio are of the hop before.
     """
-    quieten(encoder)
+    zero_residuals(encoder)
     inlet = encoder.inlet.conv.weight  # (width, fold, taps)
     inlet[: len(first)] = 0.0
     inlet[: len(first), :, -1] = tensor(first)
@@ -217,7 +255,7 @@ def write_decoder(decoder: Decoder, first: Array, layers: list[Array], taps: Arr
 
     What a layer took of the hop before goes out with the next one: so much later is the sound.
     """
-    quieten(decoder)
+    zero_residuals(decoder)
     inlet = decoder.inlet.conv.weight  # (C, latents, taps)
     inlet[: len(taps)] = 0.0
     inlet[: len(taps), : taps.shape[1]] = tensor(taps)
@@ -234,13 +272,34 @@ def write_decoder(decoder: Decoder, first: Array, layers: list[Array], taps: Arr
     outlet[:, : len(first), -1] = tensor(first.T)
 
 
-def quieten(network: nn.Module) -> None:
-    """Residual branches and noise begin at exactly nothing (SkipInit, De & Smith 2020)."""
+def write_partials(model: Autoencoder, axes: Array) -> None:
+    """Partials -> the first deep channels -> latents, and back; at first the convolutions keep out of those channels,
+    and the decoder's give nothing."""
+    encoder, decoder, n = model.encoder, model.decoder, len(axes)
+    assert encoder.partials is not None
+    assert decoder.partials is not None
+    zero_residuals(model)
+    deepest = strided(encoder.stages[-1]).conv if len(encoder.stages) else encoder.inlet.conv
+    deepest.weight[:n] = 0.0
+    encoder.partials.mix.weight.zero_()
+    encoder.partials.mix.weight[:n, :, 0] = tensor(axes)
+    outlet = encoder.outlet.conv.weight  # (rows, C, 1)
+    outlet.zero_()
+    outlet[:n, :n, 0] = torch.eye(n)
+    decoder.inlet.conv.weight[:n] = 0.0
+    decoder.inlet.conv.weight[:n, :n, -1] = torch.eye(n)
+    decoder.partials.mix.weight.zero_()
+    decoder.partials.mix.weight[:, :n, 0] = tensor(axes.T)
+    scale_weights(decoder.outlet, 0.0)
+
+
+def zero_residuals(network: nn.Module) -> None:
+    """Residual branches and noise begin at zero (SkipInit, De & Smith 2020)."""
     for module in network.modules():
         if isinstance(module, ResidualUnit):
-            shrink(module.pointwise, 0.0)
+            scale_weights(module.pointwise, 0.0)
         elif isinstance(module, NoiseGate):
-            shrink(module.mix, 0.0)
+            scale_weights(module.mix, 0.0)
 
 
 def strided(stage: nn.Module) -> Downsample | Upsample:

@@ -1,4 +1,4 @@
-"""Noise: what is random in a sound (breath, bow, room) need not pass through the latents.
+"""Noise generators: what is random in a sound (breath, bow, room) need not pass through the latents.
 
 `BandNoise` is the instrument's: band powers shape random spectra, frame by frame, and a frame's number decides its
 random phases, so that it never repeats and is the same offline, in a stream and in a rendered score.
@@ -13,13 +13,11 @@ No `from __future__ import annotations` here: TorchScript reads the annotations.
 """
 
 import math
-from typing import Tuple  # noqa: UP035 - read by TorchScript
 
 import torch
 from torch import Tensor, nn
 
-from wavevae.nn.blocks import activation
-from wavevae.nn.conv import CausalConv1d
+from wavevae.nn.conv import CausalConv1d, activation, first_input
 
 TABLE_FRAMES = 4096
 """Length of the fixed noise, in frames of the outer rate; a power of two (3 s at 22.05 kHz, fold 16)."""
@@ -50,12 +48,14 @@ class NoiseGate(nn.Module):
             noise = self.table.repeat(1, turns)[:, : h.shape[-1]].to(gate)
         return self.mix(gate * noise)
 
+    def first_input(self, frame: int) -> int:
+        return first_input((self.gate, self.mix), frame)
+
 
 def random_turns(frame: Tensor, voice: Tensor, place: Tensor) -> Tensor:
-    """A number in [0, 1) for each frame number, voice and place, float64, the same whenever it is asked for.
+    """A number in [0, 1) for each frame number, voice and place, float64, the same at every call; arguments broadcast.
 
-    The fraction of a large multiple of a sine is as good as random here, and every runtime can compute it. Arguments
-    broadcast.
+    The fraction of a large multiple of a sine is as good as random here, and every runtime can compute it.
     """
     drawn = torch.sin(frame * 12.9898 + voice * 37.719 + place * 78.233 + 1.0) * 43758.5453
     return drawn - torch.floor(drawn)
@@ -64,7 +64,7 @@ def random_turns(frame: Tensor, voice: Tensor, place: Tensor) -> Tensor:
 class BandNoise(nn.Module):
     """Powers of bands (mel-spaced triangles) -> noise, one random spectrum a frame over two hops.
 
-    Every bin has exactly the power that its bands ask for and a random phase. Frames are windowed by half a sine, whose
+    Every bin has exactly the power that its bands give it and a random phase. Frames are windowed by half a sine, whose
     squares add up to 1 with those of the next frame: independent noises add by power, so the level is even.
     """
 
@@ -84,7 +84,7 @@ class BandNoise(nn.Module):
         )
         self.register_buffer("bins", torch.arange(hop_length + 1, dtype=torch.float64), persistent=False)
 
-    def forward(self, powers: Tensor, tail: Tensor, first_frame: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+    def forward(self, powers: Tensor, tail: Tensor, first_frame: Tensor) -> tuple[Tensor, Tensor]:
         """powers (B, F, bands), the end of the last frame `tail` (B, hop_length), the first frame's number (B,) float64
         -> sound (B, F x hop_length), the new tail. Powers are those of the sound (0.5 for a sine of amplitude 1)."""
         batch, frames = powers.size(0), powers.size(1)

@@ -18,7 +18,6 @@ a jump costs, so that one frame with a stronger octave does not throw the pitch.
 """
 
 import math
-from typing import List, Tuple  # noqa: UP035 - read by TorchScript
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +35,7 @@ LOW_PASS_S = 45e-6
 """Spread of the Gaussian low-pass: -3 dB at 2.9 kHz."""
 CANDIDATES = 8
 SILENCE_POWER = 1e-9
-"""Noise of this power (-90 dBFS) is imagined under every sound: silence has no period."""
+"""Noise of this power (-90 dBFS) is assumed under every sound: silence has no period."""
 TOLERANCE = 0.05
 """The score of a peak of height n is -log(1 - n + TOLERANCE): differences count among what is nearly periodic."""
 OCTAVE_COST = 0.42
@@ -68,14 +67,9 @@ ANALYSE_AT_ONCE = 32
 def fast_size(least: int) -> int:
     """The smallest size from `least` on that an FFT does fast (factors 2, 3 and 5; divisible by 4)."""
     size = -(-least // 4) * 4
-    while True:
-        rest = size
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return size
+    while (2**20 * 3**20 * 5**20) % size:
         size += 4
+    return size
 
 
 def finite(x: Tensor) -> Tensor:
@@ -126,7 +120,7 @@ class PitchAnalysis(nn.Module):
         correlations = torch.fft.irfft(spectra, self.size)[:, :, : self.longest + 2]
         return correlations[:, 0] / (correlations[:, 1] + self.floor)
 
-    def forward(self, windows: Tensor) -> Tuple[Tensor, Tensor, Tensor]:  # noqa: UP006
+    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         n = self.similarity(windows)
         left, middle, right = n[:, :-2], n[:, 1:-1], n[:, 2:]  # of lags 1 .. longest
         rise, fall = middle - left, middle - right
@@ -152,7 +146,7 @@ class PitchAnalysis(nn.Module):
 
 
 @torch.jit.script
-def choose(
+def best_path(
     score: Tensor,
     periodicity: Tensor,
     pitch: Tensor,
@@ -164,7 +158,7 @@ def choose(
     forget: float = FORGET,
     hold_periodicity: float = HOLD_PERIODICITY,
     lowest_score: float = LOWEST_SCORE,
-) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+) -> tuple[Tensor, Tensor]:
     """The best path through candidates (B, F, K), frame by frame and without looking ahead.
 
     `state` (B, 2, K + 1): pitches of the candidates before and the pitch that holds; their running scores (the best
@@ -176,7 +170,7 @@ def choose(
     running, trust = state[:, 1, :candidates], state[:, 1, candidates:]
     keep, fade, slope = memory**rate, forget**rate, jump_cost / jump_semitones
     score = score * min(rate, 2.0)
-    frames: List[Tensor] = []  # noqa: UP006
+    frames: list[Tensor] = []
     for t in range(score.shape[1]):
         here = pitch[:, t]
         jump = ((here[:, None, :] - before[:, :, None]).abs() * slope).clamp_max(jump_cost)
@@ -194,7 +188,7 @@ def choose(
 
 
 def start_of_path(voices: int) -> Tensor:
-    """The state of `choose` before the first frame: the neutral pitch, and a first jump costs nothing."""
+    """The state of `best_path` before the first frame: the neutral pitch, and a first jump costs nothing."""
     state = torch.zeros(voices, 2, CANDIDATES + 1, dtype=torch.float64)
     state[:, 0] = NEUTRAL_PITCH
     return state
@@ -279,7 +273,7 @@ class PitchTracker(nn.Module):
             torch.cat([part.unflatten(0, (len(x), -1)) for part in parts], 1)
             for parts in zip(*found, strict=True)
         )
-        path, _ = choose(score, periodicity, pitch, start_of_path(len(x)).to(score.device), self.rate)
+        path, _ = best_path(score, periodicity, pitch, start_of_path(len(x)).to(score.device), self.rate)
         return path.float()
 
 
@@ -314,14 +308,16 @@ class StreamingPitchTracker(nn.Module):
 
     def step(
         self, x: Tensor, raw: Tensor, past: Tensor, path: Tensor
-    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: UP006
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """`forward` with the state in the open: a block and the three buffers -> what is found, the next three."""
         sound = torch.cat([raw, finite(x).double()], 1)
         low = torch.cat([past, self.frames.low_pass(sound)], 1)
         windows = self.frames.cut(low)  # (B, F, window)
         score, periodicity, pitch = self.analysis(windows.flatten(0, 1))
         shape = [windows.shape[0], windows.shape[1], score.shape[1]]
-        found, path = choose(score.view(shape), periodicity.view(shape), pitch.view(shape), path, self.rate)
+        found, path = best_path(
+            score.view(shape), periodicity.view(shape), pitch.view(shape), path, self.rate
+        )
         # Copies, for a slice would keep the whole block alive.
         raw = sound[:, sound.shape[1] - raw.shape[1] :].clone()
         past = low[:, low.shape[1] - past.shape[1] :].clone()

@@ -1,4 +1,4 @@
-"""From what a decoder says of a frame to sound: shares of power, oscillators and noise, the drift of a held tone.
+"""From a decoder network's output to sound: shares of power, oscillators and noise, the drift of a held tone.
 
 Everything that lasts from frame to frame is passed in and given back, so that training, an offline render and a stream
 of blocks are the same code.
@@ -123,7 +123,7 @@ class PowerShares(nn.Module):
 
 
 class SynthesisState(NamedTuple):
-    """What a stream of frames leaves for the next call."""
+    """State of a stream of frames from one call to the next."""
 
     table: Tensor
     """(B, TABLE_LENGTH) period of the last frame."""
@@ -196,10 +196,10 @@ class Synthesis(nn.Module):
         sound, tail = self.noise(torch.exp(shares.noise).transpose(1, 2) * power, state.tail, state.frame)
         table, frequency, phase, carriers = state.table, state.frequency, state.phase, state.carriers
         if self.wavetable is not None:
-            wanted = hz[:, 0].to(torch.float64) / self.sample_rate
-            before = torch.where(frequency < 0.0, wanted[:, 0], frequency)
+            cycles = hz[:, 0].to(torch.float64) / self.sample_rate
+            before = torch.where(frequency < 0.0, cycles[:, 0], frequency)
             amplitudes = torch.exp(0.5 * shares.partials).transpose(1, 2) * size
-            tone, table, frequency, phase = self.wavetable(amplitudes, wanted, table, before, phase)
+            tone, table, frequency, phase = self.wavetable(amplitudes, cycles, table, before, phase)
             sound = sound + tone
         if self.carriers is not None:
             amplitudes = torch.exp(0.5 * shares.carriers).transpose(1, 2) * size
@@ -221,7 +221,7 @@ class Synthesis(nn.Module):
 
 
 class LifeState(NamedTuple):
-    """What the drift remembers."""
+    """State of the drift."""
 
     latents: Tensor
     """(B, latents) of the last frame; NaN before the first."""

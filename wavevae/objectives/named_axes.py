@@ -1,4 +1,4 @@
-"""Latents that have a name: brightness and noisiness mean what they say, and are free of pitch and loudness.
+"""Latents that have a name: brightness and noisiness, uncorrelated with pitch and loudness.
 
 The attributes are taken from the decoder's own shares of power, so they cost nothing and have a gradient. What pitch
 and loudness predict of them is subtracted by a running linear regression; the rest is scaled to unit variance. Three
@@ -82,14 +82,14 @@ class NamedAxes(nn.Module):
             self.observe(explaining, found, weight)
             target = self.free(explaining, found)
         at = slice(decoder.n_controls, decoder.n_controls + len(NAMED))
-        told = mean_where(F.smooth_l1_loss(z[:, at], target, reduction="none"), weight)
+        named = mean_where(F.smooth_l1_loss(z[:, at], target, reduction="none"), weight)
         few = slice(0, None, EXCHANGED_EVERY)  # excerpts come in random order: any will do
         other = z[:, at].detach().roll(1, 0)[few]
         other = (other + SHAKE * torch.randn_like(other)).clamp(-LARGEST, LARGEST)
         changed = torch.cat([z[few, : at.start], other, z[few, at.stop :]], 1).detach()
-        heard = self.free(explaining[few], decoder.attributes(decoder.frames(changed)))
-        exchanged = mean_where(F.smooth_l1_loss(heard, other, reduction="none"), weight[few])
-        return told + exchanged + LEAK * self.leakage(explaining, z[:, decoder.n_controls :], weight)
+        found = self.free(explaining[few], decoder.attributes(decoder.frames(changed)))
+        exchanged = mean_where(F.smooth_l1_loss(found, other, reduction="none"), weight[few])
+        return named + exchanged + LEAK * self.leakage(explaining, z[:, decoder.n_controls :], weight)
 
     def leakage(self, explaining: Tensor, z: Tensor, weight: Tensor) -> Tensor:
         """Sum of squares of the running correlations of learned latents (B, latents, F) with pitch and loudness; its
@@ -108,9 +108,9 @@ class NamedAxes(nn.Module):
             spread = (
                 (torch.diagonal(self.moments)[1 : 1 + self.controls] - middle.square()).clamp_min(1e-4).sqrt()
             )
-            known = (explaining[:, 1:] - middle.float()[:, None]) / spread.float()[:, None]
+            controls = (explaining[:, 1:] - middle.float()[:, None]) / spread.float()[:, None]
         free = (z - self.latents[0][:, None]) / std[:, None]
-        batch = torch.einsum("bcf,bdf,bf->cd", known, free, weight) / total  # (controls, latents)
+        batch = torch.einsum("bcf,bdf,bf->cd", controls, free, weight) / total  # (controls, latents)
         with torch.no_grad():
             self.leaks.lerp_(batch, 1 - DECAY)
         running = self.leaks.square().sum()

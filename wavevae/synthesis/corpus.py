@@ -1,14 +1,16 @@
-"""FAMILY/name.flac: the pieces played, put in a light room, written whole or not at all."""
+"""The demo corpus: single notes over each instrument's range and short phrases in D dorian, played in a light room.
+
+FAMILY/name.flac, written whole or not at all.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,27 @@ import soundfile
 import soxr
 
 from wavevae.audio import write_failure
-from wavevae.cli import expanded
+from wavevae.console import ConsoleProgress, Progress
+from wavevae.corpus.cache import default_cache
 from wavevae.errors import UserError
+from wavevae.files import part_folder
 from wavevae.synthesis import instruments
-from wavevae.synthesis.score import Piece, phrase, single
-from wavevae.synthesis.shaping import convolve, low_pass, room
-from wavevae.synthesis.waveguide import RATE
+from wavevae.synthesis.instruments import RATE, convolve, low_pass, room
+from wavevae.units import db_to_amplitude, midi_to_hz
+
+DORIAN = (0, 2, 3, 5, 7, 9, 10)
+NAMES = ("C", "Cs", "D", "Ds", "E", "F", "Fs", "G", "Gs", "A", "As", "B")
+DYNAMICS = {"p": 0.3, "mf": 0.6, "f": 0.95}
+
+# Two bars each: (degree of the scale, beats).
+MOTIFS: tuple[tuple[tuple[int, float], ...], ...] = (
+    ((0, 1), (2, 0.5), (3, 0.5), (4, 1.5), (3, 0.5), (2, 1), (1, 0.5), (2, 0.5), (0, 2)),
+    ((4, 0.75), (5, 0.25), (4, 0.5), (3, 0.5), (2, 1), (0, 0.5), (1, 0.5), (2, 1.5), (1, 0.5), (0, 2)),
+    ((7, 1), (6, 0.5), (4, 0.5), (5, 1), (4, 1), (3, 0.5), (2, 0.5), (1, 0.5), (2, 0.5), (0, 2)),
+    ((0, 0.5), (4, 0.5), (7, 1), (6, 0.5), (7, 0.5), (4, 1), (5, 0.5), (4, 0.5), (2, 1), (0, 2)),
+    ((2, 1.5), (3, 0.5), (4, 1), (7, 1), (6, 0.5), (5, 0.5), (4, 0.5), (3, 0.5), (4, 2)),
+    ((4, 0.5), (2, 0.5), (0, 1), (4, 0.5), (2, 0.5), (-1, 1), (0, 0.5), (1, 0.5), (2, 0.5), (4, 0.5), (0, 2)),
+)
 
 FAMILIES: dict[str, tuple[Callable[..., np.ndarray], int]] = {
     "bowed": (instruments.bowed, 38),
@@ -41,8 +58,68 @@ PEAK = 0.85
 LOUD_DB = -13.0
 """RMS of the loudest moment of a note played as hard as can be, dBFS."""
 
-Progress = Callable[[int, int], None]
 Recipe = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ScoreNote:
+    """One note: MIDI pitch, when and how long in seconds, how hard (0..1)."""
+
+    pitch: int
+    start_s: float
+    seconds: float
+    velocity: float
+
+    @property
+    def hz(self) -> float:
+        return midi_to_hz(self.pitch)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One file: its name and its notes."""
+
+    name: str
+    notes: tuple[ScoreNote, ...]
+
+
+def pitch_name(pitch: int) -> str:
+    """60 -> 'C4'."""
+    return f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
+
+
+def degree(tonic: int, step: int) -> int:
+    """MIDI pitch of a degree of the dorian scale on `tonic`."""
+    octave, place = divmod(step, 7)
+    return tonic + 12 * octave + DORIAN[place]
+
+
+def single(tonic: int, index: int, rng: np.random.Generator) -> Piece:
+    """The index-th single note: pitches of an octave and a half and three dynamics, in an order that spreads both."""
+    pitch = degree(tonic, (5 * index) % 11)
+    dynamic = list(DYNAMICS)[index % 3]
+    velocity = DYNAMICS[dynamic] + rng.uniform(-0.05, 0.05)
+    take = "" if index < 33 else f"-{index // 33 + 1}"
+    return Piece(
+        f"{pitch_name(pitch)}-{dynamic}{take}", (ScoreNote(pitch, 0.03, rng.uniform(1.5, 2.1), velocity),)
+    )
+
+
+def phrase(tonic: int, index: int, rng: np.random.Generator) -> Piece:
+    """The index-th phrase: a motif with its own tempo, swell, accents and a player's small unevenness."""
+    motif = MOTIFS[index % len(MOTIFS)]
+    beat_s = 60 / rng.uniform(92, 126)
+    total = sum(beats for _, beats in motif)
+    loud = rng.uniform(0.5, 0.75)
+    notes, at = [], 0.0
+    for step, beats in motif:
+        swell = 0.35 * np.sin(np.pi * min(1.0, (at + 0.5) / total)) - 0.2
+        accent = 0.06 if at % 2 == 0 else 0.0
+        velocity = float(np.clip(loud + swell + accent + rng.normal(0, 0.04), 0.15, 1.0))
+        start = max(0.03, at * beat_s + rng.normal(0, 0.008) + 0.05)
+        notes.append(ScoreNote(degree(tonic, step), start, 0.96 * beats * beat_s, velocity))
+        at += beats
+    return Piece(f"phrase-{index + 1:02d}", tuple(notes))
 
 
 def perform(piece: Piece, family: str, seed: int) -> np.ndarray:
@@ -59,7 +136,7 @@ def perform(piece: Piece, family: str, seed: int) -> np.ndarray:
     wet = convolve(dry, room(np.random.default_rng([seed, 2])))[: len(dry)]
     fade = int(0.25 * RATE)
     wet[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
-    air = low_pass(rng.standard_normal(len(wet)), 3000) * 10 ** (AIR_DB / 20)
+    air = low_pass(rng.standard_normal(len(wet)), 3000) * db_to_amplitude(AIR_DB)
     return (wet + air) * min(1.0, PEAK / np.abs(wet + air).max())
 
 
@@ -68,7 +145,7 @@ def levelled(sound: np.ndarray, velocity: float) -> np.ndarray:
     window = int(0.05 * RATE)
     energy = np.concatenate([[0.0], np.cumsum(sound**2)])
     loudest = np.sqrt(np.max(energy[window:] - energy[:-window]) / window)
-    return sound / loudest * 10 ** ((LOUD_DB + 20 * (velocity - 1)) / 20)
+    return sound / loudest * db_to_amplitude(LOUD_DB + 20 * (velocity - 1))
 
 
 def programme(family: str, seconds: float, seed: int) -> Iterator[tuple[Piece, np.ndarray]]:
@@ -103,7 +180,7 @@ def write_corpus(
     """Write the demo corpus to `folder` and return it; one that is already there and whole is left as it is.
 
     About `seconds` of mono 16-bit FLAC, FAMILY/name.flac, the sub-folder being the class label; single notes are
-    named by pitch and dynamic. The same seed gives the same bytes. `progress(files_done, seconds_done)`.
+    named by pitch and dynamic. The same seed gives the same bytes.
     Raises: UserError when `folder` holds something else.
     """
     folder = Path(os.path.abspath(folder))
@@ -114,20 +191,15 @@ def write_corpus(
         raise UserError(f"{folder} is a file; name a new folder for the demo corpus")
     if folder.is_dir() and any(folder.iterdir()) and not mark(folder).is_file():
         raise UserError(f"{folder} holds other files; name a new folder for the demo corpus")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    try:
+    with part_folder(folder.parent, folder.name) as part:
         part.chmod(0o755)
-        files = _write_families(folder, part, sample_rate, seconds, seed, progress)
+        files = _write_families(folder, part, sample_rate, seconds, seed, progress or ConsoleProgress())
         _put_in_place(part, folder, {**recipe, "files": files})
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
 def _write_families(
-    folder: Path, part: Path, sample_rate: int, seconds: float, seed: int, progress: Progress | None
+    folder: Path, part: Path, sample_rate: int, seconds: float, seed: int, progress: Progress
 ) -> dict[str, int]:
     """Every family's files, in `part`, which becomes `folder`; {relative path: bytes}."""
     files: dict[str, int] = {}
@@ -143,17 +215,10 @@ def _write_families(
                 raise write_failure(path, error, path=folder) from None
             files[f"{family}/{path.name}"] = path.stat().st_size
             done += len(sound) / RATE
-            if progress is not None:
-                progress(len(files), int(done))
+            share = min(0.999, done / seconds)
+            progress("synthesising", share, f"{len(files)} files, {done:.0f} s; once, then kept")
+    progress("synthesising", 1.0, f"{len(files)} files, {done:.0f} s")
     return files
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what writers that were killed have left: parts that nobody has touched for ten minutes."""
-    for left in folder.parent.glob(f".{folder.name}.*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > 600:
-                shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_whole(folder: Path, recipe: Recipe) -> bool:
@@ -184,13 +249,7 @@ def _put_in_place(part: Path, folder: Path, recipe: Recipe) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def cache_folder() -> Path:
-    """$WAVEVAE_CACHE, or ~/.cache/wavevae."""
-    return expanded(os.environ.get("WAVEVAE_CACHE") or Path.home() / ".cache" / "wavevae")
-
-
 def demo_corpus(sample_rate: int, progress: Progress | None = None) -> Path:
     """The built-in corpus at a rate: made once in the cache folder, reused when it is whole."""
-    return write_corpus(
-        cache_folder() / f"demo-corpus-{VERSION}-{sample_rate}", sample_rate, progress=progress
-    )
+    folder = default_cache() / f"demo-corpus-{VERSION}-{sample_rate}"
+    return write_corpus(folder, sample_rate, progress=progress)

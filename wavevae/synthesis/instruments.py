@@ -1,11 +1,156 @@
-"""Four instruments. Each is `note(hz, seconds, velocity, rng) -> samples at RATE`, at no particular level."""
+"""Four instruments from small physical models: `note(hz, seconds, velocity, rng) -> samples at RATE`, at no particular
+level.
+
+Strings and bores are travelling waves: what left one end comes back later, filtered (J. O. Smith, *Physical Audio
+Signal Processing*, "Digital waveguide models").
+
+    wave[t] = source[t] + sum_k weights[t, k] * wave[t - delay[t] - k + ...]
+
+The loop needs its own past one round trip back, so a whole round trip is computed at once: numpy, no sample loop. What
+shapes a finished note (envelope, body, room) is linear and causal.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
+
 import numpy as np
 
-from wavevae.synthesis.shaping import body, convolve, envelope, low_pass, without_dc
-from wavevae.synthesis.waveguide import RATE, Trip, damping, vibrato
+RATE = 44100
+"""Rate of all synthesis, Hz; files are resampled from it, so that every rate has the same music."""
+
+
+def lagrange(fraction: np.ndarray) -> np.ndarray:
+    """Weights (n, 4) that read a signal at a point `fraction` (n,) of the way from tap 1 to tap 2."""
+    x = fraction
+    return np.stack(
+        [
+            -x * (x - 1) * (x - 2) / 6,
+            (x + 1) * (x - 1) * (x - 2) / 2,
+            -(x + 1) * x * (x - 2) / 2,
+            (x + 1) * x * (x - 1) / 6,
+        ],
+        axis=-1,
+    )
+
+
+def damping(bend: float, gain: float) -> np.ndarray:
+    """Three symmetric taps whose response is gain * (1 - bend + bend * cos w): brightness lost on each trip."""
+    return gain * np.array([bend / 2, 1 - bend, bend / 2])
+
+
+@dataclass(frozen=True)
+class Trip:
+    """A delay that may move (vibrato), with a symmetric filter in it, ready to be read block by block."""
+
+    index: np.ndarray
+    """(n, taps) positions in the padded wave."""
+    weights: np.ndarray
+    """(n, taps)"""
+    pad: int
+    """Zeros that stand before time 0 in the wave's buffer."""
+    block: int
+    """Samples that can be computed at once: the shortest trip less the filter's reach."""
+
+    @classmethod
+    def make(cls, delay: np.ndarray, taps: np.ndarray, pad: int) -> Trip:
+        """delay (n,) samples, the filter's own centre included; taps odd and symmetric; pad > the longest delay."""
+        point = pad + np.arange(len(delay)) - delay
+        whole = np.floor(point).astype(np.int64)
+        read = lagrange(point - whole)  # (n, 4): positions whole - 1 .. whole + 2
+        reach = len(taps) // 2
+        weights = np.zeros((len(delay), 4 + 2 * reach))
+        for k, tap in enumerate(taps):
+            weights[:, k : k + 4] += tap * read
+        index = whole[:, None] + np.arange(-1 - reach, 3 + reach)
+        return cls(index, weights, pad, int(delay.min()) - reach - 3)
+
+    def read(self, wave: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """What comes back at samples start..stop (stop - start <= block) of the padded `wave`."""
+        return np.einsum("tk,tk->t", wave[self.index[start:stop]], self.weights[start:stop])
+
+
+def vibrato(
+    samples: int, cents: float, rate_hz: float, onset_s: float, rng: np.random.Generator
+) -> np.ndarray:
+    """A frequency factor (n,) near 1 that swings `cents` either way, from `onset_s` on, never quite regular."""
+    t = np.arange(samples) / RATE
+    drift = rate_hz * (1 + 0.06 * np.sin(2 * np.pi * rng.uniform(0.3, 0.6) * t + rng.uniform(0, 6.28)))
+    phase = 2 * np.pi * np.cumsum(drift) / RATE
+    depth = cents * np.clip((t - onset_s) / 0.5, 0, 1)
+    return 2.0 ** (depth * np.sin(phase) / 1200)
+
+
+# -- linear shaping ----------------------------------------------------------------------------------------
+
+
+def convolve(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """Linear convolution by FFT, full length."""
+    samples = len(signal) + len(response) - 1
+    size = 1 << (samples - 1).bit_length()
+    product = np.fft.rfft(signal, size) * np.fft.rfft(response, size)
+    return np.fft.irfft(product, size)[:samples]
+
+
+def without_dc(signal: np.ndarray, cutoff_hz: float = 25.0) -> np.ndarray:
+    """A one-pole high-pass at `cutoff_hz`, as its impulse response."""
+    pole = np.exp(-2 * np.pi * cutoff_hz / RATE)
+    response = -(1 - pole) * pole ** np.arange(int(RATE * 1.6 / cutoff_hz * 2))
+    response[0] += 1
+    return convolve(signal, response)[: len(signal)]
+
+
+def low_pass(signal: np.ndarray, cutoff_hz: float, poles: int = 1) -> np.ndarray:
+    """One-pole low-passes in a row, as their impulse response."""
+    pole = np.exp(-2 * np.pi * min(cutoff_hz, 0.45 * RATE) / RATE)
+    response = (1 - pole) * pole ** np.arange(max(8, int(12 / max(1e-3, 1 - pole))))
+    for _ in range(poles):
+        signal = convolve(signal, response)[: len(signal)]
+    return signal
+
+
+def envelope(samples: int, points: list[tuple[float, float]], glide_s: float = 0.008) -> np.ndarray:
+    """Straight lines through (seconds, value), corners rounded over `glide_s`: (samples,). Times must rise."""
+    times, values = zip(*points, strict=True)
+    if any(b <= a for a, b in pairwise(times)):
+        raise ValueError(f"times {times} do not rise")
+    line = np.interp(np.arange(samples) / RATE, times, values, left=values[0], right=values[-1])
+    window = np.hanning(max(3, int(glide_s * RATE)))
+    padded = np.concatenate([np.full(len(window) - 1, line[0]), line])
+    return convolve(padded, window / window.sum())[len(window) - 1 : len(window) - 1 + samples]
+
+
+def body(modes: list[tuple[float, float, float]], direct: float) -> np.ndarray:
+    """Impulse response of a resonating body: modes of (Hz, seconds to -60 dB, gain) beside the direct sound."""
+    t = np.arange(int(0.12 * RATE)) / RATE
+    response = np.zeros(len(t))
+    for hz, decay_s, gain in modes:
+        response += gain * np.sin(2 * np.pi * hz * t) * 10 ** (-3 * t / decay_s) * (2 * np.pi * hz / RATE)
+    response[0] += direct
+    return response
+
+
+def room(rng: np.random.Generator, decay_s: float = 0.7) -> np.ndarray:
+    """Impulse response of a small hall: a few early echoes, then noise whose highs die sooner (Moorer 1979)."""
+    t = np.arange(int(1.1 * decay_s * RATE)) / RATE
+    tail = np.zeros(len(t))
+    for low, high, share in ((80, 800, 1.0), (800, 3000, 0.75), (3000, 9000, 0.45)):
+        spectrum = np.fft.rfft(rng.standard_normal(len(t)))
+        hz = np.fft.rfftfreq(len(t), 1 / RATE)
+        spectrum *= np.clip((hz - 0.8 * low) / (0.4 * low), 0, 1) * np.clip(
+            (1.2 * high - hz) / (0.4 * high), 0, 1
+        )
+        tail += np.fft.irfft(spectrum, len(t)) * 10 ** (-3 * t / (share * decay_s))
+    tail *= np.clip((t - 0.012) / 0.02, 0, 1)
+    tail *= 0.16 / np.sqrt(np.sum(tail**2))
+    for delay_s, gain in ((0.0071, 0.08), (0.0113, -0.06), (0.0172, 0.05), (0.0231, -0.035)):
+        tail[int(delay_s * RATE)] += gain
+    tail[0] += 1.0
+    return tail * np.clip((t[-1] - t) / 0.05, 0, 1)
+
+
+# -- the instruments ---------------------------------------------------------------------------------------
 
 # Ratio to the fundamental, strength, seconds to -60 dB (at 300 Hz).
 STRUCK_MODES = ((1, 1.0, 6.0), (4, 0.7, 2.6), (10.1, 0.45, 1.0), (17.3, 0.2, 0.4), (2.76, 0.05, 0.5))

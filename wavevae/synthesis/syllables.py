@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavevae.units import midi_to_hz
+
 FORMANTS_HZ = {
     "a": (730, 1090, 2440, 3500),
     "e": (530, 1840, 2480, 3600),
@@ -43,7 +45,7 @@ class Singer:
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Singer:
         return cls(
-            440.0 * 2 ** ((rng.integers(43, 62) - 69) / 12),
+            midi_to_hz(float(rng.integers(43, 62))),
             rng.uniform(0.88, 1.2),
             rng.uniform(0.6, 1.5),
             10 ** rng.uniform(-1.7, -0.6),

@@ -82,7 +82,7 @@ class ExploredModel:
         length, late = len(z) * self.hop_length, self.model.algorithmic_latency
         held = np.pad(z, ((0, samples_to_frames(late, self.hop_length)), (0, 0)), mode="edge")
         latents = torch.from_numpy(np.ascontiguousarray(held.T, np.float32))[None]
-        made = self.model.in_place(latents.to(self.run.device), length, condition)
+        made = self.model.compensate_latency(latents.to(self.run.device), length, condition)
         sound: np.ndarray = made[0, 0].cpu().numpy()
         return sound
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavevae.evaluation.judged_latents import draw_map
-from wavevae.latent_plane import Plane
+from wavevae.latents import Plane
 
 from .contact_sheet import Cell, Grid
 from .explored_model import ExploredModel

@@ -200,6 +200,6 @@ def measure_quickly(
     if not held:
         return {}
     figures: dict[str, Any] = dict(held_figures(held, player.hop_length, player.sample_rate))
-    foreign = timbre_moved.built_in_foreign(player.sample_rate)[:QUICK_FOREIGN]
+    foreign = timbre_moved.built_in_foreign(player.sample_rate, QUICK_FOREIGN)
     frames, _ = latent_controls.voiced_frames(player, corpus)
     return figures | timbre_moved.transfer_figures(player, corpus, foreign, median_pitch(frames))[0]

@@ -49,11 +49,11 @@ class Transfer:
     """Semitones."""
 
 
-def built_in_foreign(sample_rate: int) -> list[Clip]:
+def built_in_foreign(sample_rate: int, count: int = BUILT_IN_EXCERPTS) -> list[Clip]:
     """Syllables sung by a small formant synthesiser, so that there is always foreign sound."""
     return [
         Clip(f"{BUILT_IN} {i + 1}", torch.from_numpy(sung_syllables(4.0, sample_rate, seed=i)))
-        for i in range(BUILT_IN_EXCERPTS)
+        for i in range(count)
     ]
 
 

@@ -1,19 +1,23 @@
-"""Between encoder and decoder: the interface of all bottlenecks, and the two that need no module of their own.
+"""Between encoder and decoder: the interface of all bottlenecks, their registry, and the two that are a few lines.
 
-A bottleneck is known by its class alone: what is minimised and with which weight, what is set before training, what
-evaluation reads, how far back it looks and what its exported form is called are asked of it (`Bottleneck`).
+A bottleneck's class holds all of its facts: losses and their weights, initialisation, statistics for evaluation,
+look-back and the name of its exported form. To add one: a class in this package that answers what `Bottleneck` asks;
+its name and settings in `wavevae.model_config`; its streaming form in export/bottlenecks.py, unless the latents are the
+encoder's first numbers.
 
 No `from __future__ import annotations` here: TorchScript reads the annotations of quantizers.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from wavevae.config import ModelConfig, ObjectiveConfig
+from wavevae.config import ObjectiveConfig
+from wavevae.model_config import BOTTLENECKS, ModelConfig
 from wavevae.nn.bottlenecks.codebook import Codebook
 from wavevae.nn.distributed import mean_over_ranks
 from wavevae.objectives.schedules import kl_weight
@@ -258,3 +262,20 @@ class Gaussian(Bottleneck):
         with torch.no_grad():
             assert outlet.bias is not None
             outlet.bias[dim:] = LOG_VARIANCE_START
+
+
+def bottleneck_class(name: str) -> type[Bottleneck]:
+    """Raises: KeyError for a name that no configuration lets through."""
+    module, class_name = BOTTLENECKS[name].split(".")
+    found: type[Bottleneck] = getattr(import_module(f"wavevae.nn.bottlenecks.{module}"), class_name)
+    return found
+
+
+def make_bottleneck(config: ModelConfig) -> Bottleneck:
+    """Untrained, of the sizes that the configuration gives."""
+    return bottleneck_class(config.bottleneck).from_config(config)
+
+
+def codebook_sizes(config: ModelConfig) -> tuple[int, ...]:
+    """Of each codebook; empty for a model without codes."""
+    return bottleneck_class(config.bottleneck).codebook_sizes(config)

@@ -67,9 +67,8 @@ class Codebook(nn.Module):
         """(...,) -> (..., D)."""
         return F.embedding(index, self.codes)
 
-    @torch.jit.unused
     @torch.no_grad()
-    def learn(self, x: Tensor, index: Tensor, mask: Tensor) -> None:
+    def ema_update(self, x: Tensor, index: Tensor, mask: Tensor) -> None:
         """One step of the averages from (N, D) encodings and their codes (N,); rows of mask (N,) 0 do not count.
 
         A step that is not finite, on any rank, changes nothing.
@@ -87,11 +86,11 @@ class Codebook(nn.Module):
             (self.sums, total[:, 1:]),
         ):
             average.add_((now - average) * step)
-        self._follow()
+        self._move_codes()
         self._restart(x, mask)
 
-    def _follow(self) -> None:
-        """Codes from sums; one that has faded to nothing stays where it was."""
+    def _move_codes(self) -> None:
+        """Codes from sums; one whose sum has decayed to zero stays where it was."""
         there = self.sums.norm(dim=1, keepdim=True) > SMALLEST_NORM
         self.codes.copy_(torch.where(there, unit(self.sums), self.codes))
 
@@ -113,7 +112,6 @@ class Codebook(nn.Module):
         self.weight[which] = 1.0 / self.size
         self.sums[which] = x / self.size
 
-    @torch.jit.unused
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
         """Spherical k-means over encodings (N, D) of length 1 (Dhillon & Modha 2001), the first rank's on all.
@@ -142,17 +140,14 @@ class Codebook(nn.Module):
             from_first(buffer)
         self.started.fill_(True)
 
-    @torch.jit.unused
     def entropy(self) -> Tensor:
         """Of the codes' use, nats: log K when all are used alike."""
         return entropy_of(self.share)
 
-    @torch.jit.unused
     def usage(self) -> Tensor:
         """Share of the codes that are used at least a hundredth of an even use."""
         return (self.share > 0.01 / self.size).float().mean()
 
-    @torch.jit.unused
     def unevenness(self, x: Tensor, sharpness: float = 20.0) -> Tensor:
         """log K - entropy of the soft use of the codes by x (N, D): 0 when even, nats, with a gradient to x.
 

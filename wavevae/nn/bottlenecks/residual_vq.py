@@ -1,17 +1,16 @@
 """Bottlenecks of codes: VQ and residual VQ, both over small unit vectors.
 
-    h (latent_dim) --to_shape--> (latent_dim + 1) --into--> (code_dim) --length 1--> nearest code
-    z (latent_dim) <-to_sound--- (latent_dim + 1) <--out---------------------------------/
+    h (latent_dim) --mulaw_encode--> (latent_dim + 1) --in_proj--> (code_dim) --length 1--> nearest code
+    z (latent_dim) <-mulaw_decode--- (latent_dim + 1) <-out_proj--------------------------------/
 
-A note fades through sixty decibels and the ear follows; codes spaced evenly over sizes would spend themselves on the
-loudest, and their mean is always too soft. So what meets the codes is a frame's shape and its loudness: its direction
-as long as the mu-law (ITU-T G.711) makes it, and that length once more, as a number that means are true to
+A note fades through sixty decibels and the ear follows; codes spaced evenly over sizes would mostly serve the loudest
+frames, and their mean is always too soft. So a frame is quantised as its shape and its loudness: its direction with a
+length compressed by the mu-law (ITU-T G.711), and that length once more as a number, of which means are right
 (gain-shape quantisation, Sabin & Gray 1984).
 """
 
 import math
 from collections.abc import Mapping
-from typing import Dict, List, Optional, Tuple  # noqa: UP035  (TorchScript reads these)
 
 import torch
 import torch.nn.functional as F
@@ -26,16 +25,16 @@ from wavevae.nn.distributed import mean_over_ranks
 
 SMALLEST = 1e-8
 MU = 1000.0
-"""60 dB below full length is where lengths begin to be told apart."""
+"""Lengths begin to differ 60 dB below full length."""
 LOUDNESS = 3.0
-"""Weight of the length beside a direction's numbers where codes are shared out at the start: 1 dB of error, not 3."""
+"""Weight of the length beside a direction's numbers when codes are initialised: 1 dB of error, not 3."""
 FLATNESS = 3.0
 """Size of the constant beside a frame of middle size: the larger, the more nearly the sphere that codes lie on is flat
 there, and equal distances on it equal ones between frames."""
 LONGEST = 1.25
 """Compressed; 15 dB above full length. Sums of codes may pass 1, and the way back is steep."""
 FRAMES_A_CODE = 32
-"""Of the corpus, for the start of a codebook, where there are as many."""
+"""Of the corpus, to initialise a codebook, where there are as many."""
 SMALLEST_VARIANCE = 1e-4
 """Of encodings of length 1; keeps the ratio finite where all are the same."""
 
@@ -65,15 +64,15 @@ def length(x: Tensor) -> Tensor:
     return x.square().sum(dim=1, keepdim=True).clamp_min(1e-16).sqrt()
 
 
-def to_shape(h: Tensor, full: Tensor, mu: float = MU) -> Tensor:
+def mulaw_encode(h: Tensor, full: Tensor, mu: float = MU) -> Tensor:
     """(B, D, F) -> (B, D + 1, F): each frame with its length compressed, then that length; `full` becomes 1."""
     size = length(h)
     loudness = torch.log1p(mu * size / full) / math.log1p(mu)
     return torch.cat([h * (loudness / size), loudness], 1)
 
 
-def to_sound(shape: Tensor, full: Tensor, mu: float = MU, longest: float = LONGEST) -> Tensor:
-    """The reverse: (B, D + 1, F) -> (B, D, F), the direction of the first D as long as the last one says."""
+def mulaw_decode(shape: Tensor, full: Tensor, mu: float = MU, longest: float = LONGEST) -> Tensor:
+    """The reverse: (B, D + 1, F) -> (B, D, F), the direction of the first D with the length of the last."""
     direction = shape[:, :-1] / length(shape[:, :-1])
     loudness = shape[:, -1:].clamp(0.0, longest)
     return direction * (full * torch.expm1(math.log1p(mu) * loudness) / mu)
@@ -82,19 +81,19 @@ def to_sound(shape: Tensor, full: Tensor, mu: float = MU, longest: float = LONGE
 class Quantizer(nn.Module):
     """One codebook between two projections: factorised, L2-normalised codes (Yu et al. 2022, ViT-VQGAN, sec. 3.2).
 
-    What the codes stand for is learned by `out`; `into` and the encoder learn through the straight-through estimate
-    z = out(e + stop(c - e)) and the commitment |e - stop(c)|^2 (van den Oord et al. 2017, eq. 3).
+    `out_proj` learns to decode the codes; `in_proj` and the encoder learn through the straight-through estimate
+    z = out_proj(e + stop(c - e)) and the commitment |e - stop(c)|^2 (van den Oord et al. 2017, eq. 3).
     """
 
     def __init__(self, dim: int, code_dim: int, codebook: Codebook) -> None:
         super().__init__()
-        self.into = nn.Conv1d(dim, code_dim, 1)
-        self.out = nn.Conv1d(code_dim, dim, 1)
+        self.in_proj = nn.Conv1d(dim, code_dim, 1)
+        self.out_proj = nn.Conv1d(code_dim, dim, 1)
         self.codebook = codebook
 
     def encodings(self, h: Tensor) -> Tensor:
         """(B, dim, F) -> (B, code_dim, F), each frame of length 1."""
-        return F.normalize(self.into(h).float(), dim=1)
+        return F.normalize(self.in_proj(h).float(), dim=1)
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, dim, F) -> codes (B, F)."""
@@ -103,14 +102,13 @@ class Quantizer(nn.Module):
 
     def decode(self, index: Tensor) -> Tensor:
         """Codes (B, F) -> (B, dim, F)."""
-        return self.out(self.codebook.vectors(index).transpose(1, 2))
+        return self.out_proj(self.codebook.vectors(index).transpose(1, 2))
 
-    @torch.jit.unused
     def init_from_data(self, h: Tensor, importance: Tensor) -> Tensor:
         """From frames (N, dim) -> what is left of them over, (N, dim).
 
-        `into` becomes the principal axes of the frames weighed by `importance` (dim,), and one constant, so that
-        the direction tells a frame's size as well; the codes k-means; `out` the least-squares way back.
+        `in_proj` becomes the principal axes of the frames weighed by `importance` (dim,), and one constant, so that
+        the direction depends on a frame's size as well; the codes k-means; `out_proj` the least-squares way back.
         """
         size, device = self.codebook.codes.shape[1], h.device
         h, importance = h.double(), importance.double()
@@ -123,16 +121,16 @@ class Quantizer(nn.Module):
         bias = -(matrix / spread) @ mean
         bias[-1] = 1.0
         with torch.no_grad():
-            self.into.weight.copy_((matrix / spread).unsqueeze(-1))
-            self.into.bias.copy_(bias)  # type: ignore[union-attr]
-            e = unit(self.into(h.float()[..., None])[..., 0])
+            self.in_proj.weight.copy_((matrix / spread).unsqueeze(-1))
+            self.in_proj.bias.copy_(bias)  # type: ignore[union-attr]
+            e = unit(self.in_proj(h.float()[..., None])[..., 0])
             self.codebook.init_from_data(e)
             c = self.codebook.vectors(self.codebook(e)).double()
             c = torch.cat([c, c.new_ones(len(c), 1)], 1)
             ridge = 1e-6 * len(c) * torch.eye(c.shape[1], device=device, dtype=c.dtype)
             back = torch.linalg.solve(c.T @ c + ridge, c.T @ h)  # (code_dim + 1, dim)
-            self.out.weight.copy_(back[:-1].T.unsqueeze(-1))
-            self.out.bias.copy_(back[-1])  # type: ignore[union-attr]
+            self.out_proj.weight.copy_(back[:-1].T.unsqueeze(-1))
+            self.out_proj.bias.copy_(back[-1])  # type: ignore[union-attr]
         return (h - c @ back).float()
 
 
@@ -151,7 +149,7 @@ class ResidualVQ(Bottleneck):
     def __init__(
         self,
         latent_dim: int,
-        codebooks: List[Codebook],  # noqa: UP006
+        codebooks: list[Codebook],
         frame_rate: float,
         dropout: float = 0.0,
     ) -> None:
@@ -168,71 +166,64 @@ class ResidualVQ(Bottleneck):
         return cls(config.latent_dim, books, config.frame_rate, config.codebook_dropout)
 
     @classmethod
-    def codebook_sizes(cls, config: ModelConfig) -> Tuple[int, ...]:  # noqa: UP006
+    def codebook_sizes(cls, config: ModelConfig) -> tuple[int, ...]:
         return (config.codebook_size,) * config.n_codebooks
 
-    @torch.jit.unused
-    def codebooks(self) -> List[Codebook]:  # noqa: UP006
+    def codebooks(self) -> list[Codebook]:
         return [stage.codebook for stage in self.stages]  # type: ignore[misc]
 
-    @torch.jit.unused
-    def data_parameters(self) -> List[nn.Parameter]:  # noqa: UP006
+    def data_parameters(self) -> list[nn.Parameter]:
         return list(self.parameters())
 
-    @torch.jit.unused
-    def code_parameters(self) -> List[nn.Parameter]:  # noqa: UP006
-        return [parameter for stage in self.stages for parameter in stage.into.parameters()]  # type: ignore[union-attr]
+    def code_parameters(self) -> list[nn.Parameter]:
+        return [parameter for stage in self.stages for parameter in stage.in_proj.parameters()]  # type: ignore[union-attr]
 
-    def encode(self, h: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+    def encode(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """(B, latent_dim, F) -> z of the same shape, codes (B, n_codebooks, F). Scriptable, deterministic."""
-        y = to_shape(h.float(), self.full)
-        told = torch.zeros_like(y)
-        codes: List[Tensor] = []  # noqa: UP006
+        y = mulaw_encode(h.float(), self.full)
+        quantized = torch.zeros_like(y)
+        codes: list[Tensor] = []
         for stage in self.stages:
-            index = stage(y - told)
-            told = told + stage.decode(index)  # type: ignore[operator]
+            index = stage(y - quantized)
+            quantized = quantized + stage.decode(index)  # type: ignore[operator]
             codes.append(index)
-        return to_sound(told, self.full), torch.stack(codes, 1)
+        return mulaw_decode(quantized, self.full), torch.stack(codes, 1)
 
     @torch.jit.export
     def decode_codes(self, codes: Tensor) -> Tensor:
         """Codes (B, n, F), n up to n_codebooks -> z (B, latent_dim, F)."""
-        told: Optional[Tensor] = None  # noqa: UP045
+        quantized: Tensor | None = None
         for number, stage in enumerate(self.stages):
             if number < codes.size(1):
                 part = stage.decode(codes[:, number])  # type: ignore[operator]
-                told = part if told is None else told + part
-        assert told is not None
-        return to_sound(told, self.full)
+                quantized = part if quantized is None else quantized + part
+        assert quantized is not None
+        return mulaw_decode(quantized, self.full)
 
     @torch.jit.export
     def mean(self, h: Tensor) -> Tensor:
         """(B, latent_dim, F) -> z."""
         return self.encode(h)[0]
 
-    @torch.jit.unused
     def margin(self, h: Tensor) -> Tensor:
         """(B, latent_dim, F) -> (B, F) how much nearer the chosen codes are than the next, the least of all stages."""
-        y = to_shape(h.float(), self.full)
-        told, margins = torch.zeros_like(y), []
+        y = mulaw_encode(h.float(), self.full)
+        quantized, margins = torch.zeros_like(y), []
         for stage in self.stages:
-            e = stage.encodings(y - told).transpose(1, 2)  # type: ignore[operator]
+            e = stage.encodings(y - quantized).transpose(1, 2)  # type: ignore[operator]
             near = distances(e.flatten(0, 1), stage.codebook.codes).topk(2, largest=False).values  # type: ignore[union-attr,arg-type]
             margins.append((near[:, 1] - near[:, 0]).view(e.shape[:2]))
-            told = told + stage.decode(stage(y - told))  # type: ignore[operator]
+            quantized = quantized + stage.decode(stage(y - quantized))  # type: ignore[operator]
         return torch.stack(margins).amin(0)
 
-    @torch.jit.unused
     def statistics(self, h: Tensor) -> Statistics:
         z, codes = self.encode(h)
         return Statistics(z, z[0], codes=codes[0])
 
-    @torch.jit.unused
     def init_frames(self) -> int:
         return FRAMES_A_CODE * self.codebooks()[0].size
 
-    @torch.jit.unused
-    def init_from_data(self, h: Tensor, importance: Optional[Tensor] = None) -> None:  # noqa: UP045
+    def init_from_data(self, h: Tensor, importance: Tensor | None = None) -> None:
         size = self.codebooks()[0].size
         if len(h) < size:
             raise UserError(
@@ -241,12 +232,11 @@ class ResidualVQ(Bottleneck):
             )
         self._init(h, importance)
 
-    @torch.jit.unused
-    def _init(self, h: Tensor, importance: Optional[Tensor] = None) -> None:  # noqa: UP045
+    def _init(self, h: Tensor, importance: Tensor | None = None) -> None:
         """Projections and codes from frames (N, latent_dim), stage by stage; `importance` of each number."""
         h = h.detach().float()
         self.full.copy_(torch.quantile(h.norm(dim=1), 0.99).clamp_min(SMALLEST))
-        left = to_shape(h.T[None], self.full)[0].T
+        left = mulaw_encode(h.T[None], self.full)[0].T
         weights = torch.ones_like(left[0])
         weights[-1] = LOUDNESS
         if importance is not None:
@@ -254,14 +244,12 @@ class ResidualVQ(Bottleneck):
         for stage in self.stages:
             left = stage.init_from_data(left, weights)  # type: ignore[operator]
 
-    @torch.jit.unused
     def started(self) -> bool:
         """Whether every codebook has begun from data."""
         return all(bool(stage.codebook.started) for stage in self.stages)  # type: ignore[union-attr]
 
-    @torch.jit.unused
-    def kept(self, h: Tensor) -> Tensor:
-        """(B,) how many codebooks each chunk is learned with."""
+    def n_active(self, h: Tensor) -> Tensor:
+        """(B,) the number of codebooks that each chunk is learned with."""
         count = len(self.stages)
         few = torch.randint(1, count + 1, (len(h),), device=h.device)
         dropped = torch.rand(len(h), device=h.device) < self.dropout
@@ -272,24 +260,26 @@ class ResidualVQ(Bottleneck):
         """(B, latent_dim, F) -> Latents; learns the codebooks in training mode."""
         if self.training and not self.started():
             self._init(h.detach().transpose(1, 2).flatten(0, 1))
-        y = to_shape(h.float(), self.full)
-        told, codes, terms = torch.zeros_like(y), [], []
-        kept = self.kept(h)
+        y = mulaw_encode(h.float(), self.full)
+        quantized, codes, terms = torch.zeros_like(y), [], []
+        active = self.n_active(h)
         for number, stage in enumerate(self.stages):
-            mask = (kept > number).float()  # (B,)
-            part, index, raw = self._pass(stage, y - told.detach(), mask)  # type: ignore[arg-type]
-            told = told + part * mask[:, None, None]
+            mask = (active > number).float()  # (B,)
+            part, index, raw = self._pass(stage, y - quantized.detach(), mask)  # type: ignore[arg-type]
+            quantized = quantized + part * mask[:, None, None]
             codes.append(index)
             terms.append(raw)
         losses = {name: torch.stack([raw[name] for raw in terms]).mean() for name in terms[0]}
-        return Latents(to_sound(told.float(), self.full), torch.stack(codes, 1), losses, self.metrics())
+        return Latents(
+            mulaw_decode(quantized.float(), self.full), torch.stack(codes, 1), losses, self.metrics()
+        )
 
     def _pass(
         self,
         stage: Quantizer,
         h: Tensor,
         mask: Tensor,
-    ) -> Tuple[Tensor, Tensor, Dict[str, Tensor]]:  # noqa: UP006
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """One stage: straight-through latents, codes (B, F), raw terms; chunks of mask (B,) 0 do not count."""
         e = stage.encodings(h).transpose(1, 2)  # (B, F, code_dim)
         rows = e.reshape(-1, e.shape[2])
@@ -304,13 +294,12 @@ class ResidualVQ(Bottleneck):
         raw = {"commitment": commitment, "encoding_variance": mean_over_ranks(variance)}
         if self.training:
             raw["unevenness"] = stage.codebook.unevenness(rows)
-            stage.codebook.learn(rows.detach(), index, counts)
+            stage.codebook.ema_update(rows.detach(), index, counts)
         through = rows + (code - rows).detach()
-        z = stage.out(through.view(e.shape).transpose(1, 2))
+        z = stage.out_proj(through.view(e.shape).transpose(1, 2))
         return z, index.view(e.shape[:2]), raw
 
-    @torch.jit.unused
-    def metrics(self) -> Dict[str, Tensor]:  # noqa: UP006
+    def metrics(self) -> dict[str, Tensor]:
         """Perplexity and usage, means over the codebooks, and what the codes hold, kbit/s, by their entropy."""
         entropies = torch.stack([s.codebook.entropy() for s in self.stages])  # type: ignore[operator,union-attr]
         usage = torch.stack([s.codebook.usage() for s in self.stages])  # type: ignore[operator,union-attr]
@@ -333,7 +322,7 @@ class VQ(ResidualVQ):
         return cls(config.latent_dim, new_codebook(config), config.frame_rate)
 
     @classmethod
-    def codebook_sizes(cls, config: ModelConfig) -> Tuple[int, ...]:  # noqa: UP006
+    def codebook_sizes(cls, config: ModelConfig) -> tuple[int, ...]:
         return (config.codebook_size,)
 
 
