@@ -74,7 +74,7 @@ def trained(sequences: list[np.ndarray], profile: CorpusProfile, steps: int) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "EXCERPT", 64)
         patch.setattr(fitting, "BATCH", 8)
-        fit(prior.performer, parts, RATE, 1e9, steps, 0, lambda share, loss: None)
+        fit(prior.performer, parts, RATE, lambda done: done / steps, 0, lambda share, loss: None)
     return prior.eval()
 
 

@@ -280,9 +280,34 @@ class Plan:
     remarks: tuple[str, ...] = ()
     """What the user should know of how this came about."""
 
+    @property
+    def wants_prior(self) -> bool:
+        """Whether a prior is trained after the model."""
+        config = self.config
+        return config.train.prior != "off" and family_of(config).has_prior and not config.data.overfit
+
     def budget(self) -> Budget:
+        """Of the model; the prior's time is left out."""
         train = self.config.train
-        return Budget(train.max_time_s, train.max_steps)
+        share = 1.0 - train.prior_share if self.wants_prior else 1.0
+        return Budget(None if train.max_time_s is None else share * train.max_time_s, train.max_steps)
+
+    def prior_budget(self) -> Budget:
+        """In seconds, or where the run's is in steps alone in steps, of which the prior has as large a share."""
+        train = self.config.train
+        if train.max_time_s is not None:
+            return Budget(train.prior_share * train.max_time_s, None)
+        share = train.prior_share / (1.0 - train.prior_share)
+        return Budget(None, max(1, round(share * (train.max_steps or 0))))
+
+    @property
+    def model_is_done(self) -> bool:
+        """Whether the model's budget was used up by earlier sittings."""
+        if self.resumed is None:
+            return False
+        budget = self.budget()
+        budget.start(self.resumed.elapsed_s)
+        return budget.progress(self.resumed.step) >= 1.0
 
 
 def make_plan(args: argparse.Namespace) -> Plan:
@@ -339,9 +364,8 @@ def _must_fit(plan: Plan, checkpoint: Checkpoint) -> None:
     """Raises: UserError where config.yaml and last.ckpt are of different models, or nothing is left to do."""
     if plan.config.model != checkpoint.config.model:
         raise UserError(f"{plan.folder.config} was changed: its model is not that of last.ckpt; restore it")
-    budget = plan.budget()
-    budget.start(checkpoint.elapsed_s)
-    if budget.progress(checkpoint.step) >= 1.0:
+    if plan.model_is_done and not (plan.wants_prior and not checkpoint.latents.get("prior")):
+        budget = plan.budget()
         raise UserError(
             f"the budget of {plan.folder.path} ({budget}) is used up after {checkpoint.step} steps; "
             "to go on give a longer --max-time or --max-steps"

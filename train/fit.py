@@ -33,6 +33,7 @@ from .health import Health
 from .instrument_module import choose_oscillators
 from .journal import Journal
 from .module import Diverged, TrainingModule, make_module
+from .prior_training import train_prior
 from .processes import FOLDER_VARIABLE, is_first, launched, say, set_threads
 from .progress import Progress, print_end, print_start
 from .run_folder import commit, lock, notes
@@ -67,11 +68,14 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Seque
     try:
         with stop_on_signals(module) as handlers:
             trainer.callbacks.append(handlers)  # type: ignore[attr-defined]
-            trainer.fit(module, datamodule=data)
-    except Interrupted as stop:
+            if not plan.model_is_done:
+                trainer.fit(module, datamodule=data)
+        if plan.wants_prior and is_first():
+            train_prior(plan, data)
+    except (Interrupted, KeyboardInterrupt) as stop:
         how = "saved" if plan.folder.last.is_file() else "stopped"
         say(f"{how}; resume with: {plan.folder.resume_command}")
-        return stop.status
+        return stop.status if isinstance(stop, Interrupted) else 130
     except Diverged as error:
         say(f"wavevae: error: {error}")
         return 1

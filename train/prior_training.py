@@ -6,7 +6,6 @@ best.ckpt --model--> latents of every recording --> notes --> performer and impr
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,22 +14,19 @@ import torch
 
 from wavevae import console
 from wavevae.checkpoint import Checkpoint, build_model, read_checkpoint, write_checkpoint
-from wavevae.corpus import Item, Store
-from wavevae.corpus.labels import Labels
+from wavevae.corpus import Item
 from wavevae.nn.instrument import Instrument
 from wavevae.prior.fitting import FEWEST_FRAMES, fit, prepare
-from wavevae.units import format_seconds
 
+from .arguments import Plan
+from .budget import show_time
 from .run_folder import RunFolder
+from .training_data import TrainingData
 
 LONGEST_S = 3600.0
 """Of a larger corpus so much is learned from, whole recordings chosen at random."""
 PIECE_FRAMES, LEAD_FRAMES = 2048, 128
 """Long recordings are encoded in pieces, each with some of what came before it."""
-STEPS_A_SECOND = 1000
-"""More than any machine makes: the time is the limit, where there is one."""
-WITHOUT_A_TIME = 300
-"""Steps where the run's budget is in steps alone."""
 
 
 @torch.no_grad()
@@ -51,8 +47,9 @@ def chosen_items(items: Sequence[Item], sample_rate: int, seed: int) -> list[Ite
     """All of them, or so many at random that they last LONGEST_S."""
     if sum(item.length for item in items) <= LONGEST_S * sample_rate:
         return list(items)
-    order, kept, length = np.random.default_rng(seed).permutation(len(items)), [], 0
-    for number in order:
+    kept: list[int] = []
+    length = 0
+    for number in np.random.default_rng(seed).permutation(len(items)).tolist():
         if length + items[number].length > LONGEST_S * sample_rate and kept:
             break
         kept.append(number)
@@ -60,41 +57,37 @@ def chosen_items(items: Sequence[Item], sample_rate: int, seed: int) -> list[Ite
     return [items[number] for number in sorted(kept)]
 
 
-def train_prior(
-    folder: RunFolder, store: Store, items: Sequence[Item], labels: Labels | None, max_s: float | None
-) -> None:
-    """Adds a prior to the checkpoints of a run. `max_s`: encoding included; None: a fixed number of steps.
+def train_prior(plan: Plan, data: TrainingData) -> None:
+    """Adds a prior to the checkpoints of a run, in the plan's time for it, encoding included.
 
     Nothing changes where the corpus has too little sound. Raises: UserError and Failure as the checkpoints' files.
     """
-    began, progress = time.monotonic(), console.ConsoleProgress()
-    checkpoint = read_checkpoint(folder.best)
+    budget, progress = plan.prior_budget(), console.ConsoleProgress()
+    budget.start()
+    checkpoint = read_checkpoint(plan.folder.best)
     model: Any = build_model(checkpoint)
-    seed = checkpoint.config.train.seed
+    seed, store = checkpoint.config.train.seed, data.store
+    chosen = chosen_items(data.train_items, store.sample_rate, seed)
     sequences, numbers = [], []
-    chosen = chosen_items(items, store.sample_rate, seed)
     for place, item in enumerate(chosen):
         sound = store.samples[item.start : item.start + item.length].astype(np.float32) / 32768
         z = encode_recording(model, sound)
         if np.isfinite(z).all():
             sequences.append(z)
-            numbers.append(-1 if labels is None else labels.of(item).class_number)
+            numbers.append(-1 if data.labels is None else data.labels.of(item).class_number)
         progress("prior: encoding", min(0.999, place / len(chosen)), f"{place} of {len(chosen)} recordings")
     if model.profile is None or sum(map(len, sequences)) < FEWEST_FRAMES:
         console.say("prior     left out: there is too little sound to learn how it is played")
         return
     prior, parts = prepare(sequences, model.profile, numbers, len(checkpoint.config.model.classes))
     progress("prior: encoding", 1.0, f"{len(prior.improviser.notes)} notes in {len(chosen)} recordings")
-    steps = WITHOUT_A_TIME if max_s is None else round(max_s * STEPS_A_SECOND)
-    limit = float("inf") if max_s is None else max(1.0, max_s - (time.monotonic() - began))
-    rate = model.profile.frame_rate
 
     def report(share: float, loss: float) -> None:
         progress("prior: learning", min(0.999, share), f"{loss:.2f} nats a frame")
 
-    done = fit(prior.performer, parts, rate, limit, steps, seed, report)
-    progress("prior: learning", 1.0, f"{done} steps in {format_seconds(time.monotonic() - began)}")
-    add_prior(folder, checkpoint, prior.to_dict())
+    steps = fit(prior.performer, parts, model.profile.frame_rate, budget.progress, seed, report)
+    progress("prior: learning", 1.0, f"{steps} steps, {show_time(budget.elapsed_s)} with the encoding")
+    add_prior(plan.folder, checkpoint, prior.to_dict())
 
 
 def add_prior(folder: RunFolder, best: Checkpoint, prior: dict[str, Any]) -> None:
@@ -102,7 +95,3 @@ def add_prior(folder: RunFolder, best: Checkpoint, prior: dict[str, Any]) -> Non
     write_checkpoint(folder.best, dataclasses.replace(best, latents={**best.latents, "prior": prior}))
     last = read_checkpoint(folder.last)
     write_checkpoint(folder.last, dataclasses.replace(last, latents={**last.latents, "prior": prior}))
-
-
-def has_prior(folder: RunFolder) -> bool:
-    return folder.best.is_file() and bool(read_checkpoint(folder.best).latents.get("prior"))

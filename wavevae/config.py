@@ -217,6 +217,10 @@ class TrainConfig(Section):
     """Compile encoder and decoder (torch.compile), which takes a minute or two at the start."""
     validate_every: Annotated[int, number("steps", ge=1)] = 200
     """Steps from one validation to the next."""
+    prior: Literal["auto", "off"] = "auto"
+    """auto: an instrument also learns how the notes of its corpus are played and what follows them; off: not."""
+    prior_share: Annotated[float, number("fraction of the budget", ge=0.01, le=0.9)] = 0.2
+    """Of it at its end for the prior, where it has one."""
     seed: int = 0
     """Decides the split, the weights at the start, the order, the augmentation."""
 

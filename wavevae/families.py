@@ -47,6 +47,8 @@ class ModelFamily:
     """What export asks of it, "module:name": a `wavevae.export.model_file.FamilyExporter`; of a family that streams."""
     streams: bool = True
     """Whether it can be exported and played, and its latents depend on the sound before."""
+    has_prior: bool = False
+    """Whether training ends with a prior over its latents (wavevae.prior)."""
     renders_runs: bool = False
     """Whether `wavevae render RUN` renders the run itself, by `render`."""
 
@@ -136,6 +138,7 @@ class InstrumentFamily(ModelFamily):
     )
     model = "wavevae.nn.instrument:Instrument"
     training = "wavevae.train.instrument_module:InstrumentModule"
+    has_prior = True
     evaluation = "wavevae.evaluation.model_under_test:InstrumentRun"
     exporter = "wavevae.export.instrument:InstrumentExporter"
 
@@ -144,6 +147,10 @@ class InstrumentFamily(ModelFamily):
 
         if latents.get("profile"):
             model.profile = CorpusProfile.from_dict(latents["profile"])
+        if latents.get("prior"):
+            from wavevae.prior.model import Prior
+
+            model.prior = Prior.from_dict(latents["prior"])
 
     def latency(self, run: RunConfig) -> str:
         return f"pitch heard {1000 * run.model.algorithmic_latency / run.model.sample_rate:.0f} ms late"

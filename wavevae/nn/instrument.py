@@ -56,6 +56,7 @@ from wavevae.nn.synthesizer import (
 )
 
 if TYPE_CHECKING:
+    from wavevae.prior.model import Prior
     from wavevae.transfer import CorpusProfile
 
 NAMED = ("brightness", "noisiness")
@@ -279,6 +280,17 @@ class Instrument(AudioModel):
         """How much a held tone drifts; 0: not at all."""
         self.profile: CorpusProfile | None = None
         """The statistics of the corpus' latents, where they were kept: `fit_latents` fits to them."""
+
+        self._prior: tuple[Prior, ...] = ()
+
+    @property
+    def prior(self) -> "Prior | None":
+        """Plays and improvises on the CPU, where it was trained; not one of the model's own parts."""
+        return self._prior[0] if self._prior else None
+
+    @prior.setter
+    def prior(self, prior: "Prior") -> None:
+        self._prior = (prior,)
 
     @property
     def axis_names(self) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -29,8 +28,8 @@ SILENCE_BELOW_DB = 60.0
 
 QUIET, FEWEST_HELD = 0.02, 20
 TIMBRES, FEWEST_OF_TIMBRE, WORTH_A_TIMBRE = 8, 6, 0.04
-"""At most so many groups of timbres, each of so many notes on average; one more is worth it if it explains this share of
-the variance."""
+"""At most so many groups of timbres, each of so many notes on average; one more is worth it if it explains this share
+of the variance."""
 DRUMS_DARK_TO_BRIGHT = (
     36,
     35,
@@ -303,21 +302,20 @@ def fit(
     performer: Performer,
     parts: Sequence[Part],
     frame_rate: float,
-    max_s: float,
-    max_steps: int,
+    used: Callable[[int], float],
     seed: int,
     report: Callable[[float, float], None],
 ) -> int:
-    """Trains the performer for `max_s` seconds or `max_steps` steps, whichever ends first; returns the steps done.
+    """Trains the performer until `used`, the share of the budget used after so many steps, is 1; returns the steps.
 
     `report`: gets the progress, 0 to 1, and the mean loss (nats a frame) after every step.
     """
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(performer.parameters(), LEARNING_RATE, weight_decay=0.01)
-    begun, mean, splicing, steps = time.monotonic(), math.nan, -1, 0
+    mean, splicing, steps = math.nan, 0, 0
     streams = splice(performer, parts, frame_rate, seed)
     performer.train()
-    while (progress := max(steps / max_steps, (time.monotonic() - begun) / max_s)) < 1.0:
+    while (progress := used(steps)) < 1.0:
         if int(progress * SPLICINGS) != splicing:
             splicing = int(progress * SPLICINGS)
             streams = splice(performer, parts, frame_rate, seed + splicing)
