@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..model_info import ModelInfo
     from .render_sources import Fitting, Take
 
-SOURCES = ("input", "latents", "codes", "interpolate", "sample", "score")
+SOURCES = ("input", "latents", "codes", "interpolate", "sample", "midi", "score")
 
 DEFAULT_FIT = "auto"
 """Measured with a saxophone learned in ten minutes: a voice is taken for the saxophone in 86 % of half seconds at fit 0
@@ -43,6 +43,7 @@ EXAMPLE = """\
   wavevae render mine.ts --interpolate low.wav high.wav -o from-low-to-high.wav
   wavevae render mine.ts --interpolate a.wav b.wav --pitch-a 57 --pitch-b 69 -o up-an-octave.wav
   wavevae render mine.ts --sample --seconds 20 --seed 7 -o new.wav --save-latents new.npy
+  wavevae render mine.ts --midi song.mid --track 2=bass.ts -o song.wav
   wavevae render mine.ts --score piece.jsonl -o piece.wav
   wavevae render mine.ts --input flute.wav --class bell --input-class flute -o as-a-bell.wav
 
@@ -77,6 +78,21 @@ def build_parser() -> Parser:
     add(
         "--sample", action="store_true", help="drawn from the density of the training latents; with --seconds"
     )
+    add(
+        "--midi",
+        type=Path,
+        metavar="SONG.mid",
+        help="a MIDI file of format 0 or 1, each channel of a track a part",
+    )
+    add(
+        "--track",
+        action="append",
+        metavar="N=OTHER.ts",
+        help="--midi: who plays part N; may be given several times",
+    )
+    add("--map", type=Path, metavar="MAP.yaml", help="--midi: which controller turns what, as for serve")
+    add("--dry", action="store_true", help="--midi: the plain envelope instead of the performer")
+    add("--strict", action="store_true", help="--midi: refuse notes beyond the instrument's range")
     add("--score", type=Path, metavar="SCORE.jsonl", help="timed OSC messages, as if played live")
     add("--score-input", type=Path, metavar="IN.wav", help="what a --score hears in mode transform")
     add("--seconds", type=float, metavar="S", help="length of a --sample")
@@ -86,7 +102,7 @@ def build_parser() -> Parser:
         "--voices",
         type=int,
         metavar="N",
-        help="--score: notes at a time [as recorded, else 8 of an instrument]",
+        help="--score, --midi: notes at a time [as recorded, else 8 of an instrument; as many as a part needs, up to 8]",
     )
     add(
         "--temperature",
@@ -137,9 +153,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--seconds {arguments.seconds:g}; use a time above 0, up to 1000000 s")
     if arguments.seed is not None and arguments.seed < 0:
         raise UserError(f"--seed {arguments.seed}; use 0 or more")
-    only = [n for n in ("score_input", "voices") if getattr(arguments, n) is not None]
-    if only and not arguments.score:
-        raise UserError(f"--{only[0].replace('_', '-')} goes with --score")
+    _check_played(arguments)
     if arguments.score and arguments.temperature is not None:
         raise UserError("--temperature: a score sets its own; send /wavevae/temperature")
     if arguments.codes and (arguments.temperature is not None or arguments.save_latents):
@@ -149,12 +163,27 @@ def _check(arguments: argparse.Namespace) -> None:
     _check_fitting(arguments)
     if arguments.voices is not None and not 1 <= arguments.voices <= MOST_VOICES:
         raise UserError(f"--voices {arguments.voices}; use 1 to {MOST_VOICES}")
-    inputs = (arguments.input, arguments.latents, arguments.codes, arguments.score, arguments.score_input)
+    inputs = (
+        *(getattr(arguments, n) for n in ("input", "latents", "codes", "midi", "score", "score_input")),
+    )
     read = [*inputs, *(arguments.interpolate or ())]
     for out in (arguments.out, arguments.save_latents):
         for path in read:
             if out and path and out.exists() and path.exists() and out.samefile(path):
                 raise UserError(f"{out} is also what is read; name another output")
+
+
+def _check_played(arguments: argparse.Namespace) -> None:
+    """Raises: UserError for options of a score or a MIDI file without one."""
+    if arguments.score_input is not None and not arguments.score:
+        raise UserError("--score-input goes with --score")
+    if arguments.voices is not None and not (arguments.score or arguments.midi):
+        raise UserError("--voices goes with --score or --midi")
+    used = [name for name in ("track", "map", "dry", "strict") if getattr(arguments, name)]
+    if used and not arguments.midi:
+        raise UserError(f"--{used[0]} goes with --midi")
+    if arguments.midi and arguments.save_latents:
+        raise UserError("--save-latents: of a MIDI file every voice has latents of its own; leave it out")
 
 
 def _check_labels(arguments: argparse.Namespace) -> None:
@@ -281,6 +310,10 @@ def main(argv: list[str]) -> int:
         from .score import render_score
 
         return render_score(arguments, _set(GAIN, "--gain", arguments.gain))
+    if arguments.midi:
+        from .midi_render import render_midi
+
+        return render_midi(arguments, _set(GAIN, "--gain", arguments.gain))
     arguments.seed = arguments.seed or 0
     if arguments.temperature is None:
         arguments.temperature = 1.0 if arguments.sample else 0.0
