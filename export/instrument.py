@@ -26,6 +26,7 @@ from .fitting import StreamingFit
 from .latent_pca import AxisMap, control_map
 from .layers import from_rows, pointwise, to_rows, twin_of
 from .model_file import Choices, FamilyExporter
+from .prior import PriorMethods
 from .streaming import StreamingInstrumentDecoder, StreamingInstrumentEncoder
 from .torchscript import FLOAT, INT, ClassAttributes, ClassWeights, CodeMethods, HostModule, with_mixins
 
@@ -124,6 +125,26 @@ class InstrumentModule(ClassWeights, HostModule):
         """Of a batch that is decoded, one voice begins anew: what comes next sounds as a first tone does."""
         if 0 <= voice < self.decoder_voices:
             self.decoder.restart(voice)
+        self.restart_performer(voice)
+
+    def restart_performer(self, voice: int) -> None:
+        """Of an instrument with a prior, see PriorMethods."""
+
+    def start_performer(self, voices: int) -> None:
+        """The same."""
+
+    @torch.jit.export
+    def reset(self) -> None:
+        """Forget the past: what comes next sounds as after loading."""
+        self.start_encoder(self.encoder_voices)
+        self.start_decoder(self.decoder_voices)
+        self.start_performer(1)
+        self.restart_prior()
+        self.last_amplitude = -1.0
+
+    @torch.jit.export
+    def restart_prior(self) -> None:
+        """Of an instrument with a prior, see PriorMethods."""
 
     def update_labels(self) -> None:
         if self.decoder.class_bias is not None and self.encoder.class_bias is not None:
@@ -201,7 +222,10 @@ def instrument_module(model: Instrument, axes: AxisMap) -> InstrumentModule:
     """The kind of module that an instrument needs."""
     codes, classes = bool(codebook_sizes(model.config)), model.config.has_class
     kind: Any = with_mixins(
-        InstrumentModule, InstrumentCodes if codes else None, ClassAttributes if classes else None
+        InstrumentModule,
+        InstrumentCodes if codes else None,
+        ClassAttributes if classes else None,
+        PriorMethods if model.prior is not None else None,
     )
     return kind(model, axes)  # type: ignore[no-any-return]
 
@@ -231,6 +255,7 @@ class InstrumentExporter(FamilyExporter):
         return {
             "oscillators": model.config.oscillators,
             "profile": {} if profile is None else profile.to_dict(),
+            "prior": {} if model.prior is None else model.prior.description(),
         }
 
     def settings(self, module: Any, method: str) -> dict[str, Tensor]:

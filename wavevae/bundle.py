@@ -71,6 +71,8 @@ class BundleInfo:
     """The fitted density of the latents that `render --sample` draws from."""
     profile: dict[str, Any] = field(default_factory=dict)
     """instrument: `CorpusProfile.to_dict()` in the file's own units, to which an input is fitted."""
+    prior: dict[str, Any] = field(default_factory=dict)
+    """instrument: `Prior.description()`; empty where the file plays and improvises no notes by itself."""
     format_version: int = FORMAT_VERSION
 
     @property

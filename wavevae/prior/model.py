@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .improviser import COLUMNS, Improviser, ImproviserState
+from .improviser import COLUMNS, Improviser, ImproviserState, Played
 from .performer import NoteFeatures, Performer, PerformerState
 
 SOFTEST_DB = -40.0
@@ -93,11 +93,43 @@ class Prior(nn.Module):
             z, performer = self.performer(
                 played.key, played.level, played.held, classes, temperature, 0.0, seed, performer
             )
-            below = (played.level - self.loudest).clamp(self.softest, 0.0)
-            velocity = torch.pow(10.0, below / 40.0) * played.held
             made.append(z)
-            notes.append(torch.stack([played.key, velocity, played.class_number], 1))
+            notes.append(self.as_row(played))
         return torch.stack(made, 2), torch.stack(notes, 2), PriorState(performer, improviser)
+
+    @torch.jit.export
+    def notes(
+        self,
+        frames: int,
+        temperature: float,
+        density: float,
+        lowest: float,
+        highest: float,
+        seed: Tensor,
+        state: ImproviserState,
+    ) -> tuple[Tensor, ImproviserState]:
+        """What `improvise` plays, without the latents: (B, 3, F) and the improviser's state."""
+        found = []
+        for _n in range(frames):
+            played, state = self.improviser(temperature, density, lowest, highest, seed, state)
+            found.append(self.as_row(played))
+        return torch.stack(found, 2), state
+
+    def as_row(self, played: Played) -> Tensor:
+        """(B, 3): key, velocity, class number."""
+        below = (played.level - self.loudest).clamp(self.softest, 0.0)
+        velocity = torch.pow(10.0, below / 40.0) * played.held
+        return torch.stack([played.key, velocity, played.class_number], 1)
+
+    def description(self) -> dict[str, Any]:
+        """Plain figures for MODEL.ts and `wavevae info`."""
+        notes = self.improviser.notes
+        return {
+            "notes": len(notes),
+            "lowest": float(notes[:, 0].min()),
+            "highest": float(notes[:, 0].max()),
+            "timbres": self.performer.features.timbres,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Tensors and plain values, for a checkpoint."""

@@ -189,6 +189,28 @@ class Performer(nn.Module):
         none = torch.zeros(voices, device=like.device)
         return PerformerState(self.features.initial(voices, like), zeros, last, none, frame)
 
+    @torch.jit.export
+    def restarted(self, state: PerformerState, voice: int) -> PerformerState:
+        """The state after one voice has forgotten its past; the number of its next frame stays."""
+        count = state.frame.size(0)
+        row = torch.arange(count, device=state.hidden.device) == voice
+        first, wide, note = self.initial(count, state.hidden), row.unsqueeze(1), state.note
+        return PerformerState(
+            NoteState(
+                torch.where(row, first.note.key, note.key),
+                torch.where(row, first.note.level, note.level),
+                torch.where(row, first.note.held, note.held),
+                torch.where(row, first.note.since_onset, note.since_onset),
+                torch.where(row, first.note.since_release, note.since_release),
+                torch.where(row, first.note.interval, note.interval),
+                torch.where(row, first.note.legato, note.legato),
+            ),
+            torch.where(wide, first.hidden, state.hidden),
+            torch.where(wide, first.last, state.last),
+            torch.where(row, first.drift, state.drift),
+            state.frame,
+        )
+
     def forward(
         self,
         key: Tensor,
