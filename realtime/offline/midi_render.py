@@ -35,7 +35,7 @@ from ..control.midi_mapper import Sent, Translator
 from ..engine.engine import Limiter, PlayableModel
 from ..model_info import USUAL_VOICES, ModelInfo
 from .general_midi import class_of_program
-from .midi_file import Part, Song, fitted_keys, read_song, struck
+from .midi_file import Part, Song, fitted_keys, read_song
 from .render_sources import load_offline, report
 
 MIX_BLOCK = 4096
