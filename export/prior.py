@@ -42,7 +42,7 @@ class PriorMethods(nn.Module):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         host: Any = self
-        self.plays = copy.deepcopy(arguments[0].prior).eval()
+        self.plays = copy.deepcopy(arguments[0].prior).eval().requires_grad_(False)
         self.perform_voices = 1
         self.prior_seed, self.prior_temperature, self.prior_density = 0, TEMPERATURE, 1.0
         self.prior_lowest, self.prior_highest = 0.0, 127.0

@@ -150,7 +150,7 @@ class InstrumentFamily(ModelFamily):
         if latents.get("prior"):
             from wavevae.prior.model import Prior
 
-            model.prior = Prior.from_dict(latents["prior"])
+            model.set_prior(Prior.from_dict(latents["prior"]))
 
     def latency(self, run: RunConfig) -> str:
         return f"pitch heard {1000 * run.model.algorithmic_latency / run.model.sample_rate:.0f} ms late"

@@ -41,7 +41,9 @@ def describe_model_file(path: Path, sample_rate: int | None = None) -> dict[str,
         "algorithmic_latency_samples": info.algorithmic_latency_samples,
         "algorithmic_latency_ms": 1000 * info.algorithmic_latency_samples / info.sample_rate,
         **(
-            _as_instrument(info.sample_rate, info.hop_length, info.algorithmic_latency_samples, info.profile)
+            _as_instrument(
+                info.sample_rate, info.hop_length, info.algorithmic_latency_samples, info.profile, info.prior
+            )
             if info.is_instrument
             else {}
         ),
@@ -56,7 +58,9 @@ def describe_model_file(path: Path, sample_rate: int | None = None) -> dict[str,
     }
 
 
-def _as_instrument(rate: int, hop: int, look_back: int, profile: Mapping[str, Any]) -> dict[str, Any]:
+def _as_instrument(
+    rate: int, hop: int, look_back: int, profile: Mapping[str, Any], prior: Mapping[str, Any]
+) -> dict[str, Any]:
     """How late it plays, and what its corpus is like where that is known."""
     hop_ms, back_ms = 1000 * hop / rate, 1000 * look_back / rate
     known = {}
@@ -69,6 +73,8 @@ def _as_instrument(rate: int, hop: int, look_back: int, profile: Mapping[str, An
     if profile.get("loudness"):
         quiet, loud = profile["loudness"][0], profile["loudness"][-1]
         known["loudness"] = f"{quiet:.0f} to {loud:.0f} dB"
+    if prior.get("notes"):
+        known["prior"] = f"{prior['notes']} notes: it plays as they are played, and improvises with them"
     return {
         "latency": {
             "played from controls": f"{hop_ms:.1f} ms: one hop",
@@ -131,7 +137,10 @@ def describe_run(path: Path) -> dict[str, Any]:
     playing = {}
     if model.controls:
         profile = checkpoint.latents.get("profile", {})
-        playing = _as_instrument(model.sample_rate, model.hop_length, model.algorithmic_latency, profile)
+        prior = checkpoint.latents.get("prior", {})
+        playing = _as_instrument(
+            model.sample_rate, model.hop_length, model.algorithmic_latency, profile, prior
+        )
     return {
         "run": printable(path),
         "checkpoint": printable(found),

@@ -288,8 +288,7 @@ class Instrument(AudioModel):
         """Plays and improvises on the CPU, where it was trained; not one of the model's own parts."""
         return self._prior[0] if self._prior else None
 
-    @prior.setter
-    def prior(self, prior: "Prior") -> None:
+    def set_prior(self, prior: "Prior") -> None:
         self._prior = (prior,)
 
     @property

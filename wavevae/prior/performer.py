@@ -227,8 +227,16 @@ class Performer(nn.Module):
         `tuned`: 1 keeps the middle of every note on its key; 0 lets it go where the corpus' notes go.
         """
         features, note = self.features(key, level, held, classes, state.note)
-        out, hidden = self.cell(torch.cat([features, state.last], 1).unsqueeze(1), state.hidden.unsqueeze(0))
-        weights, means, scales = self.mixture(out[:, 0])
+        cell = self.cell
+        hidden = torch.gru_cell(  # a frame of `cell`, in a quarter of its time
+            torch.cat([features, state.last], 1),
+            state.hidden,
+            cell.weight_ih_l0,  # type: ignore[arg-type]
+            cell.weight_hh_l0,  # type: ignore[arg-type]
+            cell.bias_ih_l0,  # type: ignore[arg-type]
+            cell.bias_hh_l0,  # type: ignore[arg-type]
+        )
+        weights, means, scales = self.mixture(hidden)
         last = self._draw(weights, means, scales, temperature, seed, state.frame)
         last = self._audible(last, note)
         z = last * self.scale + self.offset
@@ -243,7 +251,7 @@ class Performer(nn.Module):
             z = torch.cat([pitch, loudness, z[:, 2:3].clamp(0.0, 1.0), z[:, 3:]], 1)
         else:
             z = torch.cat([z[:, :1] + note.level.unsqueeze(1), z[:, 1:]], 1)
-        return z, PerformerState(note, hidden[0], last, drift, state.frame + 1.0)
+        return z, PerformerState(note, hidden, last, drift, state.frame + 1.0)
 
     def _audible(self, last: Tensor, note: NoteState) -> Tensor:
         """Scaled frames whose loudness is not below `lowest_held` while a key is held."""
