@@ -36,6 +36,7 @@ from ..engine.engine import Limiter, PlayableModel
 from ..model_info import USUAL_VOICES, ModelInfo
 from .general_midi import class_of_program
 from .midi_file import Part, Song, fitted_keys, read_song
+from .performing import PerformingPolyphony
 from .render_sources import load_offline, report
 
 MIX_BLOCK = 4096
@@ -226,11 +227,10 @@ def assigned(song: Song, model: ModelInfo, others: dict[int, Path]) -> list[Part
 def range_of(instrument: PlayableModel) -> tuple[float, float]:
     """Lowest and highest MIDI key that it can play."""
     info, model = instrument.info, instrument.model
-    prior = getattr(info, "prior", None)
     if not model.plays_pitch:
         return 0, 127
-    if prior:
-        return math.floor(prior["lowest"]), math.ceil(prior["highest"])
+    if info.prior:
+        return math.floor(info.prior["lowest"]), math.ceil(info.prior["highest"])
     if not info.profile.get("pitch"):
         return 0, 127
     low, high = info.profile["pitch"][0], info.profile["pitch"][-1]
@@ -277,19 +277,20 @@ def make_player(part: Part, path: Path, arguments: argparse.Namespace) -> PartPl
     return player
 
 
-def performs(player: PartPlayer) -> bool:
-    """Whether its instrument has a prior."""
-    return f"{ROOT}/perform" in player.dispatcher.table
+def performs(instrument: PlayableModel) -> bool:
+    """Whether its file has a prior."""
+    return bool(instrument.info.prior)
 
 
 def _set_prior(player: PartPlayer, arguments: argparse.Namespace, seed: int) -> None:
     """Seed, temperature, and whether it performs."""
-    name = player.instrument.model.name
-    if performs(player):
-        player.send("perform", int(not arguments.dry))
-        player.send("prior/seed", seed)
+    instrument = player.instrument
+    name = instrument.model.name
+    if performs(instrument) and not arguments.dry:
+        instrument.engine.decoder = PerformingPolyphony(instrument._cores[0], instrument.model)
+        player.send("attribute/prior_seed", seed)
         if arguments.temperature is not None:
-            player.send("prior/temperature" if not arguments.dry else "temperature", arguments.temperature)
+            player.send("attribute/prior_temperature", arguments.temperature)
         return
     if not arguments.dry:
         say(

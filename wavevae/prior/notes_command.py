@@ -266,7 +266,7 @@ def draw(path: Path, recordings: Sequence[Recording], store: Store, profile: Cor
         axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", extent=extent, vmin=-plots.RANGE_DB)
         draw_notes(axes, recording.notes, profile)
         axes.set(xlim=extent[:2], ylim=(low, high), ylabel="MIDI pitch")
-        axes.set_title(f"{item.path.name}: {len(recording.notes)} notes", loc="left", fontsize=9)
+        axes.set_title(f"{item.path.name}: {counted(len(recording.notes))}", loc="left", fontsize=9)
     panels[-1].set_xlabel("seconds")
     plots.save(figure, path)
 
@@ -279,6 +279,11 @@ def by_pitch(picture: NDArray[Any], sample_rate: int) -> tuple[NDArray[Any], flo
     before = np.minimum(bins.astype(int), len(picture) - 2)
     share = (bins - before)[:, None]
     return (1 - share) * picture[before] + share * picture[before + 1], low, high
+
+
+def counted(notes: int) -> str:
+    """'1 note', '2 notes'."""
+    return f"{notes} note{'s' * (notes != 1)}"
 
 
 def draw_notes(axes: Any, notes: Sequence[FoundNote], profile: CorpusProfile) -> None:
