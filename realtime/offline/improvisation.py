@@ -7,6 +7,7 @@ prompt --encoder--> latents --> notes --> the improviser's context: the last not
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from wavevae.units import seconds_to_samples
 
 from ..engine.latent_sources import NoInput
 from ..engine.streaming_model import Frames, StreamingModel
-from .render_sources import Take, cut, encode_whole
+from .render_sources import Take, cut, encode_whole, length_at
 
 LONGEST_PROMPT_S = 30.0
 """Of a longer prompt the end counts."""
@@ -36,8 +37,13 @@ USUAL_TEMPERATURE = TEMPERATURE
 class Improvisation(NoInput):
     """The file's method `prior` as a source of frames."""
 
-    def __init__(self, core: StreamingModel, temperature: float) -> None:
-        self._core, self._temperature = core, temperature
+    def __init__(self, core: StreamingModel, temperature: float, go_on: Callable[[], None] | None) -> None:
+        """`go_on`: called on a cleared state, before the first frame."""
+        self._core, self._temperature, self._go_on = core, temperature, go_on
+
+    def restart(self, controls: ControlState) -> None:
+        if self._go_on is not None:
+            self._go_on()
 
     def frames(self, count: int, controls: ControlState) -> Frames:
         with torch.inference_mode():
@@ -53,34 +59,36 @@ def improvise(
     if samples < 1:
         raise UserError(f"--seconds {seconds}: less than one sample; use more")
     core.set("prior_seed", seed)
-    if prompt is not None:
-        go_on_from(core, bundle, prompt)
-    return Take(Improvisation(core, temperature), cut(samples, bundle.info.hop_length), samples)
+    go_on = None if prompt is None else after(core, bundle, prompt)
+    return Take(Improvisation(core, temperature, go_on), cut(samples, bundle.info.hop_length), samples)
 
 
-def go_on_from(core: StreamingModel, bundle: Bundle, prompt: Path) -> None:
-    """Sets what is improvised next to follow a recording, which the decoder's state follows too."""
+def after(core: StreamingModel, bundle: Bundle, prompt: Path) -> Callable[[], None]:
+    """What sets a cleared state to follow a recording, the decoder's too. Raises: UserError."""
     info, module = bundle.info, core.module
     profile = CorpusProfile.from_dict(info.profile)
     late = info.algorithmic_latency_samples
-    z = encode_whole(core, prompt, late)[late // info.hop_length :][
-        -round(LONGEST_PROMPT_S * info.frame_rate) :
-    ]
+    most = round(LONGEST_PROMPT_S * info.frame_rate)
+    length_at(prompt, info.sample_rate)
+    z = encode_whole(core, prompt, late)[late // info.hop_length :][-most:]
     notes = find_notes(z, profile)
     if not notes:
         raise UserError(f"--prompt {printable(prompt)}: no note is found in it; give a sound with notes")
-    keys = (
-        ", ".join(f"{note.pitch:.0f}" for note in notes[-3:]) if profile.has_pitch else f"{len(notes)} hits"
+    keys = ", ".join(f"{note.pitch:.0f}" for note in notes[-3:] if profile.has_pitch)
+    say(
+        f"{printable(prompt)}: {len(notes)} note{'s' * (len(notes) != 1)}; goes on{' from ' * bool(keys)}{keys}"
     )
-    say(f"{printable(prompt)}: {len(notes)} notes; goes on from {keys}")
-    with torch.inference_mode():
-        core.decode(core.units.standard(z))
-        state = module.improvising
-        performer = _follow(core, z, notes, profile)
-        module.improvising = (performer, _context(state[1], notes, len(z)))
+
+    def go_on() -> None:
+        with torch.inference_mode():
+            core.decode(core.units.standard(z))
+            performer = _follow(core, z, notes, profile)
+            module.improvising = (performer, _context(module.improvising[1], notes))
+
+    return go_on
 
 
-def _context(state: Any, notes: list[FoundNote], frames: int) -> Any:
+def _context(state: Any, notes: list[FoundNote]) -> Any:
     """The improviser's state after these notes: the next one is due."""
     last, before = notes[-1], notes[-2] if len(notes) > 1 else notes[-1]
     key, leap = (0.0 if math.isnan(p) else float(round(p)) for p in (last.pitch, last.pitch - before.pitch))
