@@ -98,8 +98,10 @@ def main(argv: list[str]) -> int:
             f"{', '.join(map(printable, arguments.data))}: no notes are found; they are silent or too short"
         )
     write_midi(out, recordings, profile, arguments.bend and profile.has_pitch, arguments.tracks)
-    kind = "notes" if profile.has_pitch else "hits (no clear pitch: key 38 of channel 10)"
-    say(f"wrote {out}: {count} {kind} in {len(recordings)} recordings, {store.seconds:.1f} s")
+    kind = "" if profile.has_pitch else " (no clear pitch: hits, key 38 of channel 10)"
+    say(
+        f"wrote {out}: {counted(count, 'note')}{kind} in {counted(len(recordings), 'recording')}, {store.seconds:.1f} s"
+    )
     try:
         draw(out.with_suffix(".png"), recordings, store, profile)
         say(f"wrote {out.with_suffix('.png')}")
@@ -215,6 +217,7 @@ def events_of(
         for control, value in ((101, 0), (100, 0), (6, int(BEND_SEMITONES)), (38, 0)):
             yield start, mido.Message("control_change", channel=channel, control=control, value=value)
     rate = profile.frame_rate
+    start += 1 / rate  # frame k describes sample (k + 1) x hop
     for note in recording.notes:
         key = HIT_KEY if np.isnan(note.pitch) else int(np.clip(round(note.pitch), 0, 127))
         strength = max(1, round(127 * velocity_of(note.level, profile.loudness[-1])))
@@ -266,7 +269,7 @@ def draw(path: Path, recordings: Sequence[Recording], store: Store, profile: Cor
         axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", extent=extent, vmin=-plots.RANGE_DB)
         draw_notes(axes, recording.notes, profile)
         axes.set(xlim=extent[:2], ylim=(low, high), ylabel="MIDI pitch")
-        axes.set_title(f"{item.path.name}: {counted(len(recording.notes))}", loc="left", fontsize=9)
+        axes.set_title(f"{item.path.name}: {counted(len(recording.notes), 'note')}", loc="left", fontsize=9)
     panels[-1].set_xlabel("seconds")
     plots.save(figure, path)
 
@@ -281,9 +284,9 @@ def by_pitch(picture: NDArray[Any], sample_rate: int) -> tuple[NDArray[Any], flo
     return (1 - share) * picture[before] + share * picture[before + 1], low, high
 
 
-def counted(notes: int) -> str:
+def counted(number: int, what: str) -> str:
     """'1 note', '2 notes'."""
-    return f"{notes} note{'s' * (notes != 1)}"
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def draw_notes(axes: Any, notes: Sequence[FoundNote], profile: CorpusProfile) -> None:
@@ -291,7 +294,7 @@ def draw_notes(axes: Any, notes: Sequence[FoundNote], profile: CorpusProfile) ->
     from .notes import velocity_of
 
     for note in notes:
-        begin, end = note.onset / profile.frame_rate, note.release / profile.frame_rate
+        begin, end = (note.onset + 1) / profile.frame_rate, (note.release + 1) / profile.frame_rate
         width = 0.6 + 1.6 * velocity_of(note.level, profile.loudness[-1])
         if np.isnan(note.pitch):
             axes.axvline(begin, color="cyan", lw=width)
