@@ -272,8 +272,12 @@ def make_player(part: Part, path: Path, arguments: argparse.Namespace) -> PartPl
     instrument = PlayableModel(path, seed, voices, False, arguments.sr)
     keys = keys_of(part, instrument, arguments.strict)
     player = PartPlayer(part, instrument, keys, arguments.map)
-    if getattr(arguments, "class") is not None:
-        player.send("class", getattr(arguments, "class"))
+    label = getattr(arguments, "class")
+    if label is not None:
+        try:
+            player.dispatcher.apply(f"{ROOT}/class", (label,))
+        except Refused as reason:
+            raise UserError(f"--class {label}: {reason}") from None
     _set_prior(player, arguments, seed)
     count = len(part.keys)
     say(

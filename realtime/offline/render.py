@@ -189,6 +189,8 @@ def _check_played(arguments: argparse.Namespace) -> None:
     used = [name for name in ("track", "map", "dry", "strict") if getattr(arguments, name)]
     if used and not arguments.midi:
         raise UserError(f"--{used[0]} goes with --midi")
+    if arguments.midi and arguments.pitch is not None:
+        raise UserError(f"--pitch {arguments.pitch}: a MIDI file has its own; leave it out")
     if arguments.midi and arguments.save_latents:
         raise UserError("--save-latents: of a MIDI file every voice has latents of its own; leave it out")
 
@@ -328,6 +330,8 @@ def main(argv: list[str]) -> int:
 
         return render_score(arguments, _set(GAIN, "--gain", arguments.gain))
     if arguments.midi:
+        if arguments.temperature is not None:
+            _set(TEMPERATURE, "--temperature", arguments.temperature)
         from .midi_render import render_midi
 
         return render_midi(arguments, _set(GAIN, "--gain", arguments.gain))
