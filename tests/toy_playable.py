@@ -138,5 +138,7 @@ def write(model: Instrument, path: Path) -> Path:
         )
         kept = checkpoint(model)
         kept.latents["profile"] = profile(model).to_dict()
+        if model.prior is not None:
+            kept.latents["prior"] = model.prior.to_dict()
         export_checkpoint(kept, path)
     return path
