@@ -25,9 +25,11 @@ PITCH_POINTS = 16
 MEANWHILE_FRAMES = 1e4
 """What lies farther back is forgotten."""
 LEGATO_FRAMES = 3.0
-SETTLED_FRAMES, DRIFT_FRAMES = 5.0, 12.0
+SETTLED_FRAMES, DRIFT_FRAMES = 3.0, 5.0
 """A tuned note is led back to its key once its attack is over, with this time constant."""
 HELD_AGES = 32
+RAREST = 0.05
+"""A part of the mixture with less weight is not drawn: at 86 draws a second rare accidents would be frequent ones."""
 SMALLEST_LOG_SCALE, LARGEST_LOG_SCALE = -5.0, 1.0
 
 
@@ -159,6 +161,7 @@ class Performer(nn.Module):
         """dB from the level: the quietest that the corpus' notes are, by frames since their onset; the last place for
         all later ones. A held note does not fall silent where the corpus' notes do not."""
         self.smallest, self.largest = SMALLEST_LOG_SCALE, LARGEST_LOG_SCALE
+        self.rarest = math.log(RAREST)
         self.settled, self.drift_rate = SETTLED_FRAMES, 1.0 / DRIFT_FRAMES
 
     def mixture(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -269,7 +272,8 @@ class Performer(nn.Module):
         place = torch.arange(self.components + 2 * self.latents, device=weights.device).unsqueeze(0)
         turns = random_turns(at, voice, place + 1000.0).clamp(1e-7, 1.0 - 1e-7)
         gumbel = -torch.log(-torch.log(turns[:, : self.components])).to(weights.dtype)
-        chosen = (weights + temperature * gumbel).argmax(1)
+        likely = torch.where(weights < self.rarest, weights - 1e4, weights)
+        chosen = (likely + temperature * gumbel).argmax(1)
         index = chosen[:, None, None].expand(-1, 1, self.latents)
         mean, scale = means.gather(1, index)[:, 0], torch.exp(scales.gather(1, index)[:, 0])
         first = turns[:, self.components : self.components + self.latents]
