@@ -1,6 +1,6 @@
-"""Writes piece.mid beside this file: eight bars for two saxophones, written for this project.
+"""Writes wavevae/piece.mid: eight bars for two saxophones, written for this project, which `wavevae demo` plays.
 
-    python examples/piece.py && wavevae render sax.ts --midi examples/piece.mid -o piece.wav
+    python examples/piece.py && wavevae render sax.ts --midi wavevae/piece.mid -o piece.wav
 
 A voice is a line of notes, each KEY:BEATS or KEY:BEATS:VELOCITY; r is a rest.
 """
@@ -52,7 +52,7 @@ def main() -> None:
     song.tracks.append(mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(TEMPO))]))
     song.tracks.append(voice("melody", 0, MELODY, 78))
     song.tracks.append(voice("second", 1, BASS, 70))
-    song.save(Path(__file__).with_name("piece.mid"))
+    song.save(Path(__file__).parents[1] / "wavevae" / "piece.mid")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ STEPS = [
     "melody",
     "sweeps",
     "transfer",
+    "perform",
     "evaluate",
 ]
 AXES = ("pitch", "loudness", "periodicity", "brightness", "noisiness", "timbre 1")
@@ -96,13 +97,16 @@ def options(commands: Commands, *more: str) -> list[str]:
 def test_the_whole_path_in_order(commands: Commands, capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.main(options(commands, "--max-time", "20s")) == 0
     out = str(commands.out)
-    assert commands.names == ["train", "export", *["render"] * 9, "evaluate"]
-    training, exporting, resynthesis, interpolation, melody, *sweeps, transfer, evaluation = commands.asked
+    assert commands.names == ["train", "export", *["render"] * 11, "evaluate"]
+    training, exporting, resynthesis, interpolation, melody, *others = commands.asked
+    *sweeps, transfer, piece, improvisation, evaluation = others
     assert (
         training[1:] == f"{out}/corpus --sr 22050 --preset instrument --max-time 20s --out {out}/run".split()
     )
     assert melody[3] == f"{out}/melody.csv"
     assert [Path(words[3]).stem for words in sweeps] == list(AXES[:5])
+    assert piece[2:] == ["--midi", f"{out}/piece.mid", "-o", f"{out}/piece.wav"]
+    assert improvisation[2] == "--sample"
     assert transfer[3] == f"{out}/voice.wav"
     assert exporting[1:] == [f"{out}/run", "-o", f"{out}/demo.ts"]
     assert resynthesis[3] == f"{out}/corpus/reed/phrase-01.flac"  # the longest of those held out
@@ -113,6 +117,8 @@ def test_the_whole_path_in_order(commands: Commands, capsys: pytest.CaptureFixtu
         "resynthesis.wav",
         "interpolation.wav",
         "melody.wav",
+        "piece.wav",
+        "improvisation.wav",
         "voice-as-demo.wav",
         "sweeps/",
         "overview.png",
@@ -153,7 +159,7 @@ def test_it_goes_on_where_it_broke_off(commands: Commands, capsys: pytest.Captur
     commands.fail_at = ""
     commands.asked.clear()
     assert demo.main(options(commands)) == 0
-    assert commands.names == ["export", *["render"] * 9, "evaluate"]
+    assert commands.names == ["export", *["render"] * 11, "evaluate"]
 
 
 def test_interrupted_training_is_resumed(commands: Commands) -> None:
@@ -239,6 +245,8 @@ def test_the_demo_for_real(tmp_path: Path) -> None:
         "resynthesis.wav",
         "interpolation.wav",
         "melody.wav",
+        "piece.wav",
+        "improvisation.wav",
         "voice-as-demo.wav",
         "sweeps/brightness.wav",
         "run/losses.png",

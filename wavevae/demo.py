@@ -34,7 +34,7 @@ DIARY = ".wavevae-demo.json"
 MELODY = (0, 4, 7, 12, 11, 7, 4, 5, 0)
 """Semitones above its lowest note."""
 SWEPT = ("pitch", "loudness", "periodicity", "brightness", "noisiness")
-SWEEP_S, VOICE_S = 4.0, 8.0
+SWEEP_S, VOICE_S, IMPROVISED_S = 4.0, 8.0, 20.0
 ATTACK_FRAMES, RELEASE_FRAMES = 3, 10
 MADE = (
     *(
@@ -49,6 +49,9 @@ MADE = (
         "voice.wav",
         "voice-as-demo.wav",
         "interpolation.wav",
+        "piece.mid",
+        "piece.wav",
+        "improvisation.wav",
     ),
     *("report.json", "report.html", "chunks.csv", "overview.png", "pairs", "spectrograms"),
     *("generated", "latents", "playing", DIARY),
@@ -270,6 +273,14 @@ def write_rows(path: Path, info: BundleInfo, rows: list[list[float]]) -> None:
         writer.writerows([[f"{value:.4f}" for value in row] for row in rows])
 
 
+def perform(out: Path, model: Path) -> None:
+    """OUT/piece.wav: a short piece of two voices; OUT/improvisation.wav: what the instrument plays by itself."""
+    shutil.copyfile(Path(__file__).with_name("piece.mid"), out / "piece.mid")
+    run("render", model, "--midi", out / "piece.mid", "-o", out / "piece.wav")
+    draw = ("--sample", "--seconds", f"{IMPROVISED_S:g}", "--seed", "1")
+    run("render", model, *draw, "-o", out / "improvisation.wav")
+
+
 def describe(out: Path, original: Path, seconds: float) -> str:
     """The closing text: where the results are, and the next command."""
     first, second = two_families(out)
@@ -279,6 +290,8 @@ done in {seconds / 60:.1f} min; on sounds it had not heard: mr_stft {report["mr_
 log_mel_l1 {report["log_mel_l1"]:.3f}
 
 listen to
+  {out}/piece.wav            {out}/piece.mid, played as the notes of the corpus are played
+  {out}/improvisation.wav    what the instrument plays by itself
   {out}/melody.wav           held notes, played from {out}/melody.csv (pitch, loudness, ... a row a frame)
   {out}/voice-as-demo.wav    {out}/voice.wav, its melody sung by the instrument
   {out}/sweeps/              a held note while one control goes through its range
@@ -323,6 +336,7 @@ def walk(out: Path, diary: Diary) -> Path:
     diary.step("melody", lambda: play_melody(out, model))
     diary.step("sweeps", lambda: play_sweeps(out, model))
     diary.step("transfer", lambda: sing(out, model))
+    diary.step("perform", lambda: perform(out, model))
     diary.step("evaluate", lambda: run("evaluate", out / "run", "--held-out", "-o", out))
     return original
 
