@@ -20,7 +20,7 @@ from wavevae.bundle import read_bundle
 from wavevae.info import main as info
 from wavevae.nn.instrument import Instrument
 from wavevae.prior.fitting import prepare
-from wavevae.prior.model import Prior
+from wavevae.prior.model import TEMPERATURE, Prior
 
 
 def with_prior(kind: str = "vae") -> tuple[Instrument, Prior]:
@@ -62,7 +62,9 @@ def test_performing_in_blocks_is_the_prior_in_one_piece(kind: str) -> None:
     file, axes = scripted(model), axes_of(model, toy_playable.statistics(model))
     x, classes = keys(64), torch.zeros(1, len(model.config.classes))
     with torch.no_grad():
-        expected, _ = prior.perform(x[:, 0], x[:, 1], classes, 0.8, torch.zeros(1), prior.initial(1, x))
+        expected, _ = prior.perform(
+            x[:, 0], x[:, 1], classes, TEMPERATURE, torch.zeros(1), prior.initial(1, x)
+        )
         for sizes in ([64], [1] * 64, [7] * 9 + [1], [3, 60, 1]):
             file.reset()
             found = torch.cat([file.perform(part) for part in x.split(sizes, 2)], 2)

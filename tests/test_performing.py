@@ -17,8 +17,8 @@ from wavevae.controls import Refused
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model, prior = with_prior()
-    return toy_playable.write(model, tmp_path_factory.mktemp("toy") / "performs.ts", prior.to_dict())
+    model, _ = with_prior()
+    return toy_playable.write(model, tmp_path_factory.mktemp("toy") / "performs.ts")
 
 
 @pytest.fixture(scope="module")

@@ -130,15 +130,15 @@ def tones_only(model: Instrument) -> Instrument:
     return model
 
 
-def write(model: Instrument, path: Path, prior: dict[str, Any] | None = None) -> Path:
-    """Exported as the command does, compared with a shorter sound; `prior` as its `to_dict` gives it."""
+def write(model: Instrument, path: Path) -> Path:
+    """Exported as the command does, compared with a shorter sound."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             model_file, "references", lambda m, a: [{"attributes": {}, **verify.reference(m, a, 24)}]
         )
         kept = checkpoint(model)
         kept.latents["profile"] = profile(model).to_dict()
-        if prior is not None:
-            kept.latents["prior"] = prior
+        if model.prior is not None:
+            kept.latents["prior"] = model.prior.to_dict()
         export_checkpoint(kept, path)
     return path

@@ -36,6 +36,7 @@ SUMMARIES = {
     "devices": "the audio devices and MIDI inputs found here",
     "evaluate": "a run or MODEL.ts + sounds -> metrics, pictures, WAV pairs",
     "explore": "a run + sounds -> latents, maps, what axes do, what lies between; a page",
+    "notes": "a run or sounds -> the notes in them, as a MIDI file and a picture",
     "parts": "a run -> its encoder and its decoder, each a file of its own",
     "bench": "what a model file costs: time a block, times real time, memory",
     "info": "what a run or MODEL.ts is: rate, hop, latents, delay, origin",

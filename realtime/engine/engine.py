@@ -209,6 +209,7 @@ class PlayableModel:
         bundle = read_bundle(path, sample_rate)
         refuse_unplayable(bundle, sample_rate, instead)
         self.model, self._bundle, self._seed = describe(bundle, voices, live_input), bundle, seed
+        self.info = bundle.info
         if not self.model.plays_notes and self.model.voices > 1:
             if not instead:
                 raise UserError(

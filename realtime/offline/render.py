@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..model_info import ModelInfo
     from .render_sources import Fitting, Take
 
-SOURCES = ("input", "latents", "codes", "interpolate", "sample", "score")
+SOURCES = ("input", "latents", "codes", "interpolate", "sample", "midi", "score")
 
 DEFAULT_FIT = "auto"
 """Measured with a saxophone learned in ten minutes: a voice is taken for the saxophone in 86 % of half seconds at fit 0
@@ -43,6 +43,7 @@ EXAMPLE = """\
   wavevae render mine.ts --interpolate low.wav high.wav -o from-low-to-high.wav
   wavevae render mine.ts --interpolate a.wav b.wav --pitch-a 57 --pitch-b 69 -o up-an-octave.wav
   wavevae render mine.ts --sample --seconds 20 --seed 7 -o new.wav --save-latents new.npy
+  wavevae render mine.ts --midi song.mid --track 2=bass.ts -o song.wav
   wavevae render mine.ts --score piece.jsonl -o piece.wav
   wavevae render mine.ts --input flute.wav --class bell --input-class flute -o as-a-bell.wav
 
@@ -56,8 +57,10 @@ semitones beyond by itself (hiss takes the pitch beside it); sounds of the corpu
 alike. --fit 1 gives loudness and timbre the corpus' means and spreads, within this one input: right for a phrase of
 another sound, wrong for a single note of the corpus, whose dynamic it would replace by the average one. --fit auto does
 it where the middle loudness or the timbre of the input lies outside of the corpus.
---sample draws from a density fitted to the training latents: how they are spread and how they move from frame
-to frame, not phrases.
+--sample improvises: notes in the manner of the recordings, played as theirs are; --prompt goes on from a recording. A
+codec, or a file without a prior, draws from a density of the training latents instead: no phrases.
+--midi plays every channel of every track by an instance of the instrument (`--track 2=bass.ts`: by another), with
+pedal, bend (RPN 0), pressure, CC 1, 7, 11 and the controllers of live playing; a program chooses a class.
 --score plays timed OSC messages, one JSON object a line: {"time": 0.5, "address": "/wavevae/latent/0", "args": [1]},
 and {"time": 9, "end": true}. What `wavevae serve --record` kept is rendered again as it was played.
 """
@@ -75,24 +78,42 @@ def build_parser() -> Parser:
     add("--codes", type=Path, metavar="C.npy", help="frames x codebooks, as `encode --codes` writes them")
     add("--interpolate", type=Path, nargs=2, metavar=("A.wav", "B.wav"), help="from one sound to another")
     add(
-        "--sample", action="store_true", help="drawn from the density of the training latents; with --seconds"
+        "--sample",
+        action="store_true",
+        help="it improvises; without a prior: drawn from a density; with --seconds",
     )
+    add(
+        "--midi",
+        type=Path,
+        metavar="SONG.mid",
+        help="a MIDI file of format 0 or 1, each channel of a track a part",
+    )
+    add(
+        "--track",
+        action="append",
+        metavar="N=OTHER.ts",
+        help="--midi: who plays part N; may be given several times",
+    )
+    add("--map", type=Path, metavar="MAP.yaml", help="--midi: which controller turns what, as for serve")
+    add("--dry", action="store_true", help="--midi: the plain envelope instead of the performer")
+    add("--strict", action="store_true", help="--midi: refuse notes beyond the instrument's range")
     add("--score", type=Path, metavar="SCORE.jsonl", help="timed OSC messages, as if played live")
     add("--score-input", type=Path, metavar="IN.wav", help="what a --score hears in mode transform")
     add("--seconds", type=float, metavar="S", help="length of a --sample")
+    add("--prompt", type=Path, metavar="IN.wav", help="--sample: a recording that it goes on from")
     add("-o", "--out", type=Path, required=True, metavar="OUT.wav", help=".wav or .flac, 24 bit")
     add("--seed", type=int, metavar="N", help="of everything random [0]; same seed, same bytes")
     add(
         "--voices",
         type=int,
         metavar="N",
-        help="--score: notes at a time [as recorded, else 8 of an instrument]",
+        help="--score: notes at a time [as recorded, else 8]; --midi: of a part [as many as it needs, up to 8]",
     )
     add(
         "--temperature",
         type=float,
         metavar="T",
-        help="--sample: spread of the draws [1]; otherwise: noise on the latents, standard deviations [0]",
+        help="of the prior [0.8]; without one, --sample: spread of the draws [1], else: noise on the latents [0]",
     )
     add("--sr", type=parse_sample_rate, metavar="HZ", help="rate of a file that does not say its own")
     add(
@@ -133,13 +154,13 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"render takes exactly one of --{', --'.join(SOURCES)}; found {found}")
     if arguments.sample != (arguments.seconds is not None):
         raise UserError("--sample and --seconds go together; give both or neither")
+    if arguments.prompt and not arguments.sample:
+        raise UserError("--prompt goes with --sample")
     if arguments.seconds is not None and not 0 < arguments.seconds <= 1e6:
         raise UserError(f"--seconds {arguments.seconds:g}; use a time above 0, up to 1000000 s")
     if arguments.seed is not None and arguments.seed < 0:
         raise UserError(f"--seed {arguments.seed}; use 0 or more")
-    only = [n for n in ("score_input", "voices") if getattr(arguments, n) is not None]
-    if only and not arguments.score:
-        raise UserError(f"--{only[0].replace('_', '-')} goes with --score")
+    _check_played(arguments)
     if arguments.score and arguments.temperature is not None:
         raise UserError("--temperature: a score sets its own; send /wavevae/temperature")
     if arguments.codes and (arguments.temperature is not None or arguments.save_latents):
@@ -149,12 +170,29 @@ def _check(arguments: argparse.Namespace) -> None:
     _check_fitting(arguments)
     if arguments.voices is not None and not 1 <= arguments.voices <= MOST_VOICES:
         raise UserError(f"--voices {arguments.voices}; use 1 to {MOST_VOICES}")
-    inputs = (arguments.input, arguments.latents, arguments.codes, arguments.score, arguments.score_input)
+    inputs = (
+        *(getattr(arguments, n) for n in ("input", "latents", "codes", "midi", "score", "score_input")),
+    )
     read = [*inputs, *(arguments.interpolate or ())]
     for out in (arguments.out, arguments.save_latents):
         for path in read:
             if out and path and out.exists() and path.exists() and out.samefile(path):
                 raise UserError(f"{out} is also what is read; name another output")
+
+
+def _check_played(arguments: argparse.Namespace) -> None:
+    """Raises: UserError for options of a score or a MIDI file without one."""
+    if arguments.score_input is not None and not arguments.score:
+        raise UserError("--score-input goes with --score")
+    if arguments.voices is not None and not (arguments.score or arguments.midi):
+        raise UserError("--voices goes with --score or --midi")
+    used = [name for name in ("track", "map", "dry", "strict") if getattr(arguments, name)]
+    if used and not arguments.midi:
+        raise UserError(f"--{used[0]} goes with --midi")
+    if arguments.midi and arguments.pitch is not None:
+        raise UserError(f"--pitch {arguments.pitch}: a MIDI file has its own; leave it out")
+    if arguments.midi and arguments.save_latents:
+        raise UserError("--save-latents: of a MIDI file every voice has latents of its own; leave it out")
 
 
 def _check_labels(arguments: argparse.Namespace) -> None:
@@ -227,6 +265,16 @@ def choose_take(
     if arguments.interpolate:
         ends = read_ends(model, arguments)
         return render_sources.morph(core, bundle, arguments.interpolate, arguments.seed, ends, fitting)
+    if bundle.info.prior:
+        from .improvisation import USUAL_TEMPERATURE, improvise
+
+        given_temperature = arguments.temperature
+        temperature = USUAL_TEMPERATURE if given_temperature is None else given_temperature
+        return improvise(core, bundle, arguments.seconds, arguments.seed, temperature, arguments.prompt)
+    if arguments.prompt:
+        raise UserError(
+            f"--prompt {arguments.prompt}: {bundle.path.name} has no prior to go on with; leave it out"
+        )
     return render_sources.draw(bundle, arguments.seconds, arguments.seed)
 
 
@@ -281,10 +329,16 @@ def main(argv: list[str]) -> int:
         from .score import render_score
 
         return render_score(arguments, _set(GAIN, "--gain", arguments.gain))
+    if arguments.midi:
+        if arguments.temperature is not None:
+            _set(TEMPERATURE, "--temperature", arguments.temperature)
+        from .midi_render import render_midi
+
+        return render_midi(arguments, _set(GAIN, "--gain", arguments.gain))
     arguments.seed = arguments.seed or 0
-    if arguments.temperature is None:
-        arguments.temperature = 1.0 if arguments.sample else 0.0
-    temperature = _set(TEMPERATURE, "--temperature", arguments.temperature)
+    usual = 1.0 if arguments.sample else 0.0
+    asked = usual if arguments.temperature is None else arguments.temperature
+    temperature = _set(TEMPERATURE, "--temperature", asked)
     gain = _set(GAIN, "--gain", arguments.gain)
 
     from .render_sources import load_offline

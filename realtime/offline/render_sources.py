@@ -32,7 +32,7 @@ from wavevae.units import (
     seconds_to_samples,
 )
 
-from ..engine.engine import Engine
+from ..engine.engine import Engine, Limiter
 from ..engine.latent_sources import DensitySource, EncodedInput, FrameList, FrameSource, NoisySource
 from ..engine.streaming_model import CodesModel, Frames, StreamingModel, Units
 from .label_options import End
@@ -80,13 +80,16 @@ def encode_file(core: StreamingModel, path: Path) -> Iterator[tuple[int, Frames]
         yield samples, core.encode(block)
 
 
-def report(arguments: argparse.Namespace, engine: Engine, samples: int, speed: float) -> str:
-    """The last line, and what went wrong."""
+def report(
+    arguments: argparse.Namespace, engine: Engine, samples: int, speed: float, limiter: Limiter | None = None
+) -> str:
+    """The last line, and what went wrong; `limiter`: of a mix, instead of the engine's."""
     lines = []
-    if engine.limiter.limited:
-        over = amplitude_to_db(engine.limiter.peak)
+    limiter = limiter or engine.limiter
+    if limiter.limited:
+        over = amplitude_to_db(limiter.peak)
         lines.append(
-            f"{engine.limiter.limited} samples limited (up to {over:.1f} dB over full scale): "
+            f"{limiter.limited} samples limited (up to {over:.1f} dB over full scale): "
             f"render again with --gain {arguments.gain - over - 0.05:.1f}"
         )
     if engine.broken:

@@ -19,7 +19,7 @@ from .performer import NoteFeatures, Performer, PerformerState
 
 SOFTEST_DB = -40.0
 """Level of the softest velocity, below the loudest."""
-TEMPERATURE = 0.8
+TEMPERATURE = 1.0
 """Of the frames of a performance and an improvisation, where nothing else is asked for."""
 
 
