@@ -26,7 +26,9 @@ TIED_SHARE, LONGEST_REST_S = 0.25, 0.5
 """Between two recordings: nothing, or a rest of silence."""
 SILENCE_BELOW_DB = 60.0
 
-QUIET, FEWEST_HELD = 0.02, 20
+QUIET, FEWEST_HELD, FADE_DB = 0.02, 20, 5.0
+"""Quantile of the loudness of notes that held ones are kept above, and frames that it needs; fade a frame of rests that
+the recordings do not show."""
 TIMBRES, FEWEST_OF_TIMBRE, WORTH_A_TIMBRE = 8, 6, 0.04
 """At most so many groups of timbres, each of so many notes on average; one more is worth it if it explains this share
 of the variance."""
@@ -142,24 +144,36 @@ def prepare(
         Part(r, (((m - offset) / scale) * k).clip(-12, 12).astype(np.float32), k, label)
         for r, m, k, label in zip(rows, made, known, labels, strict=True)
     ]
-    performer.lowest_held.copy_(torch.from_numpy(_lowest_held(notes, made, performer.loudness_at)))
+    lowest, highest = _limits(notes, made, performer.loudness_at)
+    performer.lowest_held.copy_(torch.from_numpy(lowest))
+    performer.highest_rest.copy_(torch.from_numpy(highest))
     loudest = profile.loudness[-1] if profile.loudness else -12.0
     return Prior(performer, Improviser(_note_table(notes, labels), profile.frame_rate), loudest), parts
 
 
-def _lowest_held(
+def _limits(
     notes: Sequence[Sequence[FoundNote]], made: Sequence[NDArray[Any]], loudness: int
-) -> NDArray[np.float32]:
-    """(HELD_AGES,): the QUIET quantile of how far below their level notes are, dB, by frames since the onset."""
-    ages: list[list[float]] = [[] for _ in range(HELD_AGES)]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Loudness from the level, dB, each (HELD_AGES,): the QUIET quantile of notes by frames since the onset, and the
+    quantile as far from the other end of rests by frames since the release; where there are no rests, a fade."""
+    held: list[list[float]] = [[] for _ in range(HELD_AGES)]
+    rests: list[list[float]] = [[] for _ in range(HELD_AGES)]
     for recording, frames in zip(notes, made, strict=True):
-        for note in recording:
-            held = frames[note.onset : note.release, loudness]
-            for age, value in enumerate(held[: HELD_AGES - 1]):
-                ages[age].append(float(value))
-            ages[-1].extend(held[HELD_AGES - 1 :].tolist())
-    found = [float(np.quantile(a, QUIET)) if len(a) >= FEWEST_HELD else -1e4 for a in ages]
-    return np.array(found, np.float32)
+        next_onsets = [note.onset for note in recording[1:]] + [len(frames)]
+        for note, following in zip(recording, next_onsets, strict=True):
+            for ages, values in (
+                (held, frames[note.onset : note.release, loudness]),
+                (rests, frames[note.release : following, loudness]),
+            ):
+                for age, value in enumerate(values[: HELD_AGES - 1]):
+                    ages[age].append(float(value))
+                ages[-1].extend(values[HELD_AGES - 1 :].tolist())
+    lowest = [float(np.quantile(a, QUIET)) if len(a) >= FEWEST_HELD else -1e4 for a in held]
+    highest = [
+        float(np.quantile(a, 1 - QUIET)) if len(a) >= FEWEST_HELD else -FADE_DB * (age + 1)
+        for age, a in enumerate(rests)
+    ]
+    return np.array(lowest, np.float32), np.array(highest, np.float32)
 
 
 def _note_table(notes: Sequence[Sequence[FoundNote]], labels: Sequence[int]) -> Tensor:

@@ -136,7 +136,7 @@ def _plateaus(pitch: Array, rate: float) -> list[tuple[int, int]]:
     left_for = _frames(LEFT_S, rate)
     found, start, away = [], 0, 0
     for n in range(len(pitch)):
-        settled = pitch[max(start, n - 4 * left_for) : max(start + 1, n - away)]
+        settled = pitch[max(start, n - away - 4 * left_for) : max(start + 1, n - away)]
         away = away + 1 if abs(pitch[n] - np.median(settled)) > PLATEAU_SEMITONES else 0
         arrived = pitch[n - left_for + 1 : n + 1]
         if away >= left_for and np.ptp(arrived) <= ARRIVED_SEMITONES:

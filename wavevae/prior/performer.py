@@ -145,6 +145,7 @@ class Performer(nn.Module):
     scale: Tensor
     offset: Tensor
     lowest_held: Tensor
+    highest_rest: Tensor
 
     def __init__(self, latents: int, features: NoteFeatures, width: int = 192, components: int = 8) -> None:
         super().__init__()
@@ -160,6 +161,8 @@ class Performer(nn.Module):
         self.register_buffer("lowest_held", torch.full((HELD_AGES,), -1e4))
         """dB from the level: the quietest that the corpus' notes are, by frames since their onset; the last place for
         all later ones. A held note does not fall silent where the corpus' notes do not."""
+        self.register_buffer("highest_rest", torch.full((HELD_AGES,), 1e4))
+        """The same of rests: the loudest that they are, by frames since the release."""
         self.smallest, self.largest = SMALLEST_LOG_SCALE, LARGEST_LOG_SCALE
         self.rarest = math.log(RAREST)
         self.settled, self.drift_rate = SETTLED_FRAMES, 1.0 / DRIFT_FRAMES
@@ -257,12 +260,15 @@ class Performer(nn.Module):
         return z, PerformerState(note, hidden, last, drift, state.frame + 1.0)
 
     def _audible(self, last: Tensor, note: NoteState) -> Tensor:
-        """Scaled frames whose loudness is not below `lowest_held` while a key is held."""
-        at = self.loudness_at
-        age = note.since_onset.clamp(0.0, float(self.lowest_held.size(0) - 1)).long()
+        """Scaled frames whose loudness is not below `lowest_held` while a key is held, nor above `highest_rest`."""
+        at, oldest = self.loudness_at, float(self.lowest_held.size(0) - 1)
+        held = note.held > 0.5
+        age = torch.where(held, note.since_onset, note.since_release).clamp(0.0, oldest).long()
         lowest = (self.lowest_held[age] - self.offset[at]) / self.scale[at]
-        raised = torch.where(note.held > 0.5, torch.maximum(last[:, at], lowest), last[:, at])
-        return torch.cat([last[:, :at], raised.unsqueeze(1), last[:, at + 1 :]], 1)
+        highest = (self.highest_rest[age] - self.offset[at]) / self.scale[at]
+        loudness = last[:, at]
+        loudness = torch.where(held, torch.maximum(loudness, lowest), torch.minimum(loudness, highest))
+        return torch.cat([last[:, :at], loudness.unsqueeze(1), last[:, at + 1 :]], 1)
 
     def _draw(
         self, weights: Tensor, means: Tensor, scales: Tensor, temperature: float, seed: Tensor, frame: Tensor
