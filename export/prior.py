@@ -139,6 +139,7 @@ class PriorMethods(nn.Module):
         self.improvising, self.improviser_state = first, first.improviser
 
     def start_performer(self, voices: int) -> None:
+        self.perform_voices = voices
         self.performer_state = self.plays.initial(voices, self.offset).performer
 
     def restart_performer(self, voice: int) -> None:

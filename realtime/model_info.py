@@ -95,6 +95,8 @@ class ModelInfo:
     """Of an instrument: a sound in the middle of its corpus, (latent_dim,) in standard deviations."""
     loudest_db: float = 0.0
     """Of an instrument: what its corpus hardly exceeds."""
+    performs: bool = False
+    """It holds a prior: notes are played the way its recordings are, and it improvises."""
     restarts: bool = True
     """A voice can begin anew; files of before could not."""
     voices: int = 1
@@ -161,6 +163,7 @@ def describe(bundle: Bundle, voices: int | None = None, live_input: bool = False
         n_controls=sum(axis.name in NATURAL for axis in info.axes) if info.is_instrument else 0,
         typical=_typical(info) if info.is_instrument else (),
         loudest_db=_loudness(info).high if info.is_instrument else 0.0,
+        performs=hasattr(bundle.module, "perform"),
         restarts=hasattr(bundle.module, "restart"),
         voices=voices or (USUAL_VOICES if info.is_instrument else 1),
         live_input=live_input,

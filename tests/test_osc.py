@@ -301,7 +301,11 @@ def test_oscquery_describes_every_address_so_that_faders_can_be_built() -> None:
     json.dumps(root, allow_nan=False)
 
 
-AN_INSTRUMENT = {"n_controls": 1, "axes": (Axis("loudness", -2, 2, 1.0, -20, 5, "dB"), *toy_about().axes[1:])}
+AN_INSTRUMENT = {
+    "n_controls": 1,
+    "performs": True,
+    "axes": (Axis("loudness", -2, 2, 1.0, -20, 5, "dB"), *toy_about().axes[1:]),
+}
 
 
 @pytest.mark.parametrize("control", NUMBERS, ids=lambda control: control.name)

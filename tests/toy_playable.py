@@ -130,15 +130,17 @@ def tones_only(model: Instrument) -> Instrument:
     return model
 
 
-def write(model: Instrument, path: Path) -> Path:
-    """Exported as the command does, compared with a shorter sound."""
+def write(model: Instrument, path: Path, prior: dict[str, Any] | None = None) -> Path:
+    """Exported as the command does, compared with a shorter sound; `prior` as its `to_dict` gives it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             model_file, "references", lambda m, a: [{"attributes": {}, **verify.reference(m, a, 24)}]
         )
         kept = checkpoint(model)
         kept.latents["profile"] = profile(model).to_dict()
-        if model.prior is not None:
-            kept.latents["prior"] = model.prior.to_dict()
+        if prior is None and model.prior is not None:
+            prior = model.prior.to_dict()
+        if prior is not None:
+            kept.latents["prior"] = prior
         export_checkpoint(kept, path)
     return path

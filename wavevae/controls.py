@@ -126,6 +126,9 @@ RELEASE = Control(
 GLIDE = Control(
     "glide", "ms", 0, 10_000, 60, "mono: time from one pitch to the next, while keys overlap"
 ).held_in("glide_ms", instruments_only=True, **TIME)
+PERFORM = Control(
+    "perform", "", 0, 1, 1, "1 = notes are played the way the recordings are, 0 = with the plain envelope"
+).held_in("perform", instruments_only=True, group="envelope")
 VELOCITY = Control("velocity", "", 0, 1, 0, "strength of a note, 0 = off")
 BEND = Control(
     *("bend", "semitones", -48, 48, 0, "added to the pitch of every note, at once"),
@@ -139,7 +142,7 @@ OFFSET = Control("offset", "standard deviations", -10, 10, 0, "added to one lear
 WEIGHT = Control("weight", "", 0, 1, 0, "of a class in the mix; more than 1 in all: shares of the sum")
 CONTROLS = (
     *(PITCH, LOUDNESS, PERIODICITY, LIFE, LATENT, GAIN, SMOOTHING, TEMPERATURE, SPREAD),
-    *(ATTACK, DECAY, SUSTAIN, RELEASE, GLIDE, BEND, PRESSURE),
+    *(ATTACK, DECAY, SUSTAIN, RELEASE, PERFORM, GLIDE, BEND, PRESSURE),
     *(TRANSPOSE_AUTO, TRANSPOSE, FIT, SCALE, BIAS),
 )
 """All that have an address of their name, in the order of the help and the page."""
@@ -210,6 +213,7 @@ class ControlState:
     mono: bool = False
     """The newest key alone sounds; from key to key without a new attack."""
     glide_ms: float = GLIDE.default
+    perform: float = PERFORM.default
     pedal: bool = False
     pressure: float = PRESSURE.default
     mode: int = GENERATE

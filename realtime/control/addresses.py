@@ -18,6 +18,7 @@ from wavevae.controls import (
     NATURAL,
     NUMBERS,
     OF_FILE,
+    PERFORM,
     SAMPLE,
     SCALE,
     TRANSFORM,
@@ -176,7 +177,9 @@ def rows(world: World) -> Iterator[Address]:
         yield _natural(world, i, axis)
     yield from _all_axes(world)
     known = [c for c in NUMBERS if world.model.is_instrument or not c.instruments_only]
-    yield from (_of_state(world, control) for control in known)
+    yield from (_of_state(world, c) for c in known if c is not PERFORM or world.model.performs)
+    if not world.model.performs:
+        yield Address(PERFORM.name, "f", PERFORM.doc, _no_prior(world.model))
     yield from _buttons(world)
     yield _mode(world)
     yield from _presets(world)
@@ -262,6 +265,15 @@ def _of_state(world: World, control: Control) -> Address:
     )
 
 
+def _no_prior(model: ModelInfo) -> Act:
+    def refuse(state: ControlState, arguments: Arguments) -> ControlState:
+        raise Refused(
+            f"{model.name} holds no prior, so notes have the plain envelope; train it anew and export it"
+        )
+
+    return refuse
+
+
 def _buttons(world: World) -> Iterator[Address]:
     def freeze(state: ControlState, arguments: Arguments) -> ControlState:
         return replace(state, frozen=switch(arguments, state.frozen))
@@ -289,7 +301,7 @@ def _mode(world: World) -> Address:
         mode = MODES.index(name)
         if mode == TRANSFORM and not model.live_input:
             raise Refused("there is no live input; start serve with --input")
-        if mode == SAMPLE and not model.can_sample:
+        if mode == SAMPLE and not (model.can_sample or model.performs):
             raise Refused(f"{model.name} holds no density to sample from; modes here are {MODES[GENERATE]}")
         return replace(state, mode=mode)
 

@@ -71,7 +71,7 @@ def recalled(preset: Preset, state: ControlState, model: ModelInfo, seconds: flo
         raise Refused(f"that preset does not fit this model ({error})") from None
     if {len(v) for v in vectors.values()} != {model.latent_dim} or len(attributes) != len(state.attributes):
         raise Refused(f"that preset is of a model with {len(vectors['latents'])} latents")
-    playable = model.live_input if mode == 1 else model.can_sample if mode == 2 else True
+    playable = model.live_input if mode == 1 else (model.can_sample or model.performs) if mode == 2 else True
     glide_ms = state.smoothing_ms if seconds is None else 1000 * seconds
     moved = replace(state, **numbers, **vectors).with_latents(vectors["latents"], glide_ms)  # type: ignore[arg-type]
     return replace(

@@ -257,7 +257,7 @@ class PlayableModel:
         core, model = self._cores[0], self.model
         frame_rate = model.sample_rate / model.hop_length
         drawn = None
-        if model.can_sample:
+        if model.can_sample and not model.performs:
             sampler = DensitySampler(self._bundle.info.density, np.random.default_rng(self._seed))
             drawn = DensitySource(sampler, frame_rate)
         encoded = EncodedInput(core.encode, core.hop_length) if model.live_input else None

@@ -1,7 +1,11 @@
 """The notes of an instrument: every voice is a row of one batch, with its own pitch, loudness and offsets.
 
     controls ──> rows: which note each plays ──> frames (rows, F, latent_dim) ──> one decoder call ──> their sum
-    base frames (sliders, live input, draws) ──────┘
+    base frames (sliders, live input, draws) ──────┤
+    the file's prior, told the notes of all rows ──┘
+
+With a prior (`ModelInfo.performs`) it decides pitch, loudness and timbre of a note; bend, pressure, slide and what the
+sliders differ from their rest are added, and the release. In mode sample it makes up the notes as well.
 
 Frames are in the file's own units here: MIDI, dB. There are two rows more than voices, so that a note that is taken
 over can end while the new one begins.
@@ -11,11 +15,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.controls import GENERATE, TRANSFORM, ControlState, Note
+from wavevae.controls import GENERATE, SAMPLE, TRANSFORM, ControlState, Note
 
 from ..model_info import ModelInfo
 from .latent_sources import MODE_FADE_MS, Ramp
@@ -40,13 +45,23 @@ SLIDE_DEVIATIONS = 2.0
 """Of brightness, either way."""
 MIDDLE_KEY, OCTAVE = 60, 12
 """Without a pitch keys change the brightness, by one standard deviation an octave."""
-DRONE, NOWHERE = -1, -2
-"""Places, beside those of the notes: of what sounds without keys, and of what ends while its place is another's."""
+DRONE, NOWHERE, MADE_UP = -1, -2, -3
+"""Places, beside those of the notes: of what sounds without keys, of what ends while its place is another's, and of
+what the prior makes up."""
 
 
 def velocity_db(velocity: float) -> float:
     """Below the loudest: amplitude goes with the square of the velocity, as General MIDI 2 recommends."""
     return max(SOFTEST_DB, 40 * math.log10(max(velocity, 1e-6)))
+
+
+class Shape(NamedTuple):
+    """What an envelope goes by."""
+
+    attack_ms: float
+    decay_ms: float
+    sustain: float
+    release_ms: float
 
 
 class Envelope:
@@ -61,20 +76,20 @@ class Envelope:
         """Rise, from where it is."""
         self._attacking, self.silent = True, False
 
-    def advance(self, count: int, held: bool, controls: ControlState, release_ms: float) -> Frames:
+    def advance(self, count: int, held: bool, shape: Shape) -> Frames:
         """The next (count,) dB. A note that is let go while it rises has its attack to the end."""
-        return np.array([self._next(held, controls, release_ms) for _ in range(count)], np.float32)
+        return np.array([self._next(held, shape) for _ in range(count)], np.float32)
 
-    def _next(self, held: bool, controls: ControlState, release_ms: float) -> float:
+    def _next(self, held: bool, shape: Shape) -> float:
         if self.silent:
             return FLOOR_DB
         if self._attacking:
-            amplitude = 10 ** (self._db / 20) + 1 / self._frames(controls.attack_ms)
+            amplitude = 10 ** (self._db / 20) + 1 / self._frames(shape.attack_ms)
             self._attacking = amplitude < 1 - 1e-6
             self._db = min(0.0, 20 * math.log10(amplitude))
             return self._db
-        lowest = 20 * math.log10(max(controls.sustain, 1e-6)) if held else -math.inf
-        step = RANGE_DB / self._frames(controls.decay_ms if held else release_ms)
+        lowest = 20 * math.log10(max(shape.sustain, 1e-6)) if held else -math.inf
+        step = RANGE_DB / self._frames(shape.decay_ms if held else shape.release_ms)
         self._db = max(lowest, self._db - step) if self._db > lowest else min(lowest, self._db + step)
         if self._db <= -RANGE_DB:
             self.silent, self._db = True, -math.inf
@@ -88,8 +103,8 @@ class Envelope:
 class Voice:
     """Turns one note into frames: the base frames with the note's own pitch, loudness and offsets.
 
-    All it is given are the note (on, off, velocity, bend, pressure, slide) and the controls. A learned performer is a
-    class with the same methods, which `Polyphony` gets as `make_voice`.
+    All it is given are the note (on, off, velocity, bend, pressure, slide) and the controls; a note that is performed
+    also what the file's prior plays for it.
     """
 
     def __init__(self, model: ModelInfo, frame_rate: float) -> None:
@@ -101,6 +116,11 @@ class Voice:
         self.note: Note | None = None
         """What it plays; None: the base frames as they are."""
         self.place, self.held, self._taken_over = NOWHERE, False, False
+        self.performs = False
+        """What it plays is the prior's."""
+        self._asked = True
+        """The prior has been told of its note."""
+        self._at_rest = np.array([a.natural(v) for a, v in zip(model.axes, model.typical, strict=False)])
 
     @property
     def silent(self) -> bool:
@@ -109,6 +129,10 @@ class Voice:
     def strike(self, place: int, note: Note | None, controls: ControlState) -> None:
         """Begin a note, or what sounds without keys."""
         self.place, self.note, self.held, self._taken_over = place, note, True, False
+        self.performs = self._model.performs and (
+            place == MADE_UP or (note is not None and controls.perform > 0 and controls.mode != TRANSFORM)
+        )
+        self._asked = False
         if note is not None:
             self.held = note.held
             self._pitch.jump(note.pitch)
@@ -129,11 +153,43 @@ class Voice:
         self._taken_over = self.held
         self.held, self.place = False, NOWHERE
 
+    def ask(self, count: int, made_up: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Key and velocity for the prior, (2, count); `made_up`: those of mode sample. However short, a note has a
+        frame to begin in."""
+        asked = np.zeros((2, count), np.float32)
+        if self.place == MADE_UP and made_up is not None:
+            return made_up
+        if not self.performs or self.note is None:
+            return asked
+        asked[0] = self.note.pitch
+        asked[1, : count if self.held else 1 - self._asked] = self.note.velocity
+        self._asked = True
+        return asked
+
+    def performed(self, base: Frames, played: Frames, controls: ControlState) -> Frames:
+        """Its next (F, latent_dim), after what the prior plays, of the same shape."""
+        z = played + (base - self._at_rest)
+        if self._model.plays_pitch:
+            z[:, 0] = played[:, 0] + controls.bend
+        z[:, self._loudness] += CHORD_DB if self._model.voices > 1 else 0.0
+        release_ms = TAKEN_OVER_MS if self._taken_over else controls.release_ms
+        z[:, self._loudness] += self._envelope.advance(len(z), self.held, Shape(0.0, 0.0, 1.0, release_ms))
+        note = self.note
+        if note is None:
+            return z.astype(np.float32)
+        self._level.aim(self._wanted(note, controls), round(CHANGE_MS * self._frames_a_ms))
+        z[:, self._loudness] += self._level.advance(len(z))[:, 0] - velocity_db(note.velocity)
+        glided = self._pitch.advance(len(z))[:, 0] - note.pitch
+        if self._model.plays_pitch:
+            z[:, 0] += glided + note.bend
+        return self._moved(z, note).astype(np.float32)
+
     def frames(self, base: Frames, input_share: Frames, controls: ControlState) -> Frames:
-        """Its next (F, latent_dim); `listening` (F,): how far loudness is the live input's."""
+        """Its next (F, latent_dim); `input_share` (F,): how far loudness is the live input's."""
         z = base.copy()
         release_ms = TAKEN_OVER_MS if self._taken_over else controls.release_ms
-        envelope = self._envelope.advance(len(z), self.held, controls, release_ms)
+        shape = Shape(controls.attack_ms, controls.decay_ms, controls.sustain, release_ms)
+        envelope = self._envelope.advance(len(z), self.held, shape)
         note = self.note
         if note is None:
             z[:, self._loudness] += envelope
@@ -150,6 +206,10 @@ class Voice:
             z[:, 0] = key
         elif self._bright is not None:
             z[:, self._bright] += (key - MIDDLE_KEY) / OCTAVE
+        return self._moved(z, note)
+
+    def _moved(self, z: Frames, note: Note) -> Frames:
+        """By the note's slide and its offsets."""
         if self._bright is not None:
             z[:, self._bright] += SLIDE_DEVIATIONS * (2 * note.slide - 1)
         if note.offsets:
@@ -171,6 +231,7 @@ class Polyphony:
     """Plays the controls' notes; without keys, the base frames."""
 
     newest: Frames | None
+    played: Frames | None
 
     def __init__(
         self,
@@ -178,7 +239,10 @@ class Polyphony:
         model: ModelInfo,
         make_voice: Callable[[ModelInfo, float], Voice] = Voice,
     ) -> None:
-        """`make_voice(model, frame_rate)`: what turns a note into frames, one for each row."""
+        """`make_voice(model, frame_rate)`: what turns a note into frames, one for each row.
+
+        `played` holds key and velocity of what the prior made up last, (2,), or nothing.
+        """
         self._make_voice = make_voice
         self._core, self._model, self._settings = core, model, ModelSettings(core, model)
         self._frame_rate = core.sample_rate / core.hop_length
@@ -198,7 +262,8 @@ class Polyphony:
         self._last: Note | None = None
         self._struck: int | None = None
         """Serial of the newest note that was struck."""
-        self.newest = None
+        self.newest = self.played = None
+        self._performing = False
         self._settings.jump()
         self._core.reset()
 
@@ -214,8 +279,13 @@ class Polyphony:
 
     def _wanted(self, controls: ControlState) -> dict[int, Note | None]:
         """What is to sound at which place."""
+        if self._model.performs and controls.mode == SAMPLE:
+            return {MADE_UP: None, **(self._keys(controls) if controls.keyed else {})}
         if not controls.keyed:
             return {} if controls.idle and controls.mode == GENERATE else {DRONE: None}
+        return self._keys(controls)
+
+    def _keys(self, controls: ControlState) -> dict[int, Note | None]:
         if not controls.mono:
             return dict(enumerate(controls.notes))
         held = [n for n in controls.notes if n.held]
@@ -263,16 +333,32 @@ class Polyphony:
     def decode(self, frames: Frames, controls: ControlState) -> Audio:
         sounding = [i for i, voice in enumerate(self._voices) if not voice.silent]
         input_share = self._share_of_input(len(frames), controls)
+        performed = self._perform(len(frames))
         if not sounding:
             self.newest = None
             return np.zeros(len(frames) * self._core.hop_length, np.float32)
         base = self._core.units.of_file(frames)
         batch = np.tile(self._rest, (self._rows, len(frames), 1))
         for row in sounding:
-            batch[row] = self._voices[row].frames(base, input_share, controls)
+            voice = self._voices[row]
+            if voice.performs and performed is not None:
+                batch[row] = voice.performed(base, performed[row], controls)
+            else:
+                batch[row] = voice.frames(base, input_share, controls)
         self.newest = self._core.units.standard(batch[max(sounding, key=self._serial)][-1:])[0]
         mixed: Audio = self._core.decode_voices(batch)[sounding].sum(0, dtype=np.float32)
         return mixed
+
+    def _perform(self, count: int) -> NDArray[np.float32] | None:
+        """(rows, count, latent_dim) of the prior, from the first note that it plays on: what it draws goes by the
+        frame, however frames are cut into blocks."""
+        self._performing = self._performing or any(voice.performs for voice in self._voices)
+        if not self._performing:
+            return None
+        made_up = any(voice.place == MADE_UP for voice in self._voices)
+        notes = self._core.improvise(count) if made_up else None
+        self.played = None if notes is None else notes[:, -1]
+        return self._core.perform(np.stack([voice.ask(count, notes) for voice in self._voices]))
 
     def _share_of_input(self, count: int, controls: ControlState) -> NDArray[np.float32]:
         """(count,): 1 while a live input drives, with the cross-fade of the modes."""
@@ -288,5 +374,8 @@ class Polyphony:
             core.restart(row)
         batch = np.tile(self._rest, (self._rows, len(frames), 1))
         self._settings.warm_up(lambda: core.decode_voices(batch))
+        if self._model.performs:
+            core.improvise(len(frames))
+            core.perform(np.zeros((self._rows, 2, len(frames)), np.float32))
         if self._model.live_input:
             core.encode(np.zeros(len(frames) * core.hop_length, np.float32))

@@ -70,6 +70,24 @@ class StreamingModel:
             audio: NDArray[np.float32] = self.module.decode(batch)[:, 0].contiguous().numpy()
             return audio
 
+    def perform(self, asked: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(voices, 2, F) key and velocity -> (voices, F, latent_dim) in the file's own units; needs a prior."""
+        with torch.inference_mode():
+            made = self.module.perform(torch.from_numpy(asked))
+            performed: NDArray[np.float32] = made.transpose(1, 2).contiguous().numpy()
+            return performed
+
+    def improvise(self, frames: int) -> NDArray[np.float32]:
+        """(2, frames) key and velocity (0 in rests) of what the file's prior makes up; it goes on from call to call."""
+        with torch.inference_mode():
+            notes: NDArray[np.float32] = self.module.improvise(frames)[0, :2].contiguous().numpy()
+            return notes
+
+    def restart_prior(self) -> None:
+        """What is made up begins anew."""
+        with torch.inference_mode():
+            self.module.restart_prior()
+
     def restart(self, voice: int) -> None:
         """Of those decoded together, one begins anew. A file of an older wavevae cannot: there it goes on."""
         if hasattr(self.module, "restart"):
@@ -91,6 +109,8 @@ class StreamingModel:
         with torch.inference_mode():
             if self._fresh is None:
                 self.module.reset()
+                if hasattr(self.module, "perform"):  # the next call may have another number of rows
+                    self.module.perform(torch.zeros(1, 2, 0))
                 return
             for name, buffer in self.module.named_buffers():
                 if buffer.shape == self._fresh[name].shape:

@@ -1,0 +1,105 @@
+"""An instrument with a prior, played: notes at once and over after their release, the same in every cut; without a
+prior the plain envelope."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy_playable
+from signals import level_db
+from test_export_prior import with_prior
+from test_polyphony import BLOCK, Stage
+
+from wavevae.controls import Refused
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model, prior = with_prior()
+    return toy_playable.write(model, tmp_path_factory.mktemp("toy") / "performs.ts", prior.to_dict())
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_playable.write(toy_playable.make(), tmp_path_factory.mktemp("toy") / "plain.ts")
+
+
+class Player(Stage):
+    """In blocks of any size."""
+
+    def frames(self, count: int, hops: int = 1) -> np.ndarray:
+        size = BLOCK * hops
+        return np.concatenate(
+            [self.instrument.engine.process(self.desk.state, size) for _ in range(count // hops)]
+        )
+
+
+def test_a_note_sounds_with_its_first_hop_and_ends_with_its_release(path: Path) -> None:
+    player = Player(path)
+    assert not player.frames(20).any()
+    player.send("release", 100)
+    player.send("note", 60, 0.8)
+    assert level_db(player.frames(1)) > -60
+    assert level_db(player.frames(80)) > -60
+    player.send("note", 60, 0)
+    player.frames(12)
+    assert not player.frames(4).any()
+
+
+@pytest.mark.parametrize("mono", [0, 1])
+def test_a_performance_is_the_same_in_every_cut(path: Path, mono: int) -> None:
+    def play(hops: int) -> np.ndarray:
+        player = Player(path)
+        player.send("mono", mono)
+        made = [player.frames(8, hops)]
+        for pitch, velocity in ((60, 0.8), (64, 0.5), (60, 0), (67, 0.3), (64, 0), (67, 0)):
+            player.send("note", pitch, velocity)
+            made.append(player.frames(16, hops))
+        return np.concatenate([*made, player.frames(32, hops)])
+
+    once = play(1)
+    assert once.any()
+    for hops in (2, 8):
+        assert np.abs(play(hops) - once).max() < 1e-4
+
+
+def test_the_plain_envelope_is_a_switch_away(path: Path, plain: Path) -> None:
+    player = Player(path)
+    made = []
+    for value in (1, 0):
+        player.send("perform", value)
+        player.send("note", 60, 0.8)
+        made.append(player.frames(40))
+        player.send("note", 60, 0)
+        player.frames(60)
+    assert np.abs(made[0] - made[1]).max() > 1e-3
+    without = Player(plain)
+    with pytest.raises(Refused, match="no prior"):
+        without.send("perform", 1)
+    without.send("note", 60, 0.8)
+    assert without.frames(20).any()
+
+
+def test_bend_pressure_slide_and_sliders_move_what_is_performed(path: Path) -> None:
+    def latents(*sent: tuple[object, ...]) -> np.ndarray:
+        player = Player(path)
+        player.send("smoothing", 0)
+        player.send("note", 60, 0.3)
+        for address, *arguments in sent:
+            player.send(str(address), *arguments)
+        player.frames(40)
+        axes = player.instrument.model.axes
+        return np.array([a.natural(v) for a, v in zip(axes, player.instrument.engine.sounding, strict=True)])
+
+    usual = latents()
+    assert latents(("note/bend", 60, 7.0))[0] - usual[0] == pytest.approx(7, abs=0.01)
+    assert latents(("bend", -2.0))[0] - usual[0] == pytest.approx(-2, abs=0.01)
+    assert latents(("note/pressure", 60, 1.0))[1] > usual[1] + 10
+    assert latents(("note/slide", 60, 1.0))[3] > usual[3]
+    player = Player(path)
+    rest = player.desk.state.latents[3]
+    moved = latents(("latent/3", rest + 1.0))
+    assert moved[3] - usual[3] == pytest.approx(player.instrument.model.axes[3].std, rel=1e-3)
+    assert moved[0] == pytest.approx(usual[0], abs=1e-3)
