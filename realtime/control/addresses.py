@@ -19,6 +19,8 @@ from wavevae.controls import (
     NUMBERS,
     OF_FILE,
     PERFORM,
+    PITCH,
+    PRIOR_SEED,
     SAMPLE,
     SCALE,
     TRANSFORM,
@@ -183,6 +185,8 @@ def rows(world: World) -> Iterator[Address]:
     yield from _buttons(world)
     yield _mode(world)
     yield from _presets(world)
+    if any(a.name == "prior_lowest" for a in world.model.attributes):
+        yield from _prior(world)
     place = 0
     for attribute in world.model.attributes:
         yield _attribute(world, attribute, place)
@@ -328,6 +332,45 @@ def _presets(world: World) -> Iterator[Address]:
     yield Address("preset/delete", "s", "forget a preset", delete)
 
 
+def _prior(world: World) -> Iterator[Address]:
+    """What is more than one number of the file's prior."""
+
+    def reset(state: ControlState, arguments: Arguments) -> ControlState:
+        return replace(state, prior_resets=state.prior_resets + 1)
+
+    places, place = {}, 0
+    for attribute in world.model.attributes:
+        places[attribute.name] = place
+        place += len(attribute.kinds)
+    low, high = places["prior_lowest"], places["prior_highest"]
+
+    def span(state: ControlState, arguments: Arguments) -> ControlState:
+        count(arguments, 2)
+        ends = [PITCH.check(a) for a in arguments]
+        if ends[0] > ends[1]:
+            raise Refused(f"the range is {ends[0]:g} to {ends[1]:g}; send the lower end first")
+        return replace(state, attributes=put(put(state.attributes, low, ends[0]), high, ends[1]))
+
+    def value() -> Value:
+        return [world.state.attributes[low], world.state.attributes[high]]
+
+    yield Address("prior/reset", "", "mode sample: what the prior makes up begins anew", reset)
+    doc = "mode sample: lowest and highest key that the prior makes up"
+    yield Address("prior/range", "ff", doc, span, value, (range_of(PITCH),) * 2, PITCH.unit)
+
+
+def _seed(world: World, place: int) -> Address:
+    def act(state: ControlState, arguments: Arguments) -> ControlState:
+        count(arguments, 1)
+        value = whole(arguments[0], int(PRIOR_SEED.low), int(PRIOR_SEED.high), PRIOR_SEED.name)
+        return replace(state, attributes=put(state.attributes, place, float(value)))
+
+    return Address(
+        *(PRIOR_SEED.name, "i", PRIOR_SEED.doc, act, lambda: int(world.state.attributes[place])),
+        (range_of(PRIOR_SEED),),
+    )
+
+
 def _attribute(world: World, attribute: Attribute, place: int) -> Address:
     """One of the file's own, by its own name; what every instrument has, beside the other controls."""
     last = place + len(attribute.kinds)
@@ -352,6 +395,8 @@ def _attribute(world: World, attribute: Attribute, place: int) -> Address:
 
 
 def _of_file(world: World, control: Control, is_switch: bool, place: int) -> Address:
+    if control is PRIOR_SEED:
+        return _seed(world, place)
     row = number(
         control,
         lambda state, value: replace(state, attributes=put(state.attributes, place, value)),
