@@ -19,7 +19,6 @@ from wavevae.controls import (
     NUMBERS,
     OF_FILE,
     PERFORM,
-    PITCH,
     PRIOR_SEED,
     SAMPLE,
     SCALE,
@@ -185,8 +184,6 @@ def rows(world: World) -> Iterator[Address]:
     yield from _buttons(world)
     yield _mode(world)
     yield from _presets(world)
-    if any(a.name == "prior_lowest" for a in world.model.attributes):
-        yield from _prior(world)
     place = 0
     for attribute in world.model.attributes:
         yield _attribute(world, attribute, place)
@@ -330,33 +327,6 @@ def _presets(world: World) -> Iterator[Address]:
     yield Address("preset/store", "s", "keep the present settings under a name", store)
     yield Address("preset/recall", "sf", "go to a preset, in so many seconds", recall)
     yield Address("preset/delete", "s", "forget a preset", delete)
-
-
-def _prior(world: World) -> Iterator[Address]:
-    """What is more than one number of the file's prior."""
-
-    def reset(state: ControlState, arguments: Arguments) -> ControlState:
-        return replace(state, prior_resets=state.prior_resets + 1)
-
-    places, place = {}, 0
-    for attribute in world.model.attributes:
-        places[attribute.name] = place
-        place += len(attribute.kinds)
-    low, high = places["prior_lowest"], places["prior_highest"]
-
-    def span(state: ControlState, arguments: Arguments) -> ControlState:
-        count(arguments, 2)
-        ends = [PITCH.check(a) for a in arguments]
-        if ends[0] > ends[1]:
-            raise Refused(f"the range is {ends[0]:g} to {ends[1]:g}; send the lower end first")
-        return replace(state, attributes=put(put(state.attributes, low, ends[0]), high, ends[1]))
-
-    def value() -> Value:
-        return [world.state.attributes[low], world.state.attributes[high]]
-
-    yield Address("prior/reset", "", "mode sample: what the prior makes up begins anew", reset)
-    doc = "mode sample: lowest and highest key that the prior makes up"
-    yield Address("prior/range", "ff", doc, span, value, (range_of(PITCH),) * 2, PITCH.unit)
 
 
 def _seed(world: World, place: int) -> Address:
