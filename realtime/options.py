@@ -52,6 +52,8 @@ OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothi
   /wavevae/preset/store s, /wavevae/preset/recall s [f seconds], /wavevae/preset/delete s
   /wavevae/model s             another MODEL.ts of the same rate, without a gap
   /wavevae/attribute/<name>    attributes of a file of another program, by its own names
+  /wavevae/prior/range f f     mode sample of an instrument with a prior: lowest and highest key; /wavevae/prior/reset:
+                               what it makes up begins anew
   /wavevae/midi/learn s        the next knob moved is bound to that address
   /wavevae/query s             answers with the value of that name or address on /wavevae/state/<name>
   /wavevae/subscribe i         a port of yours that then gets every /wavevae/state/... 30 times a second; 0 ends it

@@ -103,3 +103,32 @@ def test_bend_pressure_slide_and_sliders_move_what_is_performed(path: Path) -> N
     moved = latents(("latent/3", rest + 1.0))
     assert moved[3] - usual[3] == pytest.approx(player.instrument.model.axes[3].std, rel=1e-3)
     assert moved[0] == pytest.approx(usual[0], abs=1e-3)
+
+
+def test_improvising_follows_seed_range_and_reset_in_every_cut(path: Path) -> None:
+    def play(seed: int, hops: int) -> np.ndarray:
+        player = Player(path)
+        player.send("prior/seed", seed)
+        player.send("mode", "sample")
+        return player.frames(256, hops)
+
+    once = play(3, 1)
+    assert level_db(once) > -60
+    assert np.abs(play(3, 4) - once).max() < 1e-4
+    assert np.abs(play(4, 1) - once).max() > 1e-3
+    player = Player(path)
+    player.send("prior/range", 70.0, 90.0)
+    player.send("mode", "sample")
+    keys = []
+    for _ in range(400):
+        player.frames(1)
+        keys.append(player.instrument.engine.decoder.played.tolist())
+    assert all(70 <= key <= 90 for key, velocity in keys if velocity > 0)
+    player.send("prior/reset")
+    player.frames(1)
+    assert player.instrument.engine.decoder.played.tolist() == keys[0]
+    with pytest.raises(Refused, match="lower end first"):
+        player.send("prior/range", 80.0, 60.0)
+    player.send("mode", "generate")
+    player.frames(40)
+    assert not player.frames(4).any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import mido
@@ -238,3 +240,27 @@ def test_an_improvisation_follows_seed_and_prompt(performer: Path, tmp_path: Pat
     soundfile.write(tmp_path / "silence.wav", 0 * tone, RATE)
     with pytest.raises(UserError, match="no note is found"):
         improvised("e", "--prompt", tmp_path / "silence.wav")
+
+
+def test_drums_are_played_by_an_instrument_without_pitch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kit = toy_playable.write(with_prior("noise")[0], tmp_path / "kit.ts")
+    song = save(tmp_path / "a.mid", track([(0, 1, 60)]), track([(1, 1.2, 36), (2, 2.2, 42)], channel=9))
+    sound = play(kit, song)
+    said = capsys.readouterr().err
+    assert "part 1 (track 1) is pitched and is left out" in said
+    assert "moved by octaves" not in said
+    assert level_db(sound[: round(0.45 * RATE)]) < level_db(sound[round(0.5 * RATE) : round(0.6 * RATE)]) - 20
+
+
+def test_the_piece_is_what_its_script_writes_and_a_saxophone_can_play_it(tmp_path: Path) -> None:
+    examples = Path(__file__).parent.parent / "examples"
+    script = tmp_path / "piece.py"
+    script.write_text((examples / "piece.py").read_text())
+    subprocess.run([sys.executable, script], check=True)
+    assert (tmp_path / "piece.mid").read_bytes() == (examples / "piece.mid").read_bytes()
+    song = read_song(examples / "piece.mid")
+    assert song.seconds == pytest.approx(20)
+    assert [part.at_once() for part in song.parts] == [1, 1]
+    assert all(49 <= key <= 80 for part in song.parts for key in part.keys)

@@ -109,7 +109,26 @@ FIT = Control(
     *("fit", "", 0, 1, 0, "how far a live input's loudness and timbre are fitted to the corpus"),
     group="live input",
 )
-OF_FILE = {c.name: c for c in (LIFE, TRANSPOSE, TRANSPOSE_AUTO, FIT)}
+PRIOR_TEMPERATURE = Control(
+    *("prior/temperature", "", 0, 2, 1, "of the prior: 0 = the likeliest, 1 = as varied as the corpus"),
+    fader=(0, 2),
+    knob=(0, 2),
+    group="prior",
+)
+PRIOR_SEED = Control(
+    *("prior/seed", "", -1e6, 1e6, 0, "of the prior: the same seed plays the same"),
+    knob=(0, 127),
+    fader=(0, 127),
+    group="prior",
+)
+PRIOR_DENSITY = Control(
+    *("prior/density", "", 0.1, 10, 1, "mode sample: how many notes, 1 = as in the corpus"),
+    knob=(0.1, 4),
+    fader=(0.1, 4),
+    group="prior",
+)
+OF_PRIOR = (PRIOR_TEMPERATURE, PRIOR_SEED, PRIOR_DENSITY)
+OF_FILE = {c.name.replace("/", "_"): c for c in (LIFE, TRANSPOSE, TRANSPOSE_AUTO, FIT, *OF_PRIOR)}
 """Attributes of an instrument's file that have addresses of their own."""
 ATTACK = Control("attack", "ms", 0, 10_000, 10, "time in which a note rises").held_in(
     "attack_ms", group="envelope", **TIME
@@ -143,6 +162,7 @@ WEIGHT = Control("weight", "", 0, 1, 0, "of a class in the mix; more than 1 in a
 CONTROLS = (
     *(PITCH, LOUDNESS, PERIODICITY, LIFE, LATENT, GAIN, SMOOTHING, TEMPERATURE, SPREAD),
     *(ATTACK, DECAY, SUSTAIN, RELEASE, PERFORM, GLIDE, BEND, PRESSURE),
+    *OF_PRIOR,
     *(TRANSPOSE_AUTO, TRANSPOSE, FIT, SCALE, BIAS),
 )
 """All that have an address of their name, in the order of the help and the page."""
@@ -228,6 +248,8 @@ class ControlState:
     """Hold the present latents, whatever the targets."""
     muted: bool = False
     """Silence since a panic; a gain or a reset message ends it."""
+    prior_resets: int = 0
+    """How often what the prior makes up was to begin anew."""
     resets: int = 0
     """How often the model's state was to be cleared; the engine acts when it sees the count change."""
     keyed: bool = False

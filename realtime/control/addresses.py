@@ -19,6 +19,7 @@ from wavevae.controls import (
     NUMBERS,
     OF_FILE,
     PERFORM,
+    PRIOR_SEED,
     SAMPLE,
     SCALE,
     TRANSFORM,
@@ -328,6 +329,18 @@ def _presets(world: World) -> Iterator[Address]:
     yield Address("preset/delete", "s", "forget a preset", delete)
 
 
+def _seed(world: World, place: int) -> Address:
+    def act(state: ControlState, arguments: Arguments) -> ControlState:
+        count(arguments, 1)
+        value = whole(arguments[0], int(PRIOR_SEED.low), int(PRIOR_SEED.high), PRIOR_SEED.name)
+        return replace(state, attributes=put(state.attributes, place, float(value)))
+
+    return Address(
+        *(PRIOR_SEED.name, "i", PRIOR_SEED.doc, act, lambda: int(world.state.attributes[place])),
+        (range_of(PRIOR_SEED),),
+    )
+
+
 def _attribute(world: World, attribute: Attribute, place: int) -> Address:
     """One of the file's own, by its own name; what every instrument has, beside the other controls."""
     last = place + len(attribute.kinds)
@@ -352,6 +365,8 @@ def _attribute(world: World, attribute: Attribute, place: int) -> Address:
 
 
 def _of_file(world: World, control: Control, is_switch: bool, place: int) -> Address:
+    if control is PRIOR_SEED:
+        return _seed(world, place)
     row = number(
         control,
         lambda state, value: replace(state, attributes=put(state.attributes, place, value)),

@@ -17,6 +17,7 @@ from wavevae.controls import (
     NO_LABEL,
     NO_PITCH,
     OFFSET,
+    PITCH,
     PRESSURE,
     SAME,
     SLIDE,
@@ -50,6 +51,8 @@ def rows(world: World) -> Iterator[Address]:
         yield from _of_one_note(world.model)
         yield _mono(world)
         yield _pedal(world)
+    if any(a.name == "prior_lowest" for a in world.model.attributes):
+        yield from _prior(world)
     if world.model.has_input_class:
         yield _input_class(world)
     if world.model.has_input_pitch:
@@ -199,6 +202,36 @@ def _pedal(world: World) -> Address:
 
     doc = "keys that are let go sound on"
     return Address("pedal", "i", doc, act, lambda: int(world.state.pedal), (SWITCH,))
+
+
+# what a prior makes up
+
+
+def _prior(world: World) -> Iterator[Address]:
+    """What is more than one number of the file's prior."""
+
+    def reset(state: ControlState, arguments: Arguments) -> ControlState:
+        return replace(state, prior_resets=state.prior_resets + 1)
+
+    places, place = {}, 0
+    for attribute in world.model.attributes:
+        places[attribute.name] = place
+        place += len(attribute.kinds)
+    low, high = places["prior_lowest"], places["prior_highest"]
+
+    def span(state: ControlState, arguments: Arguments) -> ControlState:
+        count(arguments, 2)
+        ends = [PITCH.check(a) for a in arguments]
+        if ends[0] > ends[1]:
+            raise Refused(f"the range is {ends[0]:g} to {ends[1]:g}; send the lower end first")
+        return replace(state, attributes=put(put(state.attributes, low, ends[0]), high, ends[1]))
+
+    def value() -> Value:
+        return [world.state.attributes[low], world.state.attributes[high]]
+
+    yield Address("prior/reset", "", "mode sample: what the prior makes up begins anew", reset)
+    doc = "mode sample: lowest and highest key that the prior makes up"
+    yield Address("prior/range", "ff", doc, span, value, (range_of(PITCH),) * 2, PITCH.unit)
 
 
 # classes

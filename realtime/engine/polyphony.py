@@ -264,11 +264,15 @@ class Polyphony:
         """Serial of the newest note that was struck."""
         self.newest = self.played = None
         self._performing = False
+        self._prior_resets: int | None = None
         self._settings.jump()
         self._core.reset()
 
     def follow(self, count: int, controls: ControlState) -> None:
         self._settings.follow(count, controls)
+        if self._prior_resets not in (None, controls.prior_resets):
+            self._core.restart_prior()
+        self._prior_resets = controls.prior_resets
         wanted = self._wanted(controls)
         for voice in self._voices:
             if voice.place not in wanted:

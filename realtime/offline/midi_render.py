@@ -39,7 +39,6 @@ from ..engine.engine import Limiter, PlayableModel
 from ..model_info import USUAL_VOICES, ModelInfo
 from .general_midi import class_of_program
 from .midi_file import Part, Song, fitted_keys, read_song
-from .performing import PerformingPolyphony
 from .render_sources import load_offline, report
 
 MIX_BLOCK = 4096
@@ -297,11 +296,12 @@ def _set_prior(player: PartPlayer, arguments: argparse.Namespace, seed: int) -> 
     instrument = player.instrument
     name = instrument.model.name
     if performs(instrument) and not arguments.dry:
-        instrument.engine.decoder = PerformingPolyphony(instrument._cores[0], instrument.model)
-        player.send("attribute/prior_seed", seed)
+        player.send("prior/seed", seed)
         if arguments.temperature is not None:
-            player.send("attribute/prior_temperature", arguments.temperature)
+            player.send("prior/temperature", arguments.temperature)
         return
+    if performs(instrument):
+        player.send("perform", 0)
     if not arguments.dry:
         say(
             f"{name} has no prior (it was exported or trained before there was one): the plain envelope plays"
