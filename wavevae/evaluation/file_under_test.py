@@ -26,6 +26,7 @@ from wavevae.evaluation.model_under_test import (
     load_run,
 )
 from wavevae.latents import sample_density
+from wavevae.prior.model import TEMPERATURE
 
 NO_LABEL, NO_PITCH, AS_PLAYED = -1, -1.0, -2
 """What the attributes of a conditional file take; AS_PLAYED: what comes in has the labels of what goes out."""
@@ -140,6 +141,9 @@ class Model:
 
     @torch.inference_mode()
     def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
+        module: Any = self.bundle.module
+        if hasattr(module, "set_prior_seed"):
+            return self.improvised(module, count, frames, seed, labels)
         if not self.bundle.info.density:
             return None
         rng, sounds = np.random.default_rng(seed), []
@@ -147,6 +151,17 @@ class Model:
             axes = sample_density(self.bundle.info.density, frames, rng)
             self.playback.reset(labels[number % len(labels)] if labels else NONE)
             sounds.append(self.playback.decode(torch.from_numpy(axes.T.copy())[None])[0, 0])
+        return torch.stack(sounds)
+
+    def improvised(self, module: Any, count: int, frames: int, seed: int, labels: Sequence[Labels]) -> Tensor:
+        """By the method `prior` of the file, one seed a sound: (count, samples)."""
+        before, sounds = module.get_prior_seed()[0], []
+        for number in range(count):
+            module.set_prior_seed(seed + number)
+            self.playback.reset(labels[number % len(labels)] if labels else NONE)
+            latents = module.prior(torch.full((1, 1, frames), TEMPERATURE))
+            sounds.append(self.playback.decode(latents)[0, 0])
+        module.set_prior_seed(before)
         return torch.stack(sounds)
 
 

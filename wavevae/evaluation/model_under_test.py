@@ -25,6 +25,7 @@ from wavevae.nn.conditioning import Condition
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.noise import TABLE_FRAMES
 from wavevae.nn.pitch import StreamingPitchTracker
+from wavevae.prior.model import TEMPERATURE
 
 Labels = Mapping[str, Any]
 """What is known of a file: NSynth's fields, or `class`."""
@@ -285,6 +286,23 @@ class InstrumentRun(Run):
             return hidden
 
         return encode_segment
+
+    @torch.inference_mode()
+    def sample(self, count: int, frames: int, seed: int, labels: Sequence[Labels] = ()) -> Tensor | None:
+        """Improvised, where the instrument has a prior; else drawn from the density of its latents."""
+        prior = self.model.prior
+        if prior is None:
+            return super().sample(count, frames, seed, labels)
+        conditions = [self.condition(labels[i % len(labels)]) if labels else None for i in range(count)]
+        told = torch.zeros(count, prior.performer.features.classes)
+        for row, condition in zip(told, conditions, strict=True):
+            if condition is not None and len(row):
+                row.copy_(condition.classes[0])
+        seeds = seed + torch.arange(count, dtype=torch.float32)
+        start = prior.initial(count, torch.zeros(1))
+        z = prior.improvise(frames, told, TEMPERATURE, 1.0, 0.0, 127.0, seeds, start)[0].to(self.device)
+        sounds = [self.model.decode(z[i : i + 1], condition=conditions[i])[0, 0].cpu() for i in range(count)]
+        return torch.stack(sounds)
 
     @torch.inference_mode()
     def moved(self, sound: Tensor, labels: Labels, target: Labels) -> Tensor:
