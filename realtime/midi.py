@@ -52,6 +52,7 @@ def build_parser() -> Parser:
     add("--json", action="store_true", help="with --list: for programs")
     add("--port", metavar="NAME", help="an input, by (part of) its name; taken again whenever it comes back")
     add("--map", type=Path, metavar="MAP.yaml", help="which control turns what")
+    add("--mpe", action="store_true", help="it sends a channel for every note: bend, pressure, CC 74")
     add("--learn", nargs="+", metavar="ADDRESS", help="bind what is moved next to each address; writes --map")
     add("--osc", metavar="HOST:PORT", default="127.0.0.1:9000", help="where to send [127.0.0.1:9000]")
     add("--seconds", type=float, metavar="S", help="end by itself")
@@ -83,7 +84,7 @@ class Bridge(MidiInput):
 
     def __init__(self, arguments: argparse.Namespace, udp: socket.socket, target: tuple[str, int]) -> None:
         rows = rows_of(arguments.map, may_be_new=bool(arguments.learn))
-        super().__init__(rows, self._send_osc, self._write, say)
+        super().__init__(rows, self._send_osc, self._write, say, arguments.mpe)
         self._udp, self._target, self._file = udp, target, arguments.map
         self._to_learn = list(arguments.learn or ())
         self._ask()

@@ -166,6 +166,11 @@ def _add_control(parser: Parser) -> None:
         metavar="MAP.yaml",
         help="what --midi does [MODEL.midi.yaml]; `wavevae midi --help`",
     )
+    add(
+        "--mpe",
+        action="store_true",
+        help="the MIDI input sends a channel for every note: bend (48 semitones), pressure, CC 74",
+    )
 
 
 def _add_recording(parser: Parser) -> None:

@@ -65,6 +65,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError("--announce tells of the OSCQuery server; leave --http-port none out")
     if arguments.map is not None and arguments.midi is None:
         raise UserError("--map goes with --midi PORT; `wavevae devices` lists the ports")
+    if arguments.mpe and arguments.midi is None:
+        raise UserError("--mpe goes with --midi PORT; `wavevae devices` lists the ports")
     for path in (arguments.record, arguments.record_audio):
         if path is not None and not path.parent.is_dir():
             raise UserError(f"{path}: there is no folder {path.parent}; make it first")
@@ -94,7 +96,9 @@ def _set_up(arguments: argparse.Namespace, sockets: contextlib.ExitStack) -> Con
     web = _open_web(arguments, sockets)
     midi = None
     if arguments.midi is not None:
-        midi = MidiSetup(arguments.midi, arguments.map or arguments.model.with_suffix(".midi.yaml"))
+        midi = MidiSetup(
+            arguments.midi, arguments.map or arguments.model.with_suffix(".midi.yaml"), arguments.mpe
+        )
         if arguments.map is not None and not arguments.map.is_file():
             raise UserError(f"no map at {arguments.map}; `wavevae midi --learn` makes one")
     return ControlSetup(

@@ -11,7 +11,7 @@ import mido
 from osc_desk import Table, labelled, toy_about
 from test_midi import Plugs, cc, message, sent
 from wavevae.realtime.control.midi_map import BUTTONS, USUAL_MAP, Row, usual_map
-from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper, Translator
+from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper, MpeTranslator, Translator
 from wavevae.realtime.control.midi_ports import Listener, RtPort
 from wavevae.realtime.model_info import Axis
 
@@ -45,6 +45,33 @@ def test_a_keyboard_plays_an_instrument_without_a_map() -> None:
         72: "release", 73: "attack", 74: "latent/3", 75: "decay", 76: "latent/6",
     }  # fmt: skip
     assert sent(keys, cc(65, 0), cc(65, 63), cc(65, 64)) == [("/wavevae/mono", (v,)) for v in (0, 0, 1)]
+
+
+def test_mpe_bends_presses_and_slides_one_note_of_several() -> None:
+    keys = MpeTranslator(USUAL_MAP)
+    assert sent(keys, on(60, channel=1), on(64, channel=2)) == [
+        ("/wavevae/note", (60, 1.0)),
+        ("/wavevae/note", (64, 1.0)),
+    ]
+    moved = sent(
+        keys,
+        message("pitchwheel", pitch=8191, channel=2),
+        message("aftertouch", value=127, channel=1),
+        message("control_change", control=74, value=0, channel=2),
+        message("pitchwheel", pitch=-8192, channel=0),  # the master: all notes
+    )
+    assert moved == [
+        ("/wavevae/note/bend", (64, 48.0)),
+        ("/wavevae/note/pressure", (60, 1.0)),
+        ("/wavevae/note/slide", (64, 0.0)),
+        ("/wavevae/bend", (-2.0,)),
+    ]
+    assert sent(keys, off(64, channel=2)) == [("/wavevae/note", (64, 0.0))]
+    assert sent(keys, message("pitchwheel", pitch=4096, channel=2)) == []  # no key of this channel is down
+    begun = sent(keys, on(67, channel=2))  # what came before the note is the note's
+    assert begun[0] == ("/wavevae/note", (67, 1.0))
+    assert dict(begun[1:])["/wavevae/note/bend"] == (67, 48.0 * 4096 / 8191)
+    assert dict(begun[1:])["/wavevae/note/slide"] == (67, 0.0)
 
 
 def test_the_usual_map_follows_what_kind_of_model_plays() -> None:

@@ -39,6 +39,10 @@ BEND_UP, BEND_DOWN = 8191, 8192
 """Steps to the ends; at rest it is exactly in the middle."""
 PRESSABLE, NUMBERED = ("cc", "note", "program"), ("cc", "note", "polytouch", "program")
 NOTES, FREEZE = "/wavevae/note", "/wavevae/freeze"
+NOTE_BEND, NOTE_PRESSURE, NOTE_SLIDE = f"{NOTES}/bend", f"{NOTES}/pressure", f"{NOTES}/slide"
+EXPRESSIONS = {NOTE_BEND: 0.0, NOTE_PRESSURE: 0.0, NOTE_SLIDE: 0.5}
+"""The dimensions of MPE, and where a note begins in each."""
+MPE_MASTER, MPE_SLIDE_CC, MPE_BEND_SEMITONES = 0, 74, 48.0
 
 
 class Translator:
@@ -218,6 +222,43 @@ class Translator:
             self.rows = (*self.rows[:-1], wide)
 
 
+class MpeTranslator(Translator):
+    """MIDI Polyphonic Expression 1.0, lower zone: channel 1 is the master and acts on all notes; on each other channel
+    the wheel, the pressure and CC 74 act on the notes of that channel, from their beginning on."""
+
+    def __init__(self, rows: tuple[Row, ...], bend_semitones: float = MPE_BEND_SEMITONES) -> None:
+        super().__init__(rows)
+        self.bend_semitones = bend_semitones
+        self._expression: dict[int, dict[str, float]] = {}
+        """By channel: the last value of each of EXPRESSIONS, which may come before the note."""
+
+    def feed(self, message: Any) -> list[Sent]:
+        channel = getattr(message, "channel", MPE_MASTER)
+        if channel == MPE_MASTER or self.learning is not None:
+            return super().feed(message)
+        told = self._expressed(message)
+        if told is not None:
+            address, value = told
+            self._expression.setdefault(channel, {})[address] = value
+            return [(address, (key, value)) for key in sorted(self._held.get(channel, ()))]
+        sent = super().feed(message)
+        if message.type == "note_on" and message.velocity > 0:
+            known = self._expression.get(channel, {})
+            sent += [(a, (message.note, v)) for a, v in known.items() if v != EXPRESSIONS[a]]
+        return sent
+
+    def _expressed(self, message: Any) -> tuple[str, float] | None:
+        """The address of one note and its value, where the message is one of the three dimensions."""
+        if message.type == "pitchwheel":
+            steps = BEND_UP if message.pitch > 0 else BEND_DOWN
+            return NOTE_BEND, self.bend_semitones * message.pitch / steps
+        if message.type == "aftertouch":
+            return NOTE_PRESSURE, message.value / 127
+        if message.type == "control_change" and message.control == MPE_SLIDE_CC:
+            return NOTE_SLIDE, message.value / 127
+        return None
+
+
 def _fits(row: Row, source: str, number: int, channel: int) -> bool:
     return row.source == source and row.number in (None, number) and row.channel in (None, channel + 1)
 
@@ -238,8 +279,10 @@ class MidiInput:
         send: Callable[[str, tuple[Argument, ...]], None],
         keep: Callable[[tuple[Row, ...], tuple[Row, ...]], None],
         say: Callable[[str], None],
+        mpe: bool = False,
     ) -> None:
-        self.translator = Translator(rows)
+        """`mpe`: the controller sends a channel for every note."""
+        self.translator = MpeTranslator(rows) if mpe else Translator(rows)
         self._rows, self._send, self._keep, self._say = rows, send, keep, say
 
     def receive(self, message: Any) -> None:
@@ -270,13 +313,14 @@ class MidiMapper(MidiInput):
         map_file: Path,
         say: Callable[[str], None],
         later: Callable[[Callable[[], None], str], None],
+        mpe: bool = False,
     ) -> None:
         """`later` writes files in a thread."""
         self._osc_server, self._port, self._file, self._later = osc_server, port, map_file, later
         self._usual = not map_file.is_file()
         """Nobody has chosen the rows: they follow the model."""
         rows = self._usual_rows() if self._usual else read_map(map_file)
-        super().__init__(rows, self._act, self._write, say)
+        super().__init__(rows, self._act, self._write, say, mpe)
         self._listener: Listener | None = None
         self._refused: set[str] = set()
         doc = "the next control moved is bound to this address, or sends what follows it; nothing: not after all"

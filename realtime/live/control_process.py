@@ -319,7 +319,7 @@ class Controller:
         setup = self.setup.midi
         if setup is None:
             return None
-        mapper = MidiMapper(self.osc_server, setup.port, setup.map_file, self.say, self.later)
+        mapper = MidiMapper(self.osc_server, setup.port, setup.map_file, self.say, self.later, setup.mpe)
         self._closers.insert(0, mapper.stop)
         return mapper
 

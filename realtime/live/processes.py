@@ -336,6 +336,8 @@ class MidiSetup:
 
     port: str
     map_file: Path
+    mpe: bool = False
+    """The controller sends a channel for every note."""
 
 
 @dataclass(frozen=True)
