@@ -1,10 +1,11 @@
-"""Writes wavevae/piece.mid: eight bars for two saxophones, written for this project, which `wavevae demo` plays.
+"""Writes a MIDI file, wavevae/piece.mid unless another is named: eight bars for two saxophones, written for this project, which `wavevae demo` plays.
 
-    python examples/piece.py && wavevae render sax.ts --midi wavevae/piece.mid -o piece.wav
+    python examples/piece.py piece.mid && wavevae render sax.ts --midi piece.mid -o piece.wav
 
 A voice is a line of notes, each KEY:BEATS or KEY:BEATS:VELOCITY; r is a rest.
 """
 
+import sys
 from pathlib import Path
 
 import mido
@@ -52,7 +53,8 @@ def main() -> None:
     song.tracks.append(mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(TEMPO))]))
     song.tracks.append(voice("melody", 0, MELODY, 78))
     song.tracks.append(voice("second", 1, BASS, 70))
-    song.save(Path(__file__).parents[1] / "wavevae" / "piece.mid")
+    usual = Path(__file__).parents[1] / "wavevae" / "piece.mid"
+    song.save(sys.argv[1] if len(sys.argv) > 1 else usual)
 
 
 if __name__ == "__main__":
