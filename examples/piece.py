@@ -1,4 +1,6 @@
-"""Writes a MIDI file, wavevae/piece.mid unless another is named: eight bars for two saxophones, written for this project, which `wavevae demo` plays.
+"""Writes a MIDI file, wavevae/piece.mid unless another is named: eight bars for two saxophones.
+
+They were written for this project; `wavevae demo` plays them.
 
     python examples/piece.py piece.mid && wavevae render sax.ts --midi piece.mid -o piece.wav
 
