@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_run import TINY_INSTRUMENT, workplace
+from wavevae.train import prior_training
 from wavevae.train.__main__ import main
 from wavevae.train.arguments import parse, resolve
 from wavevae.train.instrument_module import InstrumentModule
@@ -237,3 +238,34 @@ def test_what_says_nothing_to_an_instrument_is_refused(setting: str) -> None:
 def test_what_says_nothing_to_a_codec_is_refused(setting: str) -> None:
     with pytest.raises(UserError, match="has no effect on a codec"):
         resolve(parse(["sounds", "--preset", "codec", "--set", setting]))
+
+
+def test_a_run_ends_with_a_prior_and_a_signal_in_it_loses_nothing(
+    notes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise KeyboardInterrupt
+
+    def prior_of(name: str) -> object:
+        return read_checkpoint(Path("run") / "checkpoints" / f"{name}.ckpt").latents.get("prior")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prior_training, "fit", interrupted)
+        asked = ("--max-steps", 4, "--out", "run")
+        assert train(notes, *TINY_INSTRUMENT, *asked) == 128 + signal.SIGTERM
+    assert "resume with: wavevae train --resume --out run" in capsys.readouterr().err
+    assert read_checkpoint(Path("run/checkpoints/last.ckpt")).step == 4
+    assert prior_of("best") is None
+    assert train("--resume", "--out", "run") == 0
+    assert prior_of("best") is not None
+    assert prior_of("last") is not None
+    assert wavevae.load("run").prior is not None
+    assert "audio-seconds a second" not in capsys.readouterr().err
+    with pytest.raises(UserError, match="used up after 4 steps"):
+        train("--resume", "--out", "run")
+
+
+def test_prior_off_is_off(notes: Path) -> None:
+    assert train(notes, *TINY_INSTRUMENT, "--max-steps", 4, "--set", "prior=off", "--out", "run") == 0
+    assert wavevae.load("run").prior is None

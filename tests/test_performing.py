@@ -132,3 +132,23 @@ def test_improvising_follows_seed_range_and_reset_in_every_cut(path: Path) -> No
     player.send("mode", "generate")
     player.frames(40)
     assert not player.frames(4).any()
+
+
+def test_a_preset_from_before_the_file_had_a_prior_is_recalled(path: Path) -> None:
+    player = Player(path)
+    player.send("latent/3", 1.5)
+    player.send("preset/store", "old")
+    presets = player.desk.presets
+    kept = presets.named["old"]
+    of_prior = sum(a.name.startswith("prior_") for a in player.instrument.model.attributes)
+    assert of_prior == 5
+    presets.named["old"] = {**kept, "attributes": list(kept["attributes"])[:-of_prior]}
+    player.send("latent/3", 0.0)
+    player.send("prior/density", 2.0)
+    before = player.desk.state.attributes
+    player.send("preset/recall", "old")
+    assert player.desk.state.latents[3] == 1.5
+    assert player.desk.state.attributes == before
+    presets.named["old"] = {**kept, "attributes": list(kept["attributes"])[:-1]}
+    with pytest.raises(Refused):
+        player.send("preset/recall", "old")

@@ -365,7 +365,7 @@ def _must_fit(plan: Plan, checkpoint: Checkpoint) -> None:
     if plan.config.model != checkpoint.config.model:
         raise UserError(f"{plan.folder.config} was changed: its model is not that of last.ckpt; restore it")
     if plan.model_is_done and not (plan.wants_prior and not checkpoint.latents.get("prior")):
-        budget = plan.budget()
+        budget = Budget(plan.config.train.max_time_s, plan.config.train.max_steps)
         raise UserError(
             f"the budget of {plan.folder.path} ({budget}) is used up after {checkpoint.step} steps; "
             "to go on give a longer --max-time or --max-steps"

@@ -70,8 +70,8 @@ def train(plan: Plan, args: argparse.Namespace, argv: list[str], watchers: Seque
             trainer.callbacks.append(handlers)  # type: ignore[attr-defined]
             if not plan.model_is_done:
                 trainer.fit(module, datamodule=data)
-        if plan.wants_prior and is_first():
-            train_prior(plan, data)
+            if plan.wants_prior and is_first() and not module.stop_asked:
+                train_prior(plan, data, lambda: module.stop_asked)
     except (Interrupted, KeyboardInterrupt) as stop:
         how = "saved" if plan.folder.last.is_file() else "stopped"
         say(f"{how}; resume with: {plan.folder.resume_command}")
@@ -290,7 +290,7 @@ def stop_on_signals(module: TrainingModule) -> Iterator[OwnHandlers]:
     before = {number: signal.signal(number, ask) for number in ending_signals()}
     try:
         yield OwnHandlers(ask)
-    except SystemExit as stop:  # what Lightning makes of a KeyboardInterrupt
+    except (SystemExit, KeyboardInterrupt) as stop:  # Lightning makes the first of the second
         if not asked:
             raise
         raise Interrupted(asked[0]) from stop

@@ -6,7 +6,7 @@ best.ckpt --model--> latents of every recording --> notes --> performer and impr
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,12 +57,19 @@ def chosen_items(items: Sequence[Item], sample_rate: int, seed: int) -> list[Ite
     return [items[number] for number in sorted(kept)]
 
 
-def train_prior(plan: Plan, data: TrainingData) -> None:
+def train_prior(plan: Plan, data: TrainingData, stop_asked: Callable[[], bool]) -> None:
     """Adds a prior to the checkpoints of a run, in the plan's time for it, encoding included.
 
-    Nothing changes where the corpus has too little sound. Raises: UserError and Failure as the checkpoints' files.
+    Nothing changes where the corpus has too little sound. Raises: UserError and Failure as the checkpoints' files;
+    KeyboardInterrupt soon after `stop_asked` says so, with the checkpoints as they were.
     """
-    budget, progress = plan.prior_budget(), console.ConsoleProgress()
+    budget, show = plan.prior_budget(), console.ConsoleProgress()
+
+    def progress(what: str, share: float, text: str) -> None:
+        if stop_asked():
+            raise KeyboardInterrupt
+        show(what, share, text)
+
     budget.start()
     checkpoint = read_checkpoint(plan.folder.best)
     model: Any = build_model(checkpoint)

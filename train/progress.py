@@ -57,13 +57,16 @@ def print_end(plan: Plan, data: TrainingData, module: TrainingModule) -> None:
     """The figures, where things are, what to type next."""
     folder, path, elapsed = plan.folder, plan.folder.path, module.elapsed_s
     say("")
-    say(
-        f"trained {module.step} steps, {format_seconds(module.audio_s)} of audio in {show_time(elapsed)}: "
-        f"{module.audio_s / max(1e-9, elapsed):.1f} audio-seconds a second"
-        + (f"; {data.stream.waiting:.1%} of the time spent waiting for data" if data.stream else "")
-        + (f"; {module.guard.skipped} steps skipped (not finite)" if module.guard.skipped else "")
-    )
-    say(f"{validated_on(module)}  {describe_validation(module)}")
+    if plan.model_is_done:
+        say(f"the prior was what was left: the model has its {module.step} steps")
+    else:
+        say(
+            f"trained {module.step} steps, {format_seconds(module.audio_s)} of audio in {show_time(elapsed)}: "
+            f"{module.audio_s / max(1e-9, elapsed):.1f} audio-seconds a second"
+            + (f"; {data.stream.waiting:.1%} of the time spent waiting for data" if data.stream else "")
+            + (f"; {module.guard.skipped} steps skipped (not finite)" if module.guard.skipped else "")
+        )
+        say(f"{validated_on(module)}  {describe_validation(module)}")
     say(f"weights   {folder.best}  (last.ckpt beside it)")
     say(f"listen    {folder.validation}")
     say(

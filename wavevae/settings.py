@@ -107,12 +107,14 @@ def _form(kind: Any) -> tuple[Any, Mapping[str, Any]]:
 
 
 def _unquoted(value: Any, form: Any) -> Any:
-    """Lists as they are typed (4,4), single items of lists, numbers as words, and `none`."""
+    """Lists as they are typed (4,4), single items of lists, numbers as words, `none`, YAML's on and off as words."""
     if isinstance(form, VarTupleType):
         if isinstance(value, str):
             value = [item.strip() for item in value.strip("()[]").split(",") if item.strip()]
         items = value if isinstance(value, (list, tuple)) else [value]
         return [str(item) for item in items] if isinstance(form.item_type, StrType) else items
+    if isinstance(form, LiteralType) and isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(form, UnionType) and value == "none":
         return None
     return str(value) if isinstance(form, StrType) and value is not None else value

@@ -69,6 +69,11 @@ def recalled(preset: Preset, state: ControlState, model: ModelInfo, seconds: flo
         mix = _mix(preset["class"], model)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Refused(f"that preset does not fit this model ({error})") from None
+    of_prior = sum(len(a.kinds) for a in model.attributes if a.name.startswith("prior_"))
+    if (
+        len(attributes) == len(state.attributes) - of_prior
+    ):  # stored before the file had a prior, whose are the last
+        attributes += state.attributes[len(attributes) :]
     if {len(v) for v in vectors.values()} != {model.latent_dim} or len(attributes) != len(state.attributes):
         raise Refused(f"that preset is of a model with {len(vectors['latents'])} latents")
     playable = model.live_input if mode == 1 else (model.can_sample or model.performs) if mode == 2 else True

@@ -295,11 +295,11 @@ def splice(performer: Performer, parts: Sequence[Part], frame_rate: float, seed:
     shares = np.eye(n_classes + 1, dtype=np.float32)[labels][:, :n_classes]  # -1, none, is the last row
     classes = in_rows([shares])
     state = performer.features.initial(count, frames)
-    told = []
+    made = []
     for n in range(length):
         one, state = performer.features(rows[:, n, 0], rows[:, n, 1], rows[:, n, 2], classes[:, n], state)
-        told.append(one)
-    return Streams(torch.stack(told, 1), frames, known)
+        made.append(one)
+    return Streams(torch.stack(made, 1), frames, known)
 
 
 EXCERPT, BATCH = 192, 24
@@ -357,5 +357,5 @@ def excerpts(streams: Streams, generator: torch.Generator) -> tuple[Tensor, Tens
     at = start + torch.arange(min(EXCERPT, length))
     before = torch.where((at > 0)[..., None], streams.frames[row, (at - 1).clamp(min=0)], torch.zeros(()))
     width = INPUT_NOISE * torch.rand(BATCH, 1, 1, generator=generator)
-    heard = before + width * torch.randn(before.shape, generator=generator)
-    return streams.features[row, at], streams.frames[row, at], heard, streams.known[row, at]
+    noisy = before + width * torch.randn(before.shape, generator=generator)
+    return streams.features[row, at], streams.frames[row, at], noisy, streams.known[row, at]

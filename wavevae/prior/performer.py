@@ -178,10 +178,10 @@ class Performer(nn.Module):
         middle, half = 0.5 * (self.smallest + self.largest), 0.5 * (self.largest - self.smallest)
         return weights, means, middle + half * torch.tanh((scales - 0.5 * middle) / half)
 
-    def loss(self, features: Tensor, frames: Tensor, heard: Tensor, known: Tensor) -> Tensor:
-        """Negative log likelihood a frame, nats: features (B, F, count), scaled frames (B, F, D), the frames before as
-        the model hears them (B, F, D), and which values are known (B, F, D)."""
-        hidden = self.cell(torch.cat([features, heard], 2))[0]
+    def loss(self, features: Tensor, frames: Tensor, before: Tensor, known: Tensor) -> Tensor:
+        """Negative log likelihood a frame, nats: features (B, F, count), scaled frames (B, F, D), the frames before as they
+        are given (B, F, D), and which values are known (B, F, D)."""
+        hidden = self.cell(torch.cat([features, before], 2))[0]
         weights, means, scales = self.mixture(hidden)
         z = (frames.unsqueeze(2) - means) * torch.exp(-scales)
         log = (-0.5 * z.square() - scales - 0.5 * math.log(2 * math.pi)) * known.unsqueeze(2)
