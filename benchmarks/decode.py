@@ -19,16 +19,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch loads its th
 
 import numpy as np
 import torch
-from wavevae.export.model_file import Choices, axes_of, describe, exporter_of
-from wavevae.export.torchscript import script
-from wavevae.realtime import bench
-from wavevae.train.arguments import file_values, preset_values
 
 from wavevae.bundle import write_bundle
 from wavevae.config import ModelConfig, RunConfig, override
+from wavevae.export.model_file import Choices, axes_of, describe, exporter_of
+from wavevae.export.torchscript import script
 from wavevae.latents import LatentStatistics
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
+from wavevae.realtime import bench
+from wavevae.train.arguments import file_values, preset_values
 
 
 def write(model: Autoencoder | Instrument, path: Path, choices: Choices) -> Path:

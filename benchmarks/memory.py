@@ -61,11 +61,10 @@ def make_corpus(folder: Path, minutes: int) -> None:
 
 def measure(folder: Path, cache: Path, batches: int) -> str:
     """Build, draw, report one line."""
-    from wavevae.train.training_data import TrainingData
-
     from wavevae.config import RunConfig
     from wavevae.console import silent
     from wavevae.corpus import build_store
+    from wavevae.train.training_data import TrainingData
 
     peak = Peak()
     time.sleep(0.1)

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from live import Live, live
 from soak_latency import latency
+
 from wavevae.realtime.control.osc import encode
 
 FLOOD_HZ = 5000.0
@@ -153,6 +154,7 @@ def small(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
 def exact(folder: Path, preset: str, seconds: float) -> dict[str, Any]:
     """A session recorded while it is played wildly, and rendered again."""
     import soundfile
+
     from wavevae.realtime.offline import render
 
     model, score, played, again = (folder / n for n in (f"{preset}0.ts", "s.jsonl", "live.wav", "again.wav"))

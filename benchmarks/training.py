@@ -19,14 +19,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch loads its th
 
 import torch
 from torch import Tensor, nn
-from wavevae.train.arguments import preset_values
-from wavevae.train.optimizer import make_optimizer
 
 from wavevae.config import ModelConfig, RunConfig, override
 from wavevae.nn.bottlenecks.base import make_bottleneck
 from wavevae.nn.conv import CausalConv1d, Downsample, Upsample, activation, residual_stack
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.losses import Objectives, weighted_sum
+from wavevae.train.arguments import preset_values
+from wavevae.train.optimizer import make_optimizer
 
 
 class PlainStack(nn.Module):

@@ -34,15 +34,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from wavevae.train.arguments import preset_values
-from wavevae.train.device_batches import Recipe, Recipes, ResidentSounds
-from wavevae.train.optimizer import AveragedModel, make_optimizer, may_be_fused
-from wavevae.train.training_data import TrainingData
 
 from wavevae.config import RunConfig, override
 from wavevae.corpus import Item, Store
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.losses import Objectives, weighted_sum
+from wavevae.train.arguments import preset_values
+from wavevae.train.device_batches import Recipe, Recipes, ResidentSounds
+from wavevae.train.optimizer import AveragedModel, make_optimizer, may_be_fused
+from wavevae.train.training_data import TrainingData
 
 MINUTE_S = 60
 

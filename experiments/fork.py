@@ -18,12 +18,11 @@ import time
 from pathlib import Path
 
 import wavevae.train.arguments as arguments
+from wavevae.checkpoint import read_checkpoint, write_checkpoint
+from wavevae.config import override, parse_settings
 from wavevae.train.__main__ import main as train
 from wavevae.train.budget import Budget
 from wavevae.train.run_folder import RunFolder
-
-from wavevae.checkpoint import read_checkpoint, write_checkpoint
-from wavevae.config import override, parse_settings
 
 FORGETS = 0.98
 

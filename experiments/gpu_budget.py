@@ -108,9 +108,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def write(path: Path, args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """RESULTS.json, rewritten after every row so that a lost machine loses one run at most."""
-    from wavevae.train.run_folder import commit
-
     from wavevae.files import write_whole
+    from wavevae.train.run_folder import commit
 
     told = {
         "command": shlex.join(["python", "experiments/gpu_budget.py", *sys.argv[1:]]),

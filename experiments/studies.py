@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import soundfile
-from wavevae.train.run_folder import RunFolder
 
 from wavevae import plots
+from wavevae.train.run_folder import RunFolder
 
 MODELS: dict[str, tuple[str, ...]] = {
     "codec": ("--preset", "codec", "--sr", "16000"),

@@ -10,12 +10,12 @@ import torch
 from sound_folder import RATE
 from tiny_run import workplace
 from toy_bundle import write_toy
-from wavevae.export import verify, verify_subprocess
 
 from wavevae import plots
 from wavevae.console import silent
 from wavevae.corpus import Store, build_store
 from wavevae.corpus import store as store_module
+from wavevae.export import verify, verify_subprocess
 from wavevae.files import replacing
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that: the tests that press it would hang.

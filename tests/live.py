@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pythonosc.osc_message import OscMessage
+
 from wavevae.realtime.control.osc import encode
 
 COMMAND = [sys.executable, "-c", "import sys; from wavevae.cli import main; sys.exit(main())"]

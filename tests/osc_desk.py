@@ -6,11 +6,11 @@ import struct
 from dataclasses import replace
 
 from pythonosc.osc_message import OscMessage
+
+from wavevae.controls import ControlState
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.control.osc import OscServer, encode
 from wavevae.realtime.model_info import Axis, ModelInfo
-
-from wavevae.controls import ControlState
 
 SENDER = ("127.0.0.1", 5000)
 

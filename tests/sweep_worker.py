@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.trial import Trial
+
 from wavevae.train.sweep.space import read_space
 from wavevae.train.sweep.storage import open_study
 from wavevae.train.sweep.trial import DONE, Outcome

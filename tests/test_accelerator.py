@@ -16,11 +16,6 @@ from test_precision import KINDS, batch, excerpts, module
 from tiny_run import TINY, workplace
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from wavevae.train.__main__ import main as train
-from wavevae.train.arguments import parser
-from wavevae.train.fit import count
-from wavevae.train.module import TrainingModule
-from wavevae.train.optimizer import StepGuard, make_optimizer
 
 from wavevae.accelerator import choose_device, default_precision, refuse_float64
 from wavevae.checkpoint import read_checkpoint
@@ -30,6 +25,11 @@ from wavevae.evaluation.__main__ import parse as parse_evaluate
 from wavevae.evaluation.explore.__main__ import parse as parse_explore
 from wavevae.evaluation.model_under_test import Facts, InstrumentRun, Run
 from wavevae.evaluation.playing.player import ModulePlayer
+from wavevae.train.__main__ import main as train
+from wavevae.train.arguments import parser
+from wavevae.train.fit import count
+from wavevae.train.module import TrainingModule
+from wavevae.train.optimizer import StepGuard, make_optimizer
 
 __all__ = ["nothing_by_numbers", "nothing_is_compiled"]
 CODECS = ("vae", "ae", "vq", "rvq", "hvae", "class", "overlap", "hop evenness")

@@ -12,17 +12,17 @@ import pytest
 import torch
 from tiny_run import TINY
 from torch import Tensor, multiprocessing, nn
+
+from wavevae.checkpoint import read_checkpoint
+from wavevae.config import AdversarialConfig, ObjectiveConfig, RunConfig, TrainConfig
+from wavevae.model_config import ModelConfig
+from wavevae.objectives.adversarial import CHANCE
 from wavevae.train.__main__ import main
 from wavevae.train.adversary import FEWEST, Adversary
 from wavevae.train.batches import unlabelled_batch
 from wavevae.train.budget import Budget
 from wavevae.train.health import findings
 from wavevae.train.module import TrainingModule
-
-from wavevae.checkpoint import read_checkpoint
-from wavevae.config import AdversarialConfig, ObjectiveConfig, RunConfig, TrainConfig
-from wavevae.model_config import ModelConfig
-from wavevae.objectives.adversarial import CHANCE
 
 SHAPE = ModelConfig(sample_rate=8000, ratios=(4,), widths=(4, 6), dilations=(1,), latent_dim=3, noise_bands=2)
 SMALL: dict[str, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from wavevae.train.diagnosis import Curve, Finding, judge, line, playing_words, words
 
 TIMES = np.linspace(30, 600, 20)

@@ -11,6 +11,7 @@ import toy_model
 import toy_playable
 from test_export_labels import pure
 from torch import Tensor
+
 from wavevae.export.codec import codec_module
 from wavevae.export.instrument import InstrumentModule, instrument_module
 from wavevae.export.latent_pca import axis_map

@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from toy_bundle import HOP, LATENTS, ToyModel, write_toy
-from wavevae.realtime import bench, block_timing
-from wavevae.realtime.block_timing import Times, work_of
 
 from wavevae.errors import UserError
+from wavevae.realtime import bench, block_timing
+from wavevae.realtime.block_timing import Times, work_of
 
 QUICK = ["--blocks", "64", "512", "--rounds", "1"]
 

@@ -1,9 +1,9 @@
 """The budget: what a share is, by time, by steps, by both, and over several sittings."""
 
 import pytest
-from wavevae.train.budget import Budget, parse_time, show_time
 
 from wavevae.errors import UserError
+from wavevae.train.budget import Budget, parse_time, show_time
 
 
 class Clock:

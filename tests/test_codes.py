@@ -15,17 +15,17 @@ from nn_host import Host
 from small_instrument import melody, small
 from torch import Tensor
 from toy_bundle import write_toy
+
+from wavevae import audio
+from wavevae.errors import UserError
 from wavevae.export.codec import codec_module
 from wavevae.export.instrument import instrument_module
 from wavevae.export.latent_pca import axis_map
 from wavevae.export.model_file import axes_of, export_checkpoint
 from wavevae.export.torchscript import script
+from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 from wavevae.realtime.offline.encode import main as encode
 from wavevae.realtime.offline.render import main as render
-
-from wavevae import audio
-from wavevae.errors import UserError
-from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 
 BOOKS = {"vq": 1, "rvq": 3}
 SIZE = 16

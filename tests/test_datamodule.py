@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from wavevae.train.batches import Batch, Batches
-from wavevae.train.training_data import BatchStream, FixedChunks, TrainingData, spread
 
 from wavevae.augment import Augmenter
 from wavevae.config import DataConfig, RunConfig, override
 from wavevae.corpus import Chunks, Item, Store
+from wavevae.train.batches import Batch, Batches
+from wavevae.train.training_data import BatchStream, FixedChunks, TrainingData, spread
 
 RATE = 8000
 EVERYTHING = DataConfig(chunk_seconds=0.1, gain_db=6, polarity=0.5, phase=0.5, pitch_semitones=3)

@@ -6,11 +6,11 @@ import json
 from types import SimpleNamespace
 
 import pytest
+
+from wavevae.errors import UserError
 from wavevae.realtime.control import midi_ports
 from wavevae.realtime.live import devices
 from wavevae.realtime.live.devices import Device, choose
-
-from wavevae.errors import UserError
 
 
 def device(index: int, name: str, api: str = "ALSA", is_default: bool = False) -> Device:

@@ -14,11 +14,11 @@ from test_precision import KINDS, batch, excerpts, module
 from test_resident import data
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from wavevae.train.device_batches import Recipe, Recipes, ResidentSounds
 
 from wavevae.nn.bottlenecks.codebook import Codebook
 from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 from wavevae.objectives.adversarial import adversarial, discriminator_hinge, feature_matching
+from wavevae.train.device_batches import Recipe, Recipes, ResidentSounds
 
 GPU = torch.device("cuda")
 

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import torch
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
+
+from wavevae.bundle import Bundle, read_bundle
+from wavevae.controls import GAIN, LATENT, ControlState, Note, Refused, Share, largest_packed
 from wavevae.realtime.engine.engine import Engine, Limiter
 from wavevae.realtime.engine.latent_sources import (
     ControlSource,
@@ -20,9 +23,6 @@ from wavevae.realtime.engine.latent_sources import (
 )
 from wavevae.realtime.engine.streaming_model import StreamingModel
 from wavevae.realtime.engine.voices import SingleVoice
-
-from wavevae.bundle import Bundle, read_bundle
-from wavevae.controls import GAIN, LATENT, ControlState, Note, Refused, Share, largest_packed
 
 FRAME_RATE = SAMPLE_RATE / HOP
 NEUTRAL = ControlState.initial(LATENTS)

@@ -13,6 +13,7 @@ import pytest
 import torch
 import toy_playable
 from nn_host import Host
+
 from wavevae.export.instrument import instrument_module
 from wavevae.export.model_file import axes_of
 from wavevae.export.torchscript import script

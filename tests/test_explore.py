@@ -17,9 +17,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from wavevae.realtime.model_info import Axis, LatentMap, ModelInfo
-from wavevae.train.checkpointing import latent_statistics
-from wavevae.train.training_data import TrainingData
 
 from wavevae import audio
 from wavevae.checkpoint import Checkpoint, write_checkpoint
@@ -34,6 +31,9 @@ from wavevae.evaluation.explore.notes import Note, corner_notes, make_note, note
 from wavevae.evaluation.selection import Source
 from wavevae.latents import LatentStatistics, Plane
 from wavevae.nn.model import Autoencoder
+from wavevae.realtime.model_info import Axis, LatentMap, ModelInfo
+from wavevae.train.checkpointing import latent_statistics
+from wavevae.train.training_data import TrainingData
 
 pytestmark = pytest.mark.usefixtures("drawn_pictures")
 

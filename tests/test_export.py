@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 import torch
 import toy_model
-from wavevae.export import model_file, verify, verify_subprocess
-from wavevae.export.__main__ import choose_output, main, parser
-from wavevae.export.latent_pca import autocovariances, axis_map, marginal_density
-from wavevae.export.model_file import export_checkpoint, without_path
-from wavevae.export.verify import ExportRefused, Verdict
 
 from wavevae.bundle import BundleInfo, read_bundle
 from wavevae.checkpoint import Checkpoint, build_model, write_checkpoint
 from wavevae.config import ModelConfig
 from wavevae.errors import Failure, UserError
+from wavevae.export import model_file, verify, verify_subprocess
+from wavevae.export.__main__ import choose_output, main, parser
+from wavevae.export.latent_pca import autocovariances, axis_map, marginal_density
+from wavevae.export.model_file import export_checkpoint, without_path
+from wavevae.export.verify import ExportRefused, Verdict
 from wavevae.latents import LatentStatistics, fit_density, sample_density
 
 ROOT = Path(__file__).parent.parent

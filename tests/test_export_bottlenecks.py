@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 import toy_model
+
+from wavevae.bundle import read_bundle
+from wavevae.config import ModelConfig
 from wavevae.export.bottlenecks import StreamingHierarchy, StreamingQuantizer, twin_of_bottleneck
 from wavevae.export.latent_pca import axis_map
 from wavevae.export.layers import from_rows, to_rows
 from wavevae.export.model_file import export_checkpoint
 from wavevae.export.verify import CLOSE, references, sure_hops
-
-from wavevae.bundle import read_bundle
-from wavevae.config import ModelConfig
 from wavevae.nn.bottlenecks.hierarchical import Hierarchical
 from wavevae.nn.bottlenecks.residual_vq import ResidualVQ
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 import toy_playable
 from torch import Tensor
+
 from wavevae.export.instrument import instrument_module
 from wavevae.export.latent_pca import AxisMap
 from wavevae.export.model_file import axes_of
 from wavevae.export.torchscript import script
-
 from wavevae.nn.instrument import Instrument
 from wavevae.transfer import corpus_profile, fit_latents
 

@@ -11,20 +11,20 @@ import toy_model
 import toy_playable
 from nn_host import Host
 from signals import cents, level_db
+
+from wavevae import audio
+from wavevae.bundle import read_bundle
+from wavevae.errors import Failure, UserError
 from wavevae.export import model_file, verify
 from wavevae.export.instrument import instrument_module
 from wavevae.export.latent_pca import AxisMap
 from wavevae.export.model_file import Choices, axes_of, export_checkpoint, export_model
 from wavevae.export.torchscript import script
 from wavevae.export.verify_subprocess import BLOCKS, sizes, stream
+from wavevae.nn.instrument import Instrument
 from wavevae.realtime.engine.streaming_model import StreamingModel
 from wavevae.realtime.offline.encode import main as encode
 from wavevae.realtime.offline.render import main as render
-
-from wavevae import audio
-from wavevae.bundle import read_bundle
-from wavevae.errors import Failure, UserError
-from wavevae.nn.instrument import Instrument
 
 RATE, HOP, LATENTS = 22050, 256, 7
 

@@ -7,6 +7,7 @@ import torch
 import toy_playable
 from signals import cents, level_db
 from torch import Tensor
+
 from wavevae.export.instrument import InstrumentModule, instrument_module
 from wavevae.export.model_file import axes_of
 

@@ -11,6 +11,11 @@ import pytest
 import torch
 import toy_model
 import toy_playable
+
+from wavevae.bundle import EXTRA_FILE, BundleInfo, read_bundle
+from wavevae.checkpoint import Checkpoint, build_model, write_checkpoint
+from wavevae.config import ModelConfig
+from wavevae.errors import UserError
 from wavevae.export import onnx_files, verify
 from wavevae.export.__main__ import main
 from wavevae.export.cached import cached_twin_of
@@ -19,11 +24,6 @@ from wavevae.export.layers import SMALLEST, round_weights
 from wavevae.export.model_file import Choices, axes_of, export_checkpoint
 from wavevae.export.verify import ExportRefused
 from wavevae.export.verify_subprocess import sizes
-
-from wavevae.bundle import EXTRA_FILE, BundleInfo, read_bundle
-from wavevae.checkpoint import Checkpoint, build_model, write_checkpoint
-from wavevae.config import ModelConfig
-from wavevae.errors import UserError
 from wavevae.nn.conditioning import Condition
 from wavevae.nn.instrument import Instrument
 

@@ -11,12 +11,12 @@ import torch
 import toy_playable
 from nn_host import Host
 from test_prior import UNPITCHED, hit, profile_of, scale, silence
+
+from wavevae.bundle import read_bundle
 from wavevae.export import model_file, verify
 from wavevae.export.instrument import instrument_module
 from wavevae.export.model_file import axes_of, export_checkpoint
 from wavevae.export.torchscript import script
-
-from wavevae.bundle import read_bundle
 from wavevae.info import main as info
 from wavevae.nn.instrument import Instrument
 from wavevae.prior.fitting import prepare

@@ -9,12 +9,12 @@ import pytest
 import soundfile
 import torch
 from foreign_model import LATENTS, RATE, RATIO, write_foreign
-from wavevae.realtime.control.dispatcher import Dispatcher
-from wavevae.realtime.engine.engine import PlayableModel
-from wavevae.realtime.offline import encode, render
 
 from wavevae.bundle import read_bundle
 from wavevae.errors import UserError
+from wavevae.realtime.control.dispatcher import Dispatcher
+from wavevae.realtime.engine.engine import PlayableModel
+from wavevae.realtime.offline import encode, render
 
 BLOCK = 512
 

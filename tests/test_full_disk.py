@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wavevae.realtime.offline.latent_files import latent_writer
-from wavevae.train.journal import MetricsFile
 
 from wavevae import audio, plots
 from wavevae.checkpoint import Checkpoint, write_checkpoint
@@ -16,7 +14,9 @@ from wavevae.config import RunConfig
 from wavevae.corpus.store import ReportRow, write_report
 from wavevae.errors import Failure
 from wavevae.evaluation.report import prepared
+from wavevae.realtime.offline.latent_files import latent_writer
 from wavevae.synthesis import write_corpus
+from wavevae.train.journal import MetricsFile
 
 pytestmark = pytest.mark.usefixtures("drawn_pictures")
 

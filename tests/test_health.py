@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, override
+from wavevae.nn.conditioning import FiLM
+from wavevae.nn.model import Autoencoder
+from wavevae.objectives.losses import Objectives
 from wavevae.train import training_plots
 from wavevae.train.batches import Batch
 from wavevae.train.health import Health, findings
 from wavevae.train.journal import MetricsFile
 from wavevae.train.run_folder import RunFolder
 from wavevae.train.validation import Validation, codebook_figures, histogram
-
-from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, override
-from wavevae.nn.conditioning import FiLM
-from wavevae.nn.model import Autoencoder
-from wavevae.objectives.losses import Objectives
 
 pytestmark = pytest.mark.usefixtures("drawn_pictures")
 

@@ -10,10 +10,10 @@ import torch
 import toy_model
 from nn_host import Host
 from torch import Tensor
+
 from wavevae.export.codec import CodecModule
 from wavevae.export.latent_pca import AxisMap, axis_map
 from wavevae.export.torchscript import script
-
 from wavevae.nn.model import Autoencoder
 
 CONFIG = toy_model.SHAPES["plain"]

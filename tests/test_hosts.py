@@ -15,15 +15,15 @@ import pytest
 import torch
 import toy_model
 import toy_playable
+
+from wavevae.bundle import write_bundle
+from wavevae.config import ModelConfig
 from wavevae.export.instrument import instrument_module
 from wavevae.export.latent_pca import axis_map
 from wavevae.export.layers import round_weights
 from wavevae.export.model_file import Choices, axes_of, describe, export_model
 from wavevae.export.torchscript import script
 from wavevae.export.verify import reference
-
-from wavevae.bundle import write_bundle
-from wavevae.config import ModelConfig
 from wavevae.nn.model import Autoencoder
 
 ROOT = Path(__file__).parent.parent

@@ -11,12 +11,12 @@ import torch
 import toy_model
 import yaml
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
-from wavevae.export.model_file import export_checkpoint
 
 from wavevae import info
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import NOTES, RunConfig, to_tree
 from wavevae.errors import UserError
+from wavevae.export.model_file import export_checkpoint
 
 
 def make_run(folder: Path) -> Path:

@@ -12,11 +12,6 @@ import numpy as np
 import pytest
 import torch
 from tiny_run import TINY_INSTRUMENT, workplace
-from wavevae.train import prior_training
-from wavevae.train.__main__ import main
-from wavevae.train.arguments import parse, resolve
-from wavevae.train.instrument_module import InstrumentModule
-from wavevae.train.journal import read_rows
 
 import wavevae
 from wavevae import audio
@@ -24,6 +19,11 @@ from wavevae.checkpoint import read_checkpoint
 from wavevae.cli import dispatch
 from wavevae.errors import UserError
 from wavevae.info import describe_run
+from wavevae.train import prior_training
+from wavevae.train.__main__ import main
+from wavevae.train.arguments import parse, resolve
+from wavevae.train.instrument_module import InstrumentModule
+from wavevae.train.journal import read_rows
 
 RATE = 8000
 SMALL = (*TINY_INSTRUMENT, "--set", "codebook_size=8", "--set", "n_codebooks=2", "--set", "top_dim=1")

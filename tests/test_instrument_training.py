@@ -11,11 +11,6 @@ import numpy as np
 import pytest
 import torch
 from small_instrument import HOP, RATE, SHAPE, controls, melody, small
-from wavevae.train.arguments import Plan
-from wavevae.train.batches import LEAD_FRAMES, InstrumentBatch, InstrumentBatches
-from wavevae.train.budget import Budget
-from wavevae.train.instrument_module import InstrumentModule, choose_oscillators, control_ranges
-from wavevae.train.run_folder import RunFolder
 
 from wavevae.augment import Augmenter
 from wavevae.config import RunConfig, override
@@ -23,6 +18,11 @@ from wavevae.corpus import Chunks, Item, Store
 from wavevae.corpus.pitch_track import PitchTrack, pitch_track
 from wavevae.objectives.losses import MultiResolutionSTFT, MultiScaleLogMel, SharedSpectra
 from wavevae.objectives.named_axes import NamedAxes
+from wavevae.train.arguments import Plan
+from wavevae.train.batches import LEAD_FRAMES, InstrumentBatch, InstrumentBatches
+from wavevae.train.budget import Budget
+from wavevae.train.instrument_module import InstrumentModule, choose_oscillators, control_ranges
+from wavevae.train.run_folder import RunFolder
 
 LATE = small().algorithmic_latency
 

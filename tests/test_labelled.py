@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from wavevae.train.batches import Batch, Batches, conditions
-from wavevae.train.training_data import FixedChunks, TrainingData
 
 from wavevae.augment import Augmenter
 from wavevae.config import DataConfig, RunConfig, override
 from wavevae.corpus import Chunks, Item, Store
 from wavevae.corpus.labels import Labels
+from wavevae.train.batches import Batch, Batches, conditions
+from wavevae.train.training_data import FixedChunks, TrainingData
 
 RATE = 8000
 

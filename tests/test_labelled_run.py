@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 from tiny_run import TINY, workplace
-from wavevae.export.__main__ import main as export
-from wavevae.realtime.offline.render import main as render
-from wavevae.train.__main__ import main
-from wavevae.train.journal import read_rows
-from wavevae.train.module import TrainingModule
 
 from wavevae import audio
 from wavevae.checkpoint import load_model, read_checkpoint
 from wavevae.errors import UserError
 from wavevae.evaluation.tracks import median_hz, midi_hz
+from wavevae.export.__main__ import main as export
+from wavevae.realtime.offline.render import main as render
+from wavevae.train.__main__ import main
+from wavevae.train.journal import read_rows
+from wavevae.train.module import TrainingModule
 
 
 @pytest.fixture

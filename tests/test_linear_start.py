@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from wavevae.train.optimizer import make_optimizer
 
 from wavevae.config import ModelConfig, RunConfig, TrainConfig
 from wavevae.evaluation.metrics import hop_rate_energy_db
@@ -15,6 +14,7 @@ from wavevae.nn.linear_init import (
     second_moments,
 )
 from wavevae.nn.model import Autoencoder
+from wavevae.train.optimizer import make_optimizer
 
 SHAPES = {
     "wide": ModelConfig(fold=8, ratios=(2, 4), widths=(8, 16, 64), latent_dim=12, noise_bands=4),

@@ -15,6 +15,9 @@ import pytest
 import toy_playable
 from osc_desk import toy_about
 from signals import level_db
+
+from wavevae.controls import TRANSFORM, ControlState
+from wavevae.errors import UserError
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.engine.engine import PlayableModel
 from wavevae.realtime.live import devices
@@ -24,9 +27,6 @@ from wavevae.realtime.live.processes import Opened
 from wavevae.realtime.model_info import Attribute, Axis, ModelInfo
 from wavevae.realtime.options import build_parser
 from wavevae.realtime.serve import _check, describe_input_delay, first_messages
-
-from wavevae.controls import TRANSFORM, ControlState
-from wavevae.errors import UserError
 
 RATE, HOP = 22050, 256
 NAMES = ("pitch", "loudness", "periodicity", "brightness")

@@ -13,14 +13,14 @@ import soundfile
 import torch
 import toy_model
 from tiny_run import TINY, workplace
-from wavevae.export.model_file import export_checkpoint
-from wavevae.realtime.offline import render
-from wavevae.train.__main__ import main as train
 
 from wavevae import audio, plots
 from wavevae.checkpoint import load_model, write_checkpoint
 from wavevae.evaluation import compare
 from wavevae.evaluation.__main__ import main as evaluate
+from wavevae.export.model_file import export_checkpoint
+from wavevae.realtime.offline import render
+from wavevae.train.__main__ import main as train
 
 RATE = 8000
 

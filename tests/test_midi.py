@@ -14,6 +14,9 @@ import mido
 import pytest
 from osc_desk import labelled, toy_about
 from pythonosc.osc_message import OscMessage
+
+from wavevae.controls import Share
+from wavevae.errors import UserError
 from wavevae.realtime import midi
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.control.midi_map import USUAL_MAP, Row, read_map, write_map
@@ -21,9 +24,6 @@ from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper, Translator
 from wavevae.realtime.control.midi_ports import Listener, fitting
 from wavevae.realtime.control.osc import OscServer
 from wavevae.realtime.live.processes import StopSignals
-
-from wavevae.controls import Share
-from wavevae.errors import UserError
 
 MAP = """\
 - {cc: 74, address: /wavevae/latent/0, range: [-3, 3]}

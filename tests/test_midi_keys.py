@@ -10,6 +10,7 @@ from pathlib import Path
 import mido
 from osc_desk import Table, labelled, toy_about
 from test_midi import Plugs, cc, message, sent
+
 from wavevae.realtime.control.midi_map import BUTTONS, USUAL_MAP, Row, usual_map
 from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper, MpeTranslator, Translator
 from wavevae.realtime.control.midi_ports import Listener, RtPort

@@ -13,7 +13,6 @@ import torch
 import toy_model
 from foreign_model import RATE, write_foreign
 from torch import nn
-from wavevae.export.model_file import export_checkpoint
 
 from wavevae import audio
 from wavevae.checkpoint import write_checkpoint
@@ -21,6 +20,7 @@ from wavevae.evaluation.__main__ import main as evaluate
 from wavevae.evaluation.file_under_test import Model, load_file, load_model_under_test
 from wavevae.evaluation.model_under_test import Run
 from wavevae.evaluation.playing.player import make_player
+from wavevae.export.model_file import export_checkpoint
 
 QUICK = ("--generate", "0", "--probe-files", "0", "--pairs", "1", "--no-playing")
 TOLD = replace(

@@ -7,13 +7,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+
+from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, TrainConfig
+from wavevae.objectives.schedules import learning_rate
 from wavevae.train.batches import Batch, unlabelled_batch
 from wavevae.train.budget import Budget
 from wavevae.train.module import PATIENCE, Diverged, TrainingModule, noise_seed
 from wavevae.train.optimizer import AveragedModel
-
-from wavevae.config import ModelConfig, ObjectiveConfig, RunConfig, TrainConfig
-from wavevae.objectives.schedules import learning_rate
 
 TINY = ModelConfig(sample_rate=8000, ratios=(4,), widths=(4, 6), dilations=(1,), latent_dim=3, noise_bands=2)
 

@@ -4,10 +4,6 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from wavevae.realtime.control.midi_ports import fitting
-from wavevae.realtime.control.note_addresses import label_of
-from wavevae.realtime.control.presets import Presets
-from wavevae.realtime.model_info import ModelInfo
 
 from wavevae.cli import expanded
 from wavevae.controls import Refused
@@ -16,6 +12,10 @@ from wavevae.corpus.store import Item
 from wavevae.model_config import ModelConfig
 from wavevae.names import class_number, matching
 from wavevae.nn.conditioning import make_condition
+from wavevae.realtime.control.midi_ports import fitting
+from wavevae.realtime.control.note_addresses import label_of
+from wavevae.realtime.control.presets import Presets
+from wavevae.realtime.model_info import ModelInfo
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "Flöte") for form in ("NFC", "NFD"))
 FORMS = [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)]

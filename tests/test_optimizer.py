@@ -6,10 +6,10 @@ import copy
 
 import pytest
 import torch
-from wavevae.train.optimizer import make_optimizer, may_be_fused, resume
 
 from wavevae.config import ModelConfig, TrainConfig
 from wavevae.nn.model import Autoencoder
+from wavevae.train.optimizer import make_optimizer, may_be_fused, resume
 
 CONFIG = TrainConfig(weight_decay=0.1)
 

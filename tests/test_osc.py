@@ -12,13 +12,13 @@ import pytest
 from osc_desk import LATENT, LATENTS, SENDER, Table, bundle, held, labelled, ntp, raw, toy_about
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message import OscMessage
+
+from wavevae.controls import GAIN, NUMBERS, Control, ControlState, Share
 from wavevae.realtime.control.midi_map import usual_range
 from wavevae.realtime.control.network import find, tree
 from wavevae.realtime.control.osc import ERROR, MOST_MESSAGES, MOST_PENDING, MOST_SUBSCRIBERS, encode
 from wavevae.realtime.model_info import Attribute, Axis
 from wavevae.realtime.options import EXAMPLE
-
-from wavevae.controls import GAIN, NUMBERS, Control, ControlState, Share
 
 
 @pytest.fixture

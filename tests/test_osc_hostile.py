@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from osc_desk import LATENT, LATENTS, Table, bundle, labelled, ntp, raw
+
 from wavevae.realtime.control.osc import ERROR, MOST_MESSAGES, encode
 from wavevae.realtime.model_info import Axis
 

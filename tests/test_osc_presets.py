@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 from osc_desk import LATENTS, Table, held, labelled, raw
-from wavevae.realtime.control.osc import ERROR
 
 from wavevae.controls import MODES, Share
+from wavevae.realtime.control.osc import ERROR
 
 
 @pytest.fixture

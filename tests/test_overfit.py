@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from test_studies_run import SMALL
 from tiny_run import TINY
-from wavevae.train import arguments
-from wavevae.train.__main__ import main
-from wavevae.train.diagnosis import draw_overfit, overfit_words
-from wavevae.train.training_data import TrainingData
 
 from wavevae.checkpoint import read_checkpoint
 from wavevae.config import RunConfig, TrainConfig
 from wavevae.corpus import build_store
 from wavevae.errors import UserError
+from wavevae.train import arguments
+from wavevae.train.__main__ import main
+from wavevae.train.diagnosis import draw_overfit, overfit_words
+from wavevae.train.training_data import TrainingData
 
 
 def resolve(*argv: str) -> RunConfig:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_run import TINY, workplace
-from wavevae.train.__main__ import main as train
 
 from wavevae import audio
 from wavevae.checkpoint import read_checkpoint
@@ -18,6 +17,7 @@ from wavevae.errors import UserError
 from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.evaluation.selection import everything
 from wavevae.evaluation.selection import with_pitches as selected_with_pitches
+from wavevae.train.__main__ import main as train
 from wavevae.units import semitones_to_ratio
 
 RATE = 8000

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import toy_playable
 from signals import level_db
+
+from wavevae.controls import ControlState, Refused
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.engine.engine import PlayableModel
 from wavevae.realtime.engine.polyphony import CHORD_DB, velocity_db
-
-from wavevae.controls import ControlState, Refused
 
 BLOCK, RATE = 256, 22050
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+
+from wavevae.config import RunConfig, override
 from wavevae.train.batches import Batch, InstrumentBatch
 from wavevae.train.budget import Budget
 from wavevae.train.module import TrainingModule, make_module
-
-from wavevae.config import RunConfig, override
 
 TINY = {
     **{

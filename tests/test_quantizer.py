@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 from torch import Tensor
-from wavevae.train.optimizer import make_optimizer
 
 from wavevae.config import ModelConfig, ObjectiveConfig, TrainConfig
 from wavevae.nn.bottlenecks.base import Latents, make_bottleneck
@@ -15,6 +14,7 @@ from wavevae.nn.bottlenecks.codebook import KMEANS_ROUNDS, Codebook, entropy_of,
 from wavevae.nn.bottlenecks.residual_vq import LONGEST, LOUDNESS, VQ, ResidualVQ, mulaw_decode, mulaw_encode
 from wavevae.nn.model import Autoencoder
 from wavevae.objectives.losses import Objectives
+from wavevae.train.optimizer import make_optimizer
 
 
 def directions(count: int, dim: int = 4, seed: int = 0) -> Tensor:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import soundfile
 from small_instrument import RATE, melody, small
-from wavevae.train.arguments import parse, resolve
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.cli import Parser, commands
@@ -21,6 +20,7 @@ from wavevae.config import OLD_NAMES, RunConfig, full_key
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.model import Autoencoder
 from wavevae.parts_command import main as parts
+from wavevae.train.arguments import parse, resolve
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

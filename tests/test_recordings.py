@@ -11,13 +11,13 @@ import pytest
 import soundfile
 from live import Live, live
 from toy_bundle import SAMPLE_RATE
+
+from wavevae import audio
+from wavevae.errors import UserError
 from wavevae.realtime.live import recording_files
 from wavevae.realtime.live.recording_files import ScoreFile, WavFile, open_recordings
 from wavevae.realtime.offline import render
 from wavevae.realtime.offline.score import read_score
-
-from wavevae import audio
-from wavevae.errors import UserError
 
 DEEP = ("--device", "none", "--ring-depth", "16")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")

@@ -15,13 +15,13 @@ import pytest
 import soundfile
 import torch
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional
-from wavevae.realtime.offline import encode, render
-from wavevae.realtime.offline.latent_files import latent_writer
-from wavevae.realtime.offline.render_sources import mixed
 
 from wavevae import info
 from wavevae.bundle import read_bundle
 from wavevae.errors import UserError
+from wavevae.realtime.offline import encode, render
+from wavevae.realtime.offline.latent_files import latent_writer
+from wavevae.realtime.offline.render_sources import mixed
 
 STEP_24_BIT = 2.0**-23
 

@@ -14,11 +14,11 @@ import toy_playable
 from signals import level_db
 from test_export_prior import with_prior
 from test_polyphony import pitch
+
+from wavevae.errors import UserError
 from wavevae.realtime.offline.general_midi import PROGRAMS, class_of_program
 from wavevae.realtime.offline.midi_file import fitted_keys, read_song
 from wavevae.realtime.offline.render import main as render
-
-from wavevae.errors import UserError
 
 RATE, HOP = 22050, 256
 Note = tuple[float, float, int]

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 from tiny_run import TINY, workplace
-from wavevae.train.__main__ import main
-from wavevae.train.batches import Batch
-from wavevae.train.device_batches import Recipe, Recipes, ResidentSounds, fits
-from wavevae.train.training_data import TrainingData
 
 from wavevae.checkpoint import read_checkpoint
 from wavevae.config import RunConfig, override
 from wavevae.corpus import Item, Store
 from wavevae.errors import UserError
+from wavevae.train.__main__ import main
+from wavevae.train.batches import Batch
+from wavevae.train.device_batches import Recipe, Recipes, ResidentSounds, fits
+from wavevae.train.training_data import TrainingData
 
 
 def store() -> Store:

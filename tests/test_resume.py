@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_run import TINY
+
+from wavevae.checkpoint import Checkpoint, read_checkpoint
 from wavevae.export.__main__ import main as export
 from wavevae.train.__main__ import main
 from wavevae.train.journal import MetricsFile, read_rows
 from wavevae.train.module import TrainingModule
-
-from wavevae.checkpoint import Checkpoint, read_checkpoint
 
 
 def train(*arguments: object) -> int:

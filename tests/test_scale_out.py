@@ -14,12 +14,6 @@ import pytest
 import torch
 from tiny_run import TINY, workplace
 from torch import Tensor, multiprocessing, nn
-from wavevae.train.__main__ import main
-from wavevae.train.arguments import parse
-from wavevae.train.batches import Batch, Batches
-from wavevae.train.budget import Budget
-from wavevae.train.module import TrainingModule
-from wavevae.train.processes import launched, lr_factor
 
 from wavevae.augment import Augmenter
 from wavevae.checkpoint import load_model, read_checkpoint
@@ -27,6 +21,12 @@ from wavevae.config import DataConfig, ObjectiveConfig, RunConfig, TrainConfig
 from wavevae.corpus import Chunks, Item, Store
 from wavevae.errors import UserError
 from wavevae.model_config import ModelConfig
+from wavevae.train.__main__ import main
+from wavevae.train.arguments import parse
+from wavevae.train.batches import Batch, Batches
+from wavevae.train.budget import Budget
+from wavevae.train.module import TrainingModule
+from wavevae.train.processes import launched, lr_factor
 
 # -- the gradient ----------------------------------------------------------------------------------------------
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 from toy_bundle import LATENTS, SAMPLE_RATE, write_conditional
-from wavevae.realtime.offline import render
-from wavevae.realtime.offline.score import read_score
 
 from wavevae.errors import UserError
+from wavevae.realtime.offline import render
+from wavevae.realtime.offline.score import read_score
 
 
 def write_score(path: Path, *lines: object) -> Path:

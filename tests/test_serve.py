@@ -21,6 +21,9 @@ from foreign_model import write_foreign
 from live import Live, gone, live
 from steady import TOO_LATE_MS, lost_nothing, steady
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_toy
+
+from wavevae.controls import ControlState, Share
+from wavevae.errors import UserError
 from wavevae.realtime import serve
 from wavevae.realtime.live.engine_process import Player
 from wavevae.realtime.live.processes import Load
@@ -28,9 +31,6 @@ from wavevae.realtime.live.shared_memory import LARGEST_LATENT_DIM, Shared
 from wavevae.realtime.model_info import ModelInfo, largest_remainder
 from wavevae.realtime.offline import render
 from wavevae.realtime.serve import describe_delay
-
-from wavevae.controls import ControlState, Share
-from wavevae.errors import UserError
 
 SHARED_MEMORY = Path("/dev/shm")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")

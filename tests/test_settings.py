@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from wavevae.train.arguments import parse, preset_names, resolve
-from wavevae.train.sweep.space import parse_space
 
 from wavevae.config import (
     OLD_NAMES,
@@ -24,6 +22,8 @@ from wavevae.config import (
 )
 from wavevae.errors import UserError
 from wavevae.settings import docs_of, types_of
+from wavevae.train.arguments import parse, preset_names, resolve
+from wavevae.train.sweep.space import parse_space
 
 PRESETS = Path(__file__).parent.parent / "train" / "presets"
 

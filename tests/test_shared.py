@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from wavevae.realtime.live.audio_process import FADE_SAMPLES, Callback, MissingCallbacks
 from wavevae.realtime.live.shared_memory import TAPE_SAMPLES, Count, DeckCount, Shared, Snapshot
 

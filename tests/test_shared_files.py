@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from wavevae.realtime.control.midi_map import USUAL_MAP, Row, read_map, write_learnt
-from wavevae.realtime.control.presets import Presets, PresetsFile, read_presets, write_preset
 
 from wavevae.errors import Failure, UserError
 from wavevae.files import locked, part_folder, replacing, write_whole
+from wavevae.realtime.control.midi_map import USUAL_MAP, Row, read_map, write_learnt
+from wavevae.realtime.control.presets import Presets, PresetsFile, read_presets, write_preset
 
 
 def store_many(path: Path, who: int) -> None:

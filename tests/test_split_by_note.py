@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from wavevae.train.arguments import parse, resolve
-from wavevae.train.training_data import TrainingData
 
 from wavevae import audio
 from wavevae.config import RunConfig, override, to_tree
@@ -17,6 +15,8 @@ from wavevae.console import silent
 from wavevae.corpus import Item, Store, build_store, split, training_report, write_report
 from wavevae.errors import UserError
 from wavevae.evaluation.selection import held_out
+from wavevae.train.arguments import parse, resolve
+from wavevae.train.training_data import TrainingData
 
 
 def notes(splits: tuple[str, ...] = ("train", "train", "valid", "test")) -> Store:

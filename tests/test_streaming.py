@@ -7,10 +7,10 @@ import pytest
 import torch
 import toy_model
 from torch import Tensor, nn
-from wavevae.export.layers import activation, activation_, from_rows, refuse_unknown_parts, to_rows, twin_of
-from wavevae.export.streaming import StreamingDecoder, StreamingEncoder
 
 from wavevae.config import ModelConfig
+from wavevae.export.layers import activation, activation_, from_rows, refuse_unknown_parts, to_rows, twin_of
+from wavevae.export.streaming import StreamingDecoder, StreamingEncoder
 from wavevae.nn import conv
 from wavevae.nn.conv import (
     CausalConv1d,

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from wavevae.train import arguments
 
 from wavevae.config import ModelConfig, RunConfig, TrainConfig, from_tree, override, to_tree
 from wavevae.errors import UserError
@@ -24,6 +23,7 @@ from wavevae.studies.spectrogram_model import (
 )
 from wavevae.studies.study_config import StudyConfig
 from wavevae.studies.study_run import faded
+from wavevae.train import arguments
 
 RATE = 8000
 STUDIES = ("study-a", "study-b", "study-b-256", "study-c", "study-d", "study-d-vae")

@@ -11,11 +11,6 @@ import numpy as np
 import pytest
 import torch
 from tiny_run import workplace
-from wavevae.export.__main__ import main as export
-from wavevae.realtime.offline.render import main as render
-from wavevae.train.__main__ import main as train
-from wavevae.train.budget import Budget
-from wavevae.train.study_module import PLATEAU_PATIENCE, StudyModule
 
 import wavevae
 from wavevae import audio
@@ -23,10 +18,15 @@ from wavevae.checkpoint import find_checkpoint, read_checkpoint
 from wavevae.errors import UserError
 from wavevae.evaluation.__main__ import main as evaluate
 from wavevae.evaluation.file_under_test import load_model_under_test
+from wavevae.export.__main__ import main as export
 from wavevae.info import main as info
 from wavevae.parts_command import main as parts
+from wavevae.realtime.offline.render import main as render
 from wavevae.studies.spectrogram_model import SpectrogramModel
 from wavevae.studies.study_run import StudyRun, UpperBound
+from wavevae.train.__main__ import main as train
+from wavevae.train.budget import Budget
+from wavevae.train.study_module import PLATEAU_PATIENCE, StudyModule
 
 pytestmark = pytest.mark.usefixtures("drawn_pictures")
 

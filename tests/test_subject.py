@@ -10,7 +10,6 @@ import torch
 import toy_model
 from small_instrument import HOP, melody, small, tones_only
 from small_instrument import RATE as INSTRUMENT_RATE
-from wavevae.export.model_file import export_checkpoint
 
 from wavevae.checkpoint import Checkpoint, write_checkpoint
 from wavevae.config import ModelConfig, RunConfig
@@ -18,6 +17,7 @@ from wavevae.evaluation.file_under_test import load_model_under_test
 from wavevae.evaluation.model_under_test import Run
 from wavevae.evaluation.selection import reblocked
 from wavevae.evaluation.tracks import median_hz, midi_hz
+from wavevae.export.model_file import export_checkpoint
 from wavevae.nn.bottlenecks.hierarchical import Hierarchical
 from wavevae.nn.model import Autoencoder
 

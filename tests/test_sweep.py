@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from wavevae.errors import UserError
 from wavevae.train.sweep import results
 from wavevae.train.sweep import worker as sweep_worker
 from wavevae.train.sweep.__main__ import main, wanted
@@ -20,8 +22,6 @@ from wavevae.train.sweep.space import Space, parse_space, read_space
 from wavevae.train.sweep.storage import STALE_S, Claims, folder_of, open_study
 from wavevae.train.sweep.trial import DONE, FAILED, Outcome, judged
 from wavevae.train.sweep.worker import MOST_DEATHS, Worker, without_workers
-
-from wavevae.errors import UserError
 
 optuna = pytest.importorskip("optuna")
 TWELVE = "sampler: grid\npreset: codec\nspace: {latent_dim: [1, 2, 3, 4], learning_rate: [1.0e-4, 2.0e-4, 3.0e-4]}\n"

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import yaml
+
+from wavevae.errors import UserError
 from wavevae.train import arguments
 from wavevae.train.sweep.space import Space, parse_space, read_space
 from wavevae.train.sweep.trial import command, must_resolve
-
-from wavevae.errors import UserError
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples" / "sweeps").glob("*.yaml"))
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 import yaml
 from tiny_run import TINY
-from wavevae.train import arguments
-from wavevae.train.__main__ import main
-from wavevae.train.arguments import make_plan
-from wavevae.train.run_folder import RunFolder, lock, new_folder, notes
 
 from wavevae.checkpoint import Checkpoint, find_checkpoint, load_model, read_checkpoint, write_checkpoint
 from wavevae.config import RunConfig, TrainConfig, to_tree
 from wavevae.errors import UserError
 from wavevae.latents import LatentStatistics
+from wavevae.train import arguments
+from wavevae.train.__main__ import main
+from wavevae.train.arguments import make_plan
+from wavevae.train.run_folder import RunFolder, lock, new_folder, notes
 
 
 def parse(*argv: object) -> argparse.Namespace:

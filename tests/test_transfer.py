@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from wavevae.realtime.offline.render_sources import mixed, voiced
 
 from wavevae.config import ModelConfig
 from wavevae.errors import UserError
 from wavevae.nn.instrument import Instrument
+from wavevae.realtime.offline.render_sources import mixed, voiced
 from wavevae.transfer import CorpusProfile, corpus_profile, fit_latents
 
 CONFIG = ModelConfig(

@@ -11,16 +11,16 @@ import soundfile
 import torch
 import toy_playable as toy
 from toy_bundle import write_conditional, write_toy
-from wavevae.export.instrument import instrument_module
-from wavevae.export.model_file import describe, read_model
-from wavevae.export.torchscript import script
-from wavevae.realtime.offline import render
 
 from wavevae import info
 from wavevae.bundle import read_bundle, write_bundle
 from wavevae.errors import UserError
+from wavevae.export.instrument import instrument_module
+from wavevae.export.model_file import describe, read_model
+from wavevae.export.torchscript import script
 from wavevae.nn.instrument import Instrument
 from wavevae.nn.pitch import Loudness, PitchTracker
+from wavevae.realtime.offline import render
 from wavevae.transfer import CorpusProfile, corpus_profile
 
 RATE, HOP = 22050, 256

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from toy_bundle import HOP, LATENTS, SAMPLE_RATE, write_conditional, write_toy
+
+from wavevae.controls import MODES, ControlState, Share
+from wavevae.errors import UserError
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.engine.engine import PlayableModel
 from wavevae.realtime.engine.latent_sources import MODE_FADE_MS
 from wavevae.realtime.engine.voices import ModelSettings
-
-from wavevae.controls import MODES, ControlState, Share
-from wavevae.errors import UserError
 
 BLOCK = 512
 

@@ -20,6 +20,8 @@ import toy_playable
 from live import Live, live
 from osc_desk import toy_about
 from toy_bundle import write_conditional
+
+from wavevae.errors import UserError
 from wavevae.export import model_file, verify
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.control.network import WebSetup, open_tcp
@@ -28,8 +30,6 @@ from wavevae.realtime.control.web import BANDS, FOLDER, LARGEST_MESSAGE, SCOPE_P
 from wavevae.realtime.live.processes import context
 from wavevae.realtime.live.shared_memory import Count, Shared
 from wavevae.realtime.model_info import Axis, LatentMap
-
-from wavevae.errors import UserError
 
 KNOWN = {
     "level": -20.0, "latents": [0.5] * 4, "real_time_factor": 9.0, "underflows": 0, "limited": 0,

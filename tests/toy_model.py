@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from wavevae.train.arguments import preset_values
 
 from wavevae.checkpoint import Checkpoint
 from wavevae.config import ModelConfig, RunConfig, override
 from wavevae.latents import LatentStatistics
 from wavevae.nn.conditioning import FiLM, PitchEmbedding
 from wavevae.nn.model import Autoencoder
+from wavevae.train.arguments import preset_values
 
 PRESETS = sorted((Path(__file__).parent.parent / "train/presets").glob("*.yaml"))
 

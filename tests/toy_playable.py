@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from wavevae.export import model_file, verify
-from wavevae.export.model_file import export_checkpoint
 
 from wavevae.checkpoint import Checkpoint
 from wavevae.config import ModelConfig, RunConfig
 from wavevae.corpus_profile import CorpusProfile, corpus_profile
+from wavevae.export import model_file, verify
+from wavevae.export.model_file import export_checkpoint
 from wavevae.latents import LatentStatistics
 from wavevae.nn.instrument import Instrument
 

@@ -179,8 +179,8 @@ class Performer(nn.Module):
         return weights, means, middle + half * torch.tanh((scales - 0.5 * middle) / half)
 
     def loss(self, features: Tensor, frames: Tensor, before: Tensor, known: Tensor) -> Tensor:
-        """Negative log likelihood a frame, nats: features (B, F, count), scaled frames (B, F, D), the frames before them
-        with their noise (B, F, D), and which values are known (B, F, D)."""
+        """Negative log likelihood a frame, nats: features (B, F, count), scaled frames (B, F, D), the frames before,
+        with noise (B, F, D), and which values are known (B, F, D)."""
         hidden = self.cell(torch.cat([features, before], 2))[0]
         weights, means, scales = self.mixture(hidden)
         z = (frames.unsqueeze(2) - means) * torch.exp(-scales)
