@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -45,24 +46,24 @@ class Choices:
             raise UserError(f"--weights {self.weights} goes with --streaming rows; leave one of them out")
 
 
-class FamilyExporter:
+class FamilyExporter(ABC):
     """What exporting asks of a model family: a subclass in the file of each, named in wavevae.families. `model` is of
     that family."""
 
     labels_are_plain = False
     """Whether a model with labels can be exported in every form."""
 
+    @abstractmethod
     def axes(self, model: Any, statistics: LatentStatistics, keep: int | None) -> AxisMap:
         """The first `keep` latent axes (none: all). Raises: UserError for a number that the model does not have."""
-        raise NotImplementedError
 
+    @abstractmethod
     def module(self, model: Any, axes: AxisMap, choices: Choices) -> HostModule:
         """The streaming twin. Raises: UserError for a choice that it does not have."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rounded(self, model: Any) -> Any:
         """A copy with weights that 16 bits hold. Raises: UserError where there is none."""
-        raise NotImplementedError
 
     def description(self, model: Any, axes: AxisMap) -> dict[str, Any]:
         """Fields of BundleInfo that only this family has."""
