@@ -73,7 +73,9 @@ class FamilyExporter(ABC):
         """What a file without attributes (ONNX) takes beside x and state, and the usual value of each."""
         return {}
 
-    def apply(self, module: Any, method: str, settings: dict[str, Tensor], rows: tuple[Any, Any]) -> None:
+    def apply(  # noqa: B027 - a codec has nothing to set
+        self, module: Any, method: str, settings: dict[str, Tensor], rows: tuple[Any, Any]
+    ) -> None:
         """Set the module to them for one call, whose frames come in `rows`: voices, frames of each."""
 
 
