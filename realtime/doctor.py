@@ -49,7 +49,7 @@ SLEEPS, SLEEP_S, LATE_S = 20, 0.002, 0.005
 CARDS, CARD_FILES, SHARED_MEMORY = Path("/proc/asound/cards"), Path("/dev/snd"), Path("/dev/shm")
 CPUS, SUPPLIES = Path("/sys/devices/system/cpu"), Path("/sys/class/power_supply")
 GOVERNORS = "cpu*/cpufreq/scaling_governor"
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+CPU_ONLY = "pip install uv && uv pip install --torch-backend cpu torch"
 EXTRAS = {
     "live": ("aiohttp", "rtmidi"),
     "discovery": ("zeroconf",),
@@ -126,7 +126,7 @@ def check_runtime() -> Finding:
         return Finding(OK, f"onnxruntime {version('onnxruntime')} is installed, torch is not.")
     what = f"torch {version('torch')} is installed" + (", and an NVIDIA GPU is here." if gpu else ".")
     if has("nvidia") and not gpu:  # the packages of CUDA
-        how = f"To save gigabytes: `pip install torch --index-url {CPU_INDEX}` in a new environment."
+        how = f"To save gigabytes, in a new environment: `{CPU_ONLY}`."
         return Finding(OK, f"{what} It brought CUDA, and there is no NVIDIA GPU.", how)
     return Finding(OK, what)
 
