@@ -217,7 +217,7 @@ def test_keys_are_performed_and_the_prior_improvises(tmp_path: Path, model_file:
         text.replace(" dac~;", " nn~ mine.ts out;"), encoding="utf-8"
     )  # what is heard is recorded
     notes = {300: "64 100 1", 1200: "64 0 1"}
-    objects = play_in_pd(patch, tmp_path, 2.0, notes, {1500: "improvise 1"})
+    objects = play_in_pd(patch, tmp_path, 3.0, notes, {2500: "improvise 1"})
     assert sorted(o.method for o in objects) == ["decode", "decode", "out", "perform", "prior"]
     perform, prior, out = (next(o for o in objects if o.method == m) for m in ("perform", "prior", "out"))
     assert perform.inlets[:2, round(0.7 * RATE)].tolist() == [64.0, pytest.approx(100 / 127, abs=1e-3)]

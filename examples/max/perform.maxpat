@@ -59,10 +59,10 @@
 					"patching_rect": [
 						20.0,
 						55.0,
-						976.0,
+						1000.0,
 						22.0
 					],
-					"text": "perform and prior give the latents that decode plays. An nn~ without latents yet is loud: the output opens after a second."
+					"text": "perform and prior give the latents that decode plays. An nn~ without latents yet is loud: the output opens after two seconds."
 				}
 			},
 			{
@@ -716,7 +716,7 @@
 					"outlettype": [
 						""
 					],
-					"text": "0 1000 0.7 200"
+					"text": "0 2000 0.7 200"
 				}
 			},
 			{
