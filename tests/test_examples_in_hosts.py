@@ -213,9 +213,7 @@ def test_latents_are_bent_between_two_objects(tmp_path: Path, model_file: Path) 
 def test_keys_are_performed_and_the_prior_improvises(tmp_path: Path, model_file: Path) -> None:
     patch = tmp_path / "perform.pd"
     text = (EXAMPLES / "pd/perform.pd").read_text(encoding="utf-8")
-    patch.write_text(
-        text.replace(" dac~;", " nn~ mine.ts out;"), encoding="utf-8"
-    )  # what is heard is recorded
+    patch.write_text(text.replace(" dac~;", " nn~ mine.ts out;"), encoding="utf-8")  # records what is heard
     notes = {300: "64 100 1", 1200: "64 0 1"}
     objects = play_in_pd(patch, tmp_path, 3.0, notes, {2500: "improvise 1"})
     assert sorted(o.method for o in objects) == ["decode", "decode", "out", "perform", "prior"]
@@ -228,8 +226,8 @@ def test_keys_are_performed_and_the_prior_improvises(tmp_path: Path, model_file:
     for decode in (o for o in objects if o.method == "decode"):
         assert decode.inlets[:4, -1].tolist() == [60.0, -20.0, 1.0, 0.0]  # in the order of the outlets
     heard = [
-        float(out.inlets[0, round(s * RATE)]) / 60 for s in (0.95, 1.4, 1.8)
-    ]  # a stand-in's first outlet is 60
+        float(out.inlets[0, round(s * RATE)]) / 60 for s in (1.95, 2.4, 2.8)
+    ]  # 60 is the stand-in's outlet
     assert heard == pytest.approx([0.0, 0.7, 1.4], abs=1e-3)
 
 
