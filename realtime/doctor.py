@@ -285,7 +285,7 @@ CHECKS: Mapping[str, Check] = {
     "load": check_load,
     "memory": partial(check_folder, "Shared memory is in", shared_folder, SHARED_ELSEWHERE, SHARED_BYTES, 0),
     "cache": partial(check_folder, "Decoded sounds are kept in", default_cache, CACHE_ELSEWHERE),
-    "work folder": partial(check_folder, "Runs, models and presets go to", Path.cwd, "change to another folder"),
+    "work folder": partial(check_folder, "Runs, models and presets go to", Path.cwd, "go to another folder"),
     "sound system": check_sound_system,
     "audio": check_audio,
     "real time": check_real_time,
