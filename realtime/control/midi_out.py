@@ -1,5 +1,5 @@
-"""`serve --midi-out`: what the prior makes up goes to a MIDI output, as one melody. A musician's own keys do not go out:
-they came from a keyboard."""
+"""`serve --midi-out`: what the prior makes up goes to a MIDI output, as one melody. The keys of a musician do not: they
+came from a keyboard."""
 
 from __future__ import annotations
 
