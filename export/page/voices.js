@@ -131,7 +131,7 @@ class Voice {
     const at = model.loudnessAt;
     for (let i = 0; i < z.length; i += 1) z[i] = played[i] + (base[i] - model.atRest[i]);
     const release = this.takenOver ? TAKEN_OVER_MS : controls.release_ms;
-    let loudness = z[at] + (model.voices > 1 ? CHORD_DB : 0)
+    let loudness = z[at] + (note && model.voices > 1 ? CHORD_DB : 0)
       + this.envelope.next(this.held, { attack: 0, decay: 0, sustain: 1, release });
     let pitch = played[0] + controls.bend;
     if (note) {
@@ -236,7 +236,7 @@ export class Polyphony {
         voice.follow(note);
         return;
       }
-      if (controls.mono && voice.held && note.held) {
+      if (controls.mono && voice.held && note.held && note.pitch !== voice.note.pitch) {
         voice.slideTo(note, controls.glide_ms);
         return;
       }
@@ -248,13 +248,12 @@ export class Polyphony {
 
   strike(place, note, controls) {
     let row = this.voices.findIndex((voice) => voice.silent);
-    if (row >= 0) {
-      this.decoder.restart(row);
-      this.prior?.performer.restart(row);
-    } else {
+    if (row >= 0) this.decoder.restart(row);
+    else {
       const cost = ({ held, serial }) => (held ? 1e15 : 0) + serial;
       row = this.voices.reduce((best, voice, i) => (cost(voice) < cost(this.voices[best]) ? i : best), 0);
     }
+    this.prior?.performer.restart(row);
     this.voices[row].strike(place, note, controls);
   }
 
