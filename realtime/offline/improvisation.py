@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from wavevae.bundle import Bundle
+from wavevae.bundle import TORCH_HINT, Bundle
 from wavevae.console import say
 from wavevae.controls import ControlState
 from wavevae.corpus_profile import CorpusProfile
 from wavevae.errors import UserError
 from wavevae.files import printable
-from wavevae.prior.fitting import deviations, note_frames
-from wavevae.prior.model import TEMPERATURE
-from wavevae.prior.notes import FoundNote, find_notes
+from wavevae.onnx_module import OnnxModule
+from wavevae.prior import TEMPERATURE
+from wavevae.prior.notes import FoundNote, deviations, find_notes, note_frames
 from wavevae.units import seconds_to_samples
 
 from ..engine.latent_sources import NoInput
@@ -46,9 +45,8 @@ class Improvisation(NoInput):
             self._go_on()
 
     def frames(self, count: int, controls: ControlState) -> Frames:
-        with torch.inference_mode():
-            made = self._core.module.prior(torch.full((1, 1, count), self._temperature))
-            return self._core.units.standard(np.ascontiguousarray(made[0].numpy().T))
+        made = self._core.call("prior", np.full((1, 1, count), self._temperature, np.float32))
+        return self._core.units.standard(np.ascontiguousarray(made[0].T))
 
 
 def improvise(
@@ -66,6 +64,8 @@ def improvise(
 def after(core: StreamingModel, bundle: Bundle, prompt: Path) -> Callable[[], None]:
     """What sets a cleared state to follow a recording, the decoder's too. Raises: UserError."""
     info, module = bundle.info, core.module
+    if isinstance(module, OnnxModule):
+        raise UserError(f"--prompt {printable(prompt)}: going on from a recording needs torch; {TORCH_HINT}")
     profile = CorpusProfile.from_dict(info.profile)
     late = info.algorithmic_latency_samples
     most = round(LONGEST_PROMPT_S * info.frame_rate)
@@ -80,6 +80,8 @@ def after(core: StreamingModel, bundle: Bundle, prompt: Path) -> Callable[[], No
     )
 
     def go_on() -> None:
+        import torch
+
         with torch.inference_mode():
             core.decode(core.units.standard(z))
             performer = _follow(core, z, notes, profile)
@@ -90,6 +92,8 @@ def after(core: StreamingModel, bundle: Bundle, prompt: Path) -> Callable[[], No
 
 def _context(state: Any, notes: list[FoundNote]) -> Any:
     """The improviser's state after these notes: the next one is due."""
+    import torch
+
     last, before = notes[-1], notes[-2] if len(notes) > 1 else notes[-1]
     key, leap = (0.0 if math.isnan(p) else float(round(p)) for p in (last.pitch, last.pitch - before.pitch))
     values = {
@@ -106,6 +110,8 @@ def _context(state: Any, notes: list[FoundNote]) -> Any:
 
 def _follow(core: StreamingModel, z: Frames, notes: list[FoundNote], profile: CorpusProfile) -> Any:
     """The performer's state after frames (F, latent_dim), told each of them instead of its own."""
+    import torch
+
     module, performer = core.module, core.module.plays.performer
     own = np.zeros((len(z), len(module.offset)), np.float32)
     own[:, : z.shape[1]] = z
