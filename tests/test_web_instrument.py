@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
+import importlib.util
+import io
 import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import toy_playable
 from numpy.typing import NDArray
@@ -28,7 +33,13 @@ from wavevae.export.web import FOLDERS
 from wavevae.export.web_numbers import is_halved, rounded
 from wavevae.realtime.engine.engine import PlayableModel
 
+needs_browser = pytest.mark.skipif(
+    shutil.which("chromium") is None or importlib.util.find_spec("playwright") is None,
+    reason="no chromium or no playwright here",
+)
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
+SAME = 1e-4
+"""Of full scale. A page differs by 1e-6, and a note by far more from one that began a frame later."""
 Page = tuple[Path, Path]
 """MODEL.ts and the folder."""
 Score = Sequence[tuple[int, ControlState]]
@@ -162,9 +173,87 @@ def test_notes_are_played_as_serve_plays_them(pages: Callable[[str], Page], kind
     wanted = expected(player, score, block)
     job = {"score": [[count, for_page(state, names)] for count, state in score], "block": block}
     assert np.abs(wanted).max() > 0.05
-    assert np.abs(play(folder, **job) - wanted).max() < 1e-4
+    assert np.abs(play(folder, **job) - wanted).max() < SAME
     if kind == "vae":  # a browser without the kernel's instructions
-        assert np.abs(play(folder, kernel=False, **job) - wanted).max() < 1e-4
+        assert np.abs(play(folder, kernel=False, **job) - wanted).max() < SAME
+
+
+def browse(*words: object) -> str:
+    script = Path(__file__).parent / "browser_instrument.py"
+    done = subprocess.run([sys.executable, script, *words], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@needs_browser
+def test_a_browser_plays_it_as_serve_does(pages: Callable[[str], Page], tmp_path: Path) -> None:
+    path, folder = pages("dense prior")
+    player = engine(path)
+    score, names = piece(player.controls, performs=True), [a.name for a in player.model.attributes]
+    block = player.model.hop_length // 2  # what a browser asks for at a time
+    wanted, at, timed = expected(player, score, block), 0, []
+    for count, state in score:
+        timed.append([at, for_page(state, names)])
+        at += count * block
+    (tmp_path / "score.json").write_text(json.dumps([timed, at / player.model.sample_rate]))
+    browse("render", folder, tmp_path / "score.json", tmp_path / "sound.bin")
+    found = np.fromfile(tmp_path / "sound.bin", np.float32)
+    assert len(found) == len(wanted)
+    assert np.abs(found - wanted).max() < SAME
+
+
+@pytest.mark.slow
+@needs_browser
+def test_a_chord_by_touch_is_recorded_as_the_file_sounds(
+    pages: Callable[[str], Page], tmp_path: Path
+) -> None:
+    path, folder = pages("vae prior")
+    answer = json.loads(browse("play", folder, tmp_path))
+    assert answer["problems"] == []
+    for size in ("laptop", "phone"):
+        assert not answer[size]["wider_than_screen"]
+        assert answer[size]["keyboard_visible"]
+        assert answer[size]["room_for_controls"] > 0.45
+        assert (tmp_path / f"{size}.png").stat().st_size > 20_000
+    sound, rate = soundfile.read(io.BytesIO(base64.b64decode(answer["recording"])), dtype="float32")
+    assert rate == read_bundle(path).info.sample_rate
+    assert np.abs(sound).max() > 0.02
+    assert np.abs(sound).max() < 1
+    assert replayed(path, answer["sent"], sound) < SAME
+
+
+def replayed(path: Path, sent: list[dict[str, Any]], sound: NDArray[np.float32]) -> float:
+    """The largest difference of a recording from the same controls played by `serve`. The first frame begins at one of
+    two blocks, the softest samples being 0 in 16 bits."""
+    block = read_bundle(path).info.hop_length // 2
+    first = int(np.flatnonzero(sound)[0]) // block * block
+    return min(difference(path, sent, sound[max(0, start) :]) for start in (first, first - block))
+
+
+def difference(path: Path, sent: list[dict[str, Any]], sound: NDArray[np.float32]) -> float:
+    """When a set of controls came is found from the sound: it holds from the first frame on that differs without it."""
+    hop = read_bundle(path).info.hop_length
+    frames = sound[: len(sound) // hop * hop].reshape(-1, hop)
+    times = [0]
+    while True:
+        player = engine(path)
+        player.engine._gate.jump(1.0)
+        states, worst = [from_page(player.controls, one) for one in sent], 0.0
+        for n, frame in enumerate(frames):
+            state = states[sum(time <= n for time in times) - 1]
+            worst = max(worst, float(np.abs(player.engine.process(state, hop) - frame).max()))
+            if worst > SAME:
+                break
+        if worst <= SAME or len(times) == len(sent):
+            return worst
+        times.append(n)
+
+
+def from_page(first: ControlState, sent: dict[str, Any]) -> ControlState:
+    """The reverse of `for_page`."""
+    known = {f.name for f in dataclasses.fields(ControlState)} - {"notes", "attributes", "mix"}
+    plain = {n: tuple(v) if isinstance(v, list) else v for n, v in sent.items() if n in known}
+    return dataclasses.replace(first, **plain, notes=tuple(Note(**note) for note in sent["notes"]))
 
 
 def test_the_kernel_is_what_its_source_says() -> None:
