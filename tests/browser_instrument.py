@@ -2,6 +2,7 @@
 
     python tests/browser_instrument.py render FOLDER SCORE.json OUT    an OfflineAudioContext plays a score; float32
     python tests/browser_instrument.py play FOLDER PICTURES            a chord by touches, recorded by the page
+    python tests/browser_instrument.py offline FOLDER                  opened from a server, and again without it
 
 `play` prints one JSON object: what the page complained of, the controls it sent, the recording. Needs Debian's chromium
 and the `playwright` package.
@@ -14,7 +15,10 @@ import json
 import shutil
 import sys
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from browser_page import Touch, sizes
@@ -95,6 +99,30 @@ def improvise(page: Page) -> None:
     page.locator("#improvise").click()
 
 
+def offline(browser: Browser, folder: Path) -> dict[str, Any]:
+    """In a folder of a site, as it is put on the web."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder.parent)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    problems: list[str] = []
+    page = browser.new_page()
+    page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
+    page.goto(f"http://127.0.0.1:{server.server_port}/{folder.name}/")
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.wait_for_function("navigator.serviceWorker.controller")
+    server.shutdown()
+    server.server_close()
+    page.reload()
+    page.locator("#start").click()
+    page.keyboard.down("a")
+    expect(page.locator("#loudness")).to_contain_text("dB")
+    return {"problems": problems}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 def main() -> None:
     task, folder, *files = sys.argv[1:]
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -102,6 +130,8 @@ def main() -> None:
         browser = tools.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         if task == "play":
             print(json.dumps(play(browser, Path(folder), Path(files[0]))))
+        elif task == "offline":
+            print(json.dumps(offline(browser, Path(folder))))
         else:
             problems: list[str] = []
             page = open_page(browser, Path(folder), SIZES["laptop"], problems)

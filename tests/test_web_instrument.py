@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import importlib.util
@@ -26,12 +27,14 @@ from test_export_prior import with_prior
 from toy_bundle import write_toy
 
 from wavevae.bundle import read_bundle
-from wavevae.controls import SAMPLE, ControlState, Note, Share
+from wavevae.controls import SAMPLE, ControlState, Note, Refused, Share
 from wavevae.errors import UserError
 from wavevae.export.__main__ import main
-from wavevae.export.web import FOLDERS
+from wavevae.export.web import FOLDERS, joined
 from wavevae.export.web_numbers import is_halved, rounded
+from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.engine.engine import PlayableModel
+from wavevae.realtime.model_info import describe
 
 needs_browser = pytest.mark.skipif(
     shutil.which("chromium") is None or importlib.util.find_spec("playwright") is None,
@@ -145,7 +148,8 @@ def piece(first: ControlState, performs: bool) -> Score:
 
 def for_page(state: ControlState, names: Sequence[str]) -> dict[str, Any]:
     """As the page's own desk sends it."""
-    notes, mix = [n._asdict() for n in state.notes], [list(m) for m in state.mix]
+    notes = [{name: v for name, v in n._asdict().items() if name != "offsets"} for n in state.notes]
+    mix = [list(m) for m in state.mix]
     attributes = dict(zip(names, state.attributes, strict=True))
     return {**dataclasses.asdict(state), "notes": notes, "mix": mix, "attributes": attributes}
 
@@ -222,6 +226,13 @@ def test_a_chord_by_touch_is_recorded_as_the_file_sounds(
     assert replayed(path, answer["sent"], sound) < SAME
 
 
+@pytest.mark.slow
+@needs_browser
+def test_once_loaded_it_opens_without_its_server(pages: Callable[[str], Page]) -> None:
+    _, folder = pages("dense prior")
+    assert json.loads(browse("offline", folder))["problems"] == []
+
+
 def replayed(path: Path, sent: list[dict[str, Any]], sound: NDArray[np.float32]) -> float:
     """The largest difference of a recording from the same controls played by `serve`. The first frame begins at one of
     two blocks, the softest samples being 0 in 16 bits."""
@@ -254,6 +265,79 @@ def from_page(first: ControlState, sent: dict[str, Any]) -> ControlState:
     known = {f.name for f in dataclasses.fields(ControlState)} - {"notes", "attributes", "mix"}
     plain = {n: tuple(v) if isinstance(v, list) else v for n, v in sent.items() if n in known}
     return dataclasses.replace(first, **plain, notes=tuple(Note(**note) for note in sent["notes"]))
+
+
+@needs_node
+def test_the_page_allots_voices_as_serve_does(pages: Callable[[str], Page], tmp_path: Path) -> None:
+    """Keys, pedal, one voice at a time, expression, latents, the map and classes, in any order."""
+    path, folder = pages("class prior")
+    desk = Dispatcher(describe(read_bundle(path)), lambda state, lines: None)
+    (tmp_path / "desk.js").write_text(f"module.exports = () => {{ {joined('desk')} return modules; }};")
+    (tmp_path / "act.js").write_text(ACT)
+    messages = messages_at_random(300)
+    states = []
+    for name, *values in messages:
+        with contextlib.suppress(Refused):  # of a note that does not sound
+            desk.apply(f"/wavevae/{name}", tuple(values))
+        states.append(desk.state)
+    (tmp_path / "messages.json").write_text(json.dumps(messages))
+    words = [tmp_path / "act.js", folder / "instrument.js", tmp_path / "messages.json"]
+    done = subprocess.run(["node", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for state, found, message in zip(states, json.loads(done.stdout), messages, strict=True):
+        wanted = for_page(state, [a.name for a in desk.model.attributes])
+        for name in (
+            "notes",
+            "keyed",
+            "idle",
+            "mono",
+            "pedal",
+            "mode",
+            "muted",
+            "mix",
+            "frozen",
+            "release_ms",
+        ):
+            assert found[name] == wanted[name], (message, name)
+        for name in ("latents", "glides_ms"):
+            assert found[name] == pytest.approx(wanted[name], abs=1e-3), (message, name)
+        assert found["attributes"]["life"] == wanted["attributes"]["life"]
+
+
+ACT = """
+const fs = require("fs"), vm = require("vm");
+vm.runInThisContext(fs.readFileSync(process.argv[2], "utf8") + ";globalThis.INSTRUMENT = INSTRUMENT;");
+const { Desk } = require("./desk.js")().desk;
+const desk = new Desk(INSTRUMENT);
+console.log(JSON.stringify(JSON.parse(fs.readFileSync(process.argv[3])).map(([path, ...values]) => {
+  desk.act(path, ...values);
+  return structuredClone(desk.state);
+})));
+"""
+
+
+def messages_at_random(count: int) -> list[list[Any]]:
+    random = np.random.default_rng(3)
+
+    def one() -> list[Any]:
+        pitch, share = int(random.integers(60, 72)), round(float(random.random()), 3)
+        kinds: list[list[Any]] = [
+            *[["note", pitch, share + 0.001], ["note", pitch, 0]] * 6,
+            *(["pedal", int(share > 0.5)], ["mono", int(share > 0.7)], ["note/bend", pitch, share]),
+            *(["note/pressure", pitch, share], ["note/slide", pitch, share], ["xy", share, 1 - share]),
+            *(["latent/3", share], ["pitch", 50 + share], ["life", share], ["release", 100 * share]),
+            *(
+                ["smoothing", 100 * share],
+                ["mix/1", share],
+                ["class", "reed"],
+                ["freeze"],
+                ["mode", "sample"],
+            ),
+            *(["panic"], ["reset"], ["drone"], ["gain", -6 * share]),
+        ]
+        return kinds[int(random.integers(len(kinds)))]
+
+    return [one() for _ in range(count)]
 
 
 def test_the_kernel_is_what_its_source_says() -> None:
