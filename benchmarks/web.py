@@ -3,8 +3,8 @@
     python benchmarks/web.py sax.ts
     python benchmarks/web.py sax.ts --voices 1 8 --seconds 20
 
-Needs Debian's chromium and the `playwright` package. Speed is that of an OfflineAudioContext in headless Chromium, by the
-CPU time of the page's process; performed notes where the file has a prior, and the plain envelope.
+Needs Debian's chromium and the `playwright` package. Speed is that of an OfflineAudioContext in headless Chromium, by
+the CPU time of the page's process; performed notes where the file has a prior, and the plain envelope.
 """
 
 from __future__ import annotations

@@ -26,12 +26,17 @@ from numpy.typing import NDArray
 from test_export_prior import with_prior
 from toy_bundle import write_toy
 
-from wavevae.bundle import read_bundle
+from wavevae.bundle import read_bundle, write_bundle
 from wavevae.controls import SAMPLE, ControlState, Note, Refused, Share
 from wavevae.errors import UserError
+from wavevae.export import model_file
 from wavevae.export.__main__ import main
+from wavevae.export.instrument import instrument_module
+from wavevae.export.model_file import axes_of
+from wavevae.export.torchscript import script
 from wavevae.export.web import FOLDERS, joined
 from wavevae.export.web_numbers import is_halved, rounded
+from wavevae.nn.instrument import Instrument
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.engine.engine import PlayableModel
 from wavevae.realtime.model_info import describe
@@ -43,10 +48,28 @@ needs_browser = pytest.mark.skipif(
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
 SAME = 1e-4
 """Of full scale. A page differs by 1e-6, and a note by far more from one that began a frame later."""
+SCRIPTS = f"{joined('desk')} modules.midi = (() => {{ {joined('midi')} return modules.midi; }})();"
+"""Of the page, without what is seen."""
 Page = tuple[Path, Path]
 """MODEL.ts and the folder."""
 Score = Sequence[tuple[int, ControlState]]
 """Blocks, and the controls that hold for them."""
+
+
+def small(kind: str) -> Instrument:
+    if "prior" in kind:
+        return with_prior(kind.removesuffix(" prior"))[0]
+    if "short hop" in kind:
+        return toy_playable.make_of(toy_playable.config("both", frames_per_second=172.0))
+    return toy_playable.make(kind)
+
+
+def write(model: Instrument, path: Path) -> Path:
+    """Exported, but not compared with the model."""
+    model.profile = toy_playable.profile(model)
+    axes = axes_of(model, toy_playable.statistics(model))
+    write_bundle(path, script(instrument_module(model, axes)), model_file.describe(model, axes, {}))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +80,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Page]:
     def page(kind: str) -> Page:
         if kind not in made:
             folder = tmp_path_factory.mktemp("page")
-            model = with_prior(kind.removesuffix(" prior"))[0] if "prior" in kind else toy_playable.make(kind)
-            path = toy_playable.write(model, folder / "toy.ts")
+            path = write(small(kind), folder / "toy.ts")
             assert main([str(path), "--format", "web", "-o", str(folder / "page")]) == 0
             made[kind] = path, folder / "page"
         return made[kind]
@@ -66,14 +88,18 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Page]:
     return page
 
 
-def play(folder: Path, **job: Any) -> NDArray[np.float32]:
-    """What tests/play_page.js plays."""
-    file, out = folder.parent / "job.json", folder.parent / "sound.bin"
+def run(folder: Path, job: dict[str, Any]) -> bytes:
+    """What tests/play_page.js writes."""
+    file, out = folder.parent / "job.json", folder.parent / "out"
     file.write_text(json.dumps(job))
     script = Path(__file__).parent / "play_page.js"
     done = subprocess.run(["node", script, folder, file, out], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return np.fromfile(out, np.float32)
+    return out.read_bytes()
+
+
+def play(folder: Path, **job: Any) -> NDArray[np.float32]:
+    return np.frombuffer(run(folder, job), np.float32)
 
 
 def round_weights(module: Any) -> Any:
@@ -98,7 +124,7 @@ def moving(bundle: Any, voices: int, frames: int) -> NDArray[np.float32]:
 
 
 @needs_node
-@pytest.mark.parametrize("kind", ["vae", "both", "short hop", "dense prior", "class prior"])
+@pytest.mark.parametrize("kind", ["vae", "both, short hop", "dense prior", "class prior"])
 def test_voices_sound_as_in_the_file(pages: Callable[[str], Page], kind: str) -> None:
     path, folder = pages(kind)
     bundle, frames = read_bundle(path), 60
@@ -268,23 +294,18 @@ def from_page(first: ControlState, sent: dict[str, Any]) -> ControlState:
 
 
 @needs_node
-def test_the_page_allots_voices_as_serve_does(pages: Callable[[str], Page], tmp_path: Path) -> None:
+def test_the_page_allots_voices_as_serve_does(pages: Callable[[str], Page]) -> None:
     """Keys, pedal, one voice at a time, expression, latents, the map and classes, in any order."""
     path, folder = pages("class prior")
     desk = Dispatcher(describe(read_bundle(path)), lambda state, lines: None)
-    (tmp_path / "desk.js").write_text(f"module.exports = () => {{ {joined('desk')} return modules; }};")
-    (tmp_path / "act.js").write_text(ACT)
     messages = messages_at_random(300)
     states = []
     for name, *values in messages:
         with contextlib.suppress(Refused):  # of a note that does not sound
             desk.apply(f"/wavevae/{name}", tuple(values))
         states.append(desk.state)
-    (tmp_path / "messages.json").write_text(json.dumps(messages))
-    words = [tmp_path / "act.js", folder / "instrument.js", tmp_path / "messages.json"]
-    done = subprocess.run(["node", *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for state, found, message in zip(states, json.loads(done.stdout), messages, strict=True):
+    told = run(folder, {"desk": SCRIPTS, "messages": messages})
+    for state, found, message in zip(states, json.loads(told), messages, strict=True):
         wanted = for_page(state, [a.name for a in desk.model.attributes])
         for name in (
             "notes",
@@ -302,18 +323,6 @@ def test_the_page_allots_voices_as_serve_does(pages: Callable[[str], Page], tmp_
         for name in ("latents", "glides_ms"):
             assert found[name] == pytest.approx(wanted[name], abs=1e-3), (message, name)
         assert found["attributes"]["life"] == wanted["attributes"]["life"]
-
-
-ACT = """
-const fs = require("fs"), vm = require("vm");
-vm.runInThisContext(fs.readFileSync(process.argv[2], "utf8") + ";globalThis.INSTRUMENT = INSTRUMENT;");
-const { Desk } = require("./desk.js")().desk;
-const desk = new Desk(INSTRUMENT);
-console.log(JSON.stringify(JSON.parse(fs.readFileSync(process.argv[3])).map(([path, ...values]) => {
-  desk.act(path, ...values);
-  return structuredClone(desk.state);
-})));
-"""
 
 
 def messages_at_random(count: int) -> list[list[Any]]:
@@ -338,6 +347,32 @@ def messages_at_random(count: int) -> list[list[Any]]:
         return kinds[int(random.integers(len(kinds)))]
 
     return [one() for _ in range(count)]
+
+
+@needs_node
+def test_a_controller_with_a_channel_a_note_is_understood(pages: Callable[[str], Page]) -> None:
+    """MPE: bend of 48 semitones, pressure and slide of one note; on the first channel, of all."""
+    _, folder = pages("dense prior")
+    midi = [
+        [0x91, 60, 127],
+        [0x92, 64, 127],
+        [0xE1, 0, 96],
+        [0xD2, 127],
+        [0xB1, 74, 0],
+        [0xE0, 0, 0],
+        [0xD0, 127],
+    ]
+    midi += [[0xB0, 64, 127], [0x91, 60, 0], [0x82, 64, 10]]
+    assert json.loads(run(folder, {"desk": SCRIPTS, "midi": midi})) == [
+        *(
+            ["note", 60, 1],
+            ["note", 64, 1],
+            ["note/bend", 60, 24],
+            ["note/pressure", 64, 1],
+            ["note/slide", 60, 0],
+        ),
+        *(["bend", -2], ["pressure", 1], ["pedal", 1], ["note", 60, 0], ["note", 64, 0]),
+    ]
 
 
 def test_the_kernel_is_what_its_source_says() -> None:
