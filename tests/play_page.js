@@ -1,6 +1,6 @@
 // Plays an exported page's synthesiser in Node: node play_page.js FOLDER JOB.json OUT, float32 samples.
 //
-// JOB: {latents [voice][frame][axis], life, classes, restart [frame, voice]}, decoded; or {score [[blocks, controls]], block}.
+// JOB: {latents [voice][frame][axis], life, classes, restart [frame, voice]}, decoded; or {score [[blocks, controls]], block, rate}.
 // "kernel": false plays without WebAssembly. {desk, messages [path, values ...]}: the state after each, as JSON, where `desk`
 // is the script of the page's desk; {desk, midi [[bytes]]}: what those messages send.
 
@@ -11,8 +11,8 @@ const vm = require("vm");
 const [folder, job, out] = process.argv.slice(2);
 const read = (name) => fs.readFileSync(path.join(folder, name), "utf8");
 vm.runInThisContext(`${read("instrument.js")};globalThis.INSTRUMENT = INSTRUMENT;`);
-const { file, synth } = require(path.resolve(folder, "dsp.js"))();
-const { latents, life, classes, restart, score, block, kernel = true, desk, messages, midi } = JSON.parse(fs.readFileSync(job, "utf8"));
+const { file, synth, worklet } = require(path.resolve(folder, "dsp.js"))();
+const { latents, life, classes, restart, score, block, kernel = true, rate, desk, messages, midi } = JSON.parse(fs.readFileSync(job, "utf8"));
 /** (voices, samples) in a row. */
 function decoded(player) {
   const { decoder, hop } = player;
@@ -28,7 +28,8 @@ function decoded(player) {
   return sound;
 }
 
-function played(player) {
+function played(synthesiser) {
+  const player = rate ? new worklet.Resampler(synthesiser, rate) : synthesiser;
   const count = score.reduce((sum, [blocks]) => sum + blocks, 0);
   const sound = new Float32Array(count * block);
   let at = 0;

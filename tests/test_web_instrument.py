@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
-import hashlib
 import importlib.util
 import io
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -24,17 +22,15 @@ import torch
 import toy_playable
 from numpy.typing import NDArray
 from test_export_prior import with_prior
-from toy_bundle import write_toy
 
 from wavevae.bundle import read_bundle, write_bundle
 from wavevae.controls import SAMPLE, ControlState, Note, Refused, Share
-from wavevae.errors import UserError
 from wavevae.export import model_file
 from wavevae.export.__main__ import main
 from wavevae.export.instrument import instrument_module
 from wavevae.export.model_file import axes_of
 from wavevae.export.torchscript import script
-from wavevae.export.web import FOLDERS, joined
+from wavevae.export.web import joined
 from wavevae.export.web_numbers import is_halved, rounded
 from wavevae.nn.instrument import Instrument
 from wavevae.realtime.control.dispatcher import Dispatcher
@@ -294,6 +290,22 @@ def from_page(first: ControlState, sent: dict[str, Any]) -> ControlState:
 
 
 @needs_node
+@pytest.mark.parametrize("rate", [48000, 16000])
+def test_at_another_rate_it_is_read_in_straight_lines(pages: Callable[[str], Page], rate: int) -> None:
+    path, folder = pages("vae")
+    player = engine(path)
+    held = dataclasses.replace(player.controls, idle=False)
+    names = [a.name for a in player.model.attributes]
+    own = player.model.sample_rate
+    whole = expected(player, [(200, held)], 128)
+    found = play(folder, score=[[100, for_page(held, names)]], block=128, rate=rate)
+    at = np.arange(len(found)) * own / rate
+    wanted = np.interp(at, np.arange(len(whole) + 1), [0.0, *whole])
+    assert np.abs(whole).max() > 0.05
+    assert np.abs(found - wanted).max() < SAME
+
+
+@needs_node
 def test_the_page_allots_voices_as_serve_does(pages: Callable[[str], Page]) -> None:
     """Keys, pedal, one voice at a time, expression, latents, the map and classes, in any order."""
     path, folder = pages("class prior")
@@ -373,44 +385,3 @@ def test_a_controller_with_a_channel_a_note_is_understood(pages: Callable[[str],
         ),
         *(["bend", -2], ["pressure", 1], ["pedal", 1], ["note", 60, 0], ["note", 64, 0]),
     ]
-
-
-def test_the_kernel_is_what_its_source_says() -> None:
-    source, assembled = ((FOLDERS[0] / name).read_bytes() for name in ("kernel.wat", "kernel.js"))
-    assert hashlib.sha256(source).hexdigest() in assembled.decode()
-
-
-def test_the_folder_is_small_and_asks_nobody(pages: Callable[[str], Page]) -> None:
-    _, folder = pages("dense prior")
-    names = {part.name for part in folder.iterdir()}
-    page = (folder / "index.html").read_text()
-    assert set(re.findall(r'(?:src|href)="(?!data:)([^"]+)"', page)) < names
-    assert set(json.loads(re.search(r"NAMES = (.*);", (folder / "offline.js").read_text())[1])) == {
-        "./",
-        *names - {"offline.js"},
-    }
-    for part in folder.iterdir():
-        hosts = set(re.findall(r"https?://([\w.]+)", part.read_text()))
-        assert hosts <= {"www.w3.org", "localhost"}, part  # of SVG, and in a word to the user
-
-
-def test_what_cannot_be_a_page_is_refused_in_a_line(tmp_path: Path, pages: Callable[[str], Page]) -> None:
-    path, folder = pages("vae")
-    codec = tmp_path / "codec.ts"
-    write_toy(codec)
-    (tmp_path / "text.ts").write_text("not a model")
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full/song.mid").write_text("")
-    cases = {
-        "for instruments: train one": [str(codec), "-o", str(tmp_path / "a")],
-        "not a TorchScript model file": [str(tmp_path / "text.ts"), "-o", str(tmp_path / "a")],
-        "holds other files": [str(path), "-o", str(tmp_path / "full")],
-        "is a file": [str(path), "-o", str(tmp_path / "text.ts")],
-        "is for a run": [str(path), "-o", str(tmp_path / "a"), "--latents", "2"],
-        "no --streaming": [str(path), "-o", str(tmp_path / "a"), "--weights", "float16"],
-    }
-    for why, words in cases.items():
-        with pytest.raises(UserError, match=why):
-            main(["--format", "web", *words])
-    assert not (tmp_path / "a").exists()
-    assert main([str(path), "--format", "web", "-o", str(folder)]) == 0  # its own page is replaced
