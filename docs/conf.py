@@ -21,7 +21,7 @@ highlight_language = "none"
 html_theme = "furo"
 html_static_path = ["site", "sounds"]
 html_css_files = ["site.css"]
-html_copy_source = html_show_sphinx = html_show_copyright = False
+html_copy_source = html_show_sphinx = html_show_copyright = html_show_search_summary = False
 pygments_style = pygments_dark_style = "native"
 STAGE = {
     "color-background-primary": "#0b0d11",
