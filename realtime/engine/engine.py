@@ -232,6 +232,11 @@ class PlayableModel:
         mode = TRANSFORM if self.model.live_input else GENERATE
         return replace(self.controls, notes=notes, keyed=bool(notes), mode=mode)
 
+    @property
+    def core(self) -> StreamingModel:
+        """The first instance of the model; an instrument has no other."""
+        return self._cores[0]
+
     def confidence(self, controls: ControlState) -> float:
         """Confidence of the pitch of the live input, 0..1; 0 without an input."""
         hearing = self.model.live_input and self.model.plays_pitch and controls.mode == TRANSFORM
