@@ -82,22 +82,31 @@ def add_contents(app: Sphinx, page: str, source: list[str]) -> None:
         source[0] += NOTES
 
 
-class Players(SphinxTransform):
-    """Replaces each link to a sound by its name, its spectrogram and a player."""
+class Links(SphinxTransform):
+    """Replaces each link to a sound by its name, its spectrogram and a player; a link to a folder, which a site
+    does not have, by its text."""
 
     default_priority = 500
 
     def apply(self, **kwargs: Any) -> None:
+        here = Path(self.document["source"]).parent
+        for link in list(self.document.findall(addnodes.pending_xref)):
+            if (here / link["reftarget"]).is_dir():
+                link.replace_self(link.children)
         for link in list(self.document.findall(addnodes.download_reference)):
-            sound = Path(link["reftarget"])
-            if sound.suffix != ".mp3":
-                continue
-            title, item = link.astext(), link.parent.parent
-            link.replace_self(nodes.strong(text=title))
-            player = f'<audio controls preload="metadata" src="../_static/{sound.name}" aria-label="{title}"></audio>'
-            picture = nodes.image(uri=str(sound.with_suffix(".png")), alt=f"Spectrogram: {title}")
-            item += [picture, nodes.raw(text=player, format="html")]
-            item["classes"].append("sound")
+            if link["reftarget"].endswith(".mp3"):
+                self.play(link)
+
+    def play(self, link: nodes.Element) -> None:
+        """A card of the list item that holds the link."""
+        sound, title, item = Path(link["reftarget"]), link.astext(), link.parent.parent
+        player = (
+            f'<audio controls preload="metadata" src="../_static/{sound.name}" aria-label="{title}"></audio>'
+        )
+        link.replace_self(nodes.strong(text=title))
+        item += nodes.image(uri=str(sound.with_suffix(".png")), alt=f"Spectrogram: {title}")
+        item += nodes.raw(text=player, format="html")
+        item["classes"].append("sound")
 
 
 def redirect(app: Sphinx, error: Exception | None) -> None:
@@ -109,4 +118,4 @@ def redirect(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> None:
     app.connect("source-read", add_contents)
     app.connect("build-finished", redirect)
-    app.add_transform(Players)
+    app.add_transform(Links)
