@@ -76,7 +76,7 @@ def commands(instruments: dict[str, str]) -> dict[str, list[str]]:
     return {name: found.get(name, []) for name in re.findall(r"\(sounds/([\w-]+)\.mp3\)", page)}
 
 
-def levelled(sound: np.ndarray) -> np.ndarray:
+def levelled(name: str, sound: np.ndarray) -> np.ndarray:
     """At LOUDNESS_DB, without offset and the silence at its ends. Raises: SystemExit where a sound is unfit."""
     size = RATE // 20
     sound = sound - sound.mean()
@@ -85,9 +85,9 @@ def levelled(sound: np.ndarray) -> np.ndarray:
     active = level > level.max() - ACTIVE_DB
     audible = np.flatnonzero(level > level.max() - 2 * ACTIVE_DB)
     if not np.isfinite(sound).all() or level.max() < -60:
-        sys.exit("it is silent or broken")
+        sys.exit(f"{name} is silent or broken")
     if np.abs(sound).max() >= 0.999:
-        sys.exit("it is clipped")
+        sys.exit(f"{name} is clipped")
     gain_db = LOUDNESS_DB - 10 * np.log10((frames[active] ** 2).mean())
     gain_db = min(gain_db, PEAK_DB - 20 * np.log10(np.abs(sound).max()))
     return faded(sound[audible[0] * size : (audible[-1] + 2) * size] * 10 ** (gain_db / 20))
@@ -111,7 +111,7 @@ def draw(sound: np.ndarray, path: Path) -> None:
 
 def write(name: str, sound: np.ndarray) -> str:
     """The MP3 and the picture; returns a line about what an ear would hear."""
-    sound = levelled(sound)
+    sound = levelled(name, sound)
     path = SOUNDS / f"{name}.mp3"
     rate = (160 - KBIT_S) / (160 - 8)  # libsndfile: 0 is the highest of the bit rates of MPEG-2, 1 the lowest
     with soundfile.SoundFile(

@@ -120,6 +120,13 @@ def test_every_sound_has_a_player(site: dict[Path, Links]) -> None:
     assert first.players == len(heard)
 
 
+def test_every_sound_has_a_command_or_is_an_input() -> None:
+    makes = runpy.run_path(str(ROOT / "experiments" / "sounds.py"))["commands"]({"sax": "/a.ts"})
+    assert set(makes) == {path.stem for path in SOUNDS.glob("*.mp3")}
+    assert {name for name, words in makes.items() if not words} == {"saxophone", "singing", "speech"}
+    assert makes["piece-of-two"][2:5] == ["/a.ts", "--midi", "piece.mid"]
+
+
 @pytest.mark.parametrize("path", sorted(SOUNDS.glob("*.mp3")), ids=lambda path: path.stem)
 def test_a_sound_is_fit_to_be_heard(path: Path) -> None:
     sound, rate = soundfile.read(path)
