@@ -104,6 +104,11 @@ class Engine:
         """The frame decoded last, of the newest note where there are notes: (latent_dim,)."""
         return self.latents if self.decoder.newest is None else self.decoder.newest
 
+    @property
+    def waiting(self) -> int:
+        """Samples that are decoded and not played yet."""
+        return len(self._ready)
+
     def fade_out(self) -> None:
         """From the next block on: to silence, and stay there."""
         self._stopping = True

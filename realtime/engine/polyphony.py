@@ -363,7 +363,7 @@ class Polyphony:
         self._performing = self._performing or any(voice.performs for voice in self._voices)
         if not self._performing:
             return None
-        made_up = any(voice.place == MADE_UP for voice in self._voices)
+        made_up = any(voice.place == MADE_UP and voice.held for voice in self._voices)
         notes = self._core.improvise(count) if made_up else None
         self.played = np.zeros((2, count), np.float32) if notes is None else notes
         return self._core.perform(np.stack([voice.ask(count, notes) for voice in self._voices]))

@@ -1,5 +1,5 @@
-"""`render --sample` of an instrument with a prior: it improvises as live in mode sample, from nothing or going on from a
-recording.
+"""`render --sample` of an instrument with a prior: it improvises as live in mode sample, from nothing or from where a
+recording ends.
 
 prompt --encoder--> latents --> notes --> the improviser's context: the last notes
                                      \\--> the performer's state: the prompt's frames, one after the other
