@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from wavevae.audio import MADE, Writer
+from wavevae.bundle import use_one_thread
 from wavevae.console import SoundProgress, say
 from wavevae.controls import BEND, GAIN, Refused
 from wavevae.corpus.cache import usable_cores
@@ -315,13 +315,11 @@ def _set_prior(player: PartPlayer, arguments: argparse.Namespace, seed: int) -> 
 
 def mixed(players: list[PartPlayer], seconds: float, rate: int) -> Iterator[Audio]:
     """Blocks of the sum, to the end of the song and on until it is quiet; then every engine fades out. Parts are
-    computed side by side: torch lets other threads run."""
+    computed side by side: models let other threads run."""
     level = np.float32(1 / math.sqrt(len(players)))
     samples, place, quiet = seconds_to_samples(seconds, rate), 0, 0
     limit = samples + seconds_to_samples(LONGEST_TAIL_S, rate)
-    with ThreadPoolExecutor(
-        min(len(players), usable_cores()), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
+    with ThreadPoolExecutor(min(len(players), usable_cores()), initializer=use_one_thread) as pool:
 
         def block(count: int) -> Audio:
             total: Audio = np.sum(list(pool.map(lambda p: p.render(count), players)), 0, dtype=np.float32)
