@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from wavevae.bundle import Bundle, BundleInfo, read_bundle
+from wavevae.bundle import TORCH_HINT, Bundle, BundleInfo, read_bundle, runtime
 from wavevae.cli import shown
 from wavevae.console import say
 from wavevae.controls import CONTROLS, NATURAL, OF_FILE, PERFORM, SPREAD, Control, ControlState
@@ -48,6 +48,8 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:const|function|class) (\w+))", re
 def export_web(options: argparse.Namespace, out: Path) -> int:
     """`wavevae export --format web`. Raises: UserError, ExportRefused."""
     refuse_folder(out)
+    if runtime() != "torch":
+        raise UserError(f"--format web reads the file with torch; {TORCH_HINT}")
     with tempfile.TemporaryDirectory() as folder:
         bundle = read_bundle(model_file(options, Path(folder)), sample_rate=1)
         refuse_unplayable(bundle, options.run)
