@@ -29,7 +29,7 @@ from typing import Any
 from wavevae.cli import Parser
 from wavevae.corpus.cache import default_cache, usable_cores
 from wavevae.errors import UserError
-from wavevae.files import CACHE_ELSEWHERE, ELSEWHERE, free_bytes, printable
+from wavevae.files import CACHE_ELSEWHERE, free_bytes, printable
 
 from .control.midi_ports import find_inputs
 from .control.network import LOOPBACK, open_tcp, open_udp
@@ -285,7 +285,7 @@ CHECKS: Mapping[str, Check] = {
     "load": check_load,
     "memory": partial(check_folder, "Shared memory is in", shared_folder, SHARED_ELSEWHERE, SHARED_BYTES, 0),
     "cache": partial(check_folder, "Decoded sounds are kept in", default_cache, CACHE_ELSEWHERE),
-    "work folder": partial(check_folder, "Runs, models and presets go to", Path.cwd, ELSEWHERE),
+    "work folder": partial(check_folder, "Runs, models and presets go to", Path.cwd, "go to another folder"),
     "sound system": check_sound_system,
     "audio": check_audio,
     "real time": check_real_time,

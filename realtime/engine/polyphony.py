@@ -363,7 +363,7 @@ class Polyphony:
         self._performing = self._performing or any(voice.performs for voice in self._voices)
         if not self._performing:
             return None
-        made_up = any(voice.place == MADE_UP for voice in self._voices)
+        made_up = any(voice.place == MADE_UP and voice.held for voice in self._voices)
         notes = self._core.improvise(count) if made_up else None
         self.played = np.zeros((2, count), np.float32) if notes is None else notes
         return self._core.perform(np.stack([voice.ask(count, notes) for voice in self._voices]))
@@ -385,5 +385,8 @@ class Polyphony:
         if self._model.performs:
             core.improvise(len(frames))
             core.perform(np.zeros((self._rows, 2, len(frames)), np.float32))
-        if self._model.live_input:
+        fits = any(attribute.name == "fit" for attribute in self._model.attributes)
+        for fit in ((1.0, 0.0) if fits else (0.0,)) if self._model.live_input else ():
+            if fits:
+                core.set("fit", fit)
             core.encode(np.zeros(len(frames) * core.hop_length, np.float32))
