@@ -190,7 +190,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-FOLDER = files("wavevae.realtime.control") / "page"
+FOLDER = files("wavevae") / "page"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

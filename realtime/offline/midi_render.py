@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 import soxr
-import torch
 from numpy.typing import NDArray
 
 from wavevae.audio import MADE, Writer
+from wavevae.bundle import use_one_thread
 from wavevae.console import SoundProgress, say
 from wavevae.controls import BEND, GAIN, Refused
 from wavevae.errors import UserError
@@ -322,11 +322,11 @@ def _set_prior(player: PartPlayer, arguments: argparse.Namespace, seed: int) -> 
 
 def mixed(players: list[PartPlayer], seconds: float, rate: int) -> Iterator[Audio]:
     """Blocks of the sum, to the end of the song and on until it is quiet; then every engine fades out. Parts are
-    computed side by side, a thread each: torch lets other threads run."""
+    computed side by side, a thread each: models let other threads run."""
     level = np.float32(1 / math.sqrt(len(players)))
     samples, place, quiet = seconds_to_samples(seconds, rate), 0, 0
     limit = samples + seconds_to_samples(LONGEST_TAIL_S, rate)
-    with ThreadPoolExecutor(len(players), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(len(players), initializer=use_one_thread) as pool:
 
         def block(count: int) -> Audio:
             total: Audio = np.sum(list(pool.map(lambda p: p.render(count), players)), 0, dtype=np.float32)

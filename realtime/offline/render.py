@@ -279,9 +279,8 @@ def choose_take(
 
 def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlState) -> None:
     """From the source to the file, block by block."""
-    import torch
-
     from wavevae.audio import MADE, Writer
+    from wavevae.bundle import seed_noise
     from wavevae.console import SoundProgress
 
     from ..engine.engine import Engine
@@ -292,7 +291,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     from .latent_files import latent_writer
     from .render_sources import report
 
-    torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
+    seed_noise(arguments.seed)
     info, core = bundle.info, CodesModel(bundle) if arguments.codes else StreamingModel(bundle)
     model = describe(bundle)
     set_labels(core, model, arguments)

@@ -16,7 +16,7 @@ from wavevae.corpus_profile import CorpusProfile
 
 from .improviser import Improviser
 from .model import Prior
-from .notes import VOICED, FoundNote, find_notes
+from .notes import FoundNote, deviations, find_notes, note_frames
 from .performer import HELD_AGES, NoteFeatures, Performer
 
 STREAMS = 32
@@ -80,31 +80,6 @@ class Streams(NamedTuple):
     """(N, F, D)"""
     known: Tensor
     """(N, F, D)"""
-
-
-def note_frames(notes: Sequence[FoundNote], frames: int) -> NDArray[np.float32]:
-    """(frames, 3): key, level, held. Before and between notes key and level are those of the last."""
-    rows = np.zeros((frames, 3), np.float32)
-    for note in notes:
-        pitch = 0.0 if math.isnan(note.pitch) else note.pitch
-        rows[note.onset :, :2] = pitch, note.level
-        rows[note.onset : note.release, 2] = 1.0
-    return rows
-
-
-def deviations(z: NDArray[Any], rows: NDArray[np.float32], profile: CorpusProfile) -> tuple[Any, Any]:
-    """Frames as the performer says them, and which values mean something, both (frames, D)."""
-    made = np.array(z, np.float32)
-    known = np.ones_like(made)
-    loudness = 1 if profile.has_pitch else 0
-    quietest = rows[:, 1] - 60.0
-    made[:, loudness] = np.maximum(made[:, loudness], quietest) - rows[:, 1]
-    if profile.has_pitch:
-        off = made[:, 0] - rows[:, 0]
-        sure = (made[:, 2] >= VOICED) & (np.abs(off) < 3.0)
-        made[:, 0] = np.where(sure, off, 0.0)
-        known[:, 0] = sure
-    return made, known
 
 
 def prepare(

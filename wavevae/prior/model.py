@@ -19,8 +19,6 @@ from .performer import NoteFeatures, Performer, PerformerState
 
 SOFTEST_DB = -40.0
 """Level of the softest velocity, below the loudest."""
-TEMPERATURE = 1.0
-"""Of the frames of a performance and an improvisation, where nothing else is asked for."""
 
 
 class PriorState(NamedTuple):
