@@ -115,28 +115,31 @@ class NoteFeatures(nn.Module):
         playing = held > 0.5
         key, level = torch.where(playing, key, state.key), torch.where(playing, level, state.level)
         after = NoteState(key, level, held, since_onset, since_release, interval, legato)
-        fresh = torch.exp(-since_onset.unsqueeze(1) / self.onsets)
-        gone = (1.0 - held).unsqueeze(1) * torch.exp(-since_release.unsqueeze(1) / self.releases)
+        return self.described(after, classes), after
+
+    def described(self, note: NoteState, classes: Tensor) -> Tensor:
+        """The features (B, count) of notes as they stand, each (B,), and of weights (B, classes)."""
+        fresh = torch.exp(-note.since_onset.unsqueeze(1) / self.onsets)
+        gone = (1.0 - note.held).unsqueeze(1) * torch.exp(-note.since_release.unsqueeze(1) / self.releases)
         low, high = self.level_range[0], self.level_range[1]
         span = (high - low).clamp(min=3.0)
-        height = (torch.minimum(torch.maximum(level, low), high) - 0.5 * (low + high)) / span * 2.0
+        height = (torch.minimum(torch.maximum(note.level, low), high) - 0.5 * (low + high)) / span * 2.0
         recent = fresh[:, 2]
-        none_yet = (since_onset >= self.meanwhile).to(key.dtype)
+        none_yet = (note.since_onset >= self.meanwhile).to(note.key.dtype)
+        leap = note.interval.clamp(-24.0, 24.0) / 12.0 * recent
         parts = [
-            torch.stack(
-                [held, height, none_yet, interval.clamp(-24.0, 24.0) / 12.0 * recent, legato * recent], 1
-            ),
+            torch.stack([note.held, height, none_yet, leap, note.legato * recent], 1),
             fresh,
             gone,
             classes,
         ]
         if self.pitched:
-            near = (key.unsqueeze(1) - self.points) / self.width
+            near = (note.key.unsqueeze(1) - self.points) / self.width
             parts.append(torch.exp(-0.5 * near.square()))
         if self.timbres > 0:
-            timbre = self.timbre_of_key[key.round().long().clamp(0, 127)]
-            parts.append(torch.nn.functional.one_hot(timbre, self.timbres).to(key.dtype))
-        return torch.cat(parts, 1), after
+            timbre = self.timbre_of_key[note.key.round().long().clamp(0, 127)]
+            parts.append(torch.nn.functional.one_hot(timbre, self.timbres).to(note.key.dtype))
+        return torch.cat(parts, 1)
 
 
 class Performer(nn.Module):
