@@ -94,6 +94,11 @@ class StreamingModel:
             with torch.inference_mode():
                 self.module.restart(voice)
 
+    def restart_performer(self, voice: int) -> None:
+        """Of those performed together, one forgets the note that it played; its sound goes on."""
+        with torch.inference_mode():
+            self.module.restart_performer(voice)
+
     def encode(self, audio: Audio) -> Frames:
         """(F * hop_length,) -> (F, latent_dim) in standard deviations."""
         with torch.inference_mode():
