@@ -19,8 +19,9 @@ from wavevae.export.model_file import axes_of, export_checkpoint
 from wavevae.export.torchscript import script
 from wavevae.info import main as info
 from wavevae.nn.instrument import Instrument
+from wavevae.prior import TEMPERATURE
 from wavevae.prior.fitting import prepare
-from wavevae.prior.model import TEMPERATURE, Prior
+from wavevae.prior.model import Prior
 
 
 def with_prior(kind: str = "vae", **changes: int) -> tuple[Instrument, Prior]:

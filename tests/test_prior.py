@@ -12,7 +12,7 @@ import torch
 
 from wavevae.corpus_profile import CorpusProfile, corpus_profile
 from wavevae.prior import fitting
-from wavevae.prior.fitting import fit, note_states, prepare
+from wavevae.prior.fitting import fit, prepare
 from wavevae.prior.model import Prior
 from wavevae.prior.notes import find_notes, velocity_of
 
@@ -115,18 +115,15 @@ def test_silence_has_no_notes_and_velocity_is_the_square_root_of_amplitude() -> 
     assert velocity_of(-20.0 - 20 * np.log10(4), -20.0) == pytest.approx(0.5, abs=1e-3)
 
 
-def test_notes_of_a_whole_recording_are_those_of_its_frames_one_by_one() -> None:
-    sequences = [scale(n) for n in range(3)]
-    prior, parts = prepare(sequences, profile_of(sequences))
-    features, none = prior.performer.features, torch.zeros(1, 0)
-    rows = np.concatenate([part.rows[12:] for part in parts])
-    rows[-60:, 0] += 3  # the key moves within a note
-    state, found = features.initial(1, none), []
-    for key, level, held in torch.from_numpy(rows):
-        one, state = features(key[None], level[None], held[None], none, state)
-        found.append(one)
-    at_once = features.described(note_states(rows), torch.zeros(len(rows), 0))
-    assert torch.equal(torch.cat(found), at_once)
+def test_recordings_strung_together_have_no_onsets_but_those_of_their_notes() -> None:
+    sequences = [scale(n) for n in range(6)]
+    profile = profile_of(sequences)
+    prior, parts = prepare(sequences, profile)
+    stream = fitting.splice(prior.performer, parts, RATE, 0)
+    notes = sum(len(find_notes(z, profile)) for z in sequences)
+    assert int((stream.features[:, 5] == 1.0).sum()) == notes  # the fading features begin at 1
+    assert int((stream.fresh[:, 5] == 1.0).sum()) == notes
+    assert float(stream.fresh[stream.begins, 2].min()) == 1.0  # nothing was played before
 
 
 # -- performing -----------------------------------------------------------------------------------------------

@@ -12,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from wavevae.bundle import Bundle, read_bundle
+from wavevae.bundle import Bundle, read_bundle, seed_noise, use_one_thread
 from wavevae.controls import GENERATE, TRANSFORM, ControlState, Note
 from wavevae.errors import UserError
 from wavevae.latents import DensitySampler
@@ -210,7 +209,7 @@ class PlayableModel:
     ) -> None:
         """`voices` None: as many as are usual. `instead` of one that plays: it has the voices that it can have, and
         must have its rate."""
-        torch.set_num_threads(1)
+        use_one_thread()
         bundle = read_bundle(path, sample_rate)
         refuse_unplayable(bundle, sample_rate, instead)
         self.model, self._bundle, self._seed = describe(bundle, voices, live_input), bundle, seed
@@ -253,7 +252,7 @@ class PlayableModel:
 
     def begin(self, controls: ControlState) -> None:
         """As new: the same from here on, whatever went before."""
-        torch.manual_seed(self._seed)
+        seed_noise(self._seed)
         self.engine.begin_again(controls, self._source(controls))
 
     def _decoder(self) -> Decoder:

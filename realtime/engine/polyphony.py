@@ -385,5 +385,8 @@ class Polyphony:
         if self._model.performs:
             core.improvise(len(frames))
             core.perform(np.zeros((self._rows, 2, len(frames)), np.float32))
-        if self._model.live_input:
+        fits = any(attribute.name == "fit" for attribute in self._model.attributes)
+        for fit in ((1.0, 0.0) if fits else (0.0,)) if self._model.live_input else ():
+            if fits:
+                core.set("fit", fit)
             core.encode(np.zeros(len(frames) * core.hop_length, np.float32))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import math
 import time
+from importlib import import_module
 from multiprocessing.connection import Connection
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wavevae.bundle import RUNTIMES, runtime
 from wavevae.controls import ControlState
 from wavevae.errors import UserError
 from wavevae.units import amplitude_to_db
@@ -43,7 +45,7 @@ def play(deck: int, shared: Shared, pipe: Connection) -> None:
     its deck is stopped or everything ends."""
     settle()
     gc.disable()  # a tenth of the time that the import takes
-    import torch  # noqa: F401 the longest part of starting: done before the model is known
+    import_module(RUNTIMES[runtime()])  # the longest part of starting: done before the model is known
 
     while True:
         try:

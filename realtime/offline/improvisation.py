@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from wavevae.audio import MADE, Writer
+from wavevae.bundle import TORCH_HINT
 from wavevae.console import SoundProgress, say
 from wavevae.controls import MODES, SAMPLE, ControlState, Refused
 from wavevae.corpus_profile import CorpusProfile
 from wavevae.errors import UserError
 from wavevae.files import printable
-from wavevae.prior.fitting import deviations, note_frames
-from wavevae.prior.notes import FoundNote, find_notes
+from wavevae.onnx_module import OnnxModule
+from wavevae.prior.notes import FoundNote, deviations, find_notes, note_frames
 from wavevae.units import seconds_to_samples
 
 from ..control.addresses import ROOT
@@ -103,6 +103,8 @@ def after(instrument: PlayableModel, prompt: Path) -> Callable[[], None]:
     """What sets the begun voice to follow a recording, the decoder too. Raises: UserError."""
     core, info, rows = instrument.core, instrument.info, instrument.model.voices + SPARE_ROWS
     module = core.module
+    if isinstance(module, OnnxModule):
+        raise UserError(f"--prompt {printable(prompt)}: going on from a recording needs torch; {TORCH_HINT}")
     profile = CorpusProfile.from_dict(info.profile)
     late = info.algorithmic_latency_samples
     most = round(LONGEST_PROMPT_S * info.frame_rate)
@@ -117,6 +119,8 @@ def after(instrument: PlayableModel, prompt: Path) -> Callable[[], None]:
     )
 
     def go_on() -> None:
+        import torch
+
         with torch.inference_mode():
             core.decode_voices(np.tile(z, (rows, 1, 1)))
             core.perform(np.zeros((rows, 2, 0), np.float32))  # makes room for as many voices
@@ -128,6 +132,8 @@ def after(instrument: PlayableModel, prompt: Path) -> Callable[[], None]:
 
 def _context(state: Any, notes: list[FoundNote]) -> Any:
     """The improviser's state after these notes: the next one is due."""
+    import torch
+
     last, before = notes[-1], notes[-2] if len(notes) > 1 else notes[-1]
     key, leap = (0.0 if math.isnan(p) else float(round(p)) for p in (last.pitch, last.pitch - before.pitch))
     values = {
@@ -144,6 +150,8 @@ def _context(state: Any, notes: list[FoundNote]) -> Any:
 
 def _follow(core: StreamingModel, z: Frames, notes: list[FoundNote], profile: CorpusProfile) -> Any:
     """The performer's state after frames (F, latent_dim), told each of them instead of its own; alike in all rows."""
+    import torch
+
     module, performer = core.module, core.module.plays.performer
     own = np.zeros((len(z), len(module.offset)), np.float32)
     own[:, : z.shape[1]] = z

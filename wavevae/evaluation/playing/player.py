@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from wavevae.evaluation.file_under_test import FilePlayback, Model
 from wavevae.evaluation.model_under_test import NONE, Labels, ModelUnderTest, Run, device_of
-from wavevae.prior.model import TEMPERATURE, Prior
+from wavevae.prior import TEMPERATURE
+from wavevae.prior.model import Prior
 from wavevae.transfer import CorpusProfile, fit_latents, transposition
 
 MEASURED_AXES = ("pitch", "loudness", "periodicity")
