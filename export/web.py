@@ -17,6 +17,7 @@ import hashlib
 import json
 import re
 import tempfile
+from html import escape
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from wavevae.bundle import Bundle, BundleInfo, read_bundle
+from wavevae.bundle import TORCH_HINT, Bundle, BundleInfo, read_bundle, runtime
 from wavevae.cli import shown
 from wavevae.console import say
 from wavevae.controls import CONTROLS, NATURAL, OF_FILE, PERFORM, SPREAD, Control, ControlState
@@ -32,6 +33,7 @@ from wavevae.errors import UserError
 from wavevae.families import family_of
 from wavevae.files import write_whole
 from wavevae.latents import Plane
+from wavevae.names import run_name
 
 from .web_numbers import decoder_of, packed
 
@@ -47,6 +49,8 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:const|function|class) (\w+))", re
 def export_web(options: argparse.Namespace, out: Path) -> int:
     """`wavevae export --format web`. Raises: UserError, ExportRefused."""
     refuse_folder(out)
+    if runtime() != "torch":
+        raise UserError(f"--format web reads the file with torch; {TORCH_HINT}")
     with tempfile.TemporaryDirectory() as folder:
         bundle = read_bundle(model_file(options, Path(folder)), sample_rate=1)
         refuse_unplayable(bundle, options.run)
@@ -74,7 +78,6 @@ def model_file(options: argparse.Namespace, folder: Path) -> Path:
         return run
     from wavevae.checkpoint import find_checkpoint, read_checkpoint
 
-    from .__main__ import run_name
     from .model_file import export_checkpoint
 
     path = find_checkpoint(run, options.checkpoint)
@@ -125,7 +128,7 @@ def page_files(bundle: Bundle) -> dict[str, str]:
         "dsp.js": f"const wavevaeDsp = function () {{\n{dsp}return modules;\n}};\n"
         'if (typeof module !== "undefined") module.exports = wavevaeDsp;\n',
         "page.js": f"(() => {{\n{joined('main')}}})();\n",
-        **{name: text.replace("@NAME@", bundle.path.stem) for name, text in static.items()},
+        **{name: text.replace("@NAME@", json.dumps(bundle.path.stem)[1:-1]) for name, text in static.items()},
     }
     version = hashlib.sha256("".join(made.values()).encode()).hexdigest()[:16]
     worker = (FOLDERS[0] / "offline.js").read_text(encoding="utf-8")
@@ -140,7 +143,9 @@ def index_page(name: str) -> str:
         f'  <script defer src="{part}.js"></script>' for part in ("instrument", "dsp", "page")
     )
     text = text.replace('  <script type="module" src="/page/main.js"></script>', scripts)
-    return text.replace("/page/style.css", "style.css").replace("<title>wavevae", f"<title>{name} · wavevae")
+    return text.replace("/page/style.css", "style.css").replace(
+        "<title>wavevae", f"<title>{escape(name)} · wavevae"
+    )
 
 
 # modules to scripts

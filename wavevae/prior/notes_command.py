@@ -296,25 +296,11 @@ def draw(path: Path, recordings: Sequence[Recording], store: Store, profile: Cor
         item = recording.item
         length = min(item.length, round(PICTURED_S * store.sample_rate))
         sound = store.samples[item.start : item.start + length].astype(np.float32) / 32768
-        power = plots.power_spectrogram(sound, 2048)
-        picture, low, high = by_pitch(plots.decibels(power, float(power.max())), store.sample_rate)
-        extent = (0, length / store.sample_rate, low, high)
-        axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", extent=extent, vmin=-plots.RANGE_DB)
+        plots.show_by_pitch(axes, sound, store.sample_rate)
         plots.mark_notes(axes, plots.Notes(recording.notes, profile), over_pitch=True)
-        axes.set(xlim=extent[:2], ylim=(low, high), ylabel="MIDI pitch")
         axes.set_title(f"{item.path.name}: {counted(len(recording.notes), 'note')}", loc="left", fontsize=9)
     panels[-1].set_xlabel("seconds")
     plots.save(figure, path)
-
-
-def by_pitch(picture: NDArray[Any], sample_rate: int) -> tuple[NDArray[Any], float, float]:
-    """A spectrogram (bins, frames) over MIDI pitch, four rows a semitone; lowest and highest pitch."""
-    low, high = 30.0, min(108.0, 69 + 12 * np.log2(sample_rate / 2 / 440) - 0.5)
-    pitches = np.arange(low, high, 0.25)
-    bins = 440 * 2 ** ((pitches - 69) / 12) / (sample_rate / 2) * (len(picture) - 1)
-    before = np.minimum(bins.astype(int), len(picture) - 2)
-    share = (bins - before)[:, None]
-    return (1 - share) * picture[before] + share * picture[before + 1], low, high
 
 
 def counted(number: int, what: str) -> str:
