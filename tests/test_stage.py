@@ -72,7 +72,9 @@ def test_a_weight_is_in_the_file_once(model: Path) -> None:
         *("encode", "decode", "fit", "perform", "prior", "improvise")
     }
     assert sum(entry.compress_size for entry in graphs) < 200_000
-    stored = {name for weights in json.loads(read(model, "onnx.json"))["weights"].values() for name in weights}
+    stored = {
+        name for weights in json.loads(read(model, "onnx.json"))["weights"].values() for name in weights
+    }
     assert {"module.decoder.outlet.product.weight", "module.encoder.inlet.product.weight"} <= stored
     assert len(records) > 100
 
@@ -196,7 +198,12 @@ def test_commands_need_no_torch_and_render_the_same_sound(
     for name, rows in (("score", SCORE), ("heard", HEARD)):
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     song = mido.MidiFile(tracks=[mido.MidiTrack()])
-    for kind, note, ticks in (("note_on", 62, 0), ("note_on", 67, 200), ("note_off", 62, 200), ("note_off", 67, 50)):
+    for kind, note, ticks in (
+        ("note_on", 62, 0),
+        ("note_on", 67, 200),
+        ("note_off", 62, 200),
+        ("note_off", 67, 50),
+    ):
         song.tracks[0].append(mido.Message(kind, note=note, velocity=90, time=ticks))
     song.save(tmp_path / "song.mid")
     sources = {
@@ -230,9 +237,7 @@ def test_commands_need_no_torch_and_render_the_same_sound(
         np.testing.assert_allclose(made[1], made[0], rtol=0, atol=1e-4, err_msg=name)
 
 
-def test_serve_plays_without_torch(
-    model: Path, without_torch: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_serve_plays_without_torch(model: Path, without_torch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", without_torch)
     with live(model, "--device", "none", "--voices", 2) as player:
         player.send("/wavevae/note", 60, 0.9)
@@ -242,7 +247,8 @@ def test_serve_plays_without_torch(
 
 
 @pytest.mark.parametrize(
-    ("runtime", "what"), [("tensor", "use torch or onnx"), ("onnx", r"is a codec, which needs torch; pip inst")]
+    ("runtime", "what"),
+    [("tensor", "use torch or onnx"), ("onnx", r"is a codec, which needs torch; pip inst")],
 )
 def test_a_runtime_that_cannot_play_it_says_so(
     runtime: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
