@@ -19,7 +19,6 @@ from wavevae.prior.improviser import Improviser
 from .fitting import StreamingFit
 from .synthesis import StreamingNoise
 
-
 FLOAT, INT64 = 1, 7
 """ONNX's numbers of types. A sum of float32 is the faster one."""
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wavevae.cli import shown
+from wavevae.controls import NATURAL
 from wavevae.errors import UserError
 from wavevae.files import part_folder, write_errors
 from wavevae.onnx_module import INTERFACE, OnnxModule, onnx_module
@@ -90,6 +91,24 @@ class BundleInfo:
     def is_instrument(self) -> bool:
         """Whether its first latents are controls, in natural units."""
         return self.family == "instrument"
+
+    @property
+    def loudest_db(self) -> float:
+        """instrument: what its corpus hardly exceeds."""
+        return next(axis.high for axis in self.axes if axis.name == "loudness")
+
+    def typical(self) -> tuple[float, ...]:
+        """instrument: the middle of the loud frames, (latent_dim,) in standard deviations; the pitch is one of the
+        keys'."""
+        values = {axis.name: axis.mean for axis in self.axes}
+        values |= dict(zip(self.profile.get("axis_names", ()), self.profile.get("mean", ()), strict=False))
+        for name in NATURAL:
+            quantiles = self.profile.get(name)
+            if quantiles:
+                values[name] = quantiles[len(quantiles) // 2]
+        if "pitch" in values:
+            values["pitch"] = float(round(values["pitch"]))
+        return tuple((values[axis.name] - axis.mean) / axis.std for axis in self.axes)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from wavevae.files import replacing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from wavevae.corpus_profile import CorpusProfile
+    from wavevae.prior.notes import FoundNote
 
 RANGE_DB = 80.0
 """What a spectrogram shows, below the reference's loudest point."""
@@ -91,6 +94,32 @@ def show(axes: Axes, picture: np.ndarray, seconds: float, sample_rate: int) -> A
     return image
 
 
+class Notes(NamedTuple):
+    """Notes found in a sound, and what they were found with."""
+
+    found: Sequence[FoundNote]
+    profile: CorpusProfile
+
+
+def mark_notes(axes: Axes, notes: Notes, over_pitch: bool = False) -> None:
+    """A box a note, the bolder the stronger, over MIDI pitch or over kHz (there with a line at its onset); a line where
+    there is no pitch."""
+    from wavevae.prior.notes import velocity_of
+
+    rate, loudest = notes.profile.frame_rate, notes.profile.loudness[-1]
+    for note in notes.found:
+        begin, end = (note.onset + 1) / rate, (note.release + 1) / rate
+        width = 0.6 + 1.6 * velocity_of(note.level, loudest)
+        if np.isnan(note.pitch) or not over_pitch:
+            axes.axvline(begin, color="cyan", lw=width if over_pitch else 0.5 * width)
+        if np.isnan(note.pitch):
+            continue
+        low, high = note.pitch - 0.5, note.pitch + 0.5
+        if not over_pitch:
+            low, high = (0.44 * 2 ** ((edge - 69) / 12) for edge in (low, high))
+        axes.plot([begin, end, end, begin, begin], [low, low, high, high, low], color="cyan", lw=width)
+
+
 def spectrogram_pair(
     reference: np.ndarray, reconstruction: np.ndarray, sample_rate: int, path: Path, title: str = ""
 ) -> None:
@@ -100,9 +129,14 @@ def spectrogram_pair(
 
 
 def spectrogram_stack(
-    sounds: Mapping[str, np.ndarray], sample_rate: int, path: Path, title: str = ""
+    sounds: Mapping[str, np.ndarray],
+    sample_rate: int,
+    path: Path,
+    title: str = "",
+    notes: Notes | None = None,
 ) -> None:
-    """Sounds (samples,) one above the other on one dB scale: 0 = the loudest point of the first."""
+    """Sounds (samples,) one above the other on one dB scale: 0 = the loudest point of the first. `notes`: of the
+    first."""
     figure = new_figure(9, 2.6 * len(sounds) + 0.4)
     panels = figure.subplots(len(sounds), 1, sharex=True, squeeze=False)[:, 0]
     first = next(iter(sounds))
@@ -111,6 +145,9 @@ def spectrogram_stack(
         picture = decibels(power_spectrogram(sound), top)
         image = show(axes, picture, len(sound) / sample_rate, sample_rate)
         axes.set_title(name, loc="left", fontsize=10)
+        if notes is not None and name == first:
+            mark_notes(axes, notes)
+            axes.set(xlim=(0, len(sound) / sample_rate), ylim=(0, sample_rate / 2000))
     panels[-1].set_xlabel("seconds")
     if title:
         figure.suptitle(title, fontsize=11)

@@ -103,6 +103,11 @@ class Engine:
         """The frame decoded last, of the newest note where there are notes: (latent_dim,)."""
         return self.latents if self.decoder.newest is None else self.decoder.newest
 
+    @property
+    def waiting(self) -> int:
+        """Samples that are decoded and not played yet."""
+        return len(self._ready)
+
     def fade_out(self) -> None:
         """From the next block on: to silence, and stay there."""
         self._stopping = True
@@ -230,6 +235,11 @@ class PlayableModel:
         notes = tuple(Note(MIDDLE_PITCH + n, 1.0, True, n + 1) for n in keys)
         mode = TRANSFORM if self.model.live_input else GENERATE
         return replace(self.controls, notes=notes, keyed=bool(notes), mode=mode)
+
+    @property
+    def core(self) -> StreamingModel:
+        """The first instance of the model; an instrument has no other."""
+        return self._cores[0]
 
     def confidence(self, controls: ControlState) -> float:
         """Confidence of the pitch of the live input, 0..1; 0 without an input."""

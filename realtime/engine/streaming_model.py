@@ -84,6 +84,10 @@ class StreamingModel:
         if hasattr(self.module, "restart"):
             self.call("restart", voice)
 
+    def restart_performer(self, voice: int) -> None:
+        """Of those performed together, one forgets the note that it played; its sound goes on."""
+        self.call("restart_performer", voice)
+
     def encode(self, audio: Audio) -> Frames:
         """(F * hop_length,) -> (F, latent_dim) in standard deviations."""
         block = np.tile(np.asarray(audio, np.float32), (1, self._inputs, 1))

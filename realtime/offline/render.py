@@ -113,7 +113,7 @@ def build_parser() -> Parser:
         "--temperature",
         type=float,
         metavar="T",
-        help="of the prior [0.8]; without one, --sample: spread of the draws [1], else: noise on the latents [0]",
+        help="of the prior [1]; without one, --sample: spread of the draws [1], else: noise on the latents [0]",
     )
     add("--sr", type=parse_sample_rate, metavar="HZ", help="rate of a file that does not say its own")
     add(
@@ -265,12 +265,6 @@ def choose_take(
     if arguments.interpolate:
         ends = read_ends(model, arguments)
         return render_sources.morph(core, bundle, arguments.interpolate, arguments.seed, ends, fitting)
-    if bundle.info.prior:
-        from .improvisation import USUAL_TEMPERATURE, improvise
-
-        given_temperature = arguments.temperature
-        temperature = USUAL_TEMPERATURE if given_temperature is None else given_temperature
-        return improvise(core, bundle, arguments.seconds, arguments.seed, temperature, arguments.prompt)
     if arguments.prompt:
         raise UserError(
             f"--prompt {arguments.prompt}: {bundle.path.name} has no prior to go on with; leave it out"
@@ -343,6 +337,10 @@ def main(argv: list[str]) -> int:
     from .render_sources import load_offline
 
     bundle = load_offline(arguments.model, arguments.sr)
+    if arguments.sample and bundle.info.prior:
+        from .improvisation import render_improvisation
+
+        return render_improvisation(arguments, gain)
     controls = ControlState.initial(bundle.info.latent_dim)
     spread, noise = (temperature, 0.0) if arguments.sample else (controls.spread, temperature)
     _render(arguments, bundle, replace(controls, gain_db=gain, spread=spread, temperature=noise))

@@ -138,9 +138,8 @@ class Session:
     ) -> Playing | None:
         if self.args.no_playing:
             return None
-        say("playing: held tones, controls, transfer (--no-playing leaves them out)")
-        drawn = None if generated is None else generated.embeddings
-        clouds = Clouds(measurement.measure.files, np.array(measurement.measure.real), drawn)
+        say("playing: held tones, controls, transfer, performances (--no-playing leaves them out)")
+        clouds = Clouds(measurement.measure.files, np.array(measurement.measure.real), generated)
         return measure_playing(subject, self.selection.sources, clouds, self.foreign)
 
     def more(

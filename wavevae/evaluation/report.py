@@ -184,12 +184,17 @@ def _file_name(text: str) -> str:
 
 
 def _write_moment(
-    title: str, sounds: Mapping[str, np.ndarray], paths: Mapping[str, Path], picture: Path, sample_rate: int
+    title: str,
+    sounds: Mapping[str, np.ndarray],
+    paths: Mapping[str, Path],
+    picture: Path,
+    sample_rate: int,
+    notes: plots.Notes | None = None,
 ) -> report_page.Moment:
     """A WAV each, and one picture of their spectrograms."""
     for caption, sound in sounds.items():
         audio.write(paths[caption], sound, sample_rate)
-    plots.spectrogram_stack(sounds, sample_rate, picture, title)
+    plots.spectrogram_stack(sounds, sample_rate, picture, title, notes)
     return report_page.Moment(title, paths, picture)
 
 
@@ -217,13 +222,13 @@ def _write_samples(folder: Path, samples: Sequence[Sample], sample_rate: int) ->
 def _write_playing(
     folder: Path, shown: Sequence[Demonstration], sample_rate: int
 ) -> list[report_page.Played]:
-    """playing/KIND-N-CAPTION.wav and KIND-N.png: held tones, sweeps and transfers, numbered by kind."""
+    """playing/KIND-N-CAPTION.wav and KIND-N.png: held tones, sweeps, transfers and performances, numbered by kind."""
     counts: Counter[str] = Counter()
     played = []
     for one in shown:
         counts[one.kind] += 1
         stem = f"{one.kind}-{counts[one.kind]}"
         paths = {caption: folder / f"{stem}-{caption}.wav" for caption in one.sounds}
-        moment = _write_moment(one.title, one.sounds, paths, folder / f"{stem}.png", sample_rate)
+        moment = _write_moment(one.title, one.sounds, paths, folder / f"{stem}.png", sample_rate, one.notes)
         played.append(report_page.Played(one.kind, moment))
     return played

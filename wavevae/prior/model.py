@@ -88,11 +88,12 @@ class Prior(nn.Module):
         made, notes = [], []
         for _n in range(frames):
             played, improviser = self.improviser(temperature, density, lowest, highest, seed, improviser)
+            row = self.as_row(played)
             z, performer = self.performer(
-                played.key, played.level, played.held, classes, temperature, 0.0, seed, performer
+                played.key, self.level(row[:, 1]), played.held, classes, temperature, 1.0, seed, performer
             )
             made.append(z)
-            notes.append(self.as_row(played))
+            notes.append(row)
         return torch.stack(made, 2), torch.stack(notes, 2), PriorState(performer, improviser)
 
     @torch.jit.export

@@ -267,7 +267,7 @@ def draw(path: Path, recordings: Sequence[Recording], store: Store, profile: Cor
         picture, low, high = by_pitch(plots.decibels(power, float(power.max())), store.sample_rate)
         extent = (0, length / store.sample_rate, low, high)
         axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", extent=extent, vmin=-plots.RANGE_DB)
-        draw_notes(axes, recording.notes, profile)
+        plots.mark_notes(axes, plots.Notes(recording.notes, profile), over_pitch=True)
         axes.set(xlim=extent[:2], ylim=(low, high), ylabel="MIDI pitch")
         axes.set_title(f"{item.path.name}: {counted(len(recording.notes), 'note')}", loc="left", fontsize=9)
     panels[-1].set_xlabel("seconds")
@@ -287,17 +287,3 @@ def by_pitch(picture: NDArray[Any], sample_rate: int) -> tuple[NDArray[Any], flo
 def counted(number: int, what: str) -> str:
     """'1 note', '2 notes'."""
     return f"{number} {what}{'s' * (number != 1)}"
-
-
-def draw_notes(axes: Any, notes: Sequence[FoundNote], profile: CorpusProfile) -> None:
-    """A box a note, the bolder the stronger; a line where there is no pitch."""
-    from .notes import velocity_of
-
-    for note in notes:
-        begin, end = (note.onset + 1) / profile.frame_rate, (note.release + 1) / profile.frame_rate
-        width = 0.6 + 1.6 * velocity_of(note.level, profile.loudness[-1])
-        if np.isnan(note.pitch):
-            axes.axvline(begin, color="cyan", lw=width)
-            continue
-        low, high = note.pitch - 0.5, note.pitch + 0.5
-        axes.plot([begin, end, end, begin, begin], [low, low, high, high, low], color="cyan", lw=width)

@@ -1,0 +1,43 @@
+// Plays an exported page's synthesiser in Node: node play_page.js FOLDER JOB.json OUT, float32 samples.
+//
+// JOB: {latents [voice][frame][axis], life, classes, restart [frame, voice]}, decoded; or {score [[blocks, controls]], block}.
+// "kernel": false plays without WebAssembly.
+
+const fs = require("fs");
+const path = require("path");
+const vm = require("vm");
+
+const [folder, job, out] = process.argv.slice(2);
+const read = (name) => fs.readFileSync(path.join(folder, name), "utf8");
+vm.runInThisContext(`${read("instrument.js")};globalThis.INSTRUMENT = INSTRUMENT;`);
+const { file, synth } = require(path.resolve(folder, "dsp.js"))();
+const { latents, life, classes, restart, score, block, kernel = true } = JSON.parse(fs.readFileSync(job, "utf8"));
+const opened = file.opened(INSTRUMENT.file, file.bytesOf(INSTRUMENT.numbers));
+const player = new synth.Synth(opened, latents ? latents.length : INSTRUMENT.voices, kernel);
+
+/** (voices, samples) in a row. */
+function decoded() {
+  const { decoder, hop } = player;
+  const frames = latents[0].length;
+  const all = latents.map((_, voice) => voice);
+  const sound = new Float32Array(latents.length * frames * hop);
+  decoder.setClasses(classes ?? []);
+  for (let frame = 0; frame < frames; frame += 1) {
+    if (restart && restart[0] === frame) decoder.restart(restart[1]);
+    decoder.play(latents.map((voice) => voice[frame]), all, life);
+    for (const voice of all) sound.set(decoder.sounds[voice], (voice * frames + frame) * hop);
+  }
+  return sound;
+}
+
+function played() {
+  const count = score.reduce((sum, [blocks]) => sum + blocks, 0);
+  const sound = new Float32Array(count * block);
+  let at = 0;
+  for (const [blocks, controls] of score) {
+    for (let n = 0; n < blocks; n += 1, at += block) player.process(controls, sound.subarray(at, at + block));
+  }
+  return sound;
+}
+
+fs.writeFileSync(out, Buffer.from((latents ? decoded() : played()).buffer));
