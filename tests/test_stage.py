@@ -235,6 +235,16 @@ def test_commands_need_no_torch_and_render_the_same_sound(
         np.testing.assert_allclose(made[1], made[0], rtol=0, atol=1e-4, err_msg=name)
 
 
+def test_what_needs_torch_says_what_to_install(model: Path, without_torch: str) -> None:
+    code = "import sys; from wavevae.cli import main; sys.exit(main(['bench', sys.argv[1]]))"
+    command = [sys.executable, "-c", code, str(model)]
+    done = subprocess.run(command, env={"PYTHONPATH": without_torch}, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "wavevae: error: this needs torch, which is not installed; pip install 'wavevae[train]'\n"
+    )
+
+
 def test_serve_plays_without_torch(model: Path, without_torch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", without_torch)
     with live(model, "--device", "none", "--voices", 2) as player:
