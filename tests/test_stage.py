@@ -278,12 +278,15 @@ def test_files_of_other_programs_and_no_files_say_so(tmp_path: Path, monkeypatch
         read_bundle(broken)
 
 
-def test_with_neither_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_neither_it_says_what_to_install(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = importlib.util.find_spec
     hidden = lambda name: None if name in bundle_file.RUNTIMES.values() else found(name)  # noqa: E731
     monkeypatch.setattr(importlib.util, "find_spec", hidden)
-    with pytest.raises(UserError, match=r"needs torch or onnxruntime; pip install 'wavevae\[stage\]'"):
-        bundle_file.runtime()
+    for words in (["info", str(model)], ["serve", str(model), "--device", "none"]):
+        assert wavevae(words) == 2
+        assert "needs torch or onnxruntime; pip install 'wavevae[stage]'" in capsys.readouterr().err
 
 
 def test_graphs_that_are_not_the_model_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
