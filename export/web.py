@@ -17,6 +17,7 @@ import hashlib
 import json
 import re
 import tempfile
+from html import escape
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -125,7 +126,7 @@ def page_files(bundle: Bundle) -> dict[str, str]:
         "dsp.js": f"const wavevaeDsp = function () {{\n{dsp}return modules;\n}};\n"
         'if (typeof module !== "undefined") module.exports = wavevaeDsp;\n',
         "page.js": f"(() => {{\n{joined('main')}}})();\n",
-        **{name: text.replace("@NAME@", bundle.path.stem) for name, text in static.items()},
+        **{name: text.replace("@NAME@", json.dumps(bundle.path.stem)[1:-1]) for name, text in static.items()},
     }
     version = hashlib.sha256("".join(made.values()).encode()).hexdigest()[:16]
     worker = (FOLDERS[0] / "offline.js").read_text(encoding="utf-8")
@@ -140,7 +141,9 @@ def index_page(name: str) -> str:
         f'  <script defer src="{part}.js"></script>' for part in ("instrument", "dsp", "page")
     )
     text = text.replace('  <script type="module" src="/page/main.js"></script>', scripts)
-    return text.replace("/page/style.css", "style.css").replace("<title>wavevae", f"<title>{name} · wavevae")
+    return text.replace("/page/style.css", "style.css").replace(
+        "<title>wavevae", f"<title>{escape(name)} · wavevae"
+    )
 
 
 # modules to scripts

@@ -1,7 +1,8 @@
 // Plays an exported page's synthesiser in Node: node play_page.js FOLDER JOB.json OUT, float32 samples.
 //
-// JOB: {latents [voice][frame][axis], life, classes, restart [frame, voice]}, decoded; or {score [[blocks, controls]], block}.
-// "kernel": false plays without WebAssembly.
+// JOB: {latents [voice][frame][axis], life, classes, restart [frame, voice]}, decoded; or {score [[blocks, controls]], block, rate}.
+// "kernel": false plays without WebAssembly. {desk, messages [path, values ...]}: the state after each, as JSON, where `desk`
+// is the script of the page's desk; {desk, midi [[bytes]]}: what those messages send.
 
 const fs = require("fs");
 const path = require("path");
@@ -10,13 +11,10 @@ const vm = require("vm");
 const [folder, job, out] = process.argv.slice(2);
 const read = (name) => fs.readFileSync(path.join(folder, name), "utf8");
 vm.runInThisContext(`${read("instrument.js")};globalThis.INSTRUMENT = INSTRUMENT;`);
-const { file, synth } = require(path.resolve(folder, "dsp.js"))();
-const { latents, life, classes, restart, score, block, kernel = true } = JSON.parse(fs.readFileSync(job, "utf8"));
-const opened = file.opened(INSTRUMENT.file, file.bytesOf(INSTRUMENT.numbers));
-const player = new synth.Synth(opened, latents ? latents.length : INSTRUMENT.voices, kernel);
-
+const { file, synth, worklet } = require(path.resolve(folder, "dsp.js"))();
+const { latents, life, classes, restart, score, block, kernel = true, rate, desk, messages, midi } = JSON.parse(fs.readFileSync(job, "utf8"));
 /** (voices, samples) in a row. */
-function decoded() {
+function decoded(player) {
   const { decoder, hop } = player;
   const frames = latents[0].length;
   const all = latents.map((_, voice) => voice);
@@ -30,7 +28,8 @@ function decoded() {
   return sound;
 }
 
-function played() {
+function played(synthesiser) {
+  const player = rate ? new worklet.Resampler(synthesiser, rate) : synthesiser;
   const count = score.reduce((sum, [blocks]) => sum + blocks, 0);
   const sound = new Float32Array(count * block);
   let at = 0;
@@ -40,4 +39,22 @@ function played() {
   return sound;
 }
 
-fs.writeFileSync(out, Buffer.from((latents ? decoded() : played()).buffer));
+function sounded() {
+  const opened = file.opened(INSTRUMENT.file, file.bytesOf(INSTRUMENT.numbers));
+  const player = new synth.Synth(opened, latents ? latents.length : INSTRUMENT.voices, kernel);
+  return Buffer.from((latents ? decoded(player) : played(player)).buffer);
+}
+
+function told() {
+  const parts = vm.runInThisContext(`(() => { ${desk} return modules; })()`);
+  const sent = [];
+  const input = new parts.midi.MidiIn((...message) => sent.push(message));
+  for (const bytes of midi ?? []) input.take(bytes);
+  const table = new parts.desk.Desk(INSTRUMENT);
+  return JSON.stringify(midi ? sent : messages.map((message) => {
+    table.act(...message);
+    return structuredClone(table.state);
+  }));
+}
+
+fs.writeFileSync(out, desk ? told() : sounded());

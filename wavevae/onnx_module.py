@@ -183,6 +183,10 @@ class OnnxModule:
         self._restart("decode", voice)
         self._restart("perform", voice)
 
+    def restart_performer(self, voice: int) -> None:
+        """Of those performed together one forgets its note; its sound goes on."""
+        self._restart("perform", voice)
+
     def _restart(self, name: str, voice: int) -> None:
         if name in self._loaded:
             self._loaded[name].restart(voice)
@@ -211,10 +215,6 @@ class OnnxPlayer(OnnxModule):
         x = np.nan_to_num(x.astype(np.float32))
         asked = {"seed": self._value("prior_seed"), "temperature": self._value("prior_temperature")}
         return self._frame_by_frame("perform", x, **asked)
-
-    def restart_performer(self, voice: int) -> None:
-        """Of those performed together one forgets its note."""
-        self._restart("perform", voice)
 
     def improvise(self, frames: int) -> Array:
         """(1, 3, frames): key, velocity (0 in rests) and class number."""

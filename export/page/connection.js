@@ -47,13 +47,13 @@ export function send(address, ...values) {
 }
 
 /** Calls back as the control page's server does. */
-export function connect({ onHead, onFrame, onError }) {
+export function connect({ onHead, onFrame }) {
   told = () => onHead({ about, controls: desk.controls, presets: Object.keys(desk.presets), midi: false, bindings: {} });
   told();
   const start = buildStart({ improvises: about.performs });
   start.improvise.addEventListener("click", () => send("mode", desk.state.mode === SAMPLE ? "generate" : "sample"));
   setUpMidi(start.midi, send);
-  begin(start).catch((error) => onError(error.message));
+  begin(start).catch((error) => say(error.message));
   setInterval(() => {
     onFrame(frame());
     start.improvise.setAttribute("aria-pressed", String(desk.state.mode === SAMPLE));

@@ -26,7 +26,7 @@ export class Desk {
       drone: () => set({ keyed: !(this.state.keyed || this.state.idle), idle: false, notes: [] }),
       "prior/reset": () => set({ prior_resets: this.state.prior_resets + 1 }),
     };
-    this.actions = { ...buttons, xy: (x, y) => this.setLatents(this.at(x, y)), mode: (name) => set({ mode: name === "sample" ? SAMPLE : GENERATE }),
+    this.actions = { ...buttons, xy: (x, y) => this.setLatents({ ...this.state.latents, ...this.at(x, y) }), mode: (name) => set({ mode: name === "sample" ? SAMPLE : GENERATE }),
       note: (pitch, velocity) => (velocity > 0 ? this.strike(pitch, velocity) : this.lift(pitch)),
       pedal: (down) => this.pressPedal(down > 0), mono: (on) => this.setMono(on > 0), class: (name) => this.setClass(name),
       "preset/store": (name) => this.store(name), "preset/recall": (name, seconds) => this.recall(name, seconds),

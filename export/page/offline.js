@@ -1,15 +1,18 @@
 // Keeps the page's files, so that it opens without a network. A new export has a new version.
 
-const VERSION = "wavevae @VERSION@";
+/** Of this folder: other instruments of the same site keep theirs. */
+const FOLDER = `wavevae ${self.registration.scope} `;
+const VERSION = `${FOLDER}@VERSION@`;
 const NAMES = @FILES@;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(VERSION).then((cache) => cache.addAll(NAMES)).then(() => self.skipWaiting()));
 });
 
-/** Other instruments of the same site keep theirs: names of caches are shared, so each goes by its folder. */
 self.addEventListener("activate", (event) => {
-  event.waitUntil(self.clients.claim());
+  event.waitUntil(caches.keys()
+    .then((keys) => Promise.all(keys.filter((key) => key.startsWith(FOLDER) && key !== VERSION).map((key) => caches.delete(key))))
+    .then(() => self.clients.claim()));
 });
 
 self.addEventListener("fetch", (event) => {

@@ -82,7 +82,8 @@ class InverseFft {
   run(real, imaginary) {
     const { half, re, im, cosine, sine, reversed } = this;
     for (let k = 0; k < half; k += 1) {
-      const [a, b] = [real[k] - real[half - k], imaginary[k] + imaginary[half - k]];
+      const a = real[k] - real[half - k];
+      const b = imaginary[k] + imaginary[half - k];
       const to = reversed[k];
       re[to] = real[k] + real[half - k] - (b * cosine[k] + a * sine[k]);
       im[to] = imaginary[k] - imaginary[half - k] + a * cosine[k] - b * sine[k];
@@ -91,9 +92,12 @@ class InverseFft {
       const step = half / size;
       for (let start = 0; start < half; start += 2 * size) {
         for (let k = 0; k < size; k += 1) {
-          const [i, j] = [start + k, start + k + size];
-          const [c, s] = [cosine[k * step], sine[k * step]];
-          const [x, y] = [re[j] * c - im[j] * s, re[j] * s + im[j] * c];
+          const i = start + k;
+          const j = i + size;
+          const c = cosine[k * step];
+          const s = sine[k * step];
+          const x = re[j] * c - im[j] * s;
+          const y = re[j] * s + im[j] * c;
           re[j] = re[i] - x;
           im[j] = im[i] - y;
           re[i] += x;
@@ -187,7 +191,8 @@ export class Wavetable {
       const place = fraction(turns) * length;
       const first = Math.floor(place);
       const part = place - first;
-      const [a, b] = [first & mask, (first + 1) & mask];
+      const a = first & mask;
+      const b = (first + 1) & mask;
       const was = old[a] + part * (old[b] - old[a]);
       const is = now[a] + part * (now[b] - now[a]);
       sound[i] += was + ((i + 1) / hop) * (is - was);

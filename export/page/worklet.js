@@ -8,7 +8,7 @@ const RECORDED_SAMPLES = 4096;
 const MEASURED_FRAMES = 40;
 
 /** Sound at another rate than the instrument's, in straight lines from sample to sample. */
-class Resampler {
+export class Resampler {
   constructor(synth, rate) {
     Object.assign(this, { synth, step: synth.rate / rate, place: 0, ends: [0, 0], inner: new Float32Array(0) });
   }

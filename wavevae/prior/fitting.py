@@ -270,11 +270,8 @@ def splice(performer: Performer, parts: Sequence[Part], frame_rate: float, seed:
     shares = np.eye(n_classes + 1, dtype=np.float32)[labels][:, :n_classes]  # -1, none, is the last row
     classes = in_rows([shares])
     state = performer.features.initial(count, frames)
-    made = []
-    for n in range(length):
-        one, state = performer.features(rows[:, n, 0], rows[:, n, 1], rows[:, n, 2], classes[:, n], state)
-        made.append(one)
-    return Streams(torch.stack(made, 1), frames, known)
+    features, _ = performer.features(*rows.unbind(2), classes, state)
+    return Streams(features, frames, known)
 
 
 EXCERPT, BATCH = 192, 24
