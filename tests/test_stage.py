@@ -267,6 +267,12 @@ def test_a_runtime_that_cannot_play_it_says_so(
         read_bundle(tmp_path / "codec.ts")
 
 
+def test_one_of_the_two_onnx_files_is_refused_with_what_plays(tmp_path: Path) -> None:
+    (tmp_path / "mine.decode.onnx").touch()
+    with pytest.raises(UserError, match=r"mine\.decode\.onnx is for programs of your own; give the MODEL\.ts"):
+        read_bundle(tmp_path / "mine.decode.onnx")
+
+
 def test_files_of_other_programs_and_no_files_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign, broken = tmp_path / "rave.ts", tmp_path / "broken.ts"
     write_foreign(foreign)
