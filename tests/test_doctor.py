@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import pytest
 from test_devices import device
 
-from wavevae import bundle
 from wavevae.errors import UserError
 from wavevae.realtime import doctor
 from wavevae.realtime.control.network import open_udp
@@ -162,10 +161,17 @@ def test_real_time_refused_names_the_file_that_allows_it(monkeypatch: pytest.Mon
 
 
 def test_without_torch_the_other_runtime_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle.importlib.util, "find_spec", lambda package: {"onnxruntime": 1}.get(package))
-    monkeypatch.setattr(doctor, "version", lambda package: "1.2")
-    assert doctor.check_runtime() == Finding(OK, "onnxruntime 1.2 plays instruments; codecs need torch.")
-    monkeypatch.setattr(bundle.importlib.util, "find_spec", lambda package: None)
-    assert doctor.check_runtime().status == PROBLEM
-    assert "wavevae[stage]" in doctor.check_runtime().do
+    monkeypatch.setattr(doctor, "has", lambda module: False)
+    monkeypatch.setattr(doctor, "version", lambda package: f"of {package}")
+    monkeypatch.setattr(doctor, "runtime", lambda: "onnx")
+    finding = doctor.check_runtime()
+    assert finding.status == OK
+    assert finding.what.startswith("onnxruntime of onnxruntime plays.")
     assert "wavevae[live]" in doctor.check_extras().do
+
+
+def test_without_any_runtime_the_extras_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    finding = examine({"runtime": doctor.check_runtime})["runtime"]
+    assert finding.status == PROBLEM
+    assert "wavevae[stage]" in finding.do

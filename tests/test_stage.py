@@ -269,7 +269,9 @@ def test_a_runtime_that_cannot_play_it_says_so(
 
 def test_one_of_the_two_onnx_files_is_refused_with_what_plays(tmp_path: Path) -> None:
     (tmp_path / "mine.decode.onnx").touch()
-    with pytest.raises(UserError, match=r"mine\.decode\.onnx is for programs of your own; give the MODEL\.ts"):
+    with pytest.raises(
+        UserError, match=r"mine\.decode\.onnx is for programs of your own; give the MODEL\.ts"
+    ):
         read_bundle(tmp_path / "mine.decode.onnx")
 
 

@@ -59,6 +59,10 @@ DRUMS_DARK_TO_BRIGHT = (
 """General MIDI percussion: kicks, toms, snares, claps, bells, hats, cymbals."""
 
 
+PIECE_FRAMES, LEAD_FRAMES = 2048, 128
+"""Long recordings are encoded in pieces, each with some of what came before it."""
+
+
 class Part(NamedTuple):
     """One recording as the performer learns from it."""
 
@@ -80,6 +84,20 @@ class Streams(NamedTuple):
     """(N, F, D)"""
     known: Tensor
     """(N, F, D)"""
+
+
+@torch.no_grad()
+def encode_recording(model: Any, sound: np.ndarray) -> np.ndarray:
+    """Latents of an instrument (frames, n_latents) of float32 (samples,), at the place of what they describe."""
+    hop, late = model.hop_length, model.algorithmic_latency // model.hop_length
+    x = torch.from_numpy(sound)[None, None]
+    frames, made = -(-len(sound) // hop), []
+    x = torch.nn.functional.pad(x, (0, (frames + late) * hop - len(sound)))
+    for first in range(0, frames, PIECE_FRAMES):
+        begin, last = max(0, first - LEAD_FRAMES), min(frames, first + PIECE_FRAMES)
+        z = model.encode(x[..., begin * hop : (last + late) * hop])[0]
+        made.append(z[:, first - begin + late : last - begin + late].T)
+    return torch.cat(made).numpy()
 
 
 def prepare(
@@ -173,9 +191,21 @@ def _sorted_by_timbre(
 ) -> tuple[list[list[FoundNote]], NDArray[np.int64]]:
     """Gives notes without a pitch keys: their timbres in up to TIMBRES groups (k-means of the latents after the onset),
     from dark to bright, and which group each of the 128 keys plays."""
-    places = [(i, n) for i, q in enumerate(notes) for n in q]
-    if not places:
+    if not any(notes):
         return notes, np.zeros(128, np.int64)
+    groups = timbre_groups(sequences, notes, profile)
+    timbre_of_key = _timbre_of_key(int(groups.max()) + 1)
+    return keyed(notes, groups, timbre_of_key), timbre_of_key
+
+
+def timbre_groups(
+    sequences: Sequence[NDArray[Any]],
+    notes: Sequence[Sequence[FoundNote]],
+    profile: CorpusProfile,
+    count: int | None = None,
+) -> NDArray[np.int64]:
+    """The group of each note's timbre, in turn, from dark to bright; `count`: how many groups, where that is known."""
+    places = [(i, n) for i, q in enumerate(notes) for n in q]
     after = max(1, round(0.06 * profile.frame_rate))
     loudness = profile.axis_names.index("loudness")
     sounds = np.stack(
@@ -183,16 +213,21 @@ def _sorted_by_timbre(
     )
     sounds = np.delete(sounds, loudness, 1) / np.maximum(np.delete(np.array(profile.std), loudness), 1e-3)
     bright = profile.axis_names.index("brightness") - 1
-    groups = _groups(sounds)
+    groups = _groups(sounds) if count is None else _k_means(sounds, min(count, len(sounds)))
     order = np.argsort([sounds[groups == g, bright].mean() for g in range(groups.max() + 1)])
-    groups = np.argsort(order)[groups]
-    timbre_of_key = _timbre_of_key(int(groups.max()) + 1)
+    ranked: NDArray[np.int64] = np.argsort(order)[groups]
+    return ranked
+
+
+def keyed(
+    notes: Sequence[Sequence[FoundNote]], groups: NDArray[np.int64], timbre_of_key: NDArray[np.int64]
+) -> list[list[FoundNote]]:
+    """Notes whose pitch is the first drum that plays their group of timbres."""
     first_key = [
         next(k for k in DRUMS_DARK_TO_BRIGHT if timbre_of_key[k] == g) for g in range(groups.max() + 1)
     ]
     given = iter(groups)
-    keyed = [[replace(n, pitch=float(first_key[next(given)])) for n in q] for q in notes]
-    return keyed, timbre_of_key
+    return [[replace(n, pitch=float(first_key[next(given)])) for n in q] for q in notes]
 
 
 def _timbre_of_key(groups: int) -> NDArray[np.int64]:
