@@ -4,9 +4,9 @@
     python experiments/note_finding.py                                     # the score alone: four synthesised families
 
 Notes are found as `wavevae notes` finds them. A note is right where its onset lies within 50 ms of one that was
-played, one for one (as in MIREX); its pitch, where it is within half a semitone. Prints a row a family and a set: notes
-played and found, precision, recall, F1 (also within 100 ms: a bow or a reed takes 50 ms to be heard), the
-share of right pitches among the onsets found, and their median error.
+played, one for one (as in MIREX); its pitch, where it is within half a semitone. Prints a row for each family and set:
+notes played and found, precision, recall, F1 (also within 100 ms: a bow or a reed takes 50 ms to be heard), the share
+of right pitches among the onsets found, and their median error.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from wavevae.bundle import Bundle, BundleInfo, read_bundle
+from wavevae.bundle import TORCH_HINT, Bundle, BundleInfo, read_bundle, runtime
 from wavevae.cli import shown
 from wavevae.console import say
 from wavevae.controls import CONTROLS, NATURAL, OF_FILE, PERFORM, SPREAD, Control, ControlState
@@ -33,6 +33,7 @@ from wavevae.errors import UserError
 from wavevae.families import family_of
 from wavevae.files import write_whole
 from wavevae.latents import Plane
+from wavevae.names import run_name
 
 from .web_numbers import decoder_of, packed
 
@@ -48,6 +49,8 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:const|function|class) (\w+))", re
 def export_web(options: argparse.Namespace, out: Path) -> int:
     """`wavevae export --format web`. Raises: UserError, ExportRefused."""
     refuse_folder(out)
+    if runtime() != "torch":
+        raise UserError(f"--format web reads the file with torch; {TORCH_HINT}")
     with tempfile.TemporaryDirectory() as folder:
         bundle = read_bundle(model_file(options, Path(folder)), sample_rate=1)
         refuse_unplayable(bundle, options.run)
@@ -75,7 +78,6 @@ def model_file(options: argparse.Namespace, folder: Path) -> Path:
         return run
     from wavevae.checkpoint import find_checkpoint, read_checkpoint
 
-    from .__main__ import run_name
     from .model_file import export_checkpoint
 
     path = find_checkpoint(run, options.checkpoint)

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavevae.bundle import Bundle
-from wavevae.prior.improviser import COLUMNS
 
 Arrays = dict[str, NDArray[Any]]
 HALVED = 2048
@@ -121,7 +120,10 @@ def prior_of(module: Any, state: Arrays) -> tuple[dict[str, Any], Arrays]:
             "pitched": bool(performer.pitched),
         },
         "numbers": {**numbers, **{n: float(getattr(performer, n)) for n in OF_PERFORMER}},
-        "improviser": {"columns": COLUMNS, **{n: float(getattr(improviser, n)) for n in OF_IMPROVISER}},
+        "improviser": {
+            "columns": arrays["notes"].shape[1],
+            **{n: float(getattr(improviser, n)) for n in OF_IMPROVISER},
+        },
     }, arrays
 
 
