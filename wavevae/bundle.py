@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from wavevae.cli import shown
 from wavevae.errors import UserError
 from wavevae.files import part_folder, write_errors
+from wavevae.instruments import model_file
 
 FORMAT_VERSION = 1
 EXTRA_FILE = "wavevae.json"
@@ -27,6 +27,8 @@ TOP_FOLDER = "wavevae"
 """Inside the archive."""
 ALIGNMENT = 64
 """Bytes."""
+SMALLEST_SIZE = 9
+"""zlib's level."""
 
 
 @dataclass(frozen=True)
@@ -115,27 +117,29 @@ def write_bundle(
     module: torch.jit.ScriptModule,
     info: BundleInfo,
     verify: Callable[[Path], float] | None = None,
+    deflated: bool = False,
 ) -> BundleInfo:
     """Write MODEL.ts whole or not at all: temporary names in the same folder, then rename.
 
     `verify` gets the finished temporary file and returns the streaming error measured, which is entered in
-    `wavevae.json`; when it raises, nothing is put in place. Returns what `wavevae.json` says.
+    `wavevae.json`; when it raises, nothing is put in place. `deflated` packs the weights, which is worth it where they
+    are rounded; torch reads both. Returns what `wavevae.json` says.
     """
     raw = io.BytesIO()
     torch.jit.save(module, raw)  # to a file it would end the process where the disk is full
     with write_errors(path, raw.getbuffer().nbytes), part_folder(path.parent, path.name) as folder:
         finished = folder / "finished.ts"
-        _repack(raw, finished, info)
+        _repack(raw, finished, info, deflated)
         if verify is not None:
             info = dataclasses.replace(info, streaming_error=verify(finished))
-            _repack(raw, finished, info)  # the same entries, and the figure
+            _repack(raw, finished, info, deflated)  # the same entries, and the figure
         with open(finished, "rb") as file:
             os.fsync(file.fileno())
         os.replace(finished, path)
     return info
 
 
-def _repack(source: io.BytesIO, target: Path, info: BundleInfo) -> None:
+def _repack(source: io.BytesIO, target: Path, info: BundleInfo, deflated: bool) -> None:
     """Copy an archive with `wavevae.json` added and every trace of this machine left out.
 
     TorchScript's debug files hold source paths, the top folder the temporary name, the entries the time. Data
@@ -149,29 +153,25 @@ def _repack(source: io.BytesIO, target: Path, info: BundleInfo) -> None:
         entries[f"{TOP_FOLDER}/extra/{EXTRA_FILE}"] = (zipfile.ZIP_STORED, info.to_json().encode())
         for name, (compression, content) in entries.items():
             entry = zipfile.ZipInfo(name)  # dated 1980
-            entry.compress_type = compression
+            entry.compress_type = zipfile.ZIP_DEFLATED if deflated else compression
             entry.external_attr = 0o644 << 16
             start = (
                 new.start_dir + 30 + len(name.encode()) + 4
             )  # zip's local header, the padding's own header
             padding = -start % ALIGNMENT
             entry.extra = b"FB" + padding.to_bytes(2, "little") + b"Z" * padding
-            new.writestr(entry, content)
+            new.writestr(entry, content, compresslevel=SMALLEST_SIZE)
 
 
 def read_bundle(path: str | Path, sample_rate: int | None = None) -> Bundle:
-    """Load MODEL.ts on the CPU, ready to play.
+    """Load MODEL.ts, or a built-in instrument by its name, on the CPU, ready to play.
 
     A file of another program that keeps nn~'s contract needs its `sample_rate` (Hz), which it does not say.
 
     Raises: UserError for a missing file, one that is no TorchScript, one without `wavevae.json` that cannot be
     played either, or one of a newer format.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(
-            f"no model file at {path}; make one with `{shown('export', 'RUN', '-o', Path(path.name))}`"
-        )
+    path = model_file(Path(path))
     extra = {EXTRA_FILE: ""}
     try:
         module = _load_script(path, extra).eval()
