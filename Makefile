@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= passive
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: soak setup instruments system demo test test-all test-hosts lint bench clean
+.PHONY: soak setup instruments system demo docs test test-all test-hosts lint bench clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,11 @@ demo: setup
 
 # A process a core, each with whole test files and one thread: files share what they have built.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
+# The pages as a site: build/site/index.html. A warning, a broken link among them, fails it.
+docs: setup
+	$(BIN)/python -m sphinx -q -W --keep-going -E -c docs -b html . build/site
+	@echo "open build/site/index.html"
 
 test: setup system
 	$(PYTEST) -m "not slow"

@@ -45,7 +45,8 @@ def write(model: Autoencoder | Instrument, path: Path, choices: Choices) -> Path
     exporter = exporter_of(model)
     if choices.weights != "float32":
         model = exporter.rounded(model, choices.weights)
-    write_bundle(path, script(exporter.module(model, axes, choices)), describe(model, axes, {}))
+    module, deflated = script(exporter.module(model, axes, choices)), choices.weights == "bfloat16"
+    write_bundle(path, module, describe(model, axes, {}), deflated=deflated)
     return path
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from wavevae.cli import Parser, shown
 from wavevae.console import say
 from wavevae.errors import UserError
+from wavevae.instruments import model_file
+from wavevae.names import run_name
 
 if TYPE_CHECKING:
     from wavevae.bundle import BundleInfo
@@ -24,10 +26,11 @@ EXAMPLE = """\
   wavevae export runs/mine -o mine-4.ts --latents 4 --checkpoint last
   wavevae export runs/mine -o mine-16bit.ts --weights float16
   wavevae export runs/mine -o mine.onnx --format onnx
+  wavevae export runs/mine -o page --format web
 """
 
-SUFFIX = {"torchscript": ".ts", "onnx": ".onnx"}
-"""Of the file, by format."""
+SUFFIX = {"torchscript": ".ts", "onnx": ".onnx", "web": ""}
+"""Of the file, by format; a web page is a folder."""
 
 
 def parser() -> Parser:
@@ -37,7 +40,12 @@ def parser() -> Parser:
         "`wavevae serve` and `wavevae render`. It is compared with the model before it is put in place.",
         EXAMPLE,
     )
-    made.add_argument("run", metavar="RUN", type=Path, help="run folder of `wavevae train`, or a .ckpt file")
+    made.add_argument(
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="run folder of `wavevae train`, or a .ckpt file; with --format web also a MODEL.ts",
+    )
     made.add_argument(
         "-o",
         "--out",
@@ -50,8 +58,8 @@ def parser() -> Parser:
     )
     made.add_argument("--checkpoint", metavar="best|last|PATH", default="best", help="default: best")
     made.add_argument(
-        "--format", choices=list(SUFFIX), default="torchscript", help="torchscript [default]; or onnx: two files, "
-        "encoder and decoder, state as input and output, for a program of your own"
+        "--format", choices=list(SUFFIX), default="torchscript", help="torchscript [default]; onnx: two files, "
+        "encoder and decoder, state as input and output, for a program of your own; web: a folder that a browser plays"
     )  # fmt: skip
     made.add_argument(
         "--weights", choices=["float32", "bfloat16", "float16"], default="float32", help="float32 plays everywhere "
@@ -70,6 +78,11 @@ def main(argv: list[str]) -> int:
     """Raises: UserError; ExportRefused when the file is not the model."""
     options = parser().parse_args(argv)
     out = choose_output(options)
+    if options.format == "web":
+        from .web import export_web
+
+        options.run = model_file(options.run, runs=True)
+        return export_web(options, out)
 
     from wavevae.checkpoint import find_checkpoint, read_checkpoint
 
@@ -106,20 +119,14 @@ def write_files(
 def choose_output(options: argparse.Namespace) -> Path:
     """Where to write. Raises: UserError for a name that hosts do not load, or a folder."""
     suffix = SUFFIX[options.format]
+    if options.format == "web":
+        return options.out or Path(f"{run_name(options.run)}-web")
     out: Path = options.out or Path(f"{run_name(options.run)}{suffix}")
     if out.suffix != suffix:
         raise UserError(f"-o {out}: hosts load only names that end in {suffix}; write {out.name}{suffix}")
     if out.is_dir():
         raise UserError(f"-o {out} is a folder; name a file in it, e.g. {out / f'model{suffix}'}")
     return out
-
-
-def run_name(run: Path) -> str:
-    """'runs/mine' or 'runs/mine/checkpoints/best.ckpt' -> 'mine'."""
-    run = run.resolve()
-    if run.parent.name == "checkpoints":
-        return run.parent.parent.name
-    return run.stem if run.suffix == ".ckpt" else run.name
 
 
 def report(files: list[Path], info: BundleInfo) -> None:

@@ -10,8 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
-from wavevae.corpus_profile import PITCH_BODY, PITCH_RANGE, QUANTILES, SILENCE_DB, CorpusProfile
+from wavevae.corpus_profile import (
+    LOUD_RANGE_DB,
+    LOUDEST_PERCENTILE,
+    PITCH_BODY,
+    PITCH_RANGE,
+    QUANTILES,
+    SILENCE_DB,
+    VOICED_PERIODICITY,
+    CorpusProfile,
+)
 from wavevae.model_config import LOWEST_LOUDNESS
 from wavevae.transfer import (
     CROSSING_SEMITONES,

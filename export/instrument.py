@@ -18,7 +18,7 @@ from torch import Tensor
 from wavevae.corpus_profile import CorpusProfile
 from wavevae.errors import UserError
 from wavevae.latents import LatentStatistics
-from wavevae.nn.bottlenecks.base import codebook_sizes
+from wavevae.nn.bottlenecks.base import bottleneck_class, codebook_sizes
 from wavevae.nn.instrument import Instrument
 
 from .bottlenecks import twin_of_bottleneck
@@ -263,6 +263,9 @@ class InstrumentExporter(FamilyExporter):
             "profile": {} if profile is None else profile.to_dict(),
             "prior": {} if model.prior is None else model.prior.description(),
         }
+
+    def plays_without_torch(self, model: Any) -> bool:
+        return not bottleneck_class(model.config.bottleneck).streaming_twin
 
     def settings(self, module: Any, method: str) -> dict[str, Tensor]:
         classes = {"classes": torch.zeros(1, module.class_count)} if module.class_count else {}

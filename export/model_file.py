@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -70,6 +71,10 @@ class FamilyExporter(ABC):
         """Fields of BundleInfo that only this family has."""
         return {}
 
+    def plays_without_torch(self, model: Any) -> bool:
+        """Whether MODEL.ts holds ONNX graphs as well."""
+        return False
+
     def settings(self, module: Any, method: str) -> dict[str, Tensor]:
         """What a file without attributes (ONNX) takes beside x and state, and the usual value of each."""
         return {}
@@ -130,8 +135,24 @@ def export_model(
     if model is not trained:
         origin["rounding_error"] = rounding_error(trained, model, expected[0]["audio"])
     info = describe(model, axes, origin)
+    from . import archive_graphs
+
     deflated = choices.weights == "bfloat16"
-    return write_bundle(path, script(module), info, lambda finished: verify(finished, expected), deflated)
+    if not (exporter.plays_without_torch(model) and archive_graphs.packages_are_here()):
+        return write_bundle(
+            path, script(module), info, lambda finished: verify(finished, expected), None, deflated
+        )
+
+    def check(finished: Path) -> float:
+        with ThreadPoolExecutor(1) as pool:  # which waits for a process
+            error = pool.submit(verify, finished, expected)
+            archive_graphs.compare(finished, expected, module).checked("onnxruntime's")
+            return error.result()
+
+    def graphs(records: dict[str, bytes]) -> dict[str, bytes]:
+        return archive_graphs.make_graphs(model, axes, module, records)
+
+    return write_bundle(path, script(module), info, check, graphs, deflated)
 
 
 def describe(model: Any, axes: AxisMap, origin: dict[str, Any]) -> BundleInfo:

@@ -84,32 +84,43 @@ def steps_of(model: Any, axes: AxisMap) -> dict[str, Step]:
     """Both methods, their state in the open."""
     exporter = exporter_of(model)
     module = in_plain_operators(exporter.module(model, axes, Choices())).eval().requires_grad_(False)
-    return {method: Step(copy.deepcopy(module), method, exporter) for method in ("encode", "decode")}
+    if hasattr(module, "fitting"):  # to the corpus: another graph, see archive_graphs
+        module.fitting = None
+    return {method: HostStep(copy.deepcopy(module), method, exporter) for method in ("encode", "decode")}
 
 
 class Step(nn.Module):
-    """A method of a host module, "encode" or "decode", with its state as argument and result.
+    """What a module does with a call, its state as argument and result.
 
         (x, state, settings ...) -> (y, next state)       state (B, numbers), zeros at first; one row a voice
 
     The streaming body itself is traced. Its state is found and not declared: the buffers of which there is more where
-    there are more voices, and the whole numbers that a call moves. The first number of a row is 0 before the first
-    call and 1 after. The state is float64 where one of the buffers is.
+    there are more voices, and the whole numbers that a call moves, at the end of a row. The first number of a row is 0
+    before the first call and 1 after: with 0 there a voice begins anew, but its last numbers, which count frames, go
+    on. The state is float64 where a buffer is.
     """
 
-    def __init__(self, module: HostModule, method: str, exporter: FamilyExporter) -> None:
+    inputs, outputs = "x", "y"
+    """What the graph calls x and y."""
+    free_time = True
+    """Whether a call has any number of frames, or one."""
+
+    def __init__(self, module: Any, settings: dict[str, Tensor], example: Tensor, counting: int = 0) -> None:
+        """Usual `settings`; `example` of x, with two voices; `counting`: how many of the last numbers of the buffers
+        count frames."""
         super().__init__()
-        self.module, self.method, self.exporter = module, method, exporter
-        self.settings = exporter.settings(module, method)
-        shape = (2, 1, 3 * module.hop_length) if method == "encode" else (2, module.latent_dim, 3)
-        self.example = torch.zeros(shape)
-        """Of x: two voices, three frames."""
+        self.module, self.settings, self.example = module, settings, example
         self.kept = self._buffers_by_voice()
         self.counters = self._counters()
+        self.counting = counting or len(self.counters)
         self.first = torch.zeros_like(self._state_of(2))
 
     def start(self, voices: int) -> None:
-        (self.module.start_encoder if self.method == "encode" else self.module.start_decoder)(voices)
+        self.module.start(voices)
+
+    def call(self, x: Tensor, settings: dict[str, Tensor]) -> Tensor:
+        made: Tensor = self.module(x, **settings)
+        return made
 
     def _buffers_by_voice(self) -> list[tuple[nn.Module, str, Tensor]]:
         """Owner, name, value for one voice."""
@@ -131,13 +142,8 @@ class Step(nn.Module):
         self.start(2)
         before = whole_numbers()
         with torch.no_grad():
-            self._call(self.example)
+            self.call(self.example, self.settings)
         return [key for key, value in whole_numbers().items() if value != before[key]]
-
-    def _call(self, x: Tensor) -> Tensor:
-        if self.method == "encode":
-            return self.module.to_host(self.module.to_latents(x), x.size(0))
-        return self.module.to_sound(self.module.from_host(x), x.size(0))
 
     def _state_of(self, voices: int) -> Tensor:
         """What the module remembers now."""
@@ -158,17 +164,37 @@ class Step(nn.Module):
             rows = part.to(one.dtype).reshape(voices, len(one), one[0].numel()).transpose(0, 1)
             setattr(owner, name, rows.reshape(-1, *one.shape[1:]))
         for (owner, name), part in zip(self.counters, parts[1 + len(self.kept) :], strict=True):
-            number = part[0]  # (1,): of a number without a shape the exporter makes float32
+            number = part.amax(0)  # (1,): of a number without a shape the exporter makes float32
             setattr(owner, name, number if state.dtype == torch.float64 else number.to(torch.int64))
 
     def forward(self, x: Tensor, state: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
         voices = x.size(0)
         self.start(voices)
-        self._remember(torch.where(state[:, :1] > 0, state, self._state_of(voices)), voices)
+        first = self._state_of(voices)
+        if self.counting:
+            first = torch.cat([first[:, : -self.counting], state[:, -self.counting :]], 1)
+        self._remember(torch.where(state[:, :1] > 0, state, first), voices)
+        return self.call(x, dict(zip(self.settings, given, strict=True))), self._state_of(voices)
+
+
+class HostStep(Step):
+    """A method of a host module, "encode" or "decode"."""
+
+    def __init__(self, module: HostModule, method: str, exporter: FamilyExporter) -> None:
+        self.method, self.exporter = method, exporter
+        self.inputs, self.outputs = ("audio", "latents") if method == "encode" else ("latents", "audio")
+        shape = (2, 1, 3 * module.hop_length) if method == "encode" else (2, module.latent_dim, 3)
+        super().__init__(module, exporter.settings(module, method), torch.zeros(shape))
+
+    def start(self, voices: int) -> None:
+        (self.module.start_encoder if self.method == "encode" else self.module.start_decoder)(voices)
+
+    def call(self, x: Tensor, settings: dict[str, Tensor]) -> Tensor:
         frames = x.size(2) // self.module.hop_length if self.method == "encode" else x.size(2)
-        settings = dict(zip(self.settings, given, strict=True))
-        self.exporter.apply(self.module, self.method, settings, (voices, frames))
-        return self._call(x), self._state_of(voices)
+        self.exporter.apply(self.module, self.method, settings, (x.size(0), frames))
+        if self.method == "encode":
+            return self.module.to_host(self.module.to_latents(x), x.size(0))
+        return self.module.to_sound(self.module.from_host(x), x.size(0))
 
 
 def own_buffers(module: nn.Module) -> dict[str, Tensor]:
@@ -177,14 +203,13 @@ def own_buffers(module: nn.Module) -> dict[str, Tensor]:
 
 
 def to_onnx(step: Step) -> bytes:
-    """The graph of one method. Frames and voices are free.
+    """The graph of one method. Voices are free, and frames unless it takes one a call.
 
     torch's older exporter (`dynamo=False`) is used: equal to the bit here, it takes 0.7 s instead of 20.
     """
     import onnx
 
-    inputs, outputs = ("audio", "latents") if step.method == "encode" else ("latents", "audio")
-    time = {"audio": "samples", "latents": "frames"}
+    time = {name: "samples" if name == "audio" else "frames" for name in (step.inputs, step.outputs)}
     content = io.BytesIO()
     register(OPSET)
     with warnings.catch_warnings():
@@ -195,10 +220,11 @@ def to_onnx(step: Step) -> bytes:
             content,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=OPSET,
-            input_names=[inputs, "state", *step.settings],
-            output_names=[outputs, "next_state"],
+            do_constant_folding=False,  # weights stay as they are, and what follows from them is not stored
+            input_names=[step.inputs, "state", *step.settings],
+            output_names=[step.outputs, "next_state"],
             dynamic_axes={
-                **{kind: {0: "voices", 2: time[kind]} for kind in time},
+                **{kind: {0: "voices", **({2: time[kind]} if step.free_time else {})} for kind in time},
                 **{kind: {0: "voices"} for kind in ("state", "next_state")},
                 **({"classes": {0: "rows"}} if "classes" in step.settings else {}),
             },

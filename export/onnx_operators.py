@@ -14,7 +14,9 @@ from torch.onnx import register_custom_op_symbolic
 
 from wavevae.nn.instrument_encoder import SpectrumBands
 from wavevae.nn.pitch import Frames, Loudness, PitchAnalysis
+from wavevae.prior.improviser import Improviser
 
+from .fitting import StreamingFit
 from .synthesis import StreamingNoise
 
 
@@ -25,6 +27,9 @@ def register(opset: int) -> None:
         "searchsorted": searchsorted,
         "cummax": cummax,
         "frac": frac,
+        "log_sigmoid": log_sigmoid,
+        "cos": cos,
+        "gru_cell": gru_cell,
     }
     for name, symbolic in symbolics.items():
         register_custom_op_symbolic(f"aten::{name}", symbolic, opset)
@@ -50,9 +55,33 @@ def frac(g: Any, x: Any) -> Any:
 
 
 def searchsorted(g: Any, points: Any, x: Any, *rest: Any) -> Any:
-    """How many of the points (n,) lie below each x."""
-    below = g.op("Less", points, g.op("Unsqueeze", x, whole(g, -1)))
+    """How many of the points (n,), or of each row of x its own (B, n), lie below each x."""
+    below = g.op("Less", g.op("Unsqueeze", points, whole(g, -2)), g.op("Unsqueeze", x, whole(g, -1)))
     return g.op("ReduceSum", g.op("Cast", below, to_i=7), whole(g, -1), keepdims_i=0)
+
+
+def log_sigmoid(g: Any, x: Any) -> Any:
+    """The exporter's own is minus infinity where a sigmoid is 0 in float32."""
+    return g.op("Neg", g.op("Softplus", g.op("Neg", x)))
+
+
+def cos(g: Any, x: Any) -> Any:
+    """A sine a quarter of a turn ahead: runtimes have a cosine of float32 alone."""
+    return g.op("Sin", g.op("Add", x, number(g, math.pi / 2, x)))
+
+
+def gru_cell(g: Any, x: Any, hidden: Any, w: Any, w_hidden: Any, bias: Any, bias_hidden: Any) -> Any:
+    """Of (B, n) and (B, width), with the weights in torch's order: reset, update, new."""
+
+    def thirds(of: Any, weight: Any, shift: Any) -> Any:
+        return g.op("Split", g.op("Gemm", of, weight, shift, transB_i=1), axis_i=1, outputs=3)
+
+    x_reset, x_update, x_new = thirds(x, w, bias)
+    reset, update, new = thirds(hidden, w_hidden, bias_hidden)
+    reset = g.op("Sigmoid", g.op("Add", x_reset, reset))
+    update = g.op("Sigmoid", g.op("Add", x_update, update))
+    new = g.op("Tanh", g.op("Add", x_new, g.op("Mul", reset, new)))
+    return g.op("Add", new, g.op("Mul", update, g.op("Sub", hidden, new)))
 
 
 def cummax(g: Any, x: Any, dim: Any) -> tuple[Any, Any]:
@@ -145,17 +174,56 @@ class PlainLoudness(Loudness):
 class PlainNoise(StreamingNoise):
     """StreamingNoise whose Fourier transform is a matrix product: complex numbers are not for every runtime."""
 
-    def prepare(self) -> None:
+    def pieces(self, gain: Tensor, angle: Tensor) -> Tensor:
+        """The tables are part of the graph, not of the file: a runtime computes what is constant once."""
         size = 2 * self.hop_length
         turns = torch.outer(self.bins, torch.arange(size)).remainder(size) / size
-        weight = torch.full_like(self.bins, 2.0)
-        weight[0] = weight[-1] = 1.0
-        table = weight[:, None] / size * self.window  # (bins, 2 hop)
-        self.cosines = (table * torch.cos(2 * math.pi * turns)).float()
-        self.sines = (table * torch.sin(2 * math.pi * turns)).float()
+        ends = self.bins.remainder(self.hop_length) == 0.0
+        table = torch.where(ends, 1.0, 2.0)[:, None] / size * self.window  # (bins, 2 hop)
+        cosines = (table * torch.cos(2 * math.pi * turns)).float()
+        sines = (table * torch.sin(2 * math.pi * turns)).float()
+        return torch.mm(gain * torch.cos(angle), cosines) - torch.mm(gain * torch.sin(angle), sines)
 
-    def pieces(self, gain: Tensor, angle: Tensor) -> Tensor:
-        return torch.mm(gain * torch.cos(angle), self.cosines) - torch.mm(gain * torch.sin(angle), self.sines)
+
+class PlainFit(StreamingFit):
+    """StreamingFit of one frame, without branches. `limit`, `x` and `y` are there from the start."""
+
+    def forward(self, z: Tensor, transposing: Any, fit: Any) -> Tensor:
+        """z (B, latents, 1); transposing (1,) 1 or 0; fit (1,)."""
+        one, due = z[:, :, 0], torch.as_tensor(self.number % self.every == 0)
+        before = (self.limit, self.x, self.y, self.wanted_shift)
+        self._update_map()
+        now = (self.limit, self.x, self.y, self.wanted_shift)
+        self.limit, self.x, self.y, self.wanted_shift = (
+            torch.where(due, new, old) for new, old in zip(now, before, strict=True)
+        )
+        self.number += 1
+        self._count_frame(one)
+        moved = one + fit * (self._fitted(one) - one)
+        if self.pitched:
+            kept, rested = (self.before, self.shift, self.fold), self.rested
+            pitch = self._transposed(one)
+            made, on = (self.before, self.shift, self.fold), transposing > 0
+            self.before, self.shift, self.fold = (
+                torch.where(on, new, old) for new, old in zip(made, kept, strict=True)
+            )
+            self.rested = (on & self.rested) | (~on & rested)
+            moved = torch.cat([torch.where(on, pitch, moved[:, :1]), moved[:, 1:]], 1)
+        return moved.unsqueeze(2)
+
+    def start(self, voices: int) -> None:
+        super().start(voices)
+        self._update_map()
+
+
+class PlainImproviser(Improviser):
+    """Improviser whose settings are tensors (1,)."""
+
+    def kernel_width(self, temperature: Any) -> Any:
+        return temperature.clamp_min(self.narrowest)
+
+    def pace(self, density: Any) -> Any:
+        return density.clamp_min(1e-3)
 
 
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
@@ -164,13 +232,13 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     SpectrumBands: PlainSpectrum,
     Loudness: PlainLoudness,
     StreamingNoise: PlainNoise,
+    StreamingFit: PlainFit,
+    Improviser: PlainImproviser,
 }
 
 
 def in_plain_operators(module: Any) -> Any:
-    """A host module, changed in place; without the fitting to the corpus, which no ONNX file has."""
-    if hasattr(module, "fitting"):
-        module.fitting = None
+    """A module, changed in place."""
     for part in [*module.modules()]:
         if type(part) in PLAIN:
             part.__class__ = PLAIN[type(part)]

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wavevae.prior import TEMPERATURE
 from wavevae.prior.improviser import ImproviserState
-from wavevae.prior.model import TEMPERATURE, PriorState
+from wavevae.prior.model import PriorState
 from wavevae.prior.performer import PerformerState
 
 from .torchscript import FLOAT, INT

@@ -14,7 +14,7 @@ from wavevae.controls import MOST_ATTRIBUTES, NATURAL, ControlState
 from wavevae.latents import Plane
 
 if TYPE_CHECKING:
-    from wavevae.bundle import Bundle, BundleInfo, LatentAxis
+    from wavevae.bundle import Bundle, LatentAxis
 
 OWN = frozenset(("gain", "temperature", "reset", "class", "pitch", "input_class", "input_pitch"))
 """Attributes that `serve` has addresses of its own for."""
@@ -161,8 +161,8 @@ def describe(bundle: Bundle, voices: int | None = None, live_input: bool = False
         point_labels=tuple(density.get("point_labels", ())),
         plays_pitch=info.is_instrument and info.axes[0].name == "pitch",
         n_controls=sum(axis.name in NATURAL for axis in info.axes) if info.is_instrument else 0,
-        typical=_typical(info) if info.is_instrument else (),
-        loudest_db=_loudness(info).high if info.is_instrument else 0.0,
+        typical=info.typical() if info.is_instrument else (),
+        loudest_db=info.loudest_db if info.is_instrument else 0.0,
         performs=hasattr(bundle.module, "perform"),
         restarts=hasattr(bundle.module, "restart"),
         voices=voices or (USUAL_VOICES if info.is_instrument else 1),
@@ -174,23 +174,6 @@ def _in_deviations(axis: LatentAxis) -> Axis:
     low, high = (axis.low - axis.mean) / axis.std, (axis.high - axis.mean) / axis.std
     unit = NATURAL[axis.name].unit if axis.name in NATURAL else ""
     return Axis(axis.name, low, high, axis.share, axis.mean, axis.std, unit)
-
-
-def _loudness(info: BundleInfo) -> LatentAxis:
-    return next(axis for axis in info.axes if axis.name == "loudness")
-
-
-def _typical(info: BundleInfo) -> tuple[float, ...]:
-    """The middle of the loud frames; the pitch is one of the keys'."""
-    values, profile = {axis.name: axis.mean for axis in info.axes}, info.profile
-    values |= dict(zip(profile.get("axis_names", ()), profile.get("mean", ()), strict=False))
-    for name in NATURAL:
-        quantiles = profile.get(name)
-        if quantiles:
-            values[name] = quantiles[len(quantiles) // 2]
-    if "pitch" in values:
-        values["pitch"] = float(round(values["pitch"]))
-    return tuple((values[axis.name] - axis.mean) / axis.std for axis in info.axes)
 
 
 def _attribute_names(module: Any) -> list[str]:

@@ -55,7 +55,8 @@ OSC (UDP; ints may stand for floats; whatever is not exactly right changes nothi
   /wavevae/model s             another MODEL.ts of the same rate, without a gap
   /wavevae/attribute/<name>    attributes of a file of another program, by its own names
   /wavevae/prior/range f f     mode sample of an instrument with a prior: lowest and highest key; /wavevae/prior/reset:
-                               what it makes up begins anew
+                               what it makes up begins anew; /wavevae/improvised answers
+                               a query with the key and the velocity that it plays (0 in rests)
   /wavevae/midi/learn s        the next knob moved is bound to that address
   /wavevae/query s             answers with the value of that name or address on /wavevae/state/<name>
   /wavevae/subscribe i         a port of yours that then gets every /wavevae/state/... 30 times a second; 0 ends it
@@ -169,6 +170,11 @@ def _add_control(parser: Parser) -> None:
         help="by zeroconf, for OSCQuery clients (pip install wavevae[discovery])",
     )
     add("--midi", metavar="PORT", help="a MIDI input, by (part of) its name (`wavevae devices`)")
+    add(
+        "--midi-out",
+        metavar="PORT",
+        help="a MIDI output for the notes that it plays by itself in mode sample",
+    )
     add(
         "--map",
         type=Path,

@@ -107,6 +107,7 @@ def _set_up(arguments: argparse.Namespace, sockets: contextlib.ExitStack) -> Con
         udp.getsockname()[1],
         web,
         midi,
+        arguments.midi_out,
         RecordSetup(arguments.record, arguments.record_audio, arguments.seed, version("wavevae")),
         arguments.announce,
     )

@@ -15,7 +15,7 @@ from wavevae import plots
 from wavevae.console import silent
 from wavevae.corpus import Store, build_store
 from wavevae.corpus import store as store_module
-from wavevae.export import verify, verify_subprocess
+from wavevae.export import archive_graphs, verify, verify_subprocess
 from wavevae.files import replacing
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that: the tests that press it would hang.
@@ -34,7 +34,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session", autouse=True)
 def verified_here() -> Iterator[None]:
     """Exported files are compared with their models in this process, in blocks of two sizes: another torch takes
-    seconds to import. test_export.py and whole commands compare as users do."""
+    seconds to import. test_export.py and whole commands compare as users do. Nor do files get the graphs by which they
+    play without torch, four seconds each: test_stage.py and whole commands make them."""
 
     def compare(path: Path, expected: list[dict[str, Any]]) -> verify.Verdict:
         module, first = torch.jit.load(str(path)).eval(), expected[0]
@@ -49,6 +50,7 @@ def verified_here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verify, "compare", compare)
         patch.setattr(verify_subprocess, "BLOCKS", ("3", "mixed"))
+        patch.setattr(archive_graphs, "packages_are_here", lambda: False)
         yield
 
 

@@ -32,7 +32,7 @@ FLOORS = {
     "offline": ("engine", "control"),
 }
 """The rooms of realtime/, and which others each may import."""
-TORCHLESS = ("control", "live", "serve.py", "midi.py", "options.py", "model_info.py")
+TORCHLESS = ("control", "live", "serve.py", "midi.py", "options.py", "model_info.py", "doctor.py")
 """Of realtime/: what runs in the control process or before a model is loaded."""
 OPTIONAL = ("aiohttp", "mido", "rtmidi", "sounddevice")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ def test_a_file_has_the_format_and_the_controls_that_an_export_has_today(played:
     functions = {name for name in dir(fresh) if not name.startswith("_")}
     assert not {name for name in functions if not hasattr(bundle.module, name)}, missing
     assert bundle.info.origin["weights"] == "bfloat16"
+    assert "wavevae/extra/onnx.json" in zipfile.ZipFile(bundle.path).namelist()  # it plays without torch
 
 
 @pytest.mark.parametrize("name", NAMES)

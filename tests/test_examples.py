@@ -13,6 +13,7 @@ import pytest
 import torch
 import toy_playable
 from nn_host import Host
+from test_export_prior import with_prior
 
 from wavevae.export.instrument import instrument_module
 from wavevae.export.model_file import axes_of
@@ -30,7 +31,8 @@ PD_PORTS = {
 }  # fmt: skip
 """Inlets and outlets of what the patches use, all of it vanilla Pd."""
 MAX_PORTS = {
-    "message": (2, 1), "comment": (1, 0), "live.dial": (1, 2), "loadbang": (1, 1), "notein": (1, 3), "bendin": (1, 2),
+    "message": (2, 1), "comment": (1, 0), "live.dial": (1, 2), "toggle": (1, 1), "number": (1, 2),
+    "line~": (2, 2), "loadbang": (1, 1), "notein": (1, 3), "bendin": (1, 2),
     "poly": (2, 4), "pack": (3, 1), "t": (1, 4), "sig~": (1, 1), "*~": (2, 1),
     "dac~": (2, 0), "mc.sig~": (1, 1), "mc.line~": (2, 2), "mc.+~": (2, 1), "mc.*~": (2, 1), "mc.mixdown~": (2, 1),
     "mc.unpack~": (1, 1), "mc.adc~": (1, 1), "mc.dac~": (1, 0),
@@ -39,8 +41,8 @@ SETTING = re.compile(r"\bset (\S+) ([^\s,;]+)")
 
 
 def write_instrument(path: Path) -> Path:
-    """An instrument with every attribute that there is, and as many latents as the patches have wires."""
-    model = toy_playable.make_of(toy_playable.config("class", latent_dim=LATENTS - 3))
+    """An instrument with every method and attribute that there is, and as many latents as the patches have wires."""
+    model, _ = with_prior("class", latent_dim=LATENTS - 3)
     model.profile = toy_playable.profile(model)
     torch.jit.save(
         script(instrument_module(model, axes_of(model, toy_playable.statistics(model)))), str(path)
@@ -157,6 +159,6 @@ def test_a_max_patch_is_well_formed(path: Path, host: Host) -> None:
             assert reached[number] == set(range(boxes[number]["numinlets"]))
 
 
-def test_each_host_has_a_keyboard_named_controls_and_a_transform() -> None:
+def test_each_host_has_the_same_patches() -> None:
     for paths in (PD, MAX):
-        assert {"keyboard", "controls", "transform"} <= {path.stem for path in paths}
+        assert {"keyboard", "controls", "transform", "perform"} <= {path.stem for path in paths}

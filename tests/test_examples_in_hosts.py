@@ -105,13 +105,19 @@ def write_stand_in(folder: Path, samples: int) -> None:
 
 
 def play_in_pd(
-    patch: Path, folder: Path, seconds: float, notes: dict[int, str] | None = None
+    patch: Path,
+    folder: Path,
+    seconds: float,
+    notes: dict[int, str] | None = None,
+    sent: dict[int, str] | None = None,
 ) -> list[Recorded]:
-    """The patch for some seconds; `notes` are lists for MIDI (pitch velocity channel) by the millisecond."""
+    """The patch for some seconds; `notes` are lists for MIDI (pitch velocity channel) by the millisecond, `sent` names
+    that something in the patch receives, with a value."""
     write_stand_in(folder, int(seconds * RATE) - 512)  # full before the end
     canvas = Canvas()
     begin = canvas.add("obj 0 0 loadbang")
     events = {ms: f"\\; #notein list {note}" for ms, note in (notes or {}).items()}
+    events |= {ms: f"\\; {message}" for ms, message in (sent or {}).items()}
     events[round(1000 * seconds)] = "\\; end-of-take bang \\; pd quit"
     for ms, message in events.items():
         wait, send = canvas.add(f"obj 0 20 delay {ms}"), canvas.add(f"msg 0 40 {message}")
@@ -203,6 +209,28 @@ def test_latents_are_bent_between_two_objects(tmp_path: Path, model_file: Path) 
     assert objects["encode"].sound(model_file).shape[0] == LATENTS
 
 
+@in_pd
+def test_keys_are_performed_and_the_prior_improvises(tmp_path: Path, model_file: Path) -> None:
+    patch = tmp_path / "perform.pd"
+    text = (EXAMPLES / "pd/perform.pd").read_text(encoding="utf-8")
+    patch.write_text(text.replace(" dac~;", " nn~ mine.ts out;"), encoding="utf-8")  # records what is heard
+    notes = {300: "64 100 1", 1200: "64 0 1"}
+    objects = play_in_pd(patch, tmp_path, 3.0, notes, {2500: "improvise 1"})
+    assert sorted(o.method for o in objects) == ["decode", "decode", "out", "perform", "prior"]
+    perform, prior, out = (next(o for o in objects if o.method == m) for m in ("perform", "prior", "out"))
+    assert perform.inlets[:2, round(0.7 * RATE)].tolist() == [64.0, pytest.approx(100 / 127, abs=1e-3)]
+    assert float(perform.inlets[1, -1]) == float(perform.inlets[1, RATE // 10]) == 0.0
+    assert float(prior.inlets[0, -1]) == 1.0
+    assert {"set prior_density 1", "bufsize 1024"} <= set(prior.messages)
+    assert all(o.sound(model_file).isfinite().all() for o in (perform, prior))
+    for decode in (o for o in objects if o.method == "decode"):
+        assert decode.inlets[:4, -1].tolist() == [60.0, -20.0, 1.0, 0.0]  # in the order of the outlets
+    heard = [
+        float(out.inlets[0, round(s * RATE)]) / 60 for s in (1.95, 2.4, 2.8)
+    ]  # 60 is the stand-in's outlet
+    assert heard == pytest.approx([0.0, 0.7, 1.4], abs=1e-3)
+
+
 def test_every_pd_patch_is_played_here() -> None:
     assert {p.stem for p in (EXAMPLES / "pd").glob("*.pd")} == {
         "controls",
@@ -210,6 +238,7 @@ def test_every_pd_patch_is_played_here() -> None:
         "voice",
         "transform",
         "latents",
+        "perform",
     }
 
 
@@ -266,13 +295,13 @@ def test_every_supercollider_example_is_evaluated(tmp_path: Path, model_file: Pa
     assert "ERROR" not in said, said[said.index("ERROR") :]
     takes = [line.split(" ")[1:] for line in said.splitlines() if line.startswith("TAKE ")]
     module = torch.jit.load(str(model_file))
-    assert {method for method, *_ in takes} == {"encode", "decode", "forward"}
+    assert {method for method, *_ in takes} == {"encode", "decode", "forward", "perform", "prior"}
     for method, inputs, buffer, warmup, attributes in takes:
         assert int(inputs) == int(getattr(module, f"{method}_params")[0])
         assert (int(buffer), int(warmup)) == (BUFFER, 2)
         assert set(filter(None, attributes.split(","))) <= set(module.get_attributes())
     used = {name for *_, names in takes for name in names.split(",")}
-    assert {"life", "transpose", "transpose_auto", "fit", "class", "reset"} <= used
+    assert {"life", "transpose", "transpose_auto", "fit", "class", "reset", "prior_seed"} <= used
 
 
 @in_sclang

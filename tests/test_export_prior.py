@@ -19,13 +19,14 @@ from wavevae.export.model_file import axes_of, export_checkpoint
 from wavevae.export.torchscript import script
 from wavevae.info import main as info
 from wavevae.nn.instrument import Instrument
+from wavevae.prior import TEMPERATURE
 from wavevae.prior.fitting import prepare
-from wavevae.prior.model import TEMPERATURE, Prior
+from wavevae.prior.model import Prior
 
 
-def with_prior(kind: str = "vae") -> tuple[Instrument, Prior]:
+def with_prior(kind: str = "vae", **changes: int) -> tuple[Instrument, Prior]:
     """An untrained performer and the notes of a toy corpus: all that the file must repeat."""
-    model = toy_playable.make(kind)
+    model = toy_playable.make_of(toy_playable.config(kind, **changes))
     width, classes = model.latent_dim, len(model.config.classes)
     if model.config.has_oscillator_pitch:
         made = [scale(n) for n in range(4)]

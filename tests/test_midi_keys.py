@@ -11,6 +11,7 @@ import mido
 from osc_desk import Table, labelled, toy_about
 from test_midi import Plugs, cc, message, sent
 
+from wavevae.controls import Share
 from wavevae.realtime.control.midi_map import BUTTONS, USUAL_MAP, Row, usual_map
 from wavevae.realtime.control.midi_mapper import LEARN, MidiMapper, MpeTranslator, Translator
 from wavevae.realtime.control.midi_ports import Listener, RtPort
@@ -218,3 +219,15 @@ def test_the_usual_map_of_the_desk_is_that_of_the_model_that_plays(tmp_path: Pat
     hand.receive(cc(9, 127))
     desk.desk.change(toy_about())
     assert hand.bindings()["/wavevae/gain"] == "cc 9 ch 1"  # what was chosen stays
+
+
+def test_a_program_chooses_the_class_unless_the_map_gives_it_something_else(tmp_path: Path) -> None:
+    desk = labelled()
+    hand = MidiMapper(desk.face, "x", tmp_path / "toy.midi.yaml", print, lambda work, what: work())
+    for program, label in ((14, 1), (73, 0), (2, 2), (100, 2)):  # tubular bells, flute, the third, none
+        hand.receive(message("program_change", program=program))
+        assert desk.state.mix == (Share(label, 1.0),)
+    assert not desk.face.act(LEARN, ("/wavevae/preset/store", "a"))
+    for program in (5, 73):
+        hand.receive(message("program_change", program=program))
+        assert desk.state.mix == (Share(2, 1.0),)

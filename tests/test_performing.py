@@ -10,9 +10,11 @@ import pytest
 import toy_playable
 from signals import level_db
 from test_export_prior import with_prior
-from test_polyphony import BLOCK, Stage
+from test_polyphony import BLOCK, RATE, Stage
 
 from wavevae.controls import Refused
+from wavevae.errors import UserError
+from wavevae.realtime.offline.render import main as render
 
 
 @pytest.fixture(scope="module")
@@ -122,16 +124,72 @@ def test_improvising_follows_seed_range_and_reset_in_every_cut(path: Path) -> No
     keys = []
     for _ in range(400):
         player.frames(1)
-        keys.append(player.instrument.engine.decoder.played.tolist())
+        keys.append(player.instrument.engine.decoder.played[:, 0].tolist())
     assert all(70 <= key <= 90 for key, velocity in keys if velocity > 0)
     player.send("prior/reset")
     player.frames(1)
-    assert player.instrument.engine.decoder.played.tolist() == keys[0]
+    assert player.instrument.engine.decoder.played[:, 0].tolist() == keys[0]
     with pytest.raises(Refused, match="lower end first"):
         player.send("prior/range", 80.0, 60.0)
     player.send("mode", "generate")
     player.frames(40)
     assert not player.frames(4).any()
+
+
+@pytest.mark.parametrize(("voices", "size"), [(1, 100), (8, 256), (8, 1500)])
+def test_a_seed_is_the_same_live_and_in_a_file_in_blocks_of_any_size(
+    path: Path, tmp_path: Path, voices: int, size: int
+) -> None:
+    kept = tmp_path / "z.npy"
+    options = ("--sample", "--seconds", 2, "--seed", 5, "--save-latents", kept, "-o", tmp_path / "a.wav")
+    render([str(a) for a in (path, *options)])
+    expected = np.load(kept)
+    live = Stage(path, voices=voices)
+    live.send("life", 1)
+    live.send("prior/seed", 5)
+    live.send("mode", "sample")
+    decoder, found = live.instrument.engine.decoder, []
+    for _ in range(2 * RATE // size):
+        before = decoder.decoded
+        live.instrument.engine.process(live.desk.state, size)
+        if decoder.decoded is not before:
+            found.append(decoder.decoded)
+    frames = np.concatenate(found)[: len(expected)]
+    assert len(frames) > 0.95 * len(expected)
+    np.testing.assert_allclose(frames, expected[: len(frames)], atol=1e-3)
+    assert not np.allclose(expected[:80], expected[80:160])
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--seed", 2_000_000), ("--temperature", 2.5), ("--pitch", 60)]
+)
+def test_an_improvisation_refuses_what_the_instrument_does(
+    path: Path, tmp_path: Path, option: str, value: float
+) -> None:
+    with pytest.raises(UserError, match=f"{option} {value}: "):
+        render([str(a) for a in (path, "--sample", "--seconds", 1, option, value, "-o", tmp_path / "a.wav")])
+
+
+@pytest.mark.parametrize("mono", [0, 1])
+def test_a_key_struck_again_attacks_again_though_no_voice_is_free(path: Path, mono: int) -> None:
+    """Up and down again within 50 ms of its attack, while every row sounds."""
+    stage = Stage(path, voices=2)
+    stage.send("mono", mono)
+    stage.send("release", 5000)
+    stage.send("note", 60, 0.7)
+    for key in () if mono else (64, 65, 67):
+        stage.send("note", key, 0.7)
+        stage.play(0.012)
+        stage.send("note", key, 0)
+        stage.play(0.012)
+    attacks = []
+    for _ in range(3):
+        stage.send("note", 60, 0)
+        stage.send("note", 60, 0.7)
+        stage.play(0.012)
+        attacks.append(stage.instrument.core.module.performer_state.note.since_onset.min().item())
+        stage.play(0.024)
+    assert attacks == [0.0] * 3
 
 
 def test_a_preset_from_before_the_file_had_a_prior_is_recalled(path: Path) -> None:

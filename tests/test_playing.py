@@ -183,12 +183,12 @@ def test_noise_is_what_lies_apart_from_the_harmonics() -> None:
 
 
 def transferred(model: torch.nn.Module, many: list[Clip], foreign: list[Clip]) -> dict[str, float]:
-    found, made, why = timbre_moved.transfer_figures(ModulePlayer(model), many, foreign, 57.0)
-    assert made
-    assert not why
-    assert found["transfer_moved_ceiling"] > 0.9
-    assert found["transfer_moved_floor"] < 0.1
-    return found
+    found = timbre_moved.measure_transfer(ModulePlayer(model), many, foreign, 57.0)
+    assert found.transfers
+    assert not found.why
+    assert found.figures["transfer_moved_ceiling"] > 0.9
+    assert found.figures["transfer_moved_floor"] < 0.1
+    return found.figures
 
 
 def test_a_wire_transfers_nothing(many: list[Clip], foreign: list[Clip]) -> None:

@@ -16,7 +16,7 @@ from test_export_prior import with_prior
 from test_polyphony import pitch
 
 from wavevae.errors import UserError
-from wavevae.realtime.offline.general_midi import PROGRAMS, class_of_program
+from wavevae.realtime.control.general_midi import PROGRAMS, class_of_program
 from wavevae.realtime.offline.midi_file import fitted_keys, read_song
 from wavevae.realtime.offline.render import main as render
 
@@ -140,6 +140,14 @@ def test_volume_and_expression_are_those_of_general_midi(plain: Path, tmp_path: 
     assert level((7, 64), (11, 100)) - full == pytest.approx(40 * np.log10(64 / 127 * 100 / 127), abs=0.1)
 
 
+def test_the_peak_is_where_it_is_asked_to_be(plain: Path, tmp_path: Path) -> None:
+    song = save(tmp_path / "a.mid", track([(0, 1, 57), (1, 2, 60)]))
+    usual, normal = play(plain, song), play(plain, song, "--normalize")
+    assert 20 * np.log10(np.abs(normal).max()) == pytest.approx(-3, abs=0.001)
+    np.testing.assert_allclose(normal, usual * np.abs(normal).max() / np.abs(usual).max(), atol=1e-5)
+    assert "leave one of them out" in refused(plain, song, "--normalize", "--gain", -6)
+
+
 def test_parts_are_mixed_and_others_may_play_some(
     plain: Path, performer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +160,23 @@ def test_parts_are_mixed_and_others_may_play_some(
     assert np.abs(both).max() <= 1
     assert cents(both, 0.1, 0.45, 57) == pytest.approx(0, abs=2)
     assert "parts 1 to 2" in refused(plain, song, "--track", f"3={performer}")
+
+
+def test_a_part_of_another_rate_is_in_tune_and_in_time(
+    plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = toy_playable.tones_only(toy_playable.make("44.1 kHz"))
+    model.decoder.life.spread.zero_()
+    other = toy_playable.write(model, tmp_path / "fast.ts")
+    song = save(tmp_path / "a.mid", track([(0, 1, 57)], name="low"), track([(2, 3, 64)], 1, name="high"))
+    both = play(plain, song, "--track", f"2={other}")
+    assert "part 2: fast.ts, 44100 Hz, is resampled to 22050 Hz" in capsys.readouterr().err
+    assert soundfile.info(song.with_suffix(".wav")).samplerate == RATE
+    assert cents(both, 0.1, 0.45, 57) == pytest.approx(0, abs=2)
+    assert cents(both, 1.1, 1.4, 64) == pytest.approx(0, abs=2)
+    second = both[round(0.9 * RATE) :]
+    onset = 0.9 + np.flatnonzero(np.abs(second) > 0.1 * np.abs(second).max())[0] / RATE
+    assert onset == pytest.approx(1.0, abs=0.012)
 
 
 def test_a_performance_follows_its_seed(performer: Path, tmp_path: Path) -> None:

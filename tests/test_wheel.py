@@ -33,7 +33,8 @@ def test_only_one_name_and_all_package_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {n.split("/")[0] for n in names if ".dist-info" not in n} == {"wavevae"}
     needed_files = ("py.typed", "train/presets/codec.yaml", "realtime/serve.py", "export/__main__.py")
-    for needed in (*needed_files, "evaluation/explore/page_assets/explore.js"):
+    pages = ("evaluation/explore/page_assets/explore.js", "page/index.html", "export/page/kernel.js")
+    for needed in (*needed_files, *pages):
         assert f"wavevae/{needed}" in names
     instruments = {f"{name}{kind}" for name in NAMES for kind in (".ts", ".json", PRESETS)}
     assert instruments <= {Path(n).name for n in names if n.startswith("wavevae/instruments/")}

@@ -34,6 +34,7 @@ SUMMARIES = {
     "serve": "play MODEL.ts live: OSC, MIDI, a control page",
     "midi": "a MIDI controller -> OSC; bind its knobs",
     "devices": "the audio devices and MIDI inputs found here",
+    "doctor": "checks this machine, and says what to do",
     "evaluate": "a run or MODEL.ts + sounds -> metrics, pictures, WAV pairs",
     "explore": "a run + sounds -> latents, maps, what axes do, what lies between; a page",
     "notes": "a run or sounds -> the notes in them, as a MIDI file and a picture",

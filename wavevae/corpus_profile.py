@@ -15,11 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wavevae.config import ModelConfig
-from wavevae.corpus.pitch_track import LOUD_RANGE_DB, LOUDEST_PERCENTILE, VOICED_PERIODICITY
 from wavevae.errors import UserError
 
 Array = NDArray[np.float64]
 
+VOICED_PERIODICITY = 0.5
+"""A frame of at least this periodicity counts as voiced."""
+LOUD_RANGE_DB, LOUDEST_PERCENTILE = 40.0, 99.0
+"""A frame is loud when it lies within this range of this percentile of the loudness of all frames."""
 QUANTILES = 33
 """Knots of a distribution, at (k + 0.5) / QUANTILES."""
 SILENCE_DB = -80.0

@@ -30,7 +30,6 @@ def describe_model_file(path: Path, sample_rate: int | None = None) -> dict[str,
 
     bundle = read_bundle(path, sample_rate)
     info = bundle.info
-    counted = sum(p.numel() for p in bundle.module.parameters())
     return {
         "model_file": printable(path),
         "file_mb": path.stat().st_size / 1e6,
@@ -51,12 +50,18 @@ def describe_model_file(path: Path, sample_rate: int | None = None) -> dict[str,
         **_in_hosts(bundle),
         **_field(info.receptive_field_samples, info.sample_rate),
         "streaming_error": info.streaming_error,
-        "parameters": info.origin.get("parameters", counted),
+        "parameters": _parameters(bundle),
         "density": info.density.get("kind", "none"),
         "labels": info.labels,
         "origin": info.origin,
         "latents": [vars(axis) for axis in info.axes],
     }
+
+
+def _parameters(bundle: Bundle) -> int:
+    """As the file says, or else counted."""
+    said = bundle.info.origin.get("parameters")
+    return sum(p.numel() for p in bundle.module.parameters()) if said is None else int(said)
 
 
 def _as_instrument(

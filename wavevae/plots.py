@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from wavevae.files import replacing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from wavevae.corpus_profile import CorpusProfile
+    from wavevae.prior.notes import FoundNote
 
 RANGE_DB = 80.0
 """What a spectrogram shows, below the reference's loudest point."""
@@ -91,6 +94,52 @@ def show(axes: Axes, picture: np.ndarray, seconds: float, sample_rate: int) -> A
     return image
 
 
+class Notes(NamedTuple):
+    """Notes found in a sound, and what they were found with."""
+
+    found: Sequence[FoundNote]
+    profile: CorpusProfile
+
+
+def mark_notes(axes: Axes, notes: Notes, over_pitch: bool = False) -> None:
+    """Over MIDI pitch a box a note, the bolder the stronger; over kHz its fundamental, and a line at its onset; the
+    line alone where there is no pitch."""
+    from wavevae.prior.notes import velocity_of
+
+    rate, loudest = notes.profile.frame_rate, notes.profile.loudness[-1]
+    for note in notes.found:
+        begin, end = (note.onset + 1) / rate, (note.release + 1) / rate
+        strength = velocity_of(note.level, loudest)
+        low, high = note.pitch - 0.5, note.pitch + 0.5
+        if over_pitch and not np.isnan(note.pitch):
+            box = [begin, end, end, begin, begin], [low, low, high, high, low]
+            axes.plot(*box, color="cyan", lw=0.6 + 1.6 * strength)
+            continue
+        axes.axvline(begin, color="cyan", lw=0.3 + 0.5 * strength)
+        if not np.isnan(note.pitch):
+            khz = 0.44 * 2 ** ((note.pitch - 69) / 12)
+            axes.plot([begin, end], [khz, khz], color="cyan", lw=0.8)
+
+
+def show_by_pitch(axes: Axes, sound: np.ndarray, sample_rate: int, top: float | None = None) -> Any:
+    """A spectrogram over MIDI pitch, four rows a semitone, into its axes; `top`: the power at 0 dB, by default its own
+    largest."""
+    low, high = 30.0, min(108.0, 69 + 12 * math.log2(sample_rate / 2 / 440) - 0.5)
+    pitches = np.arange(low, high, 0.25)
+    power = power_spectrogram(sound, 2048)
+    picture = decibels(power, float(power.max()) if top is None else top)
+    bins = 440 * 2 ** ((pitches - 69) / 12) / (sample_rate / 2) * (len(picture) - 1)
+    before = np.minimum(bins.astype(int), len(picture) - 2)
+    share = (bins - before)[:, None]
+    rows = (1 - share) * picture[before] + share * picture[before + 1]
+    extent = (0, len(sound) / sample_rate, low, high)
+    image = axes.imshow(
+        rows, origin="lower", aspect="auto", cmap="magma", vmin=-RANGE_DB, vmax=0, extent=extent
+    )
+    axes.set(xlim=extent[:2], ylim=(low, high), ylabel="MIDI pitch")
+    return image
+
+
 def spectrogram_pair(
     reference: np.ndarray, reconstruction: np.ndarray, sample_rate: int, path: Path, title: str = ""
 ) -> None:
@@ -100,17 +149,29 @@ def spectrogram_pair(
 
 
 def spectrogram_stack(
-    sounds: Mapping[str, np.ndarray], sample_rate: int, path: Path, title: str = ""
+    sounds: Mapping[str, np.ndarray],
+    sample_rate: int,
+    path: Path,
+    title: str = "",
+    notes: Notes | None = None,
+    by_pitch: bool = False,
 ) -> None:
-    """Sounds (samples,) one above the other on one dB scale: 0 = the loudest point of the first."""
+    """Sounds (samples,) one above the other on one dB scale: 0 = the loudest point of the first. `notes`: marked in
+    all; `by_pitch`: over MIDI pitch instead of kHz."""
     figure = new_figure(9, 2.6 * len(sounds) + 0.4)
     panels = figure.subplots(len(sounds), 1, sharex=True, squeeze=False)[:, 0]
     first = next(iter(sounds))
-    top = float(power_spectrogram(sounds[first]).max())
+    top = float(power_spectrogram(sounds[first], 2048 if by_pitch else 1024).max())
     for axes, (name, sound) in zip(panels, sounds.items(), strict=True):
-        picture = decibels(power_spectrogram(sound), top)
-        image = show(axes, picture, len(sound) / sample_rate, sample_rate)
+        if by_pitch:
+            image = show_by_pitch(axes, sound, sample_rate, top)
+        else:
+            picture = decibels(power_spectrogram(sound), top)
+            image = show(axes, picture, len(sound) / sample_rate, sample_rate)
         axes.set_title(name, loc="left", fontsize=10)
+        if notes is not None:
+            mark_notes(axes, notes, by_pitch)
+            axes.set_xlim(0, len(sound) / sample_rate)
     panels[-1].set_xlabel("seconds")
     if title:
         figure.suptitle(title, fontsize=11)

@@ -32,8 +32,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavevae.corpus.pitch_track import LOUD_RANGE_DB, VOICED_PERIODICITY
-from wavevae.corpus_profile import QUANTILES, SILENCE_DB, Array, CorpusProfile, corpus_profile, known_pitch
+from wavevae.corpus_profile import (
+    LOUD_RANGE_DB,
+    QUANTILES,
+    SILENCE_DB,
+    VOICED_PERIODICITY,
+    Array,
+    CorpusProfile,
+    corpus_profile,
+    known_pitch,
+)
 from wavevae.errors import UserError
 from wavevae.model_config import LOWEST_LOUDNESS, LOWEST_PITCH
 

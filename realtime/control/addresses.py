@@ -168,6 +168,7 @@ class World(Protocol):
     model: ModelInfo
     presets: Presets
     map: LatentMap
+    improvised: tuple[float, float]
 
 
 def rows(world: World) -> Iterator[Address]:

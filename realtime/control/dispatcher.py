@@ -32,6 +32,8 @@ class Dispatcher:
         self._lines: list[Line] = []
         self.state = self._published = model.initial()
         self.extra: dict[str, Address] = {}
+        self.improvised = (0.0, 0.0)
+        """Key (MIDI) and velocity that the prior makes up now; velocity 0 in rests."""
         self._take(model)
 
     def _take(self, model: ModelInfo) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from wavevae.controls import ControlState, Refused
 
 from .addresses import ROOT, Arguments, text
+from .general_midi import class_of_program
 from .midi_map import (
     BUTTONS,
     OF_ONE_NOTE,
@@ -348,6 +349,15 @@ class MidiMapper(MidiInput):
         if self._usual and self._usual_rows() != self._rows:  # another model plays
             self._rows = self.translator.rows = self._usual_rows()
         super().receive(message)
+        model = self._osc_server.dispatcher.model
+        if message.type == "program_change" and model.has_class and not self._takes_programs():
+            label = class_of_program(message.program, model.classes)
+            if label is not None:
+                self._act(f"{ROOT}/class", (label,))
+
+    def _takes_programs(self) -> bool:
+        """Whether the map says what a program does."""
+        return self.translator.learning is not None or any(r.source == "program" for r in self._rows)
 
     def _write(self, before: tuple[Row, ...], rows: tuple[Row, ...]) -> None:
         self._usual = False

@@ -1,6 +1,6 @@
-"""MIDI inputs of this machine, through python-rtmidi (ALSA, JACK, CoreMIDI, WinMM), plugged in and out.
+"""MIDI ports of this machine, through python-rtmidi (ALSA, JACK, CoreMIDI, WinMM), plugged in and out.
 
-They are polled: a callback would run Python in the MIDI system's own thread, and with JACK that is the thread on
+Inputs are polled: a callback would run Python in the MIDI system's own thread, and with JACK that is the thread on
 which all sound waits.
 """
 
@@ -82,6 +82,9 @@ class System:
     One client a system stays open to list the ports: JACK would stumble over a new one every second.
     """
 
+    kind = "MidiIn"
+    """The client of rtmidi whose ports are listed."""
+
     def __init__(self) -> None:
         """Raises: UserError where mido or python-rtmidi is missing."""
         if not all(importlib.util.find_spec(name) for name in ("mido", "rtmidi")):
@@ -90,6 +93,7 @@ class System:
             import rtmidi
         except (ImportError, OSError) as error:  # a library of the system that it needs
             raise UserError(f"no MIDI here: python-rtmidi does not load ({error})") from None
+        self._client = getattr(rtmidi, self.kind)
         self._probes: dict[int, Any] = dict.fromkeys(rtmidi.get_compiled_api())
         self._tried = -PROBE_EVERY_S
 
@@ -98,15 +102,13 @@ class System:
         if time.monotonic() - self._tried < PROBE_EVERY_S:
             return
         self._tried = time.monotonic()
-        import rtmidi
-
         for api, client in self._probes.items():
             if client is None:
                 with contextlib.suppress(Exception), discarded_stderr():
-                    self._probes[api] = rtmidi.MidiIn(api, "wavevae ports")
+                    self._probes[api] = self._client(api, "wavevae ports")
 
-    def _found(self) -> dict[str, int]:
-        """Inputs by name, and the system each belongs to."""
+    def found(self) -> dict[str, int]:
+        """Ports by name, and the system each belongs to."""
         if None in self._probes.values():
             self._probe()
         found: dict[str, int] = {}
@@ -121,10 +123,10 @@ class System:
         return found
 
     def get_input_names(self) -> list[str]:
-        return list(self._found())
+        return list(self.found())
 
     def open_input(self, name: str) -> RtPort:
-        return RtPort(self._found()[name], name)
+        return RtPort(self.found()[name], name)
 
 
 def find_inputs() -> tuple[list[str], str]:
@@ -137,36 +139,48 @@ def find_inputs() -> tuple[list[str], str]:
 
 
 def fitting(names: list[str], wanted: str) -> str | None:
-    """The input meant: its whole name, else the first with a part of it."""
+    """The port meant: its whole name, else the first with a part of it."""
     word = composed(wanted).casefold()
     plain = {name: composed(name).casefold() for name in names}
     exact = [n for n in names if plain[n] == word]
     return next(iter(exact or [n for n in names if word in plain[n]]), None)
 
 
-class Listener:
-    """Opens an input when it is there, again when it comes back; never raises for a port.
+class KeptPort:
+    """Opens a port when it is there, again when it comes back, in a thread of its own; never raises for a port.
 
-    `deliver` gets the messages, in order, in this listener's thread, where `lost` is called when the port is gone;
-    `say` gets what there is to tell.
+    `say` gets what there is to tell, once.
     """
 
-    def __init__(
-        self,
-        wanted: str,
-        deliver: Callable[[Any], None],
-        say: Callable[[str], None],
-        backend: Backend,
-        lost: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._wanted, self._deliver, self._say, self._backend = wanted, deliver, say, backend
-        self._lost = lost
+    def __init__(self, wanted: str, say: Callable[[str], None]) -> None:
+        self._wanted, self._say = wanted, say
         self.name = ""
         """The port that is open."""
-        self._port: Port | None = None
         self._reported = False
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="midi")
+
+    # of an input or an output
+
+    def _names(self) -> list[str]:
+        raise NotImplementedError
+
+    def _take(self, name: str) -> None:
+        """Open a port."""
+        raise NotImplementedError
+
+    def _drop(self) -> None:
+        """Close it."""
+        raise NotImplementedError
+
+    def _lost(self) -> None:
+        """It is gone."""
+
+    def poll(self) -> None:
+        """Every POLL_EVERY_S."""
+        raise NotImplementedError
+
+    # of both
 
     def start(self) -> str:
         """Look once now, then again and again. Returns what there is to say."""
@@ -176,24 +190,21 @@ class Listener:
 
     def look(self) -> None:
         """Whether the port is there."""
-        names = self._backend.get_input_names()
+        names = self._names()
         if self.name and self.name not in names:
-            self._say(f"MIDI port {self.name} is gone; it is taken again when it is back")
-            self._close()
-            self._lost()
-            self._reported = True
+            self._lose()
         if not self.name and (found := fitting(names, self._wanted)) is not None:
             self._open(found)
 
-    def poll(self) -> None:
-        """Deliver what has come in."""
-        if self._port is not None:
-            for message in self._port.pending():
-                self._deliver(message)
+    def _lose(self) -> None:
+        self._say(f"MIDI port {self.name} is gone; it is taken again when it is back")
+        self._close()
+        self._lost()
+        self._reported = True
 
     def _open(self, name: str) -> None:
         try:
-            self._port = self._backend.open_input(name)
+            self._take(name)
         except Exception as error:  # of whichever MIDI system it is
             if not self._reported:
                 self._say(f"MIDI port {name} does not open ({error}); trying again")
@@ -205,10 +216,10 @@ class Listener:
             self._reported = False
 
     def _close(self) -> None:
-        port, self._port, self.name = self._port, None, ""
-        if port is not None:
+        if self.name:
+            self.name = ""
             with contextlib.suppress(Exception):  # it is gone already
-                port.close()
+                self._drop()
 
     def _run(self) -> None:
         looked = time.monotonic()
@@ -223,3 +234,42 @@ class Listener:
         if self._thread.is_alive():
             self._thread.join()
         self._close()
+
+
+class Listener(KeptPort):
+    """An input.
+
+    `deliver` gets the messages, in order, in this listener's thread, where `lost` is called when the port is gone.
+    """
+
+    def __init__(
+        self,
+        wanted: str,
+        deliver: Callable[[Any], None],
+        say: Callable[[str], None],
+        backend: Backend,
+        lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(wanted, say)
+        self._deliver, self._backend, self._lost_input = deliver, backend, lost
+        self._port: Port | None = None
+
+    def _names(self) -> list[str]:
+        return self._backend.get_input_names()
+
+    def _take(self, name: str) -> None:
+        self._port = self._backend.open_input(name)
+
+    def _drop(self) -> None:
+        port, self._port = self._port, None
+        if port is not None:
+            port.close()
+
+    def _lost(self) -> None:
+        self._lost_input()
+
+    def poll(self) -> None:
+        """Deliver what has come in."""
+        if self._port is not None:
+            for message in self._port.pending():
+                self._deliver(message)

@@ -232,6 +232,8 @@ def _prior(world: World) -> Iterator[Address]:
     yield Address("prior/reset", "", "mode sample: what the prior makes up begins anew", reset)
     doc = "mode sample: lowest and highest key that the prior makes up"
     yield Address("prior/range", "ff", doc, span, value, (range_of(PITCH),) * 2, PITCH.unit)
+    doc = "mode sample: key (MIDI) and velocity that the prior makes up now; velocity 0 in rests"
+    yield Address("improvised", "ff", doc, None, lambda: list(world.improvised), (range_of(PITCH), SWITCH))
 
 
 # classes

@@ -130,7 +130,8 @@ class PageView:
 
     def frame(self) -> dict[str, Any]:
         """What moves."""
-        state, known = self._dispatcher.state, self._look_up()
+        dispatcher, known = self._dispatcher, self._look_up()
+        state = dispatcher.state
         values = {row.name: rounded(row.value()) for row in self._numbers() if row.value}
         recent = self._played(WINDOW)
         return {
@@ -143,6 +144,7 @@ class PageView:
             "mode": MODES[state.mode],
             "mix": [[label, round(weight, DIGITS)] for label, weight in state.mix],
             "input_class": state.input_label,
+            "improvised": round(dispatcher.improvised[0]) if dispatcher.improvised[1] > 0 else None,
             "held": [n.pitch for n in sorted(state.notes, key=lambda n: n.serial) if n.held],
             "level": rounded(known["level"]),
             "confidence": rounded(known.get("confidence", 0.0)),
@@ -188,7 +190,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-FOLDER = files("wavevae.realtime.control") / "page"
+FOLDER = files("wavevae") / "page"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

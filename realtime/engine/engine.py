@@ -12,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from wavevae.bundle import Bundle, read_bundle
+from wavevae.bundle import Bundle, read_bundle, seed_noise, use_one_thread
 from wavevae.controls import GENERATE, TRANSFORM, ControlState, Note
 from wavevae.errors import UserError
 from wavevae.latents import DensitySampler
@@ -103,6 +102,11 @@ class Engine:
     def sounding(self) -> NDArray[np.float32] | None:
         """The frame decoded last, of the newest note where there are notes: (latent_dim,)."""
         return self.latents if self.decoder.newest is None else self.decoder.newest
+
+    @property
+    def waiting(self) -> int:
+        """Samples that are decoded and not played yet."""
+        return len(self._ready)
 
     def fade_out(self) -> None:
         """From the next block on: to silence, and stay there."""
@@ -205,7 +209,7 @@ class PlayableModel:
     ) -> None:
         """`voices` None: as many as are usual. `instead` of one that plays: it has the voices that it can have, and
         must have its rate."""
-        torch.set_num_threads(1)
+        use_one_thread()
         bundle = read_bundle(path, sample_rate)
         refuse_unplayable(bundle, sample_rate, instead)
         self.model, self._bundle, self._seed = describe(bundle, voices, live_input), bundle, seed
@@ -232,6 +236,11 @@ class PlayableModel:
         mode = TRANSFORM if self.model.live_input else GENERATE
         return replace(self.controls, notes=notes, keyed=bool(notes), mode=mode)
 
+    @property
+    def core(self) -> StreamingModel:
+        """The first instance of the model; an instrument has no other."""
+        return self._cores[0]
+
     def confidence(self, controls: ControlState) -> float:
         """Confidence of the pitch of the live input, 0..1; 0 without an input."""
         hearing = self.model.live_input and self.model.plays_pitch and controls.mode == TRANSFORM
@@ -243,7 +252,7 @@ class PlayableModel:
 
     def begin(self, controls: ControlState) -> None:
         """As new: the same from here on, whatever went before."""
-        torch.manual_seed(self._seed)
+        seed_noise(self._seed)
         self.engine.begin_again(controls, self._source(controls))
 
     def _decoder(self) -> Decoder:

@@ -171,7 +171,8 @@ class Voice:
         z = played + (base - self._at_rest)
         if self._model.plays_pitch:
             z[:, 0] = played[:, 0] + controls.bend
-        z[:, self._loudness] += CHORD_DB if self._model.voices > 1 else 0.0
+        if self.note is not None and self._model.voices > 1:
+            z[:, self._loudness] += CHORD_DB
         release_ms = TAKEN_OVER_MS if self._taken_over else controls.release_ms
         z[:, self._loudness] += self._envelope.advance(len(z), self.held, Shape(0.0, 0.0, 1.0, release_ms))
         note = self.note
@@ -231,7 +232,10 @@ class Polyphony:
     """Plays the controls' notes; without keys, the base frames."""
 
     newest: Frames | None
+    decoded: Frames | None
+    """Frames (F, latent_dim) that were decoded last for the newest note, in the file's own units."""
     played: Frames | None
+    """Key and velocity (0 in rests) of the frames that were decoded last, as the prior made them up: (2, F)."""
 
     def __init__(
         self,
@@ -239,10 +243,7 @@ class Polyphony:
         model: ModelInfo,
         make_voice: Callable[[ModelInfo, float], Voice] = Voice,
     ) -> None:
-        """`make_voice(model, frame_rate)`: what turns a note into frames, one for each row.
-
-        `played` holds key and velocity of what the prior made up last, (2,), or nothing.
-        """
+        """`make_voice(model, frame_rate)`: what turns a note into frames, one for each row."""
         self._make_voice = make_voice
         self._core, self._model, self._settings = core, model, ModelSettings(core, model)
         self._frame_rate = core.sample_rate / core.hop_length
@@ -262,7 +263,7 @@ class Polyphony:
         self._last: Note | None = None
         self._struck: int | None = None
         """Serial of the newest note that was struck."""
-        self.newest = self.played = None
+        self.newest = self.decoded = self.played = None
         self._performing = False
         self._prior_resets: int | None = None
         self._settings.jump()
@@ -310,7 +311,7 @@ class Polyphony:
             if old.serial == note.serial:
                 voice.follow(note)
                 return
-            if controls.mono and voice.held and note.held:
+            if controls.mono and voice.held and note.held and note.pitch != old.pitch:
                 voice.slide_to(note, controls.glide_ms)
                 return
         if (voice is None or not voice.held) if note is None else self._is_new(note):
@@ -328,6 +329,8 @@ class Polyphony:
             self._core.restart(row)
         else:
             row = min(range(self._rows), key=lambda i: (self._voices[i].held, self._serial(i)))
+            if self._model.performs:
+                self._core.restart_performer(row)
         self._voices[row].strike(place, note, controls)
 
     def _serial(self, row: int) -> int:
@@ -339,7 +342,7 @@ class Polyphony:
         input_share = self._share_of_input(len(frames), controls)
         performed = self._perform(len(frames))
         if not sounding:
-            self.newest = None
+            self.newest = self.decoded = None
             return np.zeros(len(frames) * self._core.hop_length, np.float32)
         base = self._core.units.of_file(frames)
         batch = np.tile(self._rest, (self._rows, len(frames), 1))
@@ -349,7 +352,8 @@ class Polyphony:
                 batch[row] = voice.performed(base, performed[row], controls)
             else:
                 batch[row] = voice.frames(base, input_share, controls)
-        self.newest = self._core.units.standard(batch[max(sounding, key=self._serial)][-1:])[0]
+        self.decoded = batch[max(sounding, key=self._serial)]
+        self.newest = self._core.units.standard(self.decoded[-1:])[0]
         mixed: Audio = self._core.decode_voices(batch)[sounding].sum(0, dtype=np.float32)
         return mixed
 
@@ -359,9 +363,9 @@ class Polyphony:
         self._performing = self._performing or any(voice.performs for voice in self._voices)
         if not self._performing:
             return None
-        made_up = any(voice.place == MADE_UP for voice in self._voices)
+        made_up = any(voice.place == MADE_UP and voice.held for voice in self._voices)
         notes = self._core.improvise(count) if made_up else None
-        self.played = None if notes is None else notes[:, -1]
+        self.played = np.zeros((2, count), np.float32) if notes is None else notes
         return self._core.perform(np.stack([voice.ask(count, notes) for voice in self._voices]))
 
     def _share_of_input(self, count: int, controls: ControlState) -> NDArray[np.float32]:
@@ -381,5 +385,8 @@ class Polyphony:
         if self._model.performs:
             core.improvise(len(frames))
             core.perform(np.zeros((self._rows, 2, len(frames)), np.float32))
-        if self._model.live_input:
+        fits = any(attribute.name == "fit" for attribute in self._model.attributes)
+        for fit in ((1.0, 0.0) if fits else (0.0,)) if self._model.live_input else ():
+            if fits:
+                core.set("fit", fit)
             core.encode(np.zeros(len(frames) * core.hop_length, np.float32))

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from wavevae.bundle import Bundle, BundleInfo
@@ -45,60 +44,54 @@ class StreamingModel:
     """One instance of a model, with one state."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.module: Any = bundle.module
+        self.module, self.call = bundle.module, bundle.call
         self.hop_length, self.latent_dim = bundle.info.hop_length, bundle.info.latent_dim
         self.sample_rate, self.units = bundle.info.sample_rate, Units(bundle.info)
         self._inputs = int(self.module.encode_params[0]) if hasattr(self.module, "encode_params") else 1
         self._fresh = None if hasattr(self.module, "reset") else self._copies()
         self._set: dict[str, tuple[float, ...]] = {}
 
-    def _copies(self) -> dict[str, torch.Tensor]:
+    def _copies(self) -> dict[str, Any]:
         return {name: buffer.clone() for name, buffer in self.module.named_buffers()}
 
     def decode(self, frames: Frames) -> Audio:
         """(F, latent_dim) in standard deviations -> (F * hop_length,)."""
-        with torch.inference_mode():
-            own = self.units.of_file(frames)
-            latents = torch.from_numpy(np.ascontiguousarray(own.T)[None])  # (1, latent_dim, F)
-            audio = self.module.decode(latents)  # (1, channels, F * hop_length)
-            return (audio[0, 0] if audio.shape[1] == 1 else audio[0].mean(0)).contiguous().numpy()
+        latents = np.ascontiguousarray(self.units.of_file(frames).T)[None]  # (1, latent_dim, F)
+        audio: Audio = self.call("decode", latents)[0]  # (channels, F * hop_length)
+        return audio[0] if len(audio) == 1 else audio.mean(0)
 
     def decode_voices(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         """(voices, F, latent_dim) in the file's own units -> (voices, F * hop_length)."""
-        with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(latents.transpose(0, 2, 1)))
-            audio: NDArray[np.float32] = self.module.decode(batch)[:, 0].contiguous().numpy()
-            return audio
+        audio: Audio = self.call("decode", np.ascontiguousarray(latents.transpose(0, 2, 1)))[:, 0]
+        return audio
 
     def perform(self, asked: NDArray[np.float32]) -> NDArray[np.float32]:
         """(voices, 2, F) key and velocity -> (voices, F, latent_dim) in the file's own units; needs a prior."""
-        with torch.inference_mode():
-            made = self.module.perform(torch.from_numpy(asked))
-            performed: NDArray[np.float32] = made.transpose(1, 2).contiguous().numpy()
-            return performed
+        performed: NDArray[np.float32] = self.call("perform", asked).transpose(0, 2, 1)
+        return performed
 
     def improvise(self, frames: int) -> NDArray[np.float32]:
         """(2, frames) key and velocity (0 in rests) of what the file's prior makes up; it goes on from call to call."""
-        with torch.inference_mode():
-            notes: NDArray[np.float32] = self.module.improvise(frames)[0, :2].contiguous().numpy()
-            return notes
+        notes: NDArray[np.float32] = self.call("improvise", frames)[0, :2]
+        return notes
 
     def restart_prior(self) -> None:
         """What is made up begins anew."""
-        with torch.inference_mode():
-            self.module.restart_prior()
+        self.call("restart_prior")
 
     def restart(self, voice: int) -> None:
         """Of those decoded together, one begins anew. A file of an older wavevae cannot: there it goes on."""
         if hasattr(self.module, "restart"):
-            with torch.inference_mode():
-                self.module.restart(voice)
+            self.call("restart", voice)
+
+    def restart_performer(self, voice: int) -> None:
+        """Of those performed together, one forgets the note that it played; its sound goes on."""
+        self.call("restart_performer", voice)
 
     def encode(self, audio: Audio) -> Frames:
         """(F * hop_length,) -> (F, latent_dim) in standard deviations."""
-        with torch.inference_mode():
-            block = torch.tensor(audio)[None, None].expand(1, self._inputs, -1)
-            return self.units.standard(np.ascontiguousarray(self.module.encode(block)[0].numpy().T))
+        block = np.tile(np.asarray(audio, np.float32), (1, self._inputs, 1))
+        return self.units.standard(np.ascontiguousarray(self.call("encode", block)[0].T))
 
     def confidence(self) -> float:
         """Periodicity of the last input, 0..1, before it was fitted; 0 where the file does not keep it."""
@@ -106,12 +99,14 @@ class StreamingModel:
 
     def reset(self) -> None:
         """Forget the past."""
+        if self._fresh is None:
+            self.call("reset")
+            if hasattr(self.module, "perform"):  # the next call may have another number of rows
+                self.call("perform", np.zeros((1, 2, 0), np.float32))
+            return
+        import torch
+
         with torch.inference_mode():
-            if self._fresh is None:
-                self.module.reset()
-                if hasattr(self.module, "perform"):  # the next call may have another number of rows
-                    self.module.perform(torch.zeros(1, 2, 0))
-                return
             for name, buffer in self.module.named_buffers():
                 if buffer.shape == self._fresh[name].shape:
                     buffer.copy_(self._fresh[name])
@@ -124,8 +119,7 @@ class StreamingModel:
         if name == "class":
             self._set.pop(MIX, None)
         casts = [CASTS[int(kind)] for kind in getattr(self.module, f"{name}_params")]
-        with torch.inference_mode():
-            getattr(self.module, f"set_{name}")(*(cast(v) for cast, v in zip(casts, values, strict=True)))
+        self.call(f"set_{name}", *(cast(v) for cast, v in zip(casts, values, strict=True)))
 
     def mix(self, weights: NDArray[np.float64]) -> None:
         """Set the weights of several classes, (number of classes,), 1 in all at most; unless they are set already."""
@@ -134,8 +128,7 @@ class StreamingModel:
             return
         self._set[MIX] = wanted
         self._set.pop("class", None)
-        with torch.inference_mode():
-            self.module.mix_classes(torch.from_numpy(weights.astype(np.float32)))
+        self.call("mix_classes", weights.astype(np.float32))
 
 
 CASTS: dict[int, Any] = {0: bool, 1: round, 2: float}
@@ -170,13 +163,10 @@ class CodesModel(StreamingModel):
 
     def encode(self, audio: Audio) -> Frames:
         """(F * hop_length,) -> (F, latent_dim)."""
-        with torch.inference_mode():
-            codes = self.module.encode_codes(torch.tensor(audio)[None, None])
-            return np.ascontiguousarray(codes[0].numpy().T)
+        codes = self.call("encode_codes", np.asarray(audio, np.float32)[None, None])
+        return np.ascontiguousarray(codes[0].T)
 
     def decode(self, frames: Frames) -> Audio:
         """(F, latent_dim) -> (F * hop_length,)."""
-        with torch.inference_mode():
-            codes = torch.from_numpy(np.ascontiguousarray(frames.T)[None])
-            audio: Audio = self.module.decode_codes(codes)[0, 0].contiguous().numpy()
-            return audio
+        audio: Audio = self.call("decode_codes", np.ascontiguousarray(frames.T)[None])[0, 0]
+        return audio

@@ -27,6 +27,8 @@ class Decoder(Protocol):
 
     newest: Frames | None
     """The latents that sounded last, (latent_dim,) in standard deviations."""
+    played: Frames | None
+    """Key and velocity of what a prior made up for the frames decoded last, (2, F); none where it makes up nothing."""
 
     def follow(self, count: int, controls: ControlState) -> None:
         """Before the next `count` frames: set the model as the controls say."""
@@ -119,6 +121,7 @@ class SingleVoice:
     """One voice that always sounds."""
 
     newest: Frames | None = None
+    played: Frames | None = None
 
     def __init__(self, core: StreamingModel, model: ModelInfo | None = None) -> None:
         self._settings = ModelSettings(core, model)
@@ -200,6 +203,7 @@ class PolySynth:
     """
 
     newest: Frames | None = None
+    played: Frames | None = None
 
     def __init__(self, cores: list[StreamingModel], model: ModelInfo) -> None:
         self._cores, self._model = cores, model

@@ -23,6 +23,7 @@ from wavevae.instruments import NAMES, model_file
 from ..control.addresses import ROOT, Arguments, Value, text
 from ..control.dispatcher import Dispatcher, Line
 from ..control.midi_mapper import MidiMapper
+from ..control.midi_out import MELODY, PERCUSSION, Outputs, Sender
 from ..control.network import Announcement, reachable
 from ..control.osc import ERROR, OscServer, Reply, encode
 from ..control.presets import Preset, Presets, PresetsFile, presets_of, write_preset
@@ -38,7 +39,7 @@ from .processes import (
     settle,
 )
 from .recorder import Recorder
-from .shared_memory import Count, DeckCount, Shared
+from .shared_memory import Count, DeckCount, Shared, SoundingNotes
 
 STATE_RATE_HZ = 30.0
 LARGEST_UDP = 65536
@@ -81,6 +82,7 @@ class Controller:
         self._files = ThreadPoolExecutor(1)
         self.dispatcher = Dispatcher(begin.model, self._publish, self._presets(begin.model))
         self._deck = shared.decks[begin.deck]
+        self._notes = SoundingNotes(self._deck, begin.model.sample_rate)
         self.osc_server = OscServer(self.dispatcher, self.look_up)
         self._add_model_address()
         self._watchers: list[Callable[[], None]] = []
@@ -89,6 +91,7 @@ class Controller:
         self._timer: asyncio.TimerHandle | None = None
         self._model_asked_by: tuple = ()
         self.midi = self._make_midi()
+        self.midi_out = self._make_midi_out()
         self._recorder: Recorder | None = None
         if begin.resumed:
             self._resume()
@@ -127,6 +130,8 @@ class Controller:
         self._count()
         if self._recorder is not None:
             self._recorder.look()
+        for note in self._notes.due(time.monotonic()):
+            self.dispatcher.improvised = (note.key, note.velocity)
         if self.osc_server.subscribers:
             messages = self.osc_server.state_messages()
             for subscriber in self.osc_server.subscribers:
@@ -306,6 +311,10 @@ class Controller:
     def _change(self, begin: Begin) -> None:
         """The controls go to another deck, as far as they fit its model."""
         self._deck = self.shared.decks[begin.deck]
+        self._notes = SoundingNotes(self._deck, begin.model.sample_rate)
+        self.dispatcher.improvised = (0.0, 0.0)
+        if self.midi_out is not None:
+            self._play_out(self.midi_out, begin.model)
         if begin.model != self.dispatcher.model:
             self.dispatcher.change(begin.model, self._presets(begin.model))
         self.dispatcher.resume(self.dispatcher.state)
@@ -324,6 +333,24 @@ class Controller:
         self._closers.insert(0, mapper.stop)
         return mapper
 
+    def _make_midi_out(self) -> Sender | None:
+        """Raises: UserError where there is no MIDI."""
+        if self.setup.midi_out is None:
+            return None
+        sender = Sender(self.setup.midi_out, list, self.say, Outputs())
+        self._play_out(sender, self.dispatcher.model)
+        self._closers.insert(0, sender.stop)
+        return sender
+
+    def _play_out(self, sender: Sender, model: ModelInfo) -> None:
+        """The notes of this model, from its deck, go out."""
+        notes = SoundingNotes(self._deck, model.sample_rate)
+
+        def due() -> list[tuple[float, float]]:
+            return [(note.key, note.velocity) for note in notes.due(time.monotonic())]
+
+        sender.play(due, MELODY if model.plays_pitch else PERCUSSION)
+
     async def _start_parts(self) -> list[str]:
         """Starts MIDI, the page and the announcement. Returns lines for the terminal."""
         lines = []
@@ -334,6 +361,9 @@ class Controller:
             ]
         if self.midi is not None:
             lines.append(self.midi.start(asyncio.get_running_loop()))
+        if self.midi_out is not None:
+            waits = "" if self.dispatcher.model.performs else "; this model has no prior, so nothing goes out"
+            lines.append(f"  MIDI out {self.midi_out.start()}{waits}")
         if self.setup.web is not None:
             from ..control.web import PageView, Web
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import math
 import time
+from importlib import import_module
 from multiprocessing.connection import Connection
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wavevae.bundle import RUNTIMES, runtime
 from wavevae.controls import ControlState
 from wavevae.errors import UserError
 from wavevae.units import amplitude_to_db
@@ -25,7 +27,7 @@ from .processes import (
     quiet,
     settle,
 )
-from .shared_memory import LOGGED_BLOCKS, Count, DeckCount, Shared
+from .shared_memory import LOGGED_BLOCKS, Count, DeckCount, PriorNote, Shared
 
 FLOOR_DB = -120.0
 MEASURED_SECONDS = 0.15
@@ -43,7 +45,7 @@ def play(deck: int, shared: Shared, pipe: Connection) -> None:
     its deck is stopped or everything ends."""
     settle()
     gc.disable()  # a tenth of the time that the import takes
-    import torch  # noqa: F401 the longest part of starting: done before the model is known
+    import_module(RUNTIMES[runtime()])  # the longest part of starting: done before the model is known
 
     while True:
         try:
@@ -95,6 +97,9 @@ class Player:
         self.mean_s = self.worst_s = 0.0
         self._live_input = load.live_input
         self._priority = ""
+        self._made_up: NDArray[np.float32] | None = None
+        """What was looked at last of what the prior makes up, and its last note: key and velocity."""
+        self._note = (0.0, 0.0)
 
     def get_ready(self) -> Ready:
         """Warm up, ask for priority, measure with it."""
@@ -198,7 +203,9 @@ class Player:
         if ending:
             engine.fade_out()
         self.deck.log[counts[DeckCount.WRITTEN] % LOGGED_BLOCKS] = -1 if ending else self._version
+        waiting = engine.waiting
         block = engine.process(self.controls, self.block_size, self._next_input())
+        self._log_notes(waiting, ending or self.controls.muted)
         spent = time.perf_counter() - start
         self.mean_s += FORGET * (spent - self.mean_s)
         self.worst_s = max(self.worst_s, spent)
@@ -211,3 +218,17 @@ class Player:
         counts[DeckCount.LIMITED] = engine.limiter.limited
         counts[DeckCount.BROKEN] = engine.broken
         return block
+
+    def _log_notes(self, waiting: int, silent: bool) -> None:
+        """What the prior makes up, where it changes. Frames begin after the samples that were `waiting`."""
+        engine = self.instrument.engine
+        made_up = np.zeros((2, 1), np.float32) if silent else engine.decoder.played
+        if made_up is None or made_up is self._made_up:
+            return
+        self._made_up = made_up
+        block = int(self.deck.counts[DeckCount.WRITTEN])
+        for frame, (key, velocity) in enumerate(made_up.T.tolist()):
+            note = (key, velocity) if velocity > 0 else (self._note[0], 0.0)
+            if note != self._note:
+                self._note = note
+                self.deck.notes.write(PriorNote(block, waiting + frame * engine.hop_length, *note))

@@ -349,6 +349,8 @@ class ControlSetup:
     osc_port: int
     web: WebSetup | None = None
     midi: MidiSetup | None = None
+    midi_out: str | None = None
+    """A port by name."""
     record: RecordSetup = field(default_factory=RecordSetup)
     announce: bool = False
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from ctypes import c_byte
 from enum import IntEnum
 from multiprocessing.context import SpawnContext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ INPUT_BLOCKS = 128
 TAPE_SAMPLES = 2**20
 """At least 5 s at any rate up to 192 kHz: what the control process may lag behind."""
 LOGGED_BLOCKS = 2**16
+LOGGED_NOTES = 1024
 DECKS = 2
 
 
@@ -118,6 +119,7 @@ class DeckCount(IntEnum):
     LIMITED = 4  # engine: samples beyond full scale
     BROKEN = 5  # engine: samples that were not finite
     INPUT_USED = 6  # engine: input blocks used or passed over
+    NOTES = 7  # engine: changes of what the prior makes up
 
 
 class Ring:
@@ -197,6 +199,40 @@ class Meter:
         return dict(zip(self.FIELDS, values, strict=False)), values[len(self.FIELDS) :]
 
 
+class PriorNote(NamedTuple):
+    """A change of what the prior makes up."""
+
+    block: int
+    """Of its deck, and samples from the beginning of that block."""
+    sample: int
+    key: float
+    """MIDI."""
+    velocity: float
+    """0 to 1; 0: a rest begins."""
+
+
+class PriorNotes:
+    """The last changes of what the prior makes up, in order; `counts` says how many there were. Readers that lag by
+    more than LOGGED_NOTES miss some."""
+
+    def __init__(self, context: SpawnContext, counts: SharedArray) -> None:
+        self._rows, self._counts = SharedArray(context, (LOGGED_NOTES, len(PriorNote._fields)), "f8"), counts
+
+    @property
+    def written(self) -> int:
+        return int(self._counts.array[DeckCount.NOTES])
+
+    def write(self, note: PriorNote) -> None:
+        """Writer only: the engine."""
+        self._rows.array[self.written % LOGGED_NOTES] = note
+        self._counts.array[DeckCount.NOTES] += 1
+
+    def read(self, number: int) -> PriorNote:
+        """One that was written."""
+        block, sample, key, velocity = self._rows.array[number % LOGGED_NOTES].tolist()
+        return PriorNote(int(block), int(sample), key, velocity)
+
+
 class Deck:
     """Everything between one engine and the others."""
 
@@ -205,6 +241,7 @@ class Deck:
         self.ring = Ring(context, layout, self._counts)
         self.controls = Snapshot(context)
         self.meter = Meter(context)
+        self.notes = PriorNotes(context, self._counts)
         self._log = SharedArray(context, (LOGGED_BLOCKS,), np.int64)
 
     @property
@@ -217,6 +254,32 @@ class Deck:
         """Which version of the controls block n was made from, at n % LOGGED_BLOCKS; -1: it fades out. Writer:
         engine."""
         return self._log.array
+
+
+class SoundingNotes:
+    """Gives what the prior makes up as it sounds: a change is due when the audio process has taken its block."""
+
+    def __init__(self, deck: Deck, sample_rate: int) -> None:
+        self._deck, self._rate = deck, sample_rate
+        self._next = max(0, deck.notes.written - 1)  # the note that sounds now
+        self._block, self._taken_at = -1, 0.0
+
+    def due(self, now: float) -> list[PriorNote]:
+        """What has begun since the last call; `now`: seconds of a clock."""
+        notes, found = self._deck.notes, []
+        written = notes.written
+        self._next = min(max(self._next, written - LOGGED_NOTES), written)
+        while self._next < written:
+            note = notes.read(self._next)
+            if note.block >= self._deck.counts[DeckCount.TAKEN]:
+                break
+            if note.block != self._block:
+                self._block, self._taken_at = note.block, now
+            if now < self._taken_at + note.sample / self._rate:
+                break
+            found.append(note)
+            self._next += 1
+        return found
 
 
 class Shared:

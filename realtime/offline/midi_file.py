@@ -177,6 +177,19 @@ def _parts(timed: list[tuple[float, int, Any]], names: list[str], path: Path) ->
     return list(parts.values())
 
 
+def parse_tracks(texts: list[str]) -> dict[int, Path]:
+    """`N=OTHER.ts` -> part number and file. Raises: UserError."""
+    found: dict[int, Path] = {}
+    for text in texts:
+        number, _, path = text.partition("=")
+        if not number.isdecimal() or not path:
+            raise UserError(f"--track {text}: use N=MODEL.ts, such as 2=bass.ts")
+        if int(number) in found:
+            raise UserError(f"--track {text}: part {number} has a model already; name it once")
+        found[int(number)] = Path(path).expanduser()
+    return found
+
+
 # -- into an instrument's range --------------------------------------------------------------------------------
 
 

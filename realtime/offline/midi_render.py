@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import soxr
 from numpy.typing import NDArray
 
 from wavevae.audio import MADE, Writer
+from wavevae.bundle import use_one_thread
 from wavevae.console import SoundProgress, say
 from wavevae.controls import BEND, GAIN, Refused
-from wavevae.corpus.cache import usable_cores
 from wavevae.errors import UserError
 from wavevae.files import printable
 from wavevae.instruments import model_file
@@ -34,12 +34,12 @@ from wavevae.units import db_to_amplitude, seconds_to_samples
 
 from ..control.addresses import ROOT
 from ..control.dispatcher import Dispatcher
+from ..control.general_midi import class_of_program
 from ..control.midi_map import Row, read_map, usual_map
 from ..control.midi_mapper import Sent, Translator
 from ..engine.engine import Limiter, PlayableModel
 from ..model_info import USUAL_VOICES, ModelInfo
-from .general_midi import class_of_program
-from .midi_file import Part, Song, fitted_keys, read_song
+from .midi_file import Part, Song, fitted_keys, parse_tracks, read_song
 from .render_sources import load_offline, report
 
 MIX_BLOCK = 4096
@@ -81,6 +81,9 @@ class PartPlayer:
         """Of the bend: semitones, cents."""
         self._place = self._next = 0
         self._refused: set[str] = set()
+        self._stream: Any = None
+        """To the rate of the mix, where that is another, and what came out of it."""
+        self._resampled = np.zeros(0, np.float32)
         label = class_number(part.track, model.classes) if model.has_class else None
         if label is not None:
             self.send("class", label)
@@ -94,8 +97,25 @@ class PartPlayer:
         self._until(0)
         self.instrument.begin(self.dispatcher.state)
 
+    def resample_to(self, rate: int) -> None:
+        """The rate of the mix."""
+        own = self.instrument.model.sample_rate
+        if own != rate:
+            self._stream = soxr.ResampleStream(own, rate, 1, dtype="float32", quality="HQ")
+            say(f"part {self.part.number}: {self.instrument.model.name}, {own} Hz, is resampled to {rate} Hz")
+
     def render(self, samples: int) -> Audio:
-        """The next (samples,)."""
+        """The next (samples,) at the rate of the mix."""
+        if self._stream is None:
+            return self._play(samples)
+        while len(self._resampled) < samples:
+            more = self._stream.resample_chunk(self._play(MIX_BLOCK))
+            self._resampled = np.concatenate([self._resampled, more])
+        made, self._resampled = self._resampled[:samples], self._resampled[samples:]
+        return made
+
+    def _play(self, samples: int) -> Audio:
+        """The next (samples,) at the instrument's own rate."""
         engine, made = self.instrument.engine, []
         hop = engine.hop_length
         end = self._place + samples
@@ -190,19 +210,6 @@ def rows_of(model: ModelInfo) -> tuple[Row, ...]:
 
 
 # -- who plays what --------------------------------------------------------------------------------------------
-
-
-def parse_tracks(texts: list[str]) -> dict[int, Path]:
-    """`N=OTHER.ts` -> part number and file. Raises: UserError."""
-    found: dict[int, Path] = {}
-    for text in texts:
-        number, _, path = text.partition("=")
-        if not number.isdecimal() or not path:
-            raise UserError(f"--track {text}: use N=MODEL.ts, such as 2=bass.ts")
-        if int(number) in found:
-            raise UserError(f"--track {text}: part {number} has a model already; name it once")
-        found[int(number)] = Path(path).expanduser()
-    return found
 
 
 def assigned(song: Song, model: ModelInfo, others: dict[int, Path]) -> list[Part]:
@@ -314,13 +321,11 @@ def _set_prior(player: PartPlayer, arguments: argparse.Namespace, seed: int) -> 
 
 def mixed(players: list[PartPlayer], seconds: float, rate: int) -> Iterator[Audio]:
     """Blocks of the sum, to the end of the song and on until it is quiet; then every engine fades out. Parts are
-    computed side by side: torch lets other threads run."""
+    computed side by side, a thread each: models let other threads run."""
     level = np.float32(1 / math.sqrt(len(players)))
     samples, place, quiet = seconds_to_samples(seconds, rate), 0, 0
     limit = samples + seconds_to_samples(LONGEST_TAIL_S, rate)
-    with ThreadPoolExecutor(
-        min(len(players), usable_cores()), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
+    with ThreadPoolExecutor(len(players), initializer=use_one_thread) as pool:
 
         def block(count: int) -> Audio:
             total: Audio = np.sum(list(pool.map(lambda p: p.render(count), players)), 0, dtype=np.float32)
@@ -378,8 +383,6 @@ def _players(
         )
     parts = assigned(song, model, others)
     players = [make_player(part, others.get(part.number, arguments.model), arguments) for part in parts]
-    rates = {player.instrument.model.sample_rate for player in players}
-    if len(rates) > 1:
-        found = " and ".join(f"{rate} Hz" for rate in sorted(rates))
-        raise UserError(f"--track: models of {found} cannot be mixed; use models of one rate")
+    for player in players:
+        player.resample_to(players[0].instrument.model.sample_rate)
     return players

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 SOURCES = ("input", "latents", "codes", "interpolate", "sample", "midi", "score")
 
+NORMAL_PEAK_DB, NORMALIZED_AT_ONCE = -3.0, 1 << 16
+
 DEFAULT_FIT = "auto"
 """Measured with a saxophone learned in ten minutes: a voice is taken for the saxophone in 86 % of half seconds at fit 0
 and in 98 % at fit 1; a held-out note of the saxophone itself would lose its own dynamic at fit 1."""
@@ -113,7 +115,7 @@ def build_parser() -> Parser:
         "--temperature",
         type=float,
         metavar="T",
-        help="of the prior [0.8]; without one, --sample: spread of the draws [1], else: noise on the latents [0]",
+        help="of the prior [1]; without one, --sample: spread of the draws [1], else: noise on the latents [0]",
     )
     add("--sr", type=parse_sample_rate, metavar="HZ", help="rate of a file that does not say its own")
     add(
@@ -128,6 +130,7 @@ def build_parser() -> Parser:
         help="how far its loudness and timbre are moved towards the corpus' [--input: auto, 1 where foreign to it]",
     )
     add("--gain", type=float, default=0.0, metavar="DB", help="level of the output [0]")
+    add("--normalize", action="store_true", help=f"bring the peak of the output to {NORMAL_PEAK_DB:g} dBFS")
     add(
         "--save-latents",
         type=Path,
@@ -161,6 +164,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.seed is not None and arguments.seed < 0:
         raise UserError(f"--seed {arguments.seed}; use 0 or more")
     _check_played(arguments)
+    if arguments.normalize and arguments.gain:
+        raise UserError(f"--gain {arguments.gain:g}: --normalize chooses the gain; leave one of them out")
     if arguments.score and arguments.temperature is not None:
         raise UserError("--temperature: a score sets its own; send /wavevae/temperature")
     if arguments.codes and (arguments.temperature is not None or arguments.save_latents):
@@ -265,12 +270,6 @@ def choose_take(
     if arguments.interpolate:
         ends = read_ends(model, arguments)
         return render_sources.morph(core, bundle, arguments.interpolate, arguments.seed, ends, fitting)
-    if bundle.info.prior:
-        from .improvisation import USUAL_TEMPERATURE, improvise
-
-        given_temperature = arguments.temperature
-        temperature = USUAL_TEMPERATURE if given_temperature is None else given_temperature
-        return improvise(core, bundle, arguments.seconds, arguments.seed, temperature, arguments.prompt)
     if arguments.prompt:
         raise UserError(
             f"--prompt {arguments.prompt}: {bundle.path.name} has no prior to go on with; leave it out"
@@ -280,9 +279,8 @@ def choose_take(
 
 def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlState) -> None:
     """From the source to the file, block by block."""
-    import torch
-
     from wavevae.audio import MADE, Writer
+    from wavevae.bundle import seed_noise
     from wavevae.console import SoundProgress
 
     from ..engine.engine import Engine
@@ -293,7 +291,7 @@ def _render(arguments: argparse.Namespace, bundle: Bundle, controls: ControlStat
     from .latent_files import latent_writer
     from .render_sources import report
 
-    torch.manual_seed(arguments.seed)  # for files whose decoder draws noise
+    seed_noise(arguments.seed)
     info, core = bundle.info, CodesModel(bundle) if arguments.codes else StreamingModel(bundle)
     model = describe(bundle)
     set_labels(core, model, arguments)
@@ -325,6 +323,32 @@ def main(argv: list[str]) -> int:
         return render_run(argv)  # of a family that does not stream
     arguments = build_parser().parse_args(argv)
     _check(arguments)
+    _play(arguments)
+    if arguments.normalize:
+        normalize(arguments.out)
+    return 0
+
+
+def normalize(path: Path) -> None:
+    """Bring the peak of a file that was just written to NORMAL_PEAK_DB."""
+    import numpy as np
+    import soundfile
+
+    from wavevae.audio import MADE, Writer
+    from wavevae.console import say
+    from wavevae.units import amplitude_to_db, db_to_amplitude
+
+    info = soundfile.info(path)
+    peak = max(float(np.abs(block).max()) for block in soundfile.blocks(path, NORMALIZED_AT_ONCE))
+    gain_db = NORMAL_PEAK_DB - amplitude_to_db(peak) if peak > 0 else 0.0
+    with Writer(path, info.samplerate, samples=info.frames, comment=MADE) as out:
+        for block in soundfile.blocks(path, NORMALIZED_AT_ONCE, dtype="float32"):
+            out.write(block * np.float32(db_to_amplitude(gain_db)))
+    say(f"{path}: {gain_db:+.1f} dB, so that its peak is {NORMAL_PEAK_DB:g} dBFS")
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    """From the source that is asked for to the file."""
     if arguments.score:
         from .score import render_score
 
@@ -344,6 +368,10 @@ def main(argv: list[str]) -> int:
     from .render_sources import load_offline
 
     bundle = load_offline(arguments.model, arguments.sr)
+    if arguments.sample and bundle.info.prior:
+        from .improvisation import render_improvisation
+
+        return render_improvisation(arguments, gain)
     controls = ControlState.initial(bundle.info.latent_dim)
     spread, noise = (temperature, 0.0) if arguments.sample else (controls.spread, temperature)
     _render(arguments, bundle, replace(controls, gain_db=gain, spread=spread, temperature=noise))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavevae.audio import followed, probe, stream_mono
-from wavevae.bundle import Bundle, read_bundle
+from wavevae.bundle import Bundle, read_bundle, use_one_thread
 from wavevae.console import say
 from wavevae.controls import NO_LABEL
 from wavevae.corpus_profile import CorpusProfile, known_pitch
@@ -45,10 +45,8 @@ BLOCK_FRAMES = 64
 
 def load_offline(path: Path, sample_rate: int | None = None) -> Bundle:
     """The model, on one thread: the same sums in the same order. Raises: UserError."""
-    import torch
-
     path = model_file(path)
-    torch.set_num_threads(1)
+    use_one_thread()
     bundle = read_bundle(path, sample_rate)
     if sample_rate not in (None, bundle.info.sample_rate):
         raise UserError(

@@ -13,7 +13,7 @@ NN {
 
     // The inputs go out on the buses from 16 on, the attributes on those after, so that a rendering holds them.
     ar { |inputs, bufferSize = -1, warmup = 0, debug = 0, attributes|
-        var nOutputs = (encode: latents, decode: 1, forward: 1)[method];
+        var nOutputs = (encode: latents, decode: 1, forward: 1, perform: latents, prior: latents)[method];
         inputs = inputs.asArray;
         takes = takes.add((
             method: method, inputs: inputs.size, buffer: bufferSize, warmup: warmup,

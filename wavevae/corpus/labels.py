@@ -22,8 +22,9 @@ from torch import Tensor
 
 from wavevae.config import ModelConfig
 from wavevae.console import Progress
-from wavevae.corpus.pitch_track import VOICED_PERIODICITY, pitch_track
+from wavevae.corpus.pitch_track import pitch_track
 from wavevae.corpus.store import Item, Store
+from wavevae.corpus_profile import VOICED_PERIODICITY
 from wavevae.errors import UserError, nearest
 from wavevae.names import composed, matching
 from wavevae.nn.pitch import PitchTracker

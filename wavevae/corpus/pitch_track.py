@@ -20,6 +20,7 @@ from wavevae.console import ConsoleProgress, Progress
 from wavevae.corpus.cache import FORMAT_VERSION, Cache, default_cache
 from wavevae.corpus.store import Store
 from wavevae.corpus.worker import to_float
+from wavevae.corpus_profile import LOUDEST_PERCENTILE
 from wavevae.files import CACHE_ELSEWHERE, replacing
 from wavevae.nn.pitch import (
     TRACKER_VERSION,
@@ -30,13 +31,9 @@ from wavevae.nn.pitch import (
 )
 from wavevae.units import format_seconds
 
-VOICED_PERIODICITY = 0.5
-"""A frame of at least this periodicity counts as voiced."""
 PERIODIC = 0.8
 """A frame of at least this periodicity is made by one clear pitch; chords and drums reach it seldom."""
-LOUD_RANGE_DB, LOUDEST_RANGE_DB = 40.0, 20.0
-LOUDEST_PERCENTILE = 99.0
-"""A frame is loud when it lies within LOUD_RANGE_DB of this percentile of the loudness of all frames."""
+LOUDEST_RANGE_DB = 20.0
 ITEMS_AT_ONCE = 32
 WINDOWS_AT_ONCE = 32
 

@@ -26,7 +26,7 @@ from wavevae.evaluation.model_under_test import (
 )
 from wavevae.instruments import model_file
 from wavevae.latents import sample_density
-from wavevae.prior.model import TEMPERATURE
+from wavevae.prior import TEMPERATURE
 
 NO_LABEL, NO_PITCH, AS_PLAYED = -1, -1.0, -2
 """What the attributes of a conditional file take; AS_PLAYED: what comes in has the labels of what goes out."""

@@ -83,6 +83,27 @@ ABOUT_PLAYING = {
     "sample_density": "how densely real sounds lie around draws (Naeem et al. 2020, k = 5); near its ceiling is right",
     "sample_coverage": "share of real sounds with a draw among their neighbours; near its ceiling is right",
     "sample_diversity": "diversity_generated over diversity_real; 1 is right",
+    "sample_judged": "share of half seconds of draws that the judge of transfers takes for the corpus; its ceiling is "
+    "what it says of the corpus' files that it has not learned",
+    "sample_drift": "eight improvisations of five minutes: the largest change of their last minutes from their first "
+    "(mean amplitude, brightness and diversity relative, silence as a share of the time: sample_drift_parts); its "
+    "ceiling is what chance does: the same between one half of the improvisations and the other",
+    "performed_pitch_cents": "notes found in the judged sounds and performed: median distance of their pitch (YIN, "
+    "median of a note) from their keys",
+    "performed_onset_ms": "single notes of fresh voices: median time from the key until the sound is 20 dB below the "
+    "note's level (_p90: in nine of ten); real: from the onsets found in the recordings",
+    "performed_release_ms": "single notes: median time from the release until the sound is 20 dB below the note's "
+    "level; real: of recorded notes that a rest follows",
+    "velocity_loudness_r": "single notes of 0.5 s at twelve velocities: Spearman correlation with the power, mean over "
+    "keys; velocity_loudness_spread_db: standard deviation of the level from what the velocity asks for",
+    "performed_frechet": "Fréchet distance of half seconds (means of the judge's twelve mel cepstra): recordings "
+    "against the same notes performed; resynthesis: against the model's copies; real: between halves of the files",
+    "performed_diversity": "mean distance between half seconds of the performance over that of the recordings",
+    "performed_loudness_db": "Wasserstein distance, dB, of the levels of recorded and of performed notes, relative to "
+    "the note's own, mean over moments from 0 to 640 ms after the onset and before the release",
+    "performed_vibrato_hz": "Wasserstein distance of the rates of vibrato (3 to 9 Hz, 8 cents or more) of recorded "
+    "and of performed notes",
+    "performed_vibrato_cents": "the same of its depths",
 }
 """Of the section `playing`; counts stand beside the figures that are means of them."""
 MEANS = (
@@ -167,8 +188,19 @@ COUNTS = {
     "linear": "linear_pairs",
     "crossfade": "linear_pairs",
     "sample": "sample_seconds",
+    "sample_drift": "sample_drift_minutes",
+    "performed": "performed_notes",
+    "performed_onset": "performed_single_notes",
+    "performed_release": "performed_single_notes",
+    "velocity_loudness": "performed_single_notes",
+    "performed_frechet": "performed_half_seconds",
+    "performed_diversity": "performed_half_seconds",
 }
 """What a figure of playing is a mean over, by the beginning of its name."""
+
+
+BESIDE = ("ceiling", "real", "resynthesis")
+"""Ends of the names of figures to compare with, which stand beside a figure."""
 
 
 def longest_prefix(name: str, prefixes: Iterable[str]) -> str:
@@ -191,8 +223,11 @@ def playing_lines(playing: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             continue
         fitting = longest_prefix(name, COUNTS)
         count = playing.get(COUNTS[fitting]) if fitting else None
-        ceiling = playing.get(f"{name}_ceiling") if name.startswith("sample_") else None
-        beside = f" (ceiling {number(ceiling)})" if ceiling is not None else ""
+        compared = {
+            end: playing.get(f"{name}_{end}") for end in BESIDE if f"{name}_{end}" not in ABOUT_PLAYING
+        }
+        others = ", ".join(f"{end} {number(x)}" for end, x in compared.items() if x is not None)
+        beside = f" ({others})" if others else ""
         over = f" [{COUNTS[fitting].replace('_', ' ')}: {count}]" if count is not None else ""
         found.append((name, shown + beside, meaning + over))
     return found
@@ -222,6 +257,13 @@ def playing_says(playing: Mapping[str, Any]) -> list[str]:
     if playing.get("knob_monotonic_least") is not None:
         knobs = ", ".join(f"{name} {number(value)}" for name, value in playing["knob_monotonic"].items())
         said.append(f"  controls follow their names: {knobs}; crosstalk {number(playing['knob_crosstalk'])}")
+    if playing.get("performed_frechet") is not None:
+        said.append(
+            f"  {playing['performed_notes']} notes of the recordings performed: Fréchet distance "
+            f"{number(playing['performed_frechet'])} (resynthesis {number(playing['performed_frechet_resynthesis'])}), "
+            f"onset {number(playing['performed_onset_ms'])} ms, velocity to loudness "
+            f"{number(playing['velocity_loudness_r'])}"
+        )
     return said
 
 

@@ -25,7 +25,7 @@ from wavevae.nn.conditioning import Condition
 from wavevae.nn.conv import pad_to_multiple
 from wavevae.nn.noise import TABLE_FRAMES
 from wavevae.nn.pitch import StreamingPitchTracker
-from wavevae.prior.model import TEMPERATURE
+from wavevae.prior import TEMPERATURE
 
 Labels = Mapping[str, Any]
 """What is known of a file: NSynth's fields, or `class`."""

@@ -36,7 +36,7 @@ class Played:
     """A group of sounds that shows how the model plays."""
 
     kind: str
-    """held, sweep or transfer."""
+    """held, sweep, transfer or performed."""
     moment: Moment
 
 
@@ -59,6 +59,10 @@ PLAYED = {
     ),
     "sweep": ("Sweeps", "A held tone while one control goes through its range in three seconds."),
     "transfer": ("Transfers", "Foreign sound, and what the model makes of it."),
+    "performed": (
+        "Performances",
+        "A recording with the notes found in it, and the same notes played by the model.",
+    ),
 }
 """Kind -> heading and explanation."""
 
@@ -141,7 +145,7 @@ def ladder_table(report: Mapping[str, Any]) -> str:
 
 
 def playing_section(report: Mapping[str, Any], played: Sequence[Played]) -> str:
-    """The figures of playing with their meanings, and players of held tones, sweeps and transfers."""
+    """The figures of playing with their meanings, and players of held tones, sweeps, transfers and performances."""
     playing = report.get("playing")
     if not playing:
         return ""

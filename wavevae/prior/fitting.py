@@ -16,7 +16,7 @@ from wavevae.corpus_profile import CorpusProfile
 
 from .improviser import Improviser
 from .model import Prior
-from .notes import VOICED, FoundNote, find_notes
+from .notes import FoundNote, deviations, find_notes, note_frames
 from .performer import HELD_AGES, NoteFeatures, Performer
 
 STREAMS = 32
@@ -59,6 +59,10 @@ DRUMS_DARK_TO_BRIGHT = (
 """General MIDI percussion: kicks, toms, snares, claps, bells, hats, cymbals."""
 
 
+PIECE_FRAMES, LEAD_FRAMES = 2048, 128
+"""Long recordings are encoded in pieces, each with some of what came before it."""
+
+
 class Part(NamedTuple):
     """One recording as the performer learns from it."""
 
@@ -82,29 +86,18 @@ class Streams(NamedTuple):
     """(N, F, D)"""
 
 
-def note_frames(notes: Sequence[FoundNote], frames: int) -> NDArray[np.float32]:
-    """(frames, 3): key, level, held. Before and between notes key and level are those of the last."""
-    rows = np.zeros((frames, 3), np.float32)
-    for note in notes:
-        pitch = 0.0 if math.isnan(note.pitch) else note.pitch
-        rows[note.onset :, :2] = pitch, note.level
-        rows[note.onset : note.release, 2] = 1.0
-    return rows
-
-
-def deviations(z: NDArray[Any], rows: NDArray[np.float32], profile: CorpusProfile) -> tuple[Any, Any]:
-    """Frames as the performer says them, and which values mean something, both (frames, D)."""
-    made = np.array(z, np.float32)
-    known = np.ones_like(made)
-    loudness = 1 if profile.has_pitch else 0
-    quietest = rows[:, 1] - 60.0
-    made[:, loudness] = np.maximum(made[:, loudness], quietest) - rows[:, 1]
-    if profile.has_pitch:
-        off = made[:, 0] - rows[:, 0]
-        sure = (made[:, 2] >= VOICED) & (np.abs(off) < 3.0)
-        made[:, 0] = np.where(sure, off, 0.0)
-        known[:, 0] = sure
-    return made, known
+@torch.no_grad()
+def encode_recording(model: Any, sound: np.ndarray) -> np.ndarray:
+    """Latents of an instrument (frames, n_latents) of float32 (samples,), at the place of what they describe."""
+    hop, late = model.hop_length, model.algorithmic_latency // model.hop_length
+    x = torch.from_numpy(sound)[None, None]
+    frames, made = -(-len(sound) // hop), []
+    x = torch.nn.functional.pad(x, (0, (frames + late) * hop - len(sound)))
+    for first in range(0, frames, PIECE_FRAMES):
+        begin, last = max(0, first - LEAD_FRAMES), min(frames, first + PIECE_FRAMES)
+        z = model.encode(x[..., begin * hop : (last + late) * hop])[0]
+        made.append(z[:, first - begin + late : last - begin + late].T)
+    return torch.cat(made).numpy()
 
 
 def prepare(
@@ -198,9 +191,21 @@ def _sorted_by_timbre(
 ) -> tuple[list[list[FoundNote]], NDArray[np.int64]]:
     """Gives notes without a pitch keys: their timbres in up to TIMBRES groups (k-means of the latents after the onset),
     from dark to bright, and which group each of the 128 keys plays."""
-    places = [(i, n) for i, q in enumerate(notes) for n in q]
-    if not places:
+    if not any(notes):
         return notes, np.zeros(128, np.int64)
+    groups = timbre_groups(sequences, notes, profile)
+    timbre_of_key = _timbre_of_key(int(groups.max()) + 1)
+    return keyed(notes, groups, timbre_of_key), timbre_of_key
+
+
+def timbre_groups(
+    sequences: Sequence[NDArray[Any]],
+    notes: Sequence[Sequence[FoundNote]],
+    profile: CorpusProfile,
+    count: int | None = None,
+) -> NDArray[np.int64]:
+    """The group of each note's timbre, in turn, from dark to bright; `count`: how many groups, where that is known."""
+    places = [(i, n) for i, q in enumerate(notes) for n in q]
     after = max(1, round(0.06 * profile.frame_rate))
     loudness = profile.axis_names.index("loudness")
     sounds = np.stack(
@@ -208,16 +213,21 @@ def _sorted_by_timbre(
     )
     sounds = np.delete(sounds, loudness, 1) / np.maximum(np.delete(np.array(profile.std), loudness), 1e-3)
     bright = profile.axis_names.index("brightness") - 1
-    groups = _groups(sounds)
+    groups = _groups(sounds) if count is None else _k_means(sounds, min(count, len(sounds)))
     order = np.argsort([sounds[groups == g, bright].mean() for g in range(groups.max() + 1)])
-    groups = np.argsort(order)[groups]
-    timbre_of_key = _timbre_of_key(int(groups.max()) + 1)
+    ranked: NDArray[np.int64] = np.argsort(order)[groups]
+    return ranked
+
+
+def keyed(
+    notes: Sequence[Sequence[FoundNote]], groups: NDArray[np.int64], timbre_of_key: NDArray[np.int64]
+) -> list[list[FoundNote]]:
+    """Notes whose pitch is the first drum that plays their group of timbres."""
     first_key = [
         next(k for k in DRUMS_DARK_TO_BRIGHT if timbre_of_key[k] == g) for g in range(groups.max() + 1)
     ]
     given = iter(groups)
-    keyed = [[replace(n, pitch=float(first_key[next(given)])) for n in q] for q in notes]
-    return keyed, timbre_of_key
+    return [[replace(n, pitch=float(first_key[next(given)])) for n in q] for q in notes]
 
 
 def _timbre_of_key(groups: int) -> NDArray[np.int64]:
@@ -295,11 +305,8 @@ def splice(performer: Performer, parts: Sequence[Part], frame_rate: float, seed:
     shares = np.eye(n_classes + 1, dtype=np.float32)[labels][:, :n_classes]  # -1, none, is the last row
     classes = in_rows([shares])
     state = performer.features.initial(count, frames)
-    made = []
-    for n in range(length):
-        one, state = performer.features(rows[:, n, 0], rows[:, n, 1], rows[:, n, 2], classes[:, n], state)
-        made.append(one)
-    return Streams(torch.stack(made, 1), frames, known)
+    features, _ = performer.features(*rows.unbind(2), classes, state)
+    return Streams(features, frames, known)
 
 
 EXCERPT, BATCH = 192, 24

@@ -77,6 +77,12 @@ class Improviser(nn.Module):
         count = torch.zeros(voices, dtype=torch.float64, device=like.device)
         return ImproviserState(zeros, zeros, zeros, zeros, zeros + 1.0, zeros, zeros, zeros, count)
 
+    def kernel_width(self, temperature: float) -> float:
+        return max(temperature, self.narrowest)
+
+    def pace(self, density: float) -> float:
+        return max(density, 1e-3)
+
     def forward(
         self,
         temperature: float,
@@ -115,7 +121,7 @@ class Improviser(nn.Module):
         state: ImproviserState,
         due: Tensor,
     ) -> ImproviserState:
-        notes, width = self.notes, max(temperature, self.narrowest)
+        notes, width = self.notes, self.kernel_width(temperature)
         again = state.again.unsqueeze(1) > 0.5
         far = ((notes[:, 7] - state.key.unsqueeze(1)) / self.key_width).square()
         far = far + ((notes[:, 8] - state.leap.unsqueeze(1)) / self.leap_width).square()
@@ -126,14 +132,14 @@ class Improviser(nn.Module):
         outside = ((notes[:, 0] < lowest) | (notes[:, 0] > highest)).to(log.dtype)
         log = log - 200.0 * outside
         at, voice = state.drawn.unsqueeze(1), seed.unsqueeze(1).to(torch.float64)
-        place = torch.arange(notes.size(0), device=notes.device).unsqueeze(0)
+        place = torch.arange(int(notes.size(0)), device=notes.device).unsqueeze(0)
         turns = random_turns(at, voice, place + 5000.0).clamp(1e-9, 1.0 - 1e-9)
         chosen = (log - torch.log(-torch.log(turns)).to(log.dtype)).argmax(1)
         note = notes[chosen]  # (B, COLUMNS)
         other = random_turns(at, voice, torch.arange(6, device=notes.device).unsqueeze(0)).clamp(1e-9, 1.0)
         normal = torch.sqrt(-2.0 * torch.log(other[:, :2])) * torch.cos(2.0 * math.pi * other[:, 2:4])
         normal = temperature * normal.to(log.dtype)
-        stretch = torch.exp(self.length_jitter * normal[:, 0]) / max(density, 1e-3)
+        stretch = torch.exp(self.length_jitter * normal[:, 0]) / self.pace(density)
         key = note[:, 0]
         below, above = (
             ((lowest - key) / 12.0).ceil().clamp(min=0.0),

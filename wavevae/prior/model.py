@@ -19,8 +19,6 @@ from .performer import NoteFeatures, Performer, PerformerState
 
 SOFTEST_DB = -40.0
 """Level of the softest velocity, below the loudest."""
-TEMPERATURE = 1.0
-"""Of the frames of a performance and an improvisation, where nothing else is asked for."""
 
 
 class PriorState(NamedTuple):
@@ -62,15 +60,11 @@ class Prior(nn.Module):
     ) -> tuple[Tensor, PriorState]:
         """key (MIDI) and velocity (0..1; 0: no key is held), both (B, F); weights of the labels (B, n); seed (B,)
         -> (B, n_latents, F) and the state."""
-        performer = state.performer
         level, held = self.level(velocity), (velocity > 0.0).to(key.dtype)
-        made = []
-        for n in range(key.size(1)):
-            z, performer = self.performer(
-                key[:, n], level[:, n], held[:, n], classes, temperature, 1.0, seed, performer
-            )
-            made.append(z)
-        return torch.stack(made, 2), PriorState(performer, state.improviser)
+        z, performer = self.performer.frames(
+            key, level, held, classes, temperature, 1.0, seed, state.performer
+        )
+        return z, PriorState(performer, state.improviser)
 
     @torch.jit.export
     def improvise(
@@ -86,16 +80,9 @@ class Prior(nn.Module):
     ) -> tuple[Tensor, Tensor, PriorState]:
         """-> latents (B, n_latents, F), what is played (B, 3, F): key, velocity (0 in rests) and class number, and the
         state. `density`, `lowest` and `highest` as in Improviser."""
-        performer, improviser = state.performer, state.improviser
-        made, notes = [], []
-        for _n in range(frames):
-            played, improviser = self.improviser(temperature, density, lowest, highest, seed, improviser)
-            z, performer = self.performer(
-                played.key, played.level, played.held, classes, temperature, 0.0, seed, performer
-            )
-            made.append(z)
-            notes.append(self.as_row(played))
-        return torch.stack(made, 2), torch.stack(notes, 2), PriorState(performer, improviser)
+        notes, improviser = self.notes(frames, temperature, density, lowest, highest, seed, state.improviser)
+        z, after = self.perform(notes[:, 0], notes[:, 1], classes, temperature, seed, state)
+        return z, notes, PriorState(after.performer, improviser)
 
     @torch.jit.export
     def notes(

@@ -11,6 +11,7 @@ rises again after a dip. Without a pitch it begins where the loudness rises.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -240,3 +241,28 @@ def _struck(loudness: Array, limit: float, rate: float) -> list[FoundNote]:
                 level = float(np.percentile(loudness[onset:release], 90))
                 notes.append(FoundNote(onset, release, math.nan, level))
     return notes
+
+
+def note_frames(notes: Sequence[FoundNote], frames: int) -> NDArray[np.float32]:
+    """(frames, 3): key, level, held. Before and between notes key and level are those of the last."""
+    rows = np.zeros((frames, 3), np.float32)
+    for note in notes:
+        pitch = 0.0 if math.isnan(note.pitch) else note.pitch
+        rows[note.onset :, :2] = pitch, note.level
+        rows[note.onset : note.release, 2] = 1.0
+    return rows
+
+
+def deviations(z: NDArray[Any], rows: NDArray[np.float32], profile: CorpusProfile) -> tuple[Any, Any]:
+    """Frames as the performer says them, and which values mean something, both (frames, D)."""
+    made = np.array(z, np.float32)
+    known = np.ones_like(made)
+    loudness = 1 if profile.has_pitch else 0
+    quietest = rows[:, 1] - 60.0
+    made[:, loudness] = np.maximum(made[:, loudness], quietest) - rows[:, 1]
+    if profile.has_pitch:
+        off = made[:, 0] - rows[:, 0]
+        sure = (made[:, 2] >= VOICED) & (np.abs(off) < 3.0)
+        made[:, 0] = np.where(sure, off, 0.0)
+        known[:, 0] = sure
+    return made, known

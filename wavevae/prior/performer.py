@@ -30,6 +30,8 @@ SETTLED_FRAMES, DRIFT_FRAMES = 3.0, 5.0
 HELD_AGES = 32
 RAREST = 0.05
 """A part of the mixture with less weight is not drawn: at 86 draws a second rare accidents would be frequent ones."""
+FREE, FIRST_PLACE = 1e6, 1000.0
+"""Beyond every scaled frame; and the first place of the performer's random numbers."""
 SMALLEST_LOG_SCALE, LARGEST_LOG_SCALE = -5.0, 1.0
 
 
@@ -96,47 +98,92 @@ class NoteFeatures(nn.Module):
     def forward(
         self, key: Tensor, level: Tensor, held: Tensor, classes: Tensor, state: NoteState
     ) -> tuple[Tensor, NoteState]:
-        """One frame of key (MIDI), level (dB) and held (0 or 1), each (B,), and weights (B, classes) -> features
-        (B, count) and the state. A note begins where `held` goes to 1 or the key moves by half a semitone."""
-        moved = (key - state.key).abs() >= 0.5
-        begins = (held > 0.5) & ((state.held < 0.5) | moved)
-        first = state.since_onset >= self.meanwhile
-        ends = (held < 0.5) & (state.held > 0.5)
-        interval = torch.where(
-            begins, torch.where(first, torch.zeros_like(key), key - state.key), state.interval
-        )
-        tied = (state.held > 0.5) | (state.since_release < self.legato_frames)
-        legato = torch.where(begins, (tied & ~first).to(key.dtype), state.legato)
-        since_onset = torch.where(begins, torch.zeros_like(key), state.since_onset + 1.0).clamp(
-            max=self.meanwhile
-        )
-        since_release = torch.where(ends, torch.zeros_like(key), state.since_release + 1.0)
-        since_release = since_release.clamp(max=self.meanwhile)
+        """Key (MIDI), level (dB) and held (0 or 1), each (B, F), and weights (B, F, classes) -> features (B, F, count)
+        and the notes of all frames, each (B, F). A note begins where `held` goes to 1 or the key moves by half a
+        semitone."""
         playing = held > 0.5
-        key, level = torch.where(playing, key, state.key), torch.where(playing, level, state.level)
-        after = NoteState(key, level, held, since_onset, since_release, interval, legato)
-        fresh = torch.exp(-since_onset.unsqueeze(1) / self.onsets)
-        gone = (1.0 - held).unsqueeze(1) * torch.exp(-since_release.unsqueeze(1) / self.releases)
+        held_before = before(state.held, held)
+        struck = latest(playing)
+        sounding, level = latched(struck, key, state.key), latched(struck, level, state.level)
+        key_before = before(state.key, sounding)
+        begins = playing & ((held_before < 0.5) | ((key - key_before).abs() >= 0.5))
+        ends = (held < 0.5) & (held_before > 0.5)
+        begun = latest(begins)
+        since_onset = age(begun, state.since_onset, self.meanwhile)
+        since_release = age(latest(ends), state.since_release, self.meanwhile)
+        first = before(state.since_onset, since_onset) >= self.meanwhile
+        tied = (held_before > 0.5) | (before(state.since_release, since_release) < self.legato_frames)
+        leap = torch.where(first, torch.zeros_like(key), key - key_before)
+        interval = latched(begun, leap, state.interval)
+        legato = latched(begun, (tied & ~first).to(key.dtype), state.legato)
+        notes = NoteState(sounding, level, held, since_onset, since_release, interval, legato)
+        return self.of_notes(notes, classes), notes
+
+    def of_notes(self, note: NoteState, classes: Tensor) -> Tensor:
+        """Notes of frames, each (B, F) -> (B, F, count)."""
+        fresh = torch.exp(-note.since_onset.unsqueeze(2) / self.onsets)
+        gone = (1.0 - note.held).unsqueeze(2) * torch.exp(-note.since_release.unsqueeze(2) / self.releases)
         low, high = self.level_range[0], self.level_range[1]
         span = (high - low).clamp(min=3.0)
-        height = (torch.minimum(torch.maximum(level, low), high) - 0.5 * (low + high)) / span * 2.0
-        recent = fresh[:, 2]
-        none_yet = (since_onset >= self.meanwhile).to(key.dtype)
+        height = (torch.minimum(torch.maximum(note.level, low), high) - 0.5 * (low + high)) / span * 2.0
+        recent = fresh[:, :, 2]
+        none_yet = (note.since_onset >= self.meanwhile).to(height.dtype)
+        leap = note.interval.clamp(-24.0, 24.0) / 12.0 * recent
         parts = [
-            torch.stack(
-                [held, height, none_yet, interval.clamp(-24.0, 24.0) / 12.0 * recent, legato * recent], 1
-            ),
+            torch.stack([note.held, height, none_yet, leap, note.legato * recent], 2),
             fresh,
             gone,
             classes,
         ]
         if self.pitched:
-            near = (key.unsqueeze(1) - self.points) / self.width
+            near = (note.key.unsqueeze(2) - self.points) / self.width
             parts.append(torch.exp(-0.5 * near.square()))
         if self.timbres > 0:
-            timbre = self.timbre_of_key[key.round().long().clamp(0, 127)]
-            parts.append(torch.nn.functional.one_hot(timbre, self.timbres).to(key.dtype))
-        return torch.cat(parts, 1), after
+            timbre = self.timbre_of_key[note.key.round().long().clamp(0, 127)]
+            parts.append(torch.nn.functional.one_hot(timbre, self.timbres).to(height.dtype))
+        return torch.cat(parts, 2)
+
+
+def before(first: Tensor, values: Tensor) -> Tensor:
+    """The value of the frame before: (B,) of the one before the first, (B, F) -> (B, F)."""
+    if values.size(1) == 1:
+        return first.unsqueeze(1)
+    return torch.cat([first.unsqueeze(1), values[:, :-1]], 1)
+
+
+def latest(events: Tensor) -> Tensor:
+    """(B, F) of events -> at each frame the number of the last frame with one, from 1; 0 before the first."""
+    if events.size(1) == 1:
+        return events.long()
+    numbers = torch.arange(1, events.size(1) + 1, device=events.device)
+    return torch.cummax(events.to(numbers.dtype) * numbers, 1)[0]
+
+
+def latched(place: Tensor, values: Tensor, first: Tensor) -> Tensor:
+    """The values (B, F) at the places that `latest` gave; (B,) of before the first frame."""
+    if values.size(1) == 1:
+        return torch.where(place > 0, values, first.unsqueeze(1))
+    return torch.cat([first.unsqueeze(1), values], 1).gather(1, place)
+
+
+def age(place: Tensor, first: Tensor, oldest: float) -> Tensor:
+    """Frames since the places that `latest` gave; `first` (B,): the age before the first frame."""
+    numbers = torch.arange(1, place.size(1) + 1, device=place.device)
+    since = torch.where(place > 0, (numbers - place).to(first.dtype), first.unsqueeze(1) + numbers)
+    return since.clamp(max=oldest)
+
+
+def last_of(notes: NoteState) -> NoteState:
+    """Notes of frames, each (B, F) -> those of the last, each (B,)."""
+    return NoteState(
+        notes.key[:, -1],
+        notes.level[:, -1],
+        notes.held[:, -1],
+        notes.since_onset[:, -1],
+        notes.since_release[:, -1],
+        notes.interval[:, -1],
+        notes.legato[:, -1],
+    )
 
 
 class Performer(nn.Module):
@@ -146,6 +193,8 @@ class Performer(nn.Module):
     offset: Tensor
     lowest_held: Tensor
     highest_rest: Tensor
+    free: Tensor
+    place: Tensor
 
     def __init__(self, latents: int, features: NoteFeatures, width: int = 192, components: int = 8) -> None:
         super().__init__()
@@ -163,8 +212,14 @@ class Performer(nn.Module):
         all later ones. A held note does not fall silent where the corpus' notes do not."""
         self.register_buffer("highest_rest", torch.full((HELD_AGES,), 1e4))
         """The same of rests: the loudest that they are, by frames since the release."""
+        free = torch.full((latents,), FREE)
+        free[self.loudness_at] = 0.0
+        self.register_buffer("free", free, persistent=False)
+        place = torch.arange(components + 2 * latents) + FIRST_PLACE
+        self.register_buffer("place", place, persistent=False)
         self.smallest, self.largest = SMALLEST_LOG_SCALE, LARGEST_LOG_SCALE
         self.rarest = math.log(RAREST)
+        self.far = FREE
         self.settled, self.drift_rate = SETTLED_FRAMES, 1.0 / DRIFT_FRAMES
 
     def mixture(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -228,61 +283,101 @@ class Performer(nn.Module):
         seed: Tensor,
         state: PerformerState,
     ) -> tuple[Tensor, PerformerState]:
-        """One frame: key, level, held, seed (B,), classes (B, n) -> latents (B, D) and the state.
+        """One frame: as `frames`, without the axis of frames."""
+        one = (key.unsqueeze(1), level.unsqueeze(1), held.unsqueeze(1))
+        z, state = self.frames(one[0], one[1], one[2], classes, temperature, tuned, seed, state)
+        return z[:, :, 0], state
 
-        `tuned`: 1 keeps the middle of every note on its key; 0 lets it go where the corpus' notes go.
+    @torch.jit.export
+    def frames(
+        self,
+        key: Tensor,
+        level: Tensor,
+        held: Tensor,
+        classes: Tensor,
+        temperature: float,
+        tuned: float,
+        seed: Tensor,
+        state: PerformerState,
+    ) -> tuple[Tensor, PerformerState]:
+        """Key, level, held, each (B, F), seed (B,), weights of classes (B, n) -> latents (B, D, F) and the state.
+
+        `tuned`: 1 keeps the middle of every note on its key; 0 lets it go where the corpus' notes go. All that does not
+        depend on the frame before is computed for all frames at once.
         """
-        features, note = self.features(key, level, held, classes, state.note)
-        cell = self.cell
-        hidden = torch.gru_cell(  # a frame of `cell`, in a quarter of its time
-            torch.cat([features, state.last], 1),
-            state.hidden,
-            cell.weight_ih_l0,  # type: ignore[arg-type]
-            cell.weight_hh_l0,  # type: ignore[arg-type]
-            cell.bias_ih_l0,  # type: ignore[arg-type]
-            cell.bias_hh_l0,  # type: ignore[arg-type]
-        )
-        weights, means, scales = self.mixture(hidden)
-        last = self._draw(weights, means, scales, temperature, seed, state.frame)
-        last = self._audible(last, note)
-        z = last * self.scale + self.offset
-        drift = state.drift
-        if self.pitched:
-            begun = note.since_onset < 0.5
-            steady = (note.since_onset >= self.settled) & (z[:, 2] >= 0.5)
-            moved = drift + self.drift_rate * (z[:, 0] - drift)
-            drift = torch.where(begun, torch.zeros_like(drift), torch.where(steady, moved, drift))
-            pitch = z[:, :1] + (note.key - tuned * drift).unsqueeze(1)
-            loudness = z[:, 1:2] + note.level.unsqueeze(1)
-            z = torch.cat([pitch, loudness, z[:, 2:3].clamp(0.0, 1.0), z[:, 3:]], 1)
-        else:
-            z = torch.cat([z[:, :1] + note.level.unsqueeze(1), z[:, 1:]], 1)
-        return z, PerformerState(note, hidden, last, drift, state.frame + 1.0)
+        count = key.size(1)
+        told = classes.unsqueeze(1).expand(-1, count, -1)
+        features, notes = self.features(key, level, held, told, state.note)
+        gumbel, normal = self.randomness(seed, state.frame, count, temperature)
+        lowest, highest = self.limits(notes)
+        cell, hidden, last = self.cell, state.hidden, state.last
+        made = []
+        for n in range(count):
+            hidden = torch.gru_cell(  # a frame of `cell`, in a quarter of its time
+                torch.cat([features[:, n], last], 1),
+                hidden,
+                cell.weight_ih_l0,  # type: ignore[arg-type]
+                cell.weight_hh_l0,  # type: ignore[arg-type]
+                cell.bias_ih_l0,  # type: ignore[arg-type]
+                cell.bias_hh_l0,  # type: ignore[arg-type]
+            )
+            last = self.draw(hidden, gumbel[:, n], normal[:, n])
+            last = torch.minimum(torch.maximum(last, lowest[:, n]), highest[:, n])
+            made.append(last)
+        z, drift = self.in_units(torch.stack(made, 1), notes, tuned, state.drift)
+        frame = state.frame + float(count)
+        return z.transpose(1, 2), PerformerState(last_of(notes), hidden, last, drift, frame)
 
-    def _audible(self, last: Tensor, note: NoteState) -> Tensor:
-        """Scaled frames whose loudness is not below `lowest_held` while a key is held, nor above `highest_rest`."""
-        at, oldest = self.loudness_at, float(self.lowest_held.size(0) - 1)
-        held = note.held > 0.5
-        age = torch.where(held, note.since_onset, note.since_release).clamp(0.0, oldest).long()
-        lowest = (self.lowest_held[age] - self.offset[at]) / self.scale[at]
-        highest = (self.highest_rest[age] - self.offset[at]) / self.scale[at]
-        loudness = last[:, at]
-        loudness = torch.where(held, torch.maximum(loudness, lowest), torch.minimum(loudness, highest))
-        return torch.cat([last[:, :at], loudness.unsqueeze(1), last[:, at + 1 :]], 1)
-
-    def _draw(
-        self, weights: Tensor, means: Tensor, scales: Tensor, temperature: float, seed: Tensor, frame: Tensor
-    ) -> Tensor:
-        """One value of the mixture; what is random follows from seed and frame."""
-        at, voice = frame.unsqueeze(1), seed.unsqueeze(1).to(torch.float64)
-        place = torch.arange(self.components + 2 * self.latents, device=weights.device).unsqueeze(0)
-        turns = random_turns(at, voice, place + 1000.0).clamp(1e-7, 1.0 - 1e-7)
-        gumbel = -torch.log(-torch.log(turns[:, : self.components])).to(weights.dtype)
-        likely = torch.where(weights < self.rarest, weights - 1e4, weights)
-        chosen = (likely + temperature * gumbel).argmax(1)
-        index = chosen[:, None, None].expand(-1, 1, self.latents)
-        mean, scale = means.gather(1, index)[:, 0], torch.exp(scales.gather(1, index)[:, 0])
-        first = turns[:, self.components : self.components + self.latents]
-        second = turns[:, self.components + self.latents :]
+    def randomness(
+        self, seed: Tensor, frame: Tensor, count: int, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """What is random of the next `count` frames, by seed and frame: for the choice of a component (B, F, K) and for
+        its value (B, F, D), both times the temperature."""
+        numbers = torch.arange(count, device=frame.device) + frame.unsqueeze(1)
+        voice = seed.to(torch.float64)[:, None, None]
+        turns = random_turns(numbers.unsqueeze(2), voice, self.place).clamp(1e-7, 1.0 - 1e-7)
+        gumbel = -torch.log(-torch.log(turns[:, :, : self.components]))
+        first = turns[:, :, self.components : self.components + self.latents]
+        second = turns[:, :, self.components + self.latents :]
         normal = torch.sqrt(-2.0 * torch.log(first)) * torch.cos(2.0 * math.pi * second)
-        return mean + temperature * scale * normal.to(mean.dtype)
+        return (temperature * gumbel).to(seed.dtype), (temperature * normal).to(seed.dtype)
+
+    def limits(self, notes: NoteState) -> tuple[Tensor, Tensor]:
+        """Scaled frames between which the next ones lie, (B, F, D) each: the loudness is not below `lowest_held` while
+        a key is held, nor above `highest_rest`."""
+        at, oldest = self.loudness_at, float(self.lowest_held.size(0) - 1)
+        held = notes.held > 0.5
+        age = torch.where(held, notes.since_onset, notes.since_release).clamp(max=oldest).long()
+        limit = torch.where(held, self.lowest_held[age], self.highest_rest[age])
+        limit = (limit - self.offset[at]) / self.scale[at]
+        lowest = torch.where(held, limit, torch.full_like(limit, -self.far))
+        highest = torch.where(held, torch.full_like(limit, self.far), limit)
+        return lowest.unsqueeze(2) - self.free, highest.unsqueeze(2) + self.free
+
+    def draw(self, hidden: Tensor, gumbel: Tensor, normal: Tensor) -> Tensor:
+        """One value of the mixture, (B, D): hidden (B, width), and a frame of what `randomness` gave."""
+        weights, means, scales = self.mixture(hidden)
+        likely = torch.where(weights < self.rarest, weights - 1e4, weights)
+        chosen = (likely + gumbel).argmax(1)
+        index = chosen[:, None, None].expand(-1, 1, self.latents)
+        return means.gather(1, index)[:, 0] + torch.exp(scales.gather(1, index)[:, 0]) * normal
+
+    def in_units(
+        self, scaled: Tensor, notes: NoteState, tuned: float, drift: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Scaled frames (B, F, D) -> latents of the instrument, and the drift (B,) after them."""
+        z = scaled * self.scale + self.offset
+        if not self.pitched:
+            return torch.cat([z[:, :, :1] + notes.level.unsqueeze(2), z[:, :, 1:]], 2), drift
+        steady = (notes.since_onset >= self.settled) & (z[:, :, 2] >= 0.5)
+        rate = self.drift_rate * steady.to(z.dtype)
+        kept = (1.0 - rate) * (notes.since_onset >= 0.5).to(z.dtype)
+        moved = rate * z[:, :, 0]
+        drifts = []
+        for n in range(z.size(1)):
+            drift = kept[:, n] * drift + moved[:, n]
+            drifts.append(drift)
+        pitch = z[:, :, 0] + notes.key - tuned * torch.stack(drifts, 1)
+        loudness = z[:, :, 1] + notes.level
+        first = torch.stack([pitch, loudness, z[:, :, 2].clamp(0.0, 1.0)], 2)
+        return torch.cat([first, z[:, :, 3:]], 2), drift

@@ -1,4 +1,5 @@
-"""How a model plays, for the section `playing` of report.json: held tones, knobs, transfer, draws, latents as controls.
+"""How a model plays, for the section `playing` of report.json: held tones, knobs, transfer, latents as controls, draws,
+performances.
 
 Everything goes through one `Player`, so that a run, a checkpoint and a MODEL.ts of any family are measured alike. A
 figure that a model or its sounds cannot have is None, and `why` says why.
@@ -17,10 +18,11 @@ from torch import Tensor
 from wavevae.evaluation import metrics
 from wavevae.evaluation.glossary import longest_prefix
 from wavevae.evaluation.model_under_test import NONE, Labels, ModelUnderTest
-from wavevae.evaluation.playing import draws, latent_controls, timbre_moved
+from wavevae.evaluation.playing import draws, latent_controls, performing, timbre_moved
 from wavevae.evaluation.playing.held import LONGEST_HOP_S, Held, held_figures, hold_moments
 from wavevae.evaluation.playing.player import Player, make_player
 from wavevae.evaluation.selection import Clip, Source, evenly, read_clips
+from wavevae.plots import Notes
 
 __all__ = ["KEYS", "Clouds", "Demonstration", "Player", "Playing", "measure", "measure_quickly"]
 
@@ -29,11 +31,14 @@ KEYS = (
     *("knob_monotonic", "knob_monotonic_least", "knob_crosstalk"),
     *("transfer_moved", "transfer_pitch_kept", "transfer_loudness_r", "transfer_copy_si_sdr_db"),
     *("leakage_pitch", "leakage_loudness", "linear_sum_db", "crossfade_db"),
-    *("sample_kad", "sample_density", "sample_coverage", "sample_diversity"),
+    *("sample_judged", "sample_kad", "sample_density", "sample_coverage", "sample_diversity", "sample_drift"),
+    *("performed_pitch_cents", "performed_onset_ms", "performed_release_ms", "velocity_loudness_r"),
+    *("performed_frechet", "performed_diversity", "performed_loudness_db"),
+    *("performed_vibrato_hz", "performed_vibrato_cents"),
 )
 """Every one of these is in the section, None where it cannot be had."""
 QUICK_EXCERPTS, QUICK_FOREIGN = 8, 6
-HELD_SHOWN, TRANSFERS_SHOWN = 4, 3
+HELD_SHOWN, TRANSFERS_SHOWN, PERFORMED_SHOWN = 4, 3, 3
 BEFORE_S = 1.0
 """Heard before a held tone or a sweep begins."""
 SWEEP_S = 3.0
@@ -48,10 +53,12 @@ class Demonstration:
     """Sounds of the report's page that belong together."""
 
     kind: str
-    """held, sweep or transfer."""
+    """held, sweep, transfer or performed."""
     title: str
     sounds: Mapping[str, np.ndarray]
     """{caption: (samples,)}"""
+    notes: Notes | None = None
+    """Found in its first sound."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,8 @@ class Clouds:
     files: Sequence[str]
     real: np.ndarray
     """(N, dims), one a second of the judged sounds, with its file."""
-    generated: np.ndarray | None
-    """(M, dims) of draws; none where the model has no density, or none were asked for."""
+    generated: draws.Generated | None
+    """Draws; none where the model has no density, or none were asked for."""
 
 
 def measure(
@@ -90,12 +97,12 @@ def measure(
         figures |= latent_controls.leakage_figures(frames)
         shown += add_held(player, corpus, every, figures, why)
     figures |= latent_controls.linearity_figures(player, corpus)
-    shown += add_transfers(player, (corpus, others), median_pitch(frames), figures, why)
-    real = draws.frechet.diversity(clouds.real)
-    drawn, reason = draws.draw_figures(clouds.files, clouds.real, clouds.generated, real)
-    figures |= drawn
-    if reason:
-        why["sample"] = reason
+    judge, transferred = add_transfers(player, (corpus, others), median_pitch(frames), figures, why)
+    add_draws(player, clouds, judge, sources[0].labels, figures, why)
+    performances = add_performances(
+        player, read_clips(sources, player.sample_rate, seconds=performing.CLIP_S), figures, why
+    )
+    shown += [*transferred, *performances]
     figures["foreign"] = (
         timbre_moved.BUILT_IN if not foreign else f"{len({e.file for e in others})} files given"
     )
@@ -128,19 +135,66 @@ def add_transfers(
     corpus_midi: float | None,
     figures: dict[str, Any],
     why: dict[str, str],
-) -> list[Demonstration]:
-    """Transfer, into the figures; `sounds` are the corpus' and the foreign ones."""
-    found, made, reason = timbre_moved.transfer_figures(player, *sounds, corpus_midi)
-    figures |= found
-    if reason:
-        why["transfer"] = reason
-    return [
+) -> tuple[timbre_moved.TimbreClassifier | None, list[Demonstration]]:
+    """Transfer, into the figures, and its judge; `sounds` are the corpus' and the foreign ones."""
+    found = timbre_moved.measure_transfer(player, *sounds, corpus_midi)
+    figures |= found.figures
+    if found.why:
+        why["transfer"] = found.why
+    return found.judge, [
         Demonstration(
             "transfer",
             t.clip.file + (f", transposed by {t.transposed:+.0f} semitones" if t.transposed else ""),
             {"input": t.clip.audio.numpy(), "output": t.output.numpy()},
         )
-        for t in made[:TRANSFERS_SHOWN]
+        for t in found.transfers[:TRANSFERS_SHOWN]
+    ]
+
+
+def add_draws(
+    player: Player,
+    clouds: Clouds,
+    judge: timbre_moved.TimbreClassifier | None,
+    labels: Labels,
+    figures: dict[str, Any],
+    why: dict[str, str],
+) -> None:
+    """Draws and minutes of improvising, into the figures."""
+    generated = clouds.generated
+    places = None if generated is None else generated.embeddings
+    real = draws.frechet.diversity(clouds.real)
+    found, reason = draws.draw_figures(clouds.files, clouds.real, places, real)
+    figures |= found
+    if reason:
+        why["sample"] = reason
+    if generated is None:
+        return
+    if judge is None:
+        why["sample_judged"] = timbre_moved.NO_JUDGE
+    else:
+        figures["sample_judged"], _ = judge.share_of_corpus(list(torch.from_numpy(generated.sounds)))
+        figures["sample_judged_ceiling"] = figures.get("transfer_moved_ceiling")
+    why["sample_drift"] = performing.NO_PRIOR
+    figures |= draws.drift_figures(player, labels)
+
+
+def add_performances(
+    player: Player, clips: Sequence[Clip], figures: dict[str, Any], why: dict[str, str]
+) -> list[Demonstration]:
+    """Performing, into the figures."""
+    found = performing.measure_performing(player, clips)
+    figures |= found.figures
+    why |= found.why
+    if player.prior is None:
+        return []
+    return [
+        Demonstration(
+            "performed",
+            one.clip.file,
+            {"recording": one.clip.audio.numpy(), "performed": one.performed.numpy()},
+            Notes(one.notes, player.prior.profile),
+        )
+        for one in evenly(found.performances, PERFORMED_SHOWN)
     ]
 
 
@@ -202,4 +256,4 @@ def measure_quickly(
     figures: dict[str, Any] = dict(held_figures(held, player.hop_length, player.sample_rate))
     foreign = timbre_moved.built_in_foreign(player.sample_rate, QUICK_FOREIGN)
     frames, _ = latent_controls.voiced_frames(player, corpus)
-    return figures | timbre_moved.transfer_figures(player, corpus, foreign, median_pitch(frames))[0]
+    return figures | timbre_moved.measure_transfer(player, corpus, foreign, median_pitch(frames)).figures

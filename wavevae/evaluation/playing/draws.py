@@ -1,5 +1,7 @@
 """Draws from the density of the training latents: made, embedded, and held against real sounds as clouds of embeddings.
 
+Improvisations of minutes are held against themselves: their last minute against their first.
+
 Clouds of equal size: one half of the real files is the original, draws and the other half are held against it, so that
 the figures of the other half are what draws as good as real sounds would score.
 """
@@ -16,7 +18,10 @@ from numpy.typing import NDArray
 
 from wavevae.evaluation import frechet, metrics
 from wavevae.evaluation.embeddings import Embedding
-from wavevae.evaluation.model_under_test import Labels, ModelUnderTest
+from wavevae.evaluation.model_under_test import NONE, Labels, ModelUnderTest
+from wavevae.evaluation.playing.player import Player
+from wavevae.evaluation.playing.timbre_moved import vectors
+from wavevae.evaluation.tracks import power_frames
 from wavevae.units import samples_to_frames, seconds_to_samples
 
 SEQUENCE_S = 5.0
@@ -131,3 +136,64 @@ def draw_figures(
     overall = {"sample_diversity": drawn / everything if everything and drawn is not None else None}
     found = {**described(a, made), **overall, "sample_seconds": size}
     return {**found, **{f"{name}_ceiling": value for name, value in described(a, b).items()}}, ""
+
+
+# -- minutes of improvising -------------------------------------------------------------------------------------
+
+IMPROVISATIONS, MINUTES = 8, 5
+"""One minute has few notes: what eight have in common is no accident."""
+MINUTE_S = 60.0
+FADE_S = 0.5
+"""Before the last minute, in which the decoder finds its state."""
+
+
+def minute_figures(sounds: Sequence[torch.Tensor], sample_rate: int) -> dict[str, float]:
+    """What one kind of minutes is like: level, brightness, diversity of half seconds, share of silence."""
+    power = torch.cat([power_frames(x, sample_rate) for x in sounds]).double()
+    hz = torch.linspace(0, sample_rate / 2, power.shape[1], dtype=power.dtype)
+    total = power.sum(1)
+    n_fft = 2 * (power.shape[1] - 1)
+    levels = 10 * torch.log10(
+        2 * total / (0.375 * n_fft**2) + 1e-12
+    )  # Parseval; a Hann window's mean square is 3/8
+    loud = levels > metrics.FLOOR_DBFS
+    centroid = (power[loud] @ hz) / total[loud]
+    return {
+        "level_db": float(levels[loud].mean()) if bool(loud.any()) else -120.0,
+        "brightness_hz": float(centroid.log().mean().exp()) if bool(loud.any()) else 0.0,
+        "diversity": frechet.diversity(vectors(sounds, sample_rate)) or 0.0,
+        "silent": float((~loud).double().mean()),
+    }
+
+
+def largest_change(before: dict[str, float], after: dict[str, float]) -> float:
+    """As a share: of amplitude, brightness and diversity relative to what they were, of silence in the time."""
+    changes = [abs(10 ** ((after["level_db"] - before["level_db"]) / 20) - 1)]
+    for name in ("brightness_hz", "diversity"):
+        changes.append(abs(after[name] / before[name] - 1) if before[name] else float(after[name] > 0))
+    return max(*changes, abs(after["silent"] - before["silent"]))
+
+
+@torch.inference_mode()
+def drift_figures(player: Player, labels: Labels = NONE) -> dict[str, Any]:
+    """The last of MINUTES of improvising against the first; nothing without a prior. `sample_drift_ceiling`: between
+    the same minute of one half of the improvisations and of the other, made small as if they were as many."""
+    if player.prior is None:
+        return {}
+    rate, hop = player.sample_rate, player.hop_length
+    minute, lead = samples_to_frames(seconds_to_samples(MINUTE_S, rate), hop), round(FADE_S * rate / hop)
+    drawn = player.prior.improvise(IMPROVISATIONS, MINUTES * minute, SEED, labels)
+    first = [player.decode(z[:, :minute].contiguous(), labels) for z in drawn]
+    last = [player.decode(z[:, -minute - lead :].contiguous(), labels)[lead * hop :] for z in drawn]
+    before, after = minute_figures(first, rate), minute_figures(last, rate)
+    half = IMPROVISATIONS // 2
+    chance = [
+        largest_change(*(minute_figures(x, rate) for x in (some[:half], some[half:])))
+        for some in (first, last)
+    ]
+    return {
+        "sample_drift": largest_change(before, after),
+        "sample_drift_ceiling": float(np.mean(chance)) / np.sqrt(2),
+        "sample_drift_parts": {name: [before[name], after[name]] for name in before},
+        "sample_drift_minutes": IMPROVISATIONS * MINUTES,
+    }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -11,10 +13,43 @@ from torch import Tensor, nn
 
 from wavevae.evaluation.file_under_test import FilePlayback, Model
 from wavevae.evaluation.model_under_test import NONE, Labels, ModelUnderTest, Run, device_of
+from wavevae.prior import TEMPERATURE
+from wavevae.prior.model import Prior
 from wavevae.transfer import CorpusProfile, fit_latents, transposition
 
 MEASURED_AXES = ("pitch", "loudness", "periodicity")
 """Latents of an instrument that are measured from the sound; all others are learned."""
+
+
+@dataclass(frozen=True)
+class PriorPlayer:
+    """The prior of a model: it improvises, and performs notes."""
+
+    module: Any
+    """A scripted `Prior`."""
+    profile: CorpusProfile
+    classes: Callable[[Labels], Tensor]
+    """Labels -> weights of the classes (n,)."""
+    in_units: Callable[[Tensor], Tensor] = lambda z: z
+    """Latents (B, n, F) of the model -> those that the player decodes."""
+
+    @torch.inference_mode()
+    def perform(self, key: Tensor, velocity: Tensor, seed: int, labels: Labels = NONE) -> Tensor:
+        """key (MIDI) and velocity (0 to 1; 0: no key is held), (B, F) each -> (B, latent_dim, F)."""
+        start, seeds = self.module.initial(len(key), torch.zeros(1)), self.seeds(len(key), seed)
+        classes = self.classes(labels).expand(len(key), -1)
+        return self.in_units(self.module.perform(key, velocity, classes, TEMPERATURE, seeds, start)[0])
+
+    @torch.inference_mode()
+    def improvise(self, count: int, frames: int, seed: int, labels: Labels = NONE) -> Tensor:
+        """(count, latent_dim, frames), a seed each."""
+        start, seeds = self.module.initial(count, torch.zeros(1)), self.seeds(count, seed)
+        classes = self.classes(labels).expand(count, -1)
+        made = self.module.improvise(frames, classes, TEMPERATURE, 1.0, 0.0, 127.0, seeds, start)[0]
+        return self.in_units(made)
+
+    def seeds(self, count: int, seed: int) -> Tensor:
+        return seed + torch.arange(count, dtype=torch.float32)
 
 
 class Player(Protocol):
@@ -31,6 +66,10 @@ class Player(Protocol):
 
     def decode(self, latents: Tensor, labels: Labels = NONE) -> Tensor:
         """(latent_dim, frames) -> (frames * hop_length,)."""
+
+    @property
+    def prior(self) -> PriorPlayer | None:
+        """None where the model plays and improvises no notes by itself."""
 
     @property
     def can_fit(self) -> bool:
@@ -74,6 +113,19 @@ class ModulePlayer:
         self.latency_samples = int(getattr(face, "algorithmic_latency", 0))
         names = getattr(face, "axis_names", None)
         self.axis_names = tuple(names) if names else generic_names(face.latent_dim)
+
+    @functools.cached_property
+    def prior(self) -> PriorPlayer | None:
+        prior, profile = getattr(self.model, "prior", None), getattr(self.model, "profile", None)
+        if not isinstance(prior, Prior) or profile is None:
+            return None
+
+        def classes(labels: Labels) -> Tensor:
+            condition = self.condition(labels) if self.condition is not None else None
+            count = prior.performer.features.classes
+            return torch.zeros(count) if condition is None or not count else condition.classes[0].cpu()
+
+        return PriorPlayer(torch.jit.script(prior), profile, classes)
 
     @property
     def device(self) -> torch.device:
@@ -124,6 +176,15 @@ class FilePlayer:
         self.latency_samples = model.late
         self.axis_names = tuple(axis.name for axis in info.axes)
         self.profile = CorpusProfile.from_dict(info.profile) if info.profile else None
+        self.prior: PriorPlayer | None = None
+        if info.prior and self.profile is not None:
+            self.prior = PriorPlayer(self.module.plays, self.profile, self.classes, self.module.in_file_units)
+
+    def classes(self, labels: Labels) -> Tensor:
+        """Weights of the file's classes, (n,)."""
+        self.playback.reset(labels)
+        weights: Tensor = self.module.class_rows(1)[0]
+        return weights.clone()
 
     def in_hops(self, sound: Tensor) -> Tensor:
         """(T,) -> (1, 1, a whole number of hops), zeros on the right."""

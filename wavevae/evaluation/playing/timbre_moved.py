@@ -35,6 +35,7 @@ LAG_S = 0.05
 IN_TUNE_CENTS = 50.0
 FEWEST = 6
 """Half seconds of each kind that a judge learns from at least."""
+NO_JUDGE = f"the judge needs {FEWEST} audible half seconds of the corpus and of foreign sound"
 BUILT_IN = "built-in sung syllables"
 BUILT_IN_EXCERPTS = 20
 
@@ -218,17 +219,28 @@ def moved(judge: TimbreClassifier, made: Sequence[Transfer]) -> tuple[float | No
     return (taken / count if count else None), count
 
 
-def transfer_figures(
+@dataclass(frozen=True)
+class Transferred:
+    """What was measured of transfers."""
+
+    figures: dict[str, Any]
+    transfers: list[Transfer]
+    judge: TimbreClassifier | None = None
+    why: str = ""
+    """Why there is no judge, or nothing at all."""
+
+
+def measure_transfer(
     player: Player, corpus: Sequence[Clip], foreign: Sequence[Clip], corpus_midi: float | None
-) -> tuple[dict[str, Any], list[Transfer], str]:
-    """The figures, what can be heard of them, and why there are none ('' where there are)."""
+) -> Transferred:
+    """The judge, and what it says of foreign sounds through the model."""
     rate = player.sample_rate
     learned, rest = split_by_file(corpus, 2 / 3)
     known, unknown = split_by_file(foreign, 1 / 2)
     judge = train_classifier(learned, known, rate)
     made = transfers(player, unknown, corpus_midi)
     if not made:
-        return {}, [], "nothing finite came out"
+        return Transferred({}, [], judge, "nothing finite came out")
     frames = np.array([pitch_kept(t.clip.audio, t.output, rate) for t in made]).sum(0)
     figures: dict[str, Any] = {
         "transfer_pitch_kept": float(frames[1] / frames[0]) if frames[0] else None,
@@ -240,9 +252,8 @@ def transfer_figures(
         "transfer_fitted": player.can_fit,
     }
     if judge is None:
-        why = f"the judge needs {FEWEST} audible half seconds of the corpus and of foreign sound"
-        return figures, made, why
+        return Transferred(figures, made, None, NO_JUDGE)
     figures["transfer_moved"], figures["transfer_half_seconds"] = moved(judge, made)
     figures["transfer_moved_ceiling"], _ = judge.share_of_corpus([e.audio for e in rest])
     figures["transfer_moved_floor"], _ = judge.share_of_corpus([e.audio for e in unknown])
-    return figures, made, ""
+    return Transferred(figures, made, judge)

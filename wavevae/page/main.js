@@ -167,7 +167,7 @@ function show() {
   for (const name of ["freeze", "pedal", "mono"]) $(name).setAttribute("aria-pressed", String(Boolean(now.values[name])));
   $("drone").setAttribute("aria-pressed", String(!now.keyed && !now.idle));
   showGlide(now);
-  keyboard.show(now.held);
+  keyboard.show(now.held, now.improvised);
   showNow(now, about);
   if (about.hears) showHeard(now, about);
   drawSpectrum($("spectrum"), now.spectrum);

@@ -148,11 +148,13 @@ export class Keyboard {
     for (const source of [...this.sources.keys()]) this.release(source);
   }
 
-  show(pitches) {
+  /** Keys that are held, and the one that the instrument plays by itself, or null. */
+  show(pitches, improvised) {
     const held = new Set(pitches);
     for (const key of this.container.children) {
-      const down = held.has(Number(key.dataset.pitch));
-      key.classList.toggle("down", down);
+      const pitch = Number(key.dataset.pitch);
+      key.classList.toggle("down", held.has(pitch));
+      key.classList.toggle("improvised", pitch === improvised);
     }
   }
 
