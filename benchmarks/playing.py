@@ -5,7 +5,8 @@ python benchmarks/playing.py MODEL.ts --only tuning clicks  # without JACK
 
 tuning    88 keys held 1 s each: error of the pitch
 clicks    a glide of an octave in 2 s and a sweep of every control in 5 s: energy at the hop rate against a steady tone
-voices    time of a block with one, eight and sixteen notes
+voices    time of a block with one, eight and sixteen notes; WAVEVAE_RUNTIME=onnx: without torch
+ready     from the command to the first block without a device, with torch and without
 hour      a note held for an hour: drift of pitch and level; a preset recalled meanwhile
 key       from a key to its first sound in what is recorded, less ring and block
 start     from the command, and from the first key, to the first sound that is recorded
@@ -276,7 +277,24 @@ def midi(model: Path, options: argparse.Namespace) -> Found:
     return {"times_real_time": round(60 / (wall[1] - wall[0]), 1), "by_cpu": round(60 / (cpu[1] - cpu[0]), 1)}
 
 
-OFFLINE = {"tuning": tuning, "clicks": clicks, "voices": voices, "hour": hour, "midi": midi}
+def ready(model: Path, options: argparse.Namespace) -> Found:
+    """The second of two, the file cache warm; without torch where onnxruntime is installed."""
+    from live import live
+
+    from wavevae.bundle import RUNTIMES, VARIABLE
+
+    found: Found = {}
+    for runtime in [*RUNTIMES] * 2:
+        os.environ[VARIABLE] = runtime
+        begun = time.perf_counter()
+        with live(model, "--device", "none", "--block-size", options.block) as player:
+            found[f"{runtime}_s"] = round(time.perf_counter() - begun, 2)
+            player.end()
+    del os.environ[VARIABLE]
+    return found
+
+
+OFFLINE = {"tuning": tuning, "clicks": clicks, "voices": voices, "hour": hour, "midi": midi, "ready": ready}
 
 
 # -- beside a JACK server ---------------------------------------------------------------------------------------

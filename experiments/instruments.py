@@ -179,10 +179,13 @@ VOICINGS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     },
     "bells": {
         "as struck": ("a mallet a key", {"release": 900}),
-        "bowed bars": ("the bars held, as by a bow", {**PAD, "attack": 500, "release": 2500}),
+        "bowed bars": (
+            "the bars held, as by a bow",
+            {**PAD, "noisiness": -2.5, "attack": 500, "release": 2500},
+        ),
         "music box": (
             "short and bright",
-            {"timbre 1": 2.0, "brightness": 2.0, "perform": 0, "attack": 1, "decay": 700, "sustain": 0},
+            {"noisiness": -3.0, "brightness": 2.5, "perform": 0, "attack": 1, "decay": 700, "sustain": 0},
         ),
         "felt": ("soft mallets, dark", {"timbre 1": -3.0, "release": 900}),
         "improviser": IMPROVISER,

@@ -10,6 +10,7 @@ import secrets
 import time
 from importlib.metadata import version
 
+from wavevae.bundle import runtime
 from wavevae.console import say
 from wavevae.controls import SMOOTHING
 from wavevae.errors import Failure, UserError
@@ -43,6 +44,7 @@ NO_PAGE = "no control page: `pip install 'wavevae[live]'` brings it"
 def _check(arguments: argparse.Namespace) -> None:
     """What can be said before anything starts; `model` becomes the file that is meant. Raises: UserError."""
     arguments.model = model_file(arguments.model)
+    runtime()  # said here, before there are processes that would end
     if arguments.in_callback and arguments.block_size and arguments.block_size < SMALLEST_IN_CALLBACK:
         raise UserError(
             f"--in-callback with --block-size {arguments.block_size}; use {SMALLEST_IN_CALLBACK} or more, or leave "

@@ -19,9 +19,8 @@ from .model import Prior
 from .notes import FoundNote, deviations, find_notes, note_frames
 from .performer import HELD_AGES, NoteFeatures, Performer
 
-STREAMS = 32
-"""Recordings are strung together in so many rows, in another order every SPLICINGS-th part of the training."""
 SPLICINGS = 6
+"""Recordings are strung together in another order so many times."""
 TIED_SHARE, LONGEST_REST_S = 0.25, 0.5
 """Between two recordings: nothing, or a rest of silence."""
 SILENCE_BELOW_DB = 60.0
@@ -75,15 +74,19 @@ class Part(NamedTuple):
     label: int
 
 
-class Streams(NamedTuple):
-    """Recordings one after the other in rows of equal length."""
+class Stream(NamedTuple):
+    """Recordings one after the other."""
 
     features: Tensor
-    """(N, F, count)"""
+    """(F, count)"""
+    fresh: Tensor
+    """(F, count): features where a recording of `begins` is the first that is played."""
     frames: Tensor
-    """(N, F, D)"""
+    """(F, D)"""
     known: Tensor
-    """(N, F, D)"""
+    """(F, D)"""
+    begins: Tensor
+    """First frames of recordings, at least EXCERPT frames from each other."""
 
 
 @torch.no_grad()
@@ -275,38 +278,41 @@ def _rest(after: Part, frames: int, loudness: int, floor: float) -> Part:
     return Part(rows, silent, known, after.label)
 
 
-def splice(performer: Performer, parts: Sequence[Part], frame_rate: float, seed: int) -> Streams:
-    """All recordings in a random order, as rows, with rests between them. What a row has too much is cut."""
+def splice(performer: Performer, parts: Sequence[Part], frame_rate: float, seed: int) -> Stream:
+    """All recordings in a random order, with rests between them."""
     random = np.random.default_rng(seed)
-    order = random.permutation(len(parts))
     loudness = performer.loudness_at
     floor = (-SILENCE_BELOW_DB - float(performer.offset[loudness])) / float(performer.scale[loudness])
     floor = max(-12.0, floor)
     pieces: list[Part] = []
-    for number in order:
+    begins, length = [0], 0
+    for number in random.permutation(len(parts)):
         part = parts[number]
-        pieces.append(part)
-        rest = (
-            0 if random.random() < TIED_SHARE else int(random.integers(3, round(LONGEST_REST_S * frame_rate)))
-        )
-        pieces.append(_rest(part, rest, loudness, floor))
+        tied = random.random() < TIED_SHARE
+        rest = 0 if tied else int(random.integers(3, round(LONGEST_REST_S * frame_rate)))
+        pieces += [part, _rest(part, rest, loudness, floor)]
+        if length - begins[-1] >= EXCERPT:
+            begins.append(length)
+        length += len(part.rows) + rest
+    rows = torch.from_numpy(np.concatenate([piece.rows for piece in pieces]))
     labels = np.concatenate([np.full(len(piece.rows), piece.label) for piece in pieces])
-    total = len(labels)
-    count = min(STREAMS, max(1, total // 400))
-    length = total // count
-
-    def in_rows(values: list[NDArray[np.float32]]) -> Tensor:
-        return torch.from_numpy(np.concatenate(values)[: count * length].reshape(count, length, -1))
-
-    rows = in_rows([piece.rows for piece in pieces])
-    frames = in_rows([piece.frames for piece in pieces])
-    known = in_rows([piece.known for piece in pieces])
     n_classes = performer.features.classes
-    shares = np.eye(n_classes + 1, dtype=np.float32)[labels][:, :n_classes]  # -1, none, is the last row
-    classes = in_rows([shares])
-    state = performer.features.initial(count, frames)
-    features, _ = performer.features(*rows.unbind(2), classes, state)
-    return Streams(features, frames, known)
+    shares = torch.eye(n_classes + 1)[torch.from_numpy(labels)][:, :n_classes]  # -1, none, is the last row
+    nothing_yet = performer.features.initial(1, rows)
+
+    def features(first: int, last: int) -> Tensor:
+        """Of frames before which nothing was played."""
+        cut = rows[None, first:last].unbind(2)
+        found: Tensor = performer.features(*cut, shares[None, first:last], nothing_yet)[0][0]
+        return found
+
+    return Stream(
+        features(0, length),
+        torch.cat([features(*ends) for ends in zip(begins, [*begins[1:], length], strict=True)]),
+        torch.from_numpy(np.concatenate([piece.frames for piece in pieces])),
+        torch.from_numpy(np.concatenate([piece.known for piece in pieces])),
+        torch.tensor([n for n in begins if n + EXCERPT <= length] or [0]),
+    )
 
 
 EXCERPT, BATCH = 192, 24
@@ -314,7 +320,7 @@ EXCERPT, BATCH = 192, 24
 LEARNING_RATE, INPUT_NOISE = 3e-3, 0.15
 """The noise on the frames before, in standard deviations, teaches the performer to return from its own errors."""
 FROM_THE_START = 0.12
-"""Share of the excerpts that begin where a row does, before the first note."""
+"""Share of the excerpts that begin with a recording that is the first."""
 FEWEST_FRAMES = 200
 """Less is too little to learn from."""
 
@@ -334,16 +340,16 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(performer.parameters(), LEARNING_RATE, weight_decay=0.01)
     mean, splicing, steps = math.nan, 0, 0
-    streams = splice(performer, parts, frame_rate, seed)
+    stream = splice(performer, parts, frame_rate, seed)
     performer.train()
     while (progress := used(steps)) < 1.0:
         if int(progress * SPLICINGS) != splicing:
             splicing = int(progress * SPLICINGS)
-            streams = splice(performer, parts, frame_rate, seed + splicing)
+            stream = splice(performer, parts, frame_rate, seed + splicing)
         for group in optimizer.param_groups:
             warm = min(1.0, (steps + 1) / 30)
             group["lr"] = LEARNING_RATE * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        loss = performer.loss(*excerpts(streams, generator))
+        loss = performer.loss(*excerpts(stream, generator))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(performer.parameters(), 1.0)
@@ -355,14 +361,17 @@ def fit(
     return steps
 
 
-def excerpts(streams: Streams, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def excerpts(stream: Stream, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What `Performer.loss` takes: features, frames, the frames before with noise, and what is known."""
-    count, length = streams.frames.shape[:2]
-    row = torch.randint(count, (BATCH, 1), generator=generator)
-    place = torch.rand(BATCH, 1, generator=generator) * (1 + FROM_THE_START) - FROM_THE_START
-    start = (place.clamp(min=0) * max(0, length - EXCERPT)).long()
-    at = start + torch.arange(min(EXCERPT, length))
-    before = torch.where((at > 0)[..., None], streams.frames[row, (at - 1).clamp(min=0)], torch.zeros(()))
+    total = len(stream.frames)
+    length = min(EXCERPT, total)
+    anywhere = torch.randint(total - length + 1, (BATCH, 1), generator=generator)
+    begin = stream.begins[torch.randint(len(stream.begins), (BATCH, 1), generator=generator)]
+    first = torch.rand(BATCH, 1, generator=generator) < FROM_THE_START
+    at = torch.where(first, begin, anywhere) + torch.arange(length)
+    features = torch.where(first[..., None], stream.fresh[at], stream.features[at])
+    before = stream.frames[(at - 1).clamp(min=0)]
+    before[:, 0] *= ~first
     width = INPUT_NOISE * torch.rand(BATCH, 1, 1, generator=generator)
     noisy = before + width * torch.randn(before.shape, generator=generator)
-    return streams.features[row, at], streams.frames[row, at], noisy, streams.known[row, at]
+    return features, stream.frames[at], noisy, stream.known[at]
