@@ -240,6 +240,23 @@ def hour(model: Path, options: argparse.Namespace) -> Found:
     }
 
 
+def ready(model: Path, options: argparse.Namespace) -> Found:
+    """The second of two, the file cache warm; without torch where onnxruntime is installed."""
+    from live import live
+
+    from wavevae.bundle import RUNTIMES, VARIABLE
+
+    found: Found = {}
+    for runtime in [*RUNTIMES] * 2:
+        os.environ[VARIABLE] = runtime
+        begun = time.perf_counter()
+        with live(model, "--device", "none", "--block-size", options.block) as player:
+            found[f"{runtime}_s"] = round(time.perf_counter() - begun, 2)
+            player.end()
+    del os.environ[VARIABLE]
+    return found
+
+
 def midi(model: Path, options: argparse.Namespace) -> Found:
     """What a minute more of music takes, so that the start of the program does not count."""
     import mido
@@ -275,23 +292,6 @@ def midi(model: Path, options: argparse.Namespace) -> Found:
             wall.append(time.perf_counter() - begun)
             cpu.append(sum(os.times()[2:4]) - used)
     return {"times_real_time": round(60 / (wall[1] - wall[0]), 1), "by_cpu": round(60 / (cpu[1] - cpu[0]), 1)}
-
-
-def ready(model: Path, options: argparse.Namespace) -> Found:
-    """The second of two, the file cache warm; without torch where onnxruntime is installed."""
-    from live import live
-
-    from wavevae.bundle import RUNTIMES, VARIABLE
-
-    found: Found = {}
-    for runtime in [*RUNTIMES] * 2:
-        os.environ[VARIABLE] = runtime
-        begun = time.perf_counter()
-        with live(model, "--device", "none", "--block-size", options.block) as player:
-            found[f"{runtime}_s"] = round(time.perf_counter() - begun, 2)
-            player.end()
-    del os.environ[VARIABLE]
-    return found
 
 
 OFFLINE = {"tuning": tuning, "clicks": clicks, "voices": voices, "hour": hour, "midi": midi, "ready": ready}
