@@ -154,6 +154,7 @@ def test_names_stand_in_every_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from wavevae.evaluation.file_under_test import load_model_under_test
+    from wavevae.export.__main__ import main as export
     from wavevae.info import main as info
     from wavevae.realtime.bench import load as load_for_bench
     from wavevae.realtime.offline.encode import main as encode
@@ -168,6 +169,8 @@ def test_names_stand_in_every_command(
     piece = instruments.FOLDER.parent / "piece.mid"
     with pytest.raises(UserError, match="did you mean 'strings'"):
         render(["sax", "--midi", str(piece), "--track", "2=string", "-o", "b.wav"])
+    assert export(["bells", "--format", "web"]) == 0
+    assert (tmp_path / "bells-web" / "index.html").is_file()
     assert load_for_bench(Path("sax"), None).sample_rate == 22050
     assert load_model_under_test(Path("strings")).facts.path == FOLDER / "strings.ts"
     assert build_parser().parse_args([]).model == Path(NAMES[0])  # serve without a file
