@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wavevae.cli import Parser, shown
 from wavevae.console import say
 from wavevae.errors import UserError
+from wavevae.names import run_name
 
 if TYPE_CHECKING:
     from wavevae.bundle import BundleInfo
@@ -123,14 +124,6 @@ def choose_output(options: argparse.Namespace) -> Path:
     if out.is_dir():
         raise UserError(f"-o {out} is a folder; name a file in it, e.g. {out / f'model{suffix}'}")
     return out
-
-
-def run_name(run: Path) -> str:
-    """'runs/mine' or 'runs/mine/checkpoints/best.ckpt' -> 'mine'."""
-    run = run.resolve()
-    if run.parent.name == "checkpoints":
-        return run.parent.parent.name
-    return run.stem if run.suffix in (".ckpt", ".ts") else run.name
 
 
 def report(files: list[Path], info: BundleInfo) -> None:

@@ -1,6 +1,6 @@
 """The ONNX graphs inside MODEL.ts, by which an instrument plays without torch; wavevae/onnx_module.py plays them.
 
-    extra/NAME.onnx     encode, decode; fit where the corpus is known; with a prior perform, prior, improvise
+    extra/NAME.onnx     encode, decode; fit where the corpus is known; with a prior perform, improvise
     extra/onnx.json     methods, attributes, and of each graph which records of the archive its weights are
 
 No weight is stored twice: a large constant with the bytes of a record is external in its graph.
@@ -56,7 +56,7 @@ class FitStep(Step):
 
 
 class Playing(nn.Module):
-    """One of the methods of a host module with a prior, its state in buffers: "perform", "prior" or "improvise"."""
+    """One of the methods of a host module with a prior, its state in buffers: "perform" or "improvise"."""
 
     def __init__(self, host: Any, method: str) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Playing(nn.Module):
 
     def start(self, voices: int) -> None:
         first = self.host.plays.initial(voices, torch.zeros(1))
-        self.like = {"perform": first.performer, "prior": first, "improvise": first.improviser}[self.method]
+        self.like = first.performer if self.method == "perform" else first.improviser
         self._store(self.like)
 
     def _store(self, state: Any) -> None:
@@ -83,7 +83,7 @@ class Playing(nn.Module):
         highest: Tensor | None = None,
         classes: Tensor | None = None,
     ) -> Tensor:
-        """perform: key and velocity (B, 2, 1); else temperature (B, 1, 1). Settings (1,), classes (1, n)."""
+        """perform: key and velocity (B, 2, 1); improvise: temperature (B, 1, 1). Settings (1,), classes (1, n)."""
         host, voices = self.host, x.size(0)
         state = rebuilt(self.like, iter(self.buffers(recurse=False)))
         seeds = seed + host.seed_of_row * torch.arange(voices, dtype=torch.float32)
@@ -93,10 +93,6 @@ class Playing(nn.Module):
             whole = host.plays.initial(1, torch.zeros(1))._replace(performer=state)
             made, after = host.plays.perform(key, velocity, rows, temperature, seeds, whole)
             made, state = host.in_file_units(made), after.performer
-        elif self.method == "prior":
-            asked = (x[0, 0, :1], density, lowest, highest)
-            made, _, state = host.plays.improvise(1, rows, *asked, seeds, state)
-            made = host.in_file_units(made)
         else:
             made, state = host.plays.notes(1, x[0, 0, :1], density, lowest, highest, seeds, state)
         self._store(state)
@@ -136,7 +132,7 @@ def archive_steps(model: Any, axes: AxisMap) -> dict[str, Step]:
     if module.fitting is not None:
         steps["fit"] = FitStep(module)
     if model.prior is not None:
-        steps |= {name: PlayingStep(module, name) for name in ("perform", "prior", "improvise")}
+        steps |= {name: PlayingStep(module, name) for name in ("perform", "improvise")}
     return steps
 
 
@@ -229,7 +225,7 @@ def compare(path: Path, expected: list[dict[str, Any]], module: Any) -> Verdict:
 
 
 def _compare_frames(found: Any, module: Any, case: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Of fit, perform, prior and improvise, whatever there is of it."""
+    """Of fit, perform and improvise, whatever there is of it."""
     weight, errors = case["scale"].numpy()[:, None], {}
 
     def check(name: str, x: Any, weight: Any = 1.0, **settings: float) -> None:
@@ -252,6 +248,5 @@ def _compare_frames(found: Any, module: Any, case: dict[str, Any]) -> dict[str, 
         key, velocity = 50.0 + 5.0 * (number // 12), 0.75 * (number % 12 < 9)
         asked = torch.stack([key, velocity]).repeat(2, 1, 1)
         check("perform", asked, weight, prior_seed=3)
-        check("prior", torch.ones(1, 1, CHECKED_FRAMES), weight)
         check("improvise", NOTES_CHECKED_FRAMES)
     return errors

@@ -170,10 +170,8 @@ class Step(nn.Module):
     def forward(self, x: Tensor, state: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
         voices = x.size(0)
         self.start(voices)
-        first = self._state_of(voices)
-        if self.counting:
-            first = torch.cat([first[:, : -self.counting], state[:, -self.counting :]], 1)
-        self._remember(torch.where(state[:, :1] > 0, state, first), voices)
+        goes_on = (state[:, :1] > 0) | (torch.arange(state.size(1)) >= self.first.size(1) - self.counting)
+        self._remember(torch.where(goes_on, state, self._state_of(voices)), voices)
         return self.call(x, dict(zip(self.settings, given, strict=True))), self._state_of(voices)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.onnx import register_custom_op_symbolic
+from torch.onnx import JitScalarType, register_custom_op_symbolic
 
 from wavevae.nn.instrument_encoder import SpectrumBands
 from wavevae.nn.pitch import Frames, Loudness, PitchAnalysis
@@ -18,6 +18,9 @@ from wavevae.prior.improviser import Improviser
 
 from .fitting import StreamingFit
 from .synthesis import StreamingNoise
+
+FLOAT, INT64 = 1, 7
+"""ONNX's numbers of types. A sum of float32 is the faster one."""
 
 
 def register(opset: int) -> None:
@@ -37,6 +40,9 @@ def register(opset: int) -> None:
 
 def number(g: Any, value: float, like: Any) -> Any:
     """A constant of the type of `like`."""
+    kind = JitScalarType.from_value(like, JitScalarType.UNDEFINED)
+    if kind != JitScalarType.UNDEFINED:
+        return g.op("Constant", value_t=torch.tensor(value, dtype=kind.dtype()))
     return g.op("CastLike", g.op("Constant", value_t=torch.tensor(value, dtype=torch.float64)), like)
 
 
@@ -57,7 +63,8 @@ def frac(g: Any, x: Any) -> Any:
 def searchsorted(g: Any, points: Any, x: Any, *rest: Any) -> Any:
     """How many of the points (n,), or of each row of x its own (B, n), lie below each x."""
     below = g.op("Less", g.op("Unsqueeze", points, whole(g, -2)), g.op("Unsqueeze", x, whole(g, -1)))
-    return g.op("ReduceSum", g.op("Cast", below, to_i=7), whole(g, -1), keepdims_i=0)
+    count = g.op("ReduceSum", g.op("Cast", below, to_i=FLOAT), whole(g, -1), keepdims_i=0)
+    return g.op("Cast", count, to_i=INT64)
 
 
 def log_sigmoid(g: Any, x: Any) -> Any:

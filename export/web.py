@@ -33,6 +33,7 @@ from wavevae.errors import UserError
 from wavevae.families import family_of
 from wavevae.files import write_whole
 from wavevae.latents import Plane
+from wavevae.names import run_name
 
 from .web_numbers import decoder_of, packed
 
@@ -77,7 +78,6 @@ def model_file(options: argparse.Namespace, folder: Path) -> Path:
         return run
     from wavevae.checkpoint import find_checkpoint, read_checkpoint
 
-    from .__main__ import run_name
     from .model_file import export_checkpoint
 
     path = find_checkpoint(run, options.checkpoint)

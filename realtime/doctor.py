@@ -26,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from wavevae.bundle import RUNTIMES, runtime
 from wavevae.cli import Parser
 from wavevae.corpus.cache import default_cache, usable_cores
 from wavevae.errors import UserError
@@ -118,17 +119,16 @@ def check_python() -> Finding:
 
 
 def check_runtime() -> Finding:
-    """What computes the sound."""
-    gpu = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
-    if not has("torch") and not has("onnxruntime"):
-        return Finding(PROBLEM, "Neither torch nor onnxruntime is installed.", "Run `pip install torch`.")
+    """What computes the sound. Raises: UserError where nothing does."""
+    package = RUNTIMES[runtime()]
+    what = f"{package} {version(package)} plays."
     if not has("torch"):
-        return Finding(OK, f"onnxruntime {version('onnxruntime')} is installed, torch is not.")
-    what = f"torch {version('torch')} is installed" + (", and an NVIDIA GPU is here." if gpu else ".")
+        return Finding(OK, f"{what} Training, export and codecs need torch, which is not installed.")
+    gpu = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
     if has("nvidia") and not gpu:  # the packages of CUDA
         how = f"To save gigabytes, in a new environment: `{CPU_ONLY}`."
-        return Finding(OK, f"{what} It brought CUDA, and there is no NVIDIA GPU.", how)
-    return Finding(OK, what)
+        return Finding(OK, f"{what} torch brought CUDA, and there is no NVIDIA GPU.", how)
+    return Finding(OK, f"{what} {'An' if gpu else 'No'} NVIDIA GPU is here.")
 
 
 def check_extras() -> Finding:
@@ -338,7 +338,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--full", action="store_true", help="load torch as well, which takes seconds")
     arguments = parser.parse_args(argv)
     found = examine(CHECKS)
-    if arguments.full:
+    if arguments.full and has("torch"):
         found |= examine({"torch": check_torch}, TORCH_AT_MOST_S)
     worst = max((f.status for f in found.values()), key=STATUSES.index)
     rows = [{"name": name, **asdict(finding)} for name, finding in found.items()]

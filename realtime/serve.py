@@ -10,6 +10,7 @@ import secrets
 import time
 from importlib.metadata import version
 
+from wavevae.bundle import runtime
 from wavevae.console import say
 from wavevae.controls import SMOOTHING
 from wavevae.errors import Failure, UserError
@@ -43,6 +44,7 @@ def _check(arguments: argparse.Namespace) -> None:
     """What can be said before anything starts. Raises: UserError."""
     if not arguments.model.is_file():
         raise UserError(f"no model file at {arguments.model}; make one with `wavevae export RUN -o MODEL.ts`")
+    runtime()  # said here, before there are processes that would end
     if arguments.in_callback and arguments.block_size and arguments.block_size < SMALLEST_IN_CALLBACK:
         raise UserError(
             f"--in-callback with --block-size {arguments.block_size}; use {SMALLEST_IN_CALLBACK} or more, or leave "

@@ -105,7 +105,7 @@ def test_the_whole_path_in_order(commands: Commands, capsys: pytest.CaptureFixtu
     )
     assert melody[3] == f"{out}/melody.csv"
     assert [Path(words[3]).stem for words in sweeps] == list(AXES[:5])
-    assert piece[2:] == ["--midi", f"{out}/piece.mid", "-o", f"{out}/piece.wav"]
+    assert piece[2:] == ["--midi", f"{out}/piece.mid", "--normalize", "-o", f"{out}/piece.wav"]
     assert improvisation[2] == "--sample"
     assert transfer[3] == f"{out}/voice.wav"
     assert exporting[1:] == [f"{out}/run", "-o", f"{out}/demo.ts"]

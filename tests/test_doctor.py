@@ -161,9 +161,17 @@ def test_real_time_refused_names_the_file_that_allows_it(monkeypatch: pytest.Mon
 
 
 def test_without_torch_the_other_runtime_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "has", lambda module: module == "onnxruntime")
-    monkeypatch.setattr(doctor, "version", lambda package: "1.2")
-    assert doctor.check_runtime() == Finding(OK, "onnxruntime 1.2 is installed, torch is not.")
     monkeypatch.setattr(doctor, "has", lambda module: False)
-    assert doctor.check_runtime().status == PROBLEM
+    monkeypatch.setattr(doctor, "version", lambda package: f"of {package}")
+    monkeypatch.setattr(doctor, "runtime", lambda: "onnx")
+    finding = doctor.check_runtime()
+    assert finding.status == OK
+    assert finding.what.startswith("onnxruntime of onnxruntime plays.")
     assert "wavevae[live]" in doctor.check_extras().do
+
+
+def test_without_any_runtime_the_extras_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    finding = examine({"runtime": doctor.check_runtime})["runtime"]
+    assert finding.status == PROBLEM
+    assert "wavevae[stage]" in finding.do

@@ -8,7 +8,13 @@ import mido
 import numpy as np
 import pytest
 import soundfile
+import toy_playable
+import yaml
+from test_export_prior import with_prior
+from test_prior import profile_of
 
+from wavevae.checkpoint import write_checkpoint
+from wavevae.config import to_tree
 from wavevae.errors import UserError
 from wavevae.prior.notes_command import main as notes
 
@@ -94,3 +100,34 @@ def test_what_has_no_notes_is_refused_in_one_line(tmp_path: Path) -> None:
     for arguments, said in ((["mine.ts", "-o", "a.mid"], "model file"), (["data", "-o", "a.wav"], "as .mid")):
         with pytest.raises(UserError, match=said):
             notes(arguments)
+
+
+def test_hits_of_a_run_with_a_prior_are_on_the_keys_that_play_their_timbre(tmp_path: Path) -> None:
+    """Kicks and ticks in turn: two keys in turn, of two of the prior's timbres."""
+    random, length = np.random.default_rng(0), round(0.15 * RATE)
+    fade = np.exp(-np.arange(length) / (0.04 * RATE))
+    noise = random.standard_normal((8, length))
+    low = np.stack([np.convolve(one, np.ones(12), "same") for one in noise])
+    sounds = [
+        s / np.abs(s).max() * fade for pair in zip(low, np.diff(noise, append=0), strict=True) for s in pair
+    ]
+    sound = np.concatenate([np.pad(0.5 * s, (0, round(0.3 * RATE))) for s in sounds])
+    (tmp_path / "data").mkdir()
+    soundfile.write(tmp_path / "data/a.wav", sound, RATE)
+    model, prior = with_prior("noise")
+    checkpoint = toy_playable.checkpoint(model)
+    checkpoint.latents["prior"] = prior.to_dict()
+    hits_of_the_corpus = np.tile(np.float32([-20.0, *range(model.latent_dim - 1)]), (100, 1))
+    checkpoint.latents["profile"] = profile_of([hits_of_the_corpus], model.axis_names).to_dict()
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    write_checkpoint(run / "checkpoints/best.ckpt", checkpoint)
+    tree = {**to_tree(checkpoint.config), "run": {"inputs": [str(tmp_path / "data")]}}
+    (run / "config.yaml").write_text(yaml.safe_dump(tree))
+    hits = struck(found(tmp_path, run).tracks[1])
+    keys = [m.note for _, m in hits]
+    assert len(keys) == 16
+    assert len(set(keys[::2])) == len(set(keys[1::2])) == 1
+    assert all(m.channel == 9 for _, m in hits)
+    table = prior.performer.features.timbre_of_key
+    assert {int(table[keys[0]]), int(table[keys[1]])} == {0, 1}

@@ -31,10 +31,10 @@ def test_a_note_is_heard_from_20_db_below_its_level_and_until_it_is_so_far_below
     levels[100:130] = np.linspace(-60, -20, 30)  # it rises for 30 ms
     levels[130:400] = -20
     levels[400:500] = np.linspace(-20, -70, 100)  # and fades by 50 dB in 100 ms
-    found = edges(levels, 50, 100, 400, 600)
+    found = edges(levels, 100, 400, 600)
     assert found.onset_ms == pytest.approx(15, abs=4)
     assert found.release_ms == pytest.approx(40, abs=4)
-    assert edges(levels, 150, 200, 300, 400) == Edges(None, None)  # neither silence before nor a fade
+    assert edges(levels, 200, 300, 400) == Edges(None, None)  # neither silence before nor a fade
 
 
 def test_the_distance_of_two_distributions_is_how_far_one_is_moved() -> None:

@@ -115,6 +115,17 @@ def test_silence_has_no_notes_and_velocity_is_the_square_root_of_amplitude() -> 
     assert velocity_of(-20.0 - 20 * np.log10(4), -20.0) == pytest.approx(0.5, abs=1e-3)
 
 
+def test_recordings_strung_together_have_no_onsets_but_those_of_their_notes() -> None:
+    sequences = [scale(n) for n in range(6)]
+    profile = profile_of(sequences)
+    prior, parts = prepare(sequences, profile)
+    stream = fitting.splice(prior.performer, parts, RATE, 0)
+    notes = sum(len(find_notes(z, profile)) for z in sequences)
+    assert int((stream.features[:, 5] == 1.0).sum()) == notes  # the fading features begin at 1
+    assert int((stream.fresh[:, 5] == 1.0).sum()) == notes
+    assert float(stream.fresh[stream.begins, 2].min()) == 1.0  # nothing was played before
+
+
 # -- performing -----------------------------------------------------------------------------------------------
 
 

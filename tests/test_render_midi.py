@@ -140,6 +140,14 @@ def test_volume_and_expression_are_those_of_general_midi(plain: Path, tmp_path: 
     assert level((7, 64), (11, 100)) - full == pytest.approx(40 * np.log10(64 / 127 * 100 / 127), abs=0.1)
 
 
+def test_the_peak_is_where_it_is_asked_to_be(plain: Path, tmp_path: Path) -> None:
+    song = save(tmp_path / "a.mid", track([(0, 1, 57), (1, 2, 60)]))
+    usual, normal = play(plain, song), play(plain, song, "--normalize")
+    assert 20 * np.log10(np.abs(normal).max()) == pytest.approx(-3, abs=0.001)
+    np.testing.assert_allclose(normal, usual * np.abs(normal).max() / np.abs(usual).max(), atol=1e-5)
+    assert "leave one of them out" in refused(plain, song, "--normalize", "--gain", -6)
+
+
 def test_parts_are_mixed_and_others_may_play_some(
     plain: Path, performer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

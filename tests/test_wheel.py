@@ -1,12 +1,14 @@
 """The wheel holds what the commands need: installed apart, it works from another folder."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,6 +40,20 @@ def test_only_one_name_and_all_package_data(wheel: Path) -> None:
     assert presets == {
         Path(n).name for n in names if n.startswith("wavevae/train/presets/") and n.endswith("yaml")
     }
+
+
+def test_playing_on_a_stage_brings_no_torch(wheel: Path) -> None:
+    """What a machine must have, and what it has with the extra for a stage."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        lines = archive.read(name).decode().splitlines()
+    needed = [line.removeprefix("Requires-Dist: ") for line in lines if line.startswith("Requires-Dist: ")]
+    always = {Requirement(n).name for n in needed if "extra ==" not in n}
+    stage = {Requirement(n).name for n in needed if re.search(r"extra == .stage.", n)}
+    assert {"numpy", "soundfile", "mido", "sounddevice", "python-osc"} <= always
+    assert stage == {"onnxruntime", "wavevae"}  # with its extra for playing live
+    heavy = {"torch", "torchaudio", "pytorch-lightning", "matplotlib", "onnx", "scipy"}
+    assert not (always | stage) & heavy
 
 
 def test_it_runs_installed_from_another_folder(wheel: Path, tmp_path: Path) -> None:

@@ -10,13 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from wavevae import console
 from wavevae.checkpoint import Checkpoint, build_model, read_checkpoint, write_checkpoint
 from wavevae.corpus import Item
-from wavevae.nn.instrument import Instrument
-from wavevae.prior.fitting import FEWEST_FRAMES, fit, prepare
+from wavevae.prior.fitting import FEWEST_FRAMES, encode_recording, fit, prepare
 
 from .arguments import Plan
 from .budget import show_time
@@ -25,22 +23,6 @@ from .training_data import TrainingData
 
 LONGEST_S = 3600.0
 """Of a larger corpus so much is learned from, whole recordings chosen at random."""
-PIECE_FRAMES, LEAD_FRAMES = 2048, 128
-"""Long recordings are encoded in pieces, each with some of what came before it."""
-
-
-@torch.no_grad()
-def encode_recording(model: Instrument, sound: np.ndarray) -> np.ndarray:
-    """Latents (frames, n_latents) of float32 (samples,), at the place of what they describe."""
-    hop, late = model.hop_length, model.algorithmic_latency // model.hop_length
-    x = torch.from_numpy(sound)[None, None]
-    frames, made = -(-len(sound) // hop), []
-    x = torch.nn.functional.pad(x, (0, (frames + late) * hop - len(sound)))
-    for first in range(0, frames, PIECE_FRAMES):
-        begin, last = max(0, first - LEAD_FRAMES), min(frames, first + PIECE_FRAMES)
-        z = model.encode(x[..., begin * hop : (last + late) * hop])[0]
-        made.append(z[:, first - begin + late : last - begin + late].T)
-    return torch.cat(made).numpy()
 
 
 def chosen_items(items: Sequence[Item], sample_rate: int, seed: int) -> list[Item]:

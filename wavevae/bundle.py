@@ -266,6 +266,10 @@ def read_bundle(path: str | Path, sample_rate: int | None = None) -> Bundle:
         raise UserError(
             f"no model file at {path}; make one with `{shown('export', 'RUN', '-o', Path(path.name))}`"
         )
+    if path.suffix == ".onnx":
+        raise UserError(
+            f"{path} is for programs of your own; give the MODEL.ts of the same run, which plays without torch too"
+        )
     if runtime() == "onnx":
         return _read_without_torch(path)
     extra = {EXTRA_FILE: ""}

@@ -23,6 +23,17 @@ from wavevae.files import DISK_ERRORS
 from wavevae.names import existing
 
 GROUP = "wavevae.commands"
+OF_TRAINING = (
+    "torch",
+    "torchaudio",
+    "pytorch_lightning",
+    "auraloss",
+    "matplotlib",
+    "tensorboard",
+    "rich",
+    "onnx",
+)
+"""Packages that a machine on which nothing is trained need not have."""
 HIGHEST_RATE_HZ = 768_000
 
 SUMMARIES = {
@@ -228,4 +239,6 @@ def explain(error: BaseException) -> tuple[str, int]:
         place = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
         advice = "; free some space" if error.errno in DISK_ERRORS else " (--debug shows where)"
         return f"{place}{': ' * bool(place)}{error.strerror}{advice}", 1
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in OF_TRAINING:
+        return f"this needs {error.name}, which is not installed; pip install 'wavevae[train]'", 2
     return f"{type(error).__name__}: {error} (--debug shows where)", 1

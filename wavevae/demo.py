@@ -276,7 +276,7 @@ def write_rows(path: Path, info: BundleInfo, rows: list[list[float]]) -> None:
 def perform(out: Path, model: Path) -> None:
     """OUT/piece.wav: a short piece of two voices; OUT/improvisation.wav: what the instrument plays by itself."""
     shutil.copyfile(Path(__file__).with_name("piece.mid"), out / "piece.mid")
-    run("render", model, "--midi", out / "piece.mid", "-o", out / "piece.wav")
+    run("render", model, "--midi", out / "piece.mid", "--normalize", "-o", out / "piece.wav")
     draw = ("--sample", "--seconds", f"{IMPROVISED_S:g}", "--seed", "1")
     run("render", model, *draw, "-o", out / "improvisation.wav")
 

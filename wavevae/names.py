@@ -55,3 +55,11 @@ def existing(path: Path) -> Path:
             known = []
         found /= matching(part, known) or part
     return found
+
+
+def run_name(run: Path) -> str:
+    """'runs/mine' or 'runs/mine/checkpoints/best.ckpt' -> 'mine'."""
+    run = run.resolve()
+    if run.parent.name == "checkpoints":
+        return run.parent.parent.name
+    return run.stem if run.suffix in (".ckpt", ".ts") else run.name

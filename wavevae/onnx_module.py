@@ -198,7 +198,7 @@ class OnnxModule:
 
     def restart_prior(self) -> None:
         """What is improvised begins anew."""
-        self._forget("prior", "improvise")
+        self._forget("improvise")
 
     def reset(self) -> None:
         """Forget the past."""
@@ -216,17 +216,11 @@ class OnnxPlayer(OnnxModule):
         asked = {"seed": self._value("prior_seed"), "temperature": self._value("prior_temperature")}
         return self._frame_by_frame("perform", x, **asked)
 
-    def prior(self, x: Array) -> Array:
-        """(1, 1, F) temperature of what is drawn -> (1, latent_dim, F)."""
-        return self._frame_by_frame("prior", conform(x, 2.0), **self._drawing())
-
     def improvise(self, frames: int) -> Array:
         """(1, 3, frames): key, velocity (0 in rests) and class number."""
         x = np.full((1, 1, frames), self._value("prior_temperature"), np.float32)
-        return self._frame_by_frame("improvise", x, **self._drawing())
-
-    def _drawing(self) -> dict[str, float]:
-        return {name: self._value(f"prior_{name}") for name in ("seed", "density", "lowest", "highest")}
+        drawing = {name: self._value(f"prior_{name}") for name in ("seed", "density", "lowest", "highest")}
+        return self._frame_by_frame("improvise", x, **drawing)
 
 
 def onnx_module(path: Path) -> OnnxModule:

@@ -102,22 +102,42 @@ class Notes(NamedTuple):
 
 
 def mark_notes(axes: Axes, notes: Notes, over_pitch: bool = False) -> None:
-    """A box a note, the bolder the stronger, over MIDI pitch or over kHz (there with a line at its onset); a line where
-    there is no pitch."""
+    """Over MIDI pitch a box a note, the bolder the stronger; over kHz its fundamental, and a line at its onset; the
+    line alone where there is no pitch."""
     from wavevae.prior.notes import velocity_of
 
     rate, loudest = notes.profile.frame_rate, notes.profile.loudness[-1]
     for note in notes.found:
         begin, end = (note.onset + 1) / rate, (note.release + 1) / rate
-        width = 0.6 + 1.6 * velocity_of(note.level, loudest)
-        if np.isnan(note.pitch) or not over_pitch:
-            axes.axvline(begin, color="cyan", lw=width if over_pitch else 0.5 * width)
-        if np.isnan(note.pitch):
-            continue
+        strength = velocity_of(note.level, loudest)
         low, high = note.pitch - 0.5, note.pitch + 0.5
-        if not over_pitch:
-            low, high = (0.44 * 2 ** ((edge - 69) / 12) for edge in (low, high))
-        axes.plot([begin, end, end, begin, begin], [low, low, high, high, low], color="cyan", lw=width)
+        if over_pitch and not np.isnan(note.pitch):
+            box = [begin, end, end, begin, begin], [low, low, high, high, low]
+            axes.plot(*box, color="cyan", lw=0.6 + 1.6 * strength)
+            continue
+        axes.axvline(begin, color="cyan", lw=0.3 + 0.5 * strength)
+        if not np.isnan(note.pitch):
+            khz = 0.44 * 2 ** ((note.pitch - 69) / 12)
+            axes.plot([begin, end], [khz, khz], color="cyan", lw=0.8)
+
+
+def show_by_pitch(axes: Axes, sound: np.ndarray, sample_rate: int, top: float | None = None) -> Any:
+    """A spectrogram over MIDI pitch, four rows a semitone, into its axes; `top`: the power at 0 dB, by default its own
+    largest."""
+    low, high = 30.0, min(108.0, 69 + 12 * math.log2(sample_rate / 2 / 440) - 0.5)
+    pitches = np.arange(low, high, 0.25)
+    power = power_spectrogram(sound, 2048)
+    picture = decibels(power, float(power.max()) if top is None else top)
+    bins = 440 * 2 ** ((pitches - 69) / 12) / (sample_rate / 2) * (len(picture) - 1)
+    before = np.minimum(bins.astype(int), len(picture) - 2)
+    share = (bins - before)[:, None]
+    rows = (1 - share) * picture[before] + share * picture[before + 1]
+    extent = (0, len(sound) / sample_rate, low, high)
+    image = axes.imshow(
+        rows, origin="lower", aspect="auto", cmap="magma", vmin=-RANGE_DB, vmax=0, extent=extent
+    )
+    axes.set(xlim=extent[:2], ylim=(low, high), ylabel="MIDI pitch")
+    return image
 
 
 def spectrogram_pair(
@@ -134,20 +154,24 @@ def spectrogram_stack(
     path: Path,
     title: str = "",
     notes: Notes | None = None,
+    by_pitch: bool = False,
 ) -> None:
-    """Sounds (samples,) one above the other on one dB scale: 0 = the loudest point of the first. `notes`: of the
-    first."""
+    """Sounds (samples,) one above the other on one dB scale: 0 = the loudest point of the first. `notes`: marked in
+    all; `by_pitch`: over MIDI pitch instead of kHz."""
     figure = new_figure(9, 2.6 * len(sounds) + 0.4)
     panels = figure.subplots(len(sounds), 1, sharex=True, squeeze=False)[:, 0]
     first = next(iter(sounds))
-    top = float(power_spectrogram(sounds[first]).max())
+    top = float(power_spectrogram(sounds[first], 2048 if by_pitch else 1024).max())
     for axes, (name, sound) in zip(panels, sounds.items(), strict=True):
-        picture = decibels(power_spectrogram(sound), top)
-        image = show(axes, picture, len(sound) / sample_rate, sample_rate)
+        if by_pitch:
+            image = show_by_pitch(axes, sound, sample_rate, top)
+        else:
+            picture = decibels(power_spectrogram(sound), top)
+            image = show(axes, picture, len(sound) / sample_rate, sample_rate)
         axes.set_title(name, loc="left", fontsize=10)
-        if notes is not None and name == first:
-            mark_notes(axes, notes)
-            axes.set(xlim=(0, len(sound) / sample_rate), ylim=(0, sample_rate / 2000))
+        if notes is not None:
+            mark_notes(axes, notes, by_pitch)
+            axes.set_xlim(0, len(sound) / sample_rate)
     panels[-1].set_xlabel("seconds")
     if title:
         figure.suptitle(title, fontsize=11)

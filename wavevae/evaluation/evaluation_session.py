@@ -23,6 +23,7 @@ from wavevae.evaluation.model_under_test import ModelUnderTest
 from wavevae.evaluation.playing import Clouds, Playing
 from wavevae.evaluation.playing import measure as measure_playing
 from wavevae.evaluation.playing.draws import Generated, generate
+from wavevae.evaluation.playing.performing import excerpt_notes
 from wavevae.evaluation.selection import Selection, Source, absolute, everything, learned_files, with_pitches
 
 NO_CODEC = (
@@ -119,6 +120,7 @@ class Session:
             bounds=bounds,
             samples=samples,
             playing=playing,
+            notes=excerpt_notes(subject, measurement.excerpts) if playing else (),
         )
         result = report.compose(found)
         report.write(place, result, found)

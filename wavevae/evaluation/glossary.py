@@ -90,7 +90,7 @@ ABOUT_PLAYING = {
     "ceiling is what chance does: the same between one half of the improvisations and the other",
     "performed_pitch_cents": "notes found in the judged sounds and performed: median distance of their pitch (YIN, "
     "median of a note) from their keys",
-    "performed_onset_ms": "single notes out of silence: median time from the key until the sound is 20 dB below the "
+    "performed_onset_ms": "single notes of fresh voices: median time from the key until the sound is 20 dB below the "
     "note's level (_p90: in nine of ten); real: from the onsets found in the recordings",
     "performed_release_ms": "single notes: median time from the release until the sound is 20 dB below the note's "
     "level; real: of recorded notes that a rest follows",

@@ -58,6 +58,8 @@ class Findings:
     """Files as they are, resynthesised and drawn anew."""
     playing: Playing | None = None
     """None with --no-playing."""
+    notes: Sequence[plots.Notes] = ()
+    """Of the measurement's moments, where the model finds any."""
 
 
 def compose(found: Findings) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def write(folder: Path, report: Mapping[str, Any], found: Findings) -> None:
     labels = {source.name: source.labels for source in found.selection.sources}
     with prepared(folder) as part:
         _write_chunks(part / "chunks.csv", found.measurement.measure)
-        moments = _write_excerpts(part, found.measurement.excerpts, rate, found.bounds)
+        moments = _write_excerpts(part, found, rate)
         _write_samples(part / "samples", found.samples, rate)
         drawn = _write_generated(part / "generated", found.generated, rate)
         pictures = judged_latents.write_pictures(
@@ -154,13 +156,11 @@ def _write_chunks(path: Path, measure: Measure) -> None:
             table.writerow([row.file, f"{row.start_s:.3f}", f"{row.level_dbfs:.2f}", *figures])
 
 
-def _write_excerpts(
-    folder: Path, excerpts: Sequence[Excerpt], sample_rate: int, bounds: Sequence[Excerpt] = ()
-) -> list[report_page.Moment]:
+def _write_excerpts(folder: Path, found: Findings, sample_rate: int) -> list[report_page.Moment]:
     """pairs/NN-name-{reference,reconstruction}.wav, and -upper-bound.wav of a spectrogram model;
     spectrograms/NN-name.png, overview.png."""
     pairs, moments = [], []
-    for number, excerpt in enumerate(excerpts, 1):
+    for number, excerpt in enumerate(found.measurement.excerpts, 1):
         stem = f"{number:02d}-{_file_name(excerpt.source.name.rsplit('.', 1)[0]).strip('-')}"
         start_s = excerpt.start / sample_rate
         title = excerpt.source.name + (f", from {start_s:.1f} s" if excerpt.start else "")
@@ -168,9 +168,11 @@ def _write_excerpts(
         pairs.append(plots.Pair(title, *sounds.values()))
         paths = {kind: folder / "pairs" / f"{stem}-{kind}.wav" for kind in (*sounds, "upper-bound")}
         picture = folder / "spectrograms" / f"{stem}.png"
-        moment = _write_moment(title, sounds, {kind: paths[kind] for kind in sounds}, picture, sample_rate)
-        if bounds:
-            audio.write(paths["upper-bound"], bounds[number - 1].estimate, sample_rate)
+        told = {kind: paths[kind] for kind in sounds}
+        notes = found.notes[number - 1] if found.notes else None
+        moment = _write_moment(title, sounds, told, picture, sample_rate, notes)
+        if found.bounds:
+            audio.write(paths["upper-bound"], found.bounds[number - 1].estimate, sample_rate)
             moment = replace(moment, sounds=paths)
         moments.append(moment)
     if pairs:
@@ -190,11 +192,12 @@ def _write_moment(
     picture: Path,
     sample_rate: int,
     notes: plots.Notes | None = None,
+    by_pitch: bool = False,
 ) -> report_page.Moment:
     """A WAV each, and one picture of their spectrograms."""
     for caption, sound in sounds.items():
         audio.write(paths[caption], sound, sample_rate)
-    plots.spectrogram_stack(sounds, sample_rate, picture, title, notes)
+    plots.spectrogram_stack(sounds, sample_rate, picture, title, notes, by_pitch)
     return report_page.Moment(title, paths, picture)
 
 
@@ -229,6 +232,7 @@ def _write_playing(
         counts[one.kind] += 1
         stem = f"{one.kind}-{counts[one.kind]}"
         paths = {caption: folder / f"{stem}-{caption}.wav" for caption in one.sounds}
-        moment = _write_moment(one.title, one.sounds, paths, folder / f"{stem}.png", sample_rate, one.notes)
+        picture, by_pitch = folder / f"{stem}.png", one.notes is not None and one.notes.profile.has_pitch
+        moment = _write_moment(one.title, one.sounds, paths, picture, sample_rate, one.notes, by_pitch)
         played.append(report_page.Played(one.kind, moment))
     return played

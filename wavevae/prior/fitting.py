@@ -19,9 +19,8 @@ from .model import Prior
 from .notes import FoundNote, deviations, find_notes, note_frames
 from .performer import HELD_AGES, NoteFeatures, Performer
 
-STREAMS = 32
-"""Recordings are strung together in so many rows, in another order every SPLICINGS-th part of the training."""
 SPLICINGS = 6
+"""Recordings are strung together in another order so many times."""
 TIED_SHARE, LONGEST_REST_S = 0.25, 0.5
 """Between two recordings: nothing, or a rest of silence."""
 SILENCE_BELOW_DB = 60.0
@@ -59,6 +58,10 @@ DRUMS_DARK_TO_BRIGHT = (
 """General MIDI percussion: kicks, toms, snares, claps, bells, hats, cymbals."""
 
 
+PIECE_FRAMES, LEAD_FRAMES = 2048, 128
+"""Long recordings are encoded in pieces, each with some of what came before it."""
+
+
 class Part(NamedTuple):
     """One recording as the performer learns from it."""
 
@@ -71,15 +74,33 @@ class Part(NamedTuple):
     label: int
 
 
-class Streams(NamedTuple):
-    """Recordings one after the other in rows of equal length."""
+class Stream(NamedTuple):
+    """Recordings one after the other."""
 
     features: Tensor
-    """(N, F, count)"""
+    """(F, count)"""
+    fresh: Tensor
+    """(F, count): features where a recording of `begins` is the first that is played."""
     frames: Tensor
-    """(N, F, D)"""
+    """(F, D)"""
     known: Tensor
-    """(N, F, D)"""
+    """(F, D)"""
+    begins: Tensor
+    """First frames of recordings, at least EXCERPT frames from each other."""
+
+
+@torch.no_grad()
+def encode_recording(model: Any, sound: np.ndarray) -> np.ndarray:
+    """Latents of an instrument (frames, n_latents) of float32 (samples,), at the place of what they describe."""
+    hop, late = model.hop_length, model.algorithmic_latency // model.hop_length
+    x = torch.from_numpy(sound)[None, None]
+    frames, made = -(-len(sound) // hop), []
+    x = torch.nn.functional.pad(x, (0, (frames + late) * hop - len(sound)))
+    for first in range(0, frames, PIECE_FRAMES):
+        begin, last = max(0, first - LEAD_FRAMES), min(frames, first + PIECE_FRAMES)
+        z = model.encode(x[..., begin * hop : (last + late) * hop])[0]
+        made.append(z[:, first - begin + late : last - begin + late].T)
+    return torch.cat(made).numpy()
 
 
 def prepare(
@@ -173,9 +194,21 @@ def _sorted_by_timbre(
 ) -> tuple[list[list[FoundNote]], NDArray[np.int64]]:
     """Gives notes without a pitch keys: their timbres in up to TIMBRES groups (k-means of the latents after the onset),
     from dark to bright, and which group each of the 128 keys plays."""
-    places = [(i, n) for i, q in enumerate(notes) for n in q]
-    if not places:
+    if not any(notes):
         return notes, np.zeros(128, np.int64)
+    groups = timbre_groups(sequences, notes, profile)
+    timbre_of_key = _timbre_of_key(int(groups.max()) + 1)
+    return keyed(notes, groups, timbre_of_key), timbre_of_key
+
+
+def timbre_groups(
+    sequences: Sequence[NDArray[Any]],
+    notes: Sequence[Sequence[FoundNote]],
+    profile: CorpusProfile,
+    count: int | None = None,
+) -> NDArray[np.int64]:
+    """The group of each note's timbre, in turn, from dark to bright; `count`: how many groups, where that is known."""
+    places = [(i, n) for i, q in enumerate(notes) for n in q]
     after = max(1, round(0.06 * profile.frame_rate))
     loudness = profile.axis_names.index("loudness")
     sounds = np.stack(
@@ -183,16 +216,21 @@ def _sorted_by_timbre(
     )
     sounds = np.delete(sounds, loudness, 1) / np.maximum(np.delete(np.array(profile.std), loudness), 1e-3)
     bright = profile.axis_names.index("brightness") - 1
-    groups = _groups(sounds)
+    groups = _groups(sounds) if count is None else _k_means(sounds, min(count, len(sounds)))
     order = np.argsort([sounds[groups == g, bright].mean() for g in range(groups.max() + 1)])
-    groups = np.argsort(order)[groups]
-    timbre_of_key = _timbre_of_key(int(groups.max()) + 1)
+    ranked: NDArray[np.int64] = np.argsort(order)[groups]
+    return ranked
+
+
+def keyed(
+    notes: Sequence[Sequence[FoundNote]], groups: NDArray[np.int64], timbre_of_key: NDArray[np.int64]
+) -> list[list[FoundNote]]:
+    """Notes whose pitch is the first drum that plays their group of timbres."""
     first_key = [
         next(k for k in DRUMS_DARK_TO_BRIGHT if timbre_of_key[k] == g) for g in range(groups.max() + 1)
     ]
     given = iter(groups)
-    keyed = [[replace(n, pitch=float(first_key[next(given)])) for n in q] for q in notes]
-    return keyed, timbre_of_key
+    return [[replace(n, pitch=float(first_key[next(given)])) for n in q] for q in notes]
 
 
 def _timbre_of_key(groups: int) -> NDArray[np.int64]:
@@ -240,38 +278,41 @@ def _rest(after: Part, frames: int, loudness: int, floor: float) -> Part:
     return Part(rows, silent, known, after.label)
 
 
-def splice(performer: Performer, parts: Sequence[Part], frame_rate: float, seed: int) -> Streams:
-    """All recordings in a random order, as rows, with rests between them. What a row has too much is cut."""
+def splice(performer: Performer, parts: Sequence[Part], frame_rate: float, seed: int) -> Stream:
+    """All recordings in a random order, with rests between them."""
     random = np.random.default_rng(seed)
-    order = random.permutation(len(parts))
     loudness = performer.loudness_at
     floor = (-SILENCE_BELOW_DB - float(performer.offset[loudness])) / float(performer.scale[loudness])
     floor = max(-12.0, floor)
     pieces: list[Part] = []
-    for number in order:
+    begins, length = [0], 0
+    for number in random.permutation(len(parts)):
         part = parts[number]
-        pieces.append(part)
-        rest = (
-            0 if random.random() < TIED_SHARE else int(random.integers(3, round(LONGEST_REST_S * frame_rate)))
-        )
-        pieces.append(_rest(part, rest, loudness, floor))
+        tied = random.random() < TIED_SHARE
+        rest = 0 if tied else int(random.integers(3, round(LONGEST_REST_S * frame_rate)))
+        pieces += [part, _rest(part, rest, loudness, floor)]
+        if length - begins[-1] >= EXCERPT:
+            begins.append(length)
+        length += len(part.rows) + rest
+    rows = torch.from_numpy(np.concatenate([piece.rows for piece in pieces]))
     labels = np.concatenate([np.full(len(piece.rows), piece.label) for piece in pieces])
-    total = len(labels)
-    count = min(STREAMS, max(1, total // 400))
-    length = total // count
-
-    def in_rows(values: list[NDArray[np.float32]]) -> Tensor:
-        return torch.from_numpy(np.concatenate(values)[: count * length].reshape(count, length, -1))
-
-    rows = in_rows([piece.rows for piece in pieces])
-    frames = in_rows([piece.frames for piece in pieces])
-    known = in_rows([piece.known for piece in pieces])
     n_classes = performer.features.classes
-    shares = np.eye(n_classes + 1, dtype=np.float32)[labels][:, :n_classes]  # -1, none, is the last row
-    classes = in_rows([shares])
-    state = performer.features.initial(count, frames)
-    features, _ = performer.features(*rows.unbind(2), classes, state)
-    return Streams(features, frames, known)
+    shares = torch.eye(n_classes + 1)[torch.from_numpy(labels)][:, :n_classes]  # -1, none, is the last row
+    nothing_yet = performer.features.initial(1, rows)
+
+    def features(first: int, last: int) -> Tensor:
+        """Of frames before which nothing was played."""
+        cut = rows[None, first:last].unbind(2)
+        found: Tensor = performer.features(*cut, shares[None, first:last], nothing_yet)[0][0]
+        return found
+
+    return Stream(
+        features(0, length),
+        torch.cat([features(*ends) for ends in zip(begins, [*begins[1:], length], strict=True)]),
+        torch.from_numpy(np.concatenate([piece.frames for piece in pieces])),
+        torch.from_numpy(np.concatenate([piece.known for piece in pieces])),
+        torch.tensor([n for n in begins if n + EXCERPT <= length] or [0]),
+    )
 
 
 EXCERPT, BATCH = 192, 24
@@ -279,7 +320,7 @@ EXCERPT, BATCH = 192, 24
 LEARNING_RATE, INPUT_NOISE = 3e-3, 0.15
 """The noise on the frames before, in standard deviations, teaches the performer to return from its own errors."""
 FROM_THE_START = 0.12
-"""Share of the excerpts that begin where a row does, before the first note."""
+"""Share of the excerpts that begin with a recording that is the first."""
 FEWEST_FRAMES = 200
 """Less is too little to learn from."""
 
@@ -299,16 +340,16 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(performer.parameters(), LEARNING_RATE, weight_decay=0.01)
     mean, splicing, steps = math.nan, 0, 0
-    streams = splice(performer, parts, frame_rate, seed)
+    stream = splice(performer, parts, frame_rate, seed)
     performer.train()
     while (progress := used(steps)) < 1.0:
         if int(progress * SPLICINGS) != splicing:
             splicing = int(progress * SPLICINGS)
-            streams = splice(performer, parts, frame_rate, seed + splicing)
+            stream = splice(performer, parts, frame_rate, seed + splicing)
         for group in optimizer.param_groups:
             warm = min(1.0, (steps + 1) / 30)
             group["lr"] = LEARNING_RATE * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        loss = performer.loss(*excerpts(streams, generator))
+        loss = performer.loss(*excerpts(stream, generator))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(performer.parameters(), 1.0)
@@ -320,14 +361,17 @@ def fit(
     return steps
 
 
-def excerpts(streams: Streams, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def excerpts(stream: Stream, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What `Performer.loss` takes: features, frames, the frames before with noise, and what is known."""
-    count, length = streams.frames.shape[:2]
-    row = torch.randint(count, (BATCH, 1), generator=generator)
-    place = torch.rand(BATCH, 1, generator=generator) * (1 + FROM_THE_START) - FROM_THE_START
-    start = (place.clamp(min=0) * max(0, length - EXCERPT)).long()
-    at = start + torch.arange(min(EXCERPT, length))
-    before = torch.where((at > 0)[..., None], streams.frames[row, (at - 1).clamp(min=0)], torch.zeros(()))
+    total = len(stream.frames)
+    length = min(EXCERPT, total)
+    anywhere = torch.randint(total - length + 1, (BATCH, 1), generator=generator)
+    begin = stream.begins[torch.randint(len(stream.begins), (BATCH, 1), generator=generator)]
+    first = torch.rand(BATCH, 1, generator=generator) < FROM_THE_START
+    at = torch.where(first, begin, anywhere) + torch.arange(length)
+    features = torch.where(first[..., None], stream.fresh[at], stream.features[at])
+    before = stream.frames[(at - 1).clamp(min=0)]
+    before[:, 0] *= ~first
     width = INPUT_NOISE * torch.rand(BATCH, 1, 1, generator=generator)
     noisy = before + width * torch.randn(before.shape, generator=generator)
-    return streams.features[row, at], streams.frames[row, at], noisy, streams.known[row, at]
+    return features, stream.frames[at], noisy, stream.known[at]

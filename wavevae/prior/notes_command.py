@@ -3,7 +3,8 @@
     recordings --decoded, pitch track--> pitch, periodicity, loudness --find_notes--> notes --> MIDI, piano roll
 
 Pitch and loudness are an instrument's controls, so that no model is needed; a RUN says which recordings, at which rate
-and hop. Without a pitch every note is a hit of the percussion channel.
+and hop. Without a pitch every note is a hit of the percussion channel, on the key by which the run's prior plays its
+timbre.
 """
 
 from __future__ import annotations
@@ -97,8 +98,12 @@ def main(argv: list[str]) -> int:
         raise UserError(
             f"{', '.join(map(printable, arguments.data))}: no notes are found; they are silent or too short"
         )
-    write_midi(out, recordings, profile, arguments.bend and profile.has_pitch, arguments.tracks)
-    kind = "" if profile.has_pitch else " (no clear pitch: hits, key 38 of channel 10)"
+    written, kind = recordings, ""
+    if not profile.has_pitch:
+        written = keyed_hits(arguments.data[0], recordings, store)
+        keys = sorted({key_of(note) for recording in written for note in recording.notes})
+        kind = f" (no clear pitch: hits, channel 10, keys {', '.join(map(str, keys))})"
+    write_midi(out, written, profile, arguments.bend and profile.has_pitch, arguments.tracks)
     say(
         f"wrote {out}: {counted(count, 'note')}{kind} in {counted(len(recordings), 'recording')}, {store.seconds:.1f} s"
     )
@@ -156,6 +161,34 @@ def find(item: Item, track: NDArray[Any], profile: CorpusProfile) -> Recording:
 
     z = controls(track, profile.has_pitch)
     return Recording(item, z, find_notes(z, profile))
+
+
+def keyed_hits(place: Path, recordings: list[Recording], store: Store) -> list[Recording]:
+    """Hits whose pitch is the key by which the prior of a run plays their timbre; without a prior as they are."""
+    if not (place.suffix == ".ckpt" or (place / "config.yaml").is_file()):
+        return recordings
+    from wavevae.checkpoint import load_model
+
+    from .fitting import encode_recording, keyed, timbre_groups
+
+    model = load_model(place)
+    prior = getattr(model, "prior", None)
+    if prior is None or model.profile is None or model.sample_rate != store.sample_rate:
+        return recordings
+    features, notes = prior.performer.features, [recording.notes for recording in recordings]
+    if not features.timbres:
+        return recordings
+    items = [recording.item for recording in recordings]
+    sounds = [store.samples[i.start : i.start + i.length].astype(np.float32) / 32768 for i in items]
+    sequences = [encode_recording(model, sound) for sound in sounds]
+    groups = timbre_groups(sequences, notes, model.profile, features.timbres)
+    named = keyed(notes, groups, features.timbre_of_key.numpy())
+    return [recording._replace(notes=own) for recording, own in zip(recordings, named, strict=True)]
+
+
+def key_of(note: FoundNote) -> int:
+    """MIDI."""
+    return HIT_KEY if np.isnan(note.pitch) else int(np.clip(round(note.pitch), 0, 127))
 
 
 # -- MIDI ---------------------------------------------------------------------------------------------------------
@@ -219,7 +252,7 @@ def events_of(
     rate = profile.frame_rate
     start += 1 / rate  # frame k describes sample (k + 1) x hop
     for note in recording.notes:
-        key = HIT_KEY if np.isnan(note.pitch) else int(np.clip(round(note.pitch), 0, 127))
+        key = key_of(note)
         strength = max(1, round(127 * velocity_of(note.level, profile.loudness[-1])))
         if bend:
             curve = wheel(recording.z[note.onset : note.release], key)
@@ -263,25 +296,11 @@ def draw(path: Path, recordings: Sequence[Recording], store: Store, profile: Cor
         item = recording.item
         length = min(item.length, round(PICTURED_S * store.sample_rate))
         sound = store.samples[item.start : item.start + length].astype(np.float32) / 32768
-        power = plots.power_spectrogram(sound, 2048)
-        picture, low, high = by_pitch(plots.decibels(power, float(power.max())), store.sample_rate)
-        extent = (0, length / store.sample_rate, low, high)
-        axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", extent=extent, vmin=-plots.RANGE_DB)
+        plots.show_by_pitch(axes, sound, store.sample_rate)
         plots.mark_notes(axes, plots.Notes(recording.notes, profile), over_pitch=True)
-        axes.set(xlim=extent[:2], ylim=(low, high), ylabel="MIDI pitch")
         axes.set_title(f"{item.path.name}: {counted(len(recording.notes), 'note')}", loc="left", fontsize=9)
     panels[-1].set_xlabel("seconds")
     plots.save(figure, path)
-
-
-def by_pitch(picture: NDArray[Any], sample_rate: int) -> tuple[NDArray[Any], float, float]:
-    """A spectrogram (bins, frames) over MIDI pitch, four rows a semitone; lowest and highest pitch."""
-    low, high = 30.0, min(108.0, 69 + 12 * np.log2(sample_rate / 2 / 440) - 0.5)
-    pitches = np.arange(low, high, 0.25)
-    bins = 440 * 2 ** ((pitches - 69) / 12) / (sample_rate / 2) * (len(picture) - 1)
-    before = np.minimum(bins.astype(int), len(picture) - 2)
-    share = (bins - before)[:, None]
-    return (1 - share) * picture[before] + share * picture[before + 1], low, high
 
 
 def counted(number: int, what: str) -> str:

@@ -28,7 +28,7 @@ LEGATO_FRAMES = 3.0
 SETTLED_FRAMES, DRIFT_FRAMES = 3.0, 5.0
 """A tuned note is led back to its key once its attack is over, with this time constant."""
 HELD_AGES = 32
-RAREST = 0.05
+RAREST = 0.005
 """A part of the mixture with less weight is not drawn: at 86 draws a second rare accidents would be frequent ones."""
 FREE, FIRST_PLACE = 1e6, 1000.0
 """Beyond every scaled frame; and the first place of the performer's random numbers."""

@@ -31,6 +31,9 @@ VIBRATO_HZ, VIBRATO_S, AUDIBLE_CENTS = (3.0, 9.0), 0.64, 8.0
 """Rates looked for, in stretches so long; the rate of a shallower movement says nothing."""
 FINE_S, FINE_WINDOWS = 0.001, 5
 """Step and, in steps, window in which onsets and releases are looked for."""
+BEFORE = (40, 20)
+"""Between so many steps before its onset and so many it is silent, if its onset is looked for: an attack may begin a
+little before the frame of the onset."""
 
 
 class Sounding(NamedTuple):
@@ -54,14 +57,14 @@ class Edges(NamedTuple):
     """From its release until it is so far below, where no other note comes before."""
 
 
-def edges(levels: Array, before: int, begin: int, release: int, end: int) -> Edges:
-    """Of a note that is held from `begin` to `release`; the last one ends at `before`, the next begins at `end`; all in
-    steps of FINE_S."""
+def edges(levels: Array, begin: int, release: int, end: int) -> Edges:
+    """Of a note that is held from `begin` to `release`; the next begins at `end`; all in steps of FINE_S."""
     limit = float(np.percentile(levels[begin:release], 90)) - GONE_DB
     middle = 0.5 * FINE_WINDOWS
     loud = np.flatnonzero(levels[begin:release] > limit)
     gone = np.flatnonzero(levels[release:end] < limit)
-    silent = begin <= before or bool((levels[before:begin] < limit).any())
+    before = levels[max(0, begin - BEFORE[0]) : max(0, begin - BEFORE[1])]
+    silent = begin == 0 or (len(before) > 0 and bool((before < limit).all()))
     heard = len(loud) and silent and limit > -80.0
     return Edges(
         1000 * FINE_S * (float(loud[0]) + middle) if heard else None,
@@ -83,7 +86,7 @@ def soundings(
     levels = level_track(sound, step, round(LEVEL_WINDOW_S * rate)).double().numpy()
     finer = fine_levels(sound, rate)
     midi, centres = (x.numpy() for x in pitch_track(sound, rate)) if pitched else (np.zeros(0), np.zeros(0))
-    found, before = [], 0
+    found = []
     for note, after in zip(notes, [*notes[1:], None], strict=True):
         end = len(sound) if after is None else after.onset * hop
         begin, release = note.onset * hop, note.release * hop
@@ -95,10 +98,9 @@ def soundings(
                     np.maximum(held - float(np.percentile(held, 90)), DEEPEST_DB),
                     midi[inside],
                     round(note.pitch) if pitched else math.nan,
-                    edges(finer, *(n // fine for n in (before, begin, release, end))),
+                    edges(finer, *(n // fine for n in (begin, release, end))),
                 )
             )
-        before = release
     return found
 
 

@@ -3,8 +3,8 @@
     recording --encode--> latents --find_notes--> notes --performer--> latents --decode--> performance
                               \\--decode--> resynthesis, which is as good as a performance may get
 
-What is not a matter of style is measured on single notes: keys of the corpus at many velocities, out of silence. All
-is measured on the sound, not on the latents.
+What is not a matter of style is measured on single notes: keys of the corpus at many velocities, each by a voice that
+has not played before, as `serve` and `render --midi` strike one. All is measured on the sound, not on the latents.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wavevae.evaluation import frechet
+from wavevae.evaluation.excerpts import Excerpt
+from wavevae.evaluation.model_under_test import Labels, ModelUnderTest
 from wavevae.evaluation.playing.latent_controls import spearman
 from wavevae.evaluation.playing.note_measures import (
     FEWEST,
@@ -36,9 +38,10 @@ from wavevae.evaluation.playing.note_measures import (
     vibrato_distances,
     vibratos,
 )
-from wavevae.evaluation.playing.player import Player, PriorPlayer
+from wavevae.evaluation.playing.player import Player, PriorPlayer, make_player
 from wavevae.evaluation.playing.timbre_moved import vectors
 from wavevae.evaluation.selection import Clip
+from wavevae.plots import Notes
 from wavevae.prior.fitting import note_frames
 from wavevae.prior.notes import FoundNote, find_notes, velocity_of
 
@@ -51,8 +54,6 @@ PROBE_KEYS, PROBE_VELOCITIES = 8, 12
 SOFTEST_VELOCITY = 0.2
 """-28 dB."""
 PROBE_HELD_S, PROBE_AFTER_S = 0.5, 0.6
-LEAD_FRAMES = 9
-"""Of rest before the first note: a performer that has played before begins like that."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,30 @@ class Performance:
     performed: Tensor
 
 
+def notes_in(
+    player: Player, prior: PriorPlayer, sound: Tensor, labels: Labels
+) -> tuple[Tensor, list[FoundNote]]:
+    """Latents (latent_dim, frames) of a sound (T,), and the notes found in them; no notes where they are not finite."""
+    late = player.latency_samples // player.hop_length
+    z = player.encode(F.pad(sound, (0, player.latency_samples)), labels)[:, late:]
+    return z, find_notes(z.T.numpy(), prior.profile) if bool(torch.isfinite(z).all()) else []
+
+
+def excerpt_notes(subject: ModelUnderTest, excerpts: Sequence[Excerpt]) -> list[Notes]:
+    """To be marked in pictures; nothing for a model without a prior."""
+    player = make_player(subject)
+    prior = player.prior
+    if prior is None:
+        return []
+    sounds = [(torch.from_numpy(one.reference), one.source.labels) for one in excerpts]
+    return [Notes(notes_in(player, prior, *one)[1], prior.profile) for one in sounds]
+
+
 def perform(player: Player, prior: PriorPlayer, clips: Sequence[Clip]) -> list[Performance]:
     """Of every clip in which notes are found."""
-    late = player.latency_samples // player.hop_length
-    found = []
+    found: list[Found] = []
     for clip in clips:
-        z = player.encode(F.pad(clip.audio, (0, player.latency_samples)), clip.labels)[:, late:]
-        notes = find_notes(z.T.numpy(), prior.profile) if bool(torch.isfinite(z).all()) else []
+        z, notes = notes_in(player, prior, clip.audio, clip.labels)
         if notes:
             found.append((clip, z, notes))
     if found and not prior.profile.has_pitch:
@@ -81,7 +99,7 @@ def perform(player: Player, prior: PriorPlayer, clips: Sequence[Clip]) -> list[P
     for group in by_classes(found, prior):
         scores = [score(notes, z.shape[1], prior) for _, z, notes in group]
         key, velocity = (torch.from_numpy(padded([s[k] for s in scores])) for k in (0, 1))
-        played = prior.perform(key, velocity, SEED, group[0][0].labels)[..., LEAD_FRAMES:]
+        played = prior.perform(key, velocity, SEED, group[0][0].labels)
         for (clip, z, notes), latents in zip(group, played, strict=True):
             length = len(clip.audio)
             performed = player.decode(latents[:, : z.shape[1]], clip.labels)[:length]
@@ -113,9 +131,9 @@ def score(notes: Sequence[FoundNote], frames: int, prior: PriorPlayer) -> tuple[
 
 
 def padded(rows: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-    """(N, LEAD_FRAMES + the longest): zeros before and after."""
+    """(N, the longest), zeros on the right."""
     longest = max(map(len, rows))
-    return np.stack([np.pad(row, (LEAD_FRAMES, longest - len(row))) for row in rows]).astype(np.float32)
+    return np.stack([np.pad(row, (0, longest - len(row))) for row in rows]).astype(np.float32)
 
 
 def keys_by_timbre(prior: PriorPlayer) -> dict[int, Array]:
@@ -145,7 +163,7 @@ def keyed(note: FoundNote, z: Tensor, heard: dict[int, Array], prior: PriorPlaye
 
 
 class Probe(NamedTuple):
-    """A single note out of silence."""
+    """A single note of a voice that has not played before."""
 
     key: float
     velocity: float
@@ -155,24 +173,25 @@ class Probe(NamedTuple):
 
 
 def probe(player: Player, prior: PriorPlayer) -> list[Probe]:
-    """Keys spread over those of the corpus, each at many velocities."""
-    rate, hop = player.sample_rate, player.hop_length
+    """Keys where most of the corpus' pitch lies, each at many velocities."""
     held, after = (round(s * prior.profile.frame_rate) for s in (PROBE_HELD_S, PROBE_AFTER_S))
-    keys = prior.module.improviser.notes[:, 0].numpy()
-    keys = np.quantile(keys, np.linspace(0.05, 0.95, PROBE_KEYS), method="nearest").round()
+    if prior.profile.has_pitch:
+        low, high = prior.profile.pitch_body
+        keys = np.linspace(low, high, PROBE_KEYS).round()
+    else:
+        keys = np.array(list(keys_by_timbre(prior)))
     velocities = np.linspace(SOFTEST_VELOCITY, 1.0, PROBE_VELOCITIES)
     notes = [(float(k), float(v)) for k in np.unique(keys) for v in velocities]
-    key = torch.tensor([[k] * (LEAD_FRAMES + held + after) for k, _ in notes])
+    key = torch.tensor([[k] * (held + after) for k, _ in notes])
     velocity = torch.zeros_like(key)
-    velocity[:, LEAD_FRAMES : LEAD_FRAMES + held] = torch.tensor([[v] for _, v in notes])
-    latents = prior.perform(key, velocity, SEED)
-    sounds = player.decode(latents.transpose(0, 1).flatten(1)).unflatten(0, (len(notes), -1))
-    fine, begin, end = max(1, round(FINE_S * rate)), LEAD_FRAMES * hop, (LEAD_FRAMES + held) * hop
+    velocity[:, :held] = torch.tensor([[v] for _, v in notes])
+    end, fine = held * player.hop_length, max(1, round(FINE_S * player.sample_rate))
     found = []
-    for (k, v), sound in zip(notes, sounds, strict=True):
-        levels = fine_levels(sound, rate)
-        level = 10 * math.log10(float(sound[begin:end].double().square().mean()) + 1e-12)
-        found.append(Probe(k, v, level, edges(levels, 0, begin // fine, end // fine, len(levels))))
+    for (k, v), latents in zip(notes, prior.perform(key, velocity, SEED), strict=True):
+        sound = player.decode(latents)
+        levels = fine_levels(sound, player.sample_rate)
+        level = 10 * math.log10(float(sound[:end].double().square().mean()) + 1e-12)
+        found.append(Probe(k, v, level, edges(levels, 0, end // fine, len(levels))))
     return found
 
 
