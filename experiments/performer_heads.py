@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from train.prior_training import encode_recording
 from wavevae.checkpoint import build_model, read_checkpoint
 from wavevae.corpus import build_store
 from wavevae.evaluation.frechet import diversity, fad
@@ -32,6 +31,7 @@ from wavevae.nn.instrument import Instrument
 from wavevae.prior.fitting import fit, prepare
 from wavevae.prior.model import Prior
 from wavevae.prior.performer import NoteFeatures, Performer
+from wavevae.train.prior_training import encode_recording
 
 HIDDEN, STEPS, NOISES = 256, 2, 16
 VOICES, PLAYED_S, CLOUD = 16, 15, 400
