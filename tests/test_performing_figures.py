@@ -69,7 +69,7 @@ def test_notes_are_measured_where_they_are() -> None:
     sound = torch.zeros(160 * HOP)
     sound[begin * HOP : end * HOP] = tone(60.3, 1.5)[: (end - begin) * HOP]
     (note,) = soundings(sound, [FoundNote(begin, end, 60.3, -15.0)], RATE, HOP, True)
-    assert note_measures.pitch_errors([note]) == pytest.approx([30], abs=1)
+    assert note_measures.pitch_errors([(note.key, note.midi)]) == pytest.approx([30], abs=1)
     assert note.edges.onset_ms is not None
     assert note.edges.onset_ms < 6
     assert note.edges.release_ms is not None

@@ -89,7 +89,7 @@ ABOUT_PLAYING = {
     "(mean amplitude, brightness and diversity relative, silence as a share of the time: sample_drift_parts); its "
     "ceiling is what chance does: the same between one half of the improvisations and the other",
     "performed_pitch_cents": "notes found in the judged sounds and performed: median distance of their pitch (YIN, "
-    "median of a note) from their keys",
+    "median of a note) from their keys; single: of notes of 0.5 s, one at a time",
     "performed_onset_ms": "single notes of fresh voices: median time from the key until the sound is 20 dB below the "
     "note's level (_p90: in nine of ten); real: from the onsets found in the recordings",
     "performed_release_ms": "single notes: median time from the release until the sound is 20 dB below the note's "
@@ -199,7 +199,7 @@ COUNTS = {
 """What a figure of playing is a mean over, by the beginning of its name."""
 
 
-BESIDE = ("ceiling", "real", "resynthesis")
+BESIDE = ("ceiling", "real", "resynthesis", "single")
 """Ends of the names of figures to compare with, which stand beside a figure."""
 
 

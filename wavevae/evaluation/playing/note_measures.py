@@ -85,22 +85,28 @@ def soundings(
     step, fine = round(LEVEL_HOP_S * rate), max(1, round(FINE_S * rate))
     levels = level_track(sound, step, round(LEVEL_WINDOW_S * rate)).double().numpy()
     finer = fine_levels(sound, rate)
-    midi, centres = (x.numpy() for x in pitch_track(sound, rate)) if pitched else (np.zeros(0), np.zeros(0))
+    track = pitch_track(sound, rate) if pitched else None
     found = []
     for note, after in zip(notes, [*notes[1:], None], strict=True):
         end = len(sound) if after is None else after.onset * hop
         begin, release = note.onset * hop, note.release * hop
         held = levels[begin // step : release // step]
         if len(held) >= 2 and len(finer[begin // fine : release // fine]):
-            inside = (centres >= begin + SETTLED_S * rate) & (centres < release)
             found.append(
                 Sounding(
                     np.maximum(held - float(np.percentile(held, 90)), DEEPEST_DB),
-                    midi[inside],
+                    np.zeros(0) if track is None else settled(track, begin, release, rate),
                     round(note.pitch) if pitched else math.nan,
                     edges(finer, *(n // fine for n in (begin, release, end))),
                 )
             )
+    return found
+
+
+def settled(track: tuple[Tensor, Tensor], begin: int, end: int, rate: int) -> Array:
+    """Of a pitch track, what lies between two samples once the pitch has settled."""
+    midi, centres = (x.double().numpy() for x in track)
+    found: Array = midi[(centres >= begin + SETTLED_S * rate) & (centres < end)]
     return found
 
 
@@ -153,11 +159,7 @@ def vibrato_distances(a: Array, b: Array) -> tuple[float | None, float | None]:
     return rate, wasserstein(a[:, 1], b[:, 1])
 
 
-def pitch_errors(notes: Iterable[Sounding]) -> list[float]:
-    """Cents between the median pitch of each note and its key."""
-    medians = [
-        (np.median(there), note.key)
-        for note in notes
-        if len(there := note.midi[np.isfinite(note.midi)]) >= FEWEST_PITCHES
-    ]
-    return [100 * abs(float(median) - key) for median, key in medians]
+def pitch_errors(notes: Iterable[tuple[float, Array]]) -> list[float]:
+    """Cents between the key of each note and the median of its pitch track; notes with hardly a pitch are left out."""
+    pitches = [(key, midi[np.isfinite(midi)]) for key, midi in notes]
+    return [100 * abs(float(np.median(x)) - key) for key, x in pitches if len(x) >= FEWEST_PITCHES]

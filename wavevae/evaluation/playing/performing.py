@@ -34,6 +34,7 @@ from wavevae.evaluation.playing.note_measures import (
     edges,
     fine_levels,
     pitch_errors,
+    settled,
     soundings,
     vibrato_distances,
     vibratos,
@@ -41,6 +42,7 @@ from wavevae.evaluation.playing.note_measures import (
 from wavevae.evaluation.playing.player import Player, PriorPlayer, make_player
 from wavevae.evaluation.playing.timbre_moved import vectors
 from wavevae.evaluation.selection import Clip
+from wavevae.evaluation.tracks import pitch_track
 from wavevae.plots import Notes
 from wavevae.prior.fitting import note_frames
 from wavevae.prior.notes import FoundNote, find_notes, velocity_of
@@ -101,8 +103,9 @@ def perform(player: Player, prior: PriorPlayer, clips: Sequence[Clip]) -> list[P
         key, velocity = (torch.from_numpy(padded([s[k] for s in scores])) for k in (0, 1))
         played = prior.perform(key, velocity, SEED, group[0][0].labels)
         for (clip, z, notes), latents in zip(group, played, strict=True):
-            length = len(clip.audio)
-            performed = player.decode(latents[:, : z.shape[1]], clip.labels)[:length]
+            length, first = len(clip.audio), notes[0].onset
+            performed = player.decode(latents[:, : z.shape[1] - first].contiguous(), clip.labels)
+            performed = F.pad(performed, (first * player.hop_length, 0))[:length]
             again = player.decode(z, clip.labels)[player.latency_samples % player.hop_length :][:length]
             sounds = (F.pad(x, (0, length - len(x))) for x in (again, performed))
             made.append(Performance(clip, notes, *sounds))
@@ -121,13 +124,13 @@ def by_classes(found: Sequence[Found], prior: PriorPlayer) -> list[list[Found]]:
 
 
 def score(notes: Sequence[FoundNote], frames: int, prior: PriorPlayer) -> tuple[Any, Any]:
-    """Keys and velocities, (frames,) each, as a keyboard says them: whole semitones, a key struck again is let go
-    for a frame."""
+    """Keys and velocities from the first note on, as a keyboard says them: whole semitones, a key struck again is let
+    go for a frame."""
     rows = note_frames(notes, frames)
     velocity = rows[:, 2] * [velocity_of(float(level), prior.module.loudest) for level in rows[:, 1]]
     for note in notes[1:]:
         velocity[note.onset - 1] *= rows[note.onset - 1, 0].round() != rows[note.onset, 0].round()
-    return rows[:, 0].round(), velocity
+    return rows[notes[0].onset :, 0].round(), velocity[notes[0].onset :]
 
 
 def padded(rows: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
@@ -170,6 +173,8 @@ class Probe(NamedTuple):
     level: float
     """dB: mean power while it is held."""
     edges: Edges
+    midi: Array
+    """Pitch every 20 ms once it has settled, NaN where there is none."""
 
 
 def probe(player: Player, prior: PriorPlayer) -> list[Probe]:
@@ -191,18 +196,24 @@ def probe(player: Player, prior: PriorPlayer) -> list[Probe]:
         sound = player.decode(latents)
         levels = fine_levels(sound, player.sample_rate)
         level = 10 * math.log10(float(sound[:end].double().square().mean()) + 1e-12)
-        found.append(Probe(k, v, level, edges(levels, 0, end // fine, len(levels))))
+        midi = (
+            settled(pitch_track(sound, player.sample_rate), 0, end, player.sample_rate)
+            if prior.profile.has_pitch
+            else np.zeros(0)
+        )
+        found.append(Probe(k, v, level, edges(levels, 0, end // fine, len(levels)), midi))
     return found
 
 
 def single_figures(notes: Sequence[Probe]) -> dict[str, Any]:
-    """Onset, release and dynamics of single notes."""
+    """Pitch, onset, release and dynamics of single notes."""
     ranked = []
     for key in sorted({n.key for n in notes}):
         of_key = [n for n in notes if n.key == key]
         ranked.append(spearman([n.velocity for n in of_key], [n.level for n in of_key]))
     off = [n.level - 40 * math.log10(n.velocity) for n in notes]
     return {
+        "performed_pitch_cents_single": percentile(pitch_errors((n.key, n.midi) for n in notes), 50),
         "performed_onset_ms": percentile([n.edges.onset_ms for n in notes], 50),
         "performed_onset_ms_p90": percentile([n.edges.onset_ms for n in notes], 90),
         "performed_release_ms": percentile([n.edges.release_ms for n in notes], 50),
@@ -293,7 +304,8 @@ def cloud_figures(files: Sequence[str], sounds: dict[str, list[Tensor]], rate: i
 
 def manner_figures(notes: dict[str, list[Sounding]]) -> dict[str, Any]:
     """How notes are in tune, swell, shake and end, against those of the recordings."""
-    figures: dict[str, Any] = {"performed_pitch_cents": percentile(pitch_errors(notes["performed"]), 50)}
+    errors = pitch_errors((n.key, n.midi) for n in notes["performed"])
+    figures: dict[str, Any] = {"performed_pitch_cents": percentile(errors, 50)}
     shaken = {kind: vibratos(some) for kind, some in notes.items()}
     for kind, end in (("performed", ""), ("resynthesis", "_resynthesis")):
         figures[f"performed_loudness_db{end}"] = curve_distance_db(notes["real"], notes[kind])
