@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= passive
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: soak setup system demo docs test test-all test-hosts lint bench clean
+.PHONY: soak setup instruments system demo docs test test-all test-hosts lint bench clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,10 @@ $(STAMP): pyproject.toml
 	@echo "installing wavevae and its packages into $(VENV) (a few minutes, about 5 GB with torch)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $(STAMP)
+
+# The built-in instruments anew, an hour and more: make instruments, or make instruments NAMES="strings bells".
+instruments: setup
+	$(BIN)/python experiments/instruments.py $(NAMES)
 
 # Sound through PortAudio, and a JACK server for the tests: installed where apt may be used, else said.
 system:

@@ -43,9 +43,10 @@ def write(model: Autoencoder | Instrument, path: Path, choices: Choices) -> Path
     axes = axes_of(model, LatentStatistics(none, np.eye(dim), one, -3 * one, 3 * one, density, frames=1))
     axes.density.clear()
     exporter = exporter_of(model)
-    if choices.weights == "float16":
-        model = exporter.rounded(model)
-    write_bundle(path, script(exporter.module(model, axes, choices)), describe(model, axes, {}))
+    if choices.weights != "float32":
+        model = exporter.rounded(model, choices.weights)
+    module, deflated = script(exporter.module(model, axes, choices)), choices.weights == "bfloat16"
+    write_bundle(path, module, describe(model, axes, {}), deflated=deflated)
     return path
 
 
@@ -62,7 +63,7 @@ def main() -> int:
         "--preset", default="codec-large", help="name of a preset, or a YAML file [codec-large]"
     )
     parser.add_argument(
-        "--weights", default="float32", choices=["float32", "float16"], help="of ours [float32]"
+        "--weights", default="float32", choices=["float32", "bfloat16", "float16"], help="of ours [float32]"
     )
     parser.add_argument("--against", default="cached-conv", choices=["cached-conv", "rows", "none"])
     options, others = parser.parse_known_args()

@@ -4,7 +4,8 @@
     python benchmarks/web.py sax.ts --voices 1 8 --seconds 20
 
 Needs Debian's chromium and the `playwright` package. Speed is that of an OfflineAudioContext in headless Chromium, by
-the CPU time of the page's process; performed notes where the file has a prior, and the plain envelope.
+the CPU time of the page's process; performed notes where the file has a prior, and the plain envelope. Prints lines of
+JSON, as experiments/figures.py takes them.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ class Measured:
         return np.frombuffer(base64.b64decode(text), np.float32), self.cpu_s() - before, wall
 
 
-def measure_speed(page: Measured, player: PlayableModel, voices: int, perform: bool, seconds: float) -> None:
+def measure_speed(
+    page: Measured, player: PlayableModel, voices: int, perform: bool, seconds: float
+) -> dict[str, Any]:
     state = chord(player.controls, voices, perform)
     sent = for_page(state, [a.name for a in player.model.attributes])
     short = min(page.render(sent, 0.5)[1] for _ in range(2))  # loading and compiling
@@ -82,14 +85,15 @@ def measure_speed(page: Measured, player: PlayableModel, voices: int, perform: b
     blocks = [player.engine.process(state, QUANTUM) for _ in range(len(sound) // QUANTUM)]
     wanted = np.concatenate(blocks)
     error = float(np.abs(sound[: len(wanted)] - wanted).max())
-    kind = "performed" if perform else "plain envelope"
-    print(
-        f"{voices} voice{'s' * (voices > 1)}, {kind}: {(seconds - 0.5) / (cpu - short):.1f}x real time by CPU, "
-        f"{seconds / wall:.1f}x by the clock; {error:.1e} of full scale from MODEL.ts"
-    )
+    return {
+        "study": f"{'performed' if perform else 'plain'}_{voices}",
+        "cpu_times_real_time": (seconds - 0.5) / (cpu - short),
+        "clock_times_real_time": seconds / wall,
+        "difference_from_model": error,
+    }
 
 
-def measure_start(browser: Browser, address: str) -> None:
+def measure_start(browser: Browser, address: str) -> dict[str, Any]:
     """The page as a stranger opens it, a key pressed as soon as there is one."""
     times = []
     for _ in range(3):
@@ -99,7 +103,7 @@ def measure_start(browser: Browser, address: str) -> None:
         page.wait_for_function("window.firstSound", timeout=20_000)
         times.append(page.evaluate("window.firstSound / 1000"))
         page.context.close()
-    print(f"first sound after opening: {', '.join(f'{t:.2f}' for t in times)} s")
+    return {"first_sound_s": sorted(times)[1]}
 
 
 def main() -> int:
@@ -117,16 +121,18 @@ def main() -> int:
         out = Path(folder) / "page"
         export([str(options.model), "--format", "web", "-o", str(out)])
         sizes = {part.name: part.stat().st_size for part in out.iterdir()}
-        print(f"size: {sum(sizes.values()) / 1e6:.2f} MB  {json.dumps(sizes)}")
         flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
         browser = tools.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        measure_start(browser, (out / "index.html").as_uri())
+        page = {"study": "page", "megabytes": sum(sizes.values()) / 1e6, "bytes": sizes}
+        print(json.dumps({**page, **measure_start(browser, (out / "index.html").as_uri())}), flush=True)
         performs = PlayableModel(options.model, 0).model.performs
         for voices in options.voices:
             for perform in (True, False) if performs else (False,):
-                page = Measured(browser, out, RENDER)
-                measure_speed(page, PlayableModel(options.model, 0), voices, perform, options.seconds)
-                page.page.close()
+                measured = Measured(browser, out, RENDER)
+                player = PlayableModel(options.model, 0)
+                found = measure_speed(measured, player, voices, perform, options.seconds)
+                print(json.dumps(found), flush=True)
+                measured.page.close()
         browser.close()
     return 0
 

@@ -27,7 +27,7 @@ from wavevae.nn.model import Autoencoder
 
 from .bottlenecks import twin_of_bottleneck
 from .latent_pca import AxisMap, axis_map
-from .layers import Rows, halve, pointwise, round_weights, twin_of
+from .layers import SMALLEST_STORED, Rows, halve, pointwise, round_weights, twin_of
 from .model_file import Choices, FamilyExporter, refuse_beyond_plain
 from .streaming import StreamingDecoder, StreamingEncoder, Twins
 from .torchscript import (
@@ -169,7 +169,9 @@ class CodecExporter(FamilyExporter):
     def axes(self, model: Any, statistics: LatentStatistics, keep: int | None) -> AxisMap:
         return axis_map(statistics, keep)
 
-    def rounded(self, model: Any) -> Any:
+    def rounded(self, model: Any, weights: str) -> Any:
+        if weights == "bfloat16":
+            return round_weights(model, torch.bfloat16, SMALLEST_STORED)
         return round_weights(model)
 
     def module(self, model: Any, axes: AxisMap, choices: Choices) -> HostModule:

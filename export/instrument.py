@@ -24,7 +24,7 @@ from wavevae.nn.instrument import Instrument
 from .bottlenecks import twin_of_bottleneck
 from .fitting import StreamingFit
 from .latent_pca import AxisMap, control_map
-from .layers import from_rows, pointwise, to_rows, twin_of
+from .layers import SMALLEST_STORED, from_rows, pointwise, round_, round_weights, to_rows, twin_of
 from .model_file import Choices, FamilyExporter
 from .prior import PriorMethods
 from .streaming import StreamingInstrumentDecoder, StreamingInstrumentEncoder
@@ -242,8 +242,14 @@ class InstrumentExporter(FamilyExporter):
     def axes(self, model: Any, statistics: LatentStatistics, keep: int | None) -> AxisMap:
         return control_map(statistics, model.config, keep)
 
-    def rounded(self, model: Any) -> Any:
-        raise only_of_codecs("--weights float16")
+    def rounded(self, model: Any, weights: str) -> Any:
+        if weights == "float16":
+            raise only_of_codecs("--weights float16")
+        rounded = round_weights(model, torch.bfloat16, SMALLEST_STORED)
+        for weight in () if rounded.prior is None else rounded.prior.performer.parameters():
+            if weight.numel() >= SMALLEST_STORED:
+                round_(weight, torch.bfloat16)
+        return rounded
 
     def module(self, model: Any, axes: AxisMap, choices: Choices) -> HostModule:
         if choices.streaming != "rows":

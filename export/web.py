@@ -28,7 +28,19 @@ import numpy as np
 from wavevae.bundle import TORCH_HINT, Bundle, BundleInfo, read_bundle, runtime
 from wavevae.cli import shown
 from wavevae.console import say
-from wavevae.controls import CONTROLS, NATURAL, OF_FILE, PERFORM, SPREAD, Control, ControlState
+from wavevae.controls import (
+    CONTROLS,
+    GENERATE,
+    MODES,
+    NATURAL,
+    NUMBERS,
+    OF_FILE,
+    PERFORM,
+    SAMPLE,
+    SPREAD,
+    Control,
+    ControlState,
+)
 from wavevae.errors import UserError
 from wavevae.families import family_of
 from wavevae.files import write_whole
@@ -38,6 +50,8 @@ from wavevae.names import run_name
 from .web_numbers import decoder_of, packed
 
 VOICES = 8
+SET_OTHERWISE = ("gain", "temperature", "reset", "class", "input_class")
+"""Attributes of an instrument's file that are not among those that a preset keeps."""
 DIGITS = 4
 FOLDERS = (files("wavevae.export") / "page", files("wavevae") / "page")
 """Of modules; one in the first stands for one of its name in the second."""
@@ -70,7 +84,7 @@ def model_file(options: argparse.Namespace, folder: Path) -> Path:
     run: Path = options.run
     if (options.weights, options.streaming) != ("float32", "rows"):
         raise UserError("--format web has no --streaming and no --weights to choose; leave them out")
-    if run.is_file() and run.suffix != ".ckpt":
+    if not run.exists() or (run.is_file() and run.suffix != ".ckpt"):
         if options.latents is not None:
             raise UserError(
                 f"--latents {options.latents} is for a run; {run} has the latents it was exported with"
@@ -190,7 +204,13 @@ def instrument_script(bundle: Bundle) -> str:
     layout, numbers = packed(arrays)
     state, controls = initial_state(bundle), controls_of(bundle)
     file = {**plain, "layout": layout, "about": about(bundle)}
-    head = {"voices": VOICES, "controls": controls, "state": state, "file": file}
+    head = {
+        "voices": VOICES,
+        "controls": controls,
+        "state": state,
+        "presets": presets_of(bundle),
+        "file": file,
+    }
     text = json.dumps(head, separators=(",", ":"))
     return f'const INSTRUMENT = {text};\nINSTRUMENT.numbers = "{base64.b85encode(numbers).decode()}";\n'
 
@@ -249,6 +269,31 @@ def initial_state(bundle: Bundle) -> dict[str, Any]:
     attributes = {name: getattr(module, f"get_{name}")()[0] for name in names}
     state = dataclasses.asdict(ControlState.initial(info.latent_dim, latents=info.typical(), idle=True))
     return {**state, "attributes": attributes}
+
+
+def presets_of(bundle: Bundle) -> dict[str, Any]:
+    """Those stored beside MODEL.ts, as parts of the state; none where their file is missing or another's."""
+    numbers = [control.field for control in NUMBERS]
+    names = [name for name in bundle.module.get_attributes() if name not in SET_OTHERWISE]
+    classes = list(bundle.info.labels.get("class", ()))
+
+    def part_of_state(kept: dict[str, Any]) -> dict[str, Any]:
+        mix = [[classes.index(name), weight] for name, weight in kept["class"].items()]
+        attributes = dict(zip(names, kept["attributes"], strict=False))
+        found = {
+            **{n: kept[n] for n in (*numbers, "latents") if n in kept},
+            "mix": mix,
+            "attributes": attributes,
+        }
+        if len(found["latents"]) != bundle.info.latent_dim:
+            raise ValueError("of another model")
+        return {**found, "mode": SAMPLE if kept["mode"] == MODES[SAMPLE] else GENERATE}
+
+    try:
+        stored = json.loads(bundle.path.with_suffix(".presets.json").read_text(encoding="utf-8"))["presets"]
+        return {name: part_of_state(kept) for name, kept in stored.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def controls_of(bundle: Bundle) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavevae.cli import Parser, parse_sample_rate, shown
+from wavevae.cli import Parser, parse_sample_rate
 from wavevae.console import say
 from wavevae.errors import UserError
 from wavevae.files import printable
+from wavevae.instruments import model_file
 
 if TYPE_CHECKING:
     import torch
@@ -78,10 +79,7 @@ def load(path: Path, sample_rate: int | None) -> BenchedModel:
 
     from wavevae.bundle import EXTRA_FILE, BundleInfo
 
-    if not path.is_file():
-        raise UserError(
-            f"no model file at {path}; make one with `{shown('export', 'RUN', '-o', Path(path.name))}`"
-        )
+    path = model_file(path)
     extra = {EXTRA_FILE: ""}
     try:
         module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).eval()

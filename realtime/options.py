@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wavevae.cli import Parser, parse_sample_rate
 from wavevae.controls import CONTROLS, FIT, MOST_VOICES, TRANSPOSE, Control
+from wavevae.instruments import NAMES
 
 from .live.devices import NO_DEVICE
 from .live.shared_memory import DEEPEST_RING, LARGEST_BLOCK
@@ -24,6 +25,7 @@ def range_of(control: Control) -> str:
 
 
 EXAMPLE = """\
+  wavevae serve sax                            # a built-in instrument
   wavevae serve mine.ts                        # then open the page it names, or send OSC to 127.0.0.1:9000
   oscsend 127.0.0.1 9000 /wavevae/note if 60 0.8
   wavevae serve mine.ts --input --transpose auto --fit 1    # sing into it
@@ -72,7 +74,14 @@ def build_parser() -> Parser:
         EXAMPLE,
     )
     add = parser.add_argument
-    add("model", metavar="MODEL.ts", type=Path, help="of `wavevae export`, or any file that nn~ plays")
+    add(
+        "model",
+        nargs="?",
+        type=Path,
+        default=Path(NAMES[0]),
+        metavar="MODEL.ts",
+        help=f"of `wavevae export`, any file that nn~ plays, or a name of `wavevae instruments` [{NAMES[0]}]",
+    )
     add("--seconds", type=_seconds, metavar="S", help="end by itself")
     add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="of everything random [0]")
     add("--sr", type=parse_sample_rate, metavar="HZ", help="rate of a file that does not say its own")

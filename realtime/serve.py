@@ -14,6 +14,7 @@ from wavevae.bundle import runtime
 from wavevae.console import say
 from wavevae.controls import SMOOTHING
 from wavevae.errors import Failure, UserError
+from wavevae.instruments import companion, model_file
 
 from .control.addresses import ROOT
 from .control.network import LOOPBACK, WebSetup, in_url, open_tcp, open_udp
@@ -41,9 +42,8 @@ NO_PAGE = "no control page: `pip install 'wavevae[live]'` brings it"
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """What can be said before anything starts. Raises: UserError."""
-    if not arguments.model.is_file():
-        raise UserError(f"no model file at {arguments.model}; make one with `wavevae export RUN -o MODEL.ts`")
+    """What can be said before anything starts; `model` becomes the file that is meant. Raises: UserError."""
+    arguments.model = model_file(arguments.model)
     runtime()  # said here, before there are processes that would end
     if arguments.in_callback and arguments.block_size and arguments.block_size < SMALLEST_IN_CALLBACK:
         raise UserError(
@@ -99,7 +99,7 @@ def _set_up(arguments: argparse.Namespace, sockets: contextlib.ExitStack) -> Con
     midi = None
     if arguments.midi is not None:
         midi = MidiSetup(
-            arguments.midi, arguments.map or arguments.model.with_suffix(".midi.yaml"), arguments.mpe
+            arguments.midi, arguments.map or companion(arguments.model, ".midi.yaml"), arguments.mpe
         )
         if arguments.map is not None and not arguments.map.is_file():
             raise UserError(f"no map at {arguments.map}; `wavevae midi --learn` makes one")

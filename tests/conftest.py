@@ -27,6 +27,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("WAVEVAE_CACHE", str(folder))
+        patch.setenv("WAVEVAE_DATA", str(folder / "data"))
         yield folder
 
 

@@ -50,7 +50,7 @@ function told() {
   const sent = [];
   const input = new parts.midi.MidiIn((...message) => sent.push(message));
   for (const bytes of midi ?? []) input.take(bytes);
-  const table = new parts.desk.Desk(INSTRUMENT);
+  const table = new parts.desk.Desk(INSTRUMENT, INSTRUMENT.presets);
   return JSON.stringify(midi ? sent : messages.map((message) => {
     table.act(...message);
     return structuredClone(table.state);

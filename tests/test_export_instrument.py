@@ -1,6 +1,7 @@
 """An instrument's MODEL.ts: the stream is the offline model, and what is played is what the controls say."""
 
 import math
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from wavevae.errors import Failure, UserError
 from wavevae.export import model_file, verify
 from wavevae.export.instrument import instrument_module
 from wavevae.export.latent_pca import AxisMap
+from wavevae.export.layers import SMALLEST_STORED
 from wavevae.export.model_file import Choices, axes_of, export_checkpoint, export_model
 from wavevae.export.torchscript import script
 from wavevae.export.verify_subprocess import BLOCKS, sizes, stream
@@ -334,6 +336,29 @@ def test_other_forms_are_refused(model: Instrument, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"{option} is for models of the family codec"):
             export_model(model, axes, tmp_path / "x.ts", {}, choices)
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_of_8_bits_are_float32_and_the_rounded_model(tmp_path: Path) -> None:
+    """torch and zipfile read the deflated records; the file is compared with the rounded model when it is written."""
+    model = toy_playable.make_of(toy_playable.config(decoder_width=96, encoder_width=64))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    bundle = read_bundle(toy_playable.write(model, tmp_path / "8.ts", Choices(weights="bfloat16")))
+    assert bundle.info.streaming_error < 5e-5
+    assert 0 < bundle.info.origin["rounding_error"] < 0.05
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    weights = [
+        w
+        for name, w in bundle.module.state_dict().items()
+        if name.endswith("product.weight") and w.numel() >= SMALLEST_STORED
+    ]
+    assert weights
+    assert all(w.dtype == torch.float32 and torch.equal(w, w.bfloat16().float()) for w in weights)
+    with zipfile.ZipFile(bundle.path) as archive:
+        assert archive.testzip() is None
+        records = {archive.read(name) for name in archive.namelist()}
+        whole = sum(entry.file_size for entry in archive.infolist())
+    assert all(w.numpy().tobytes() in records for w in weights)
+    assert bundle.path.stat().st_size < 0.6 * whole
 
 
 # -- playing -------------------------------------------------------------------------------------------------

@@ -20,8 +20,7 @@ from wavevae.bundle import write_bundle
 from wavevae.config import ModelConfig
 from wavevae.export.instrument import instrument_module
 from wavevae.export.latent_pca import axis_map
-from wavevae.export.layers import round_weights
-from wavevae.export.model_file import Choices, axes_of, describe, export_model
+from wavevae.export.model_file import Choices, axes_of, describe, export_model, exporter_of
 from wavevae.export.torchscript import script
 from wavevae.export.verify import reference
 from wavevae.nn.model import Autoencoder
@@ -41,7 +40,12 @@ INSTRUMENTS = {
     "instrument": toy_playable.config("both", frames_per_second=344.0),
     "instrument, classes": toy_playable.config("class", frames_per_second=344.0),
 }
-CHOICES = {"rows": Choices(), "16 bits": Choices(weights="float16"), "cached-conv": Choices("cached-conv")}
+CHOICES = {
+    "rows": Choices(),
+    "8 bits, deflated": Choices(weights="bfloat16"),
+    "16 bits": Choices(weights="float16"),
+    "cached-conv": Choices("cached-conv"),
+}
 SAMPLES = 2 * nn_host.BUFFERS[-1]
 
 
@@ -52,8 +56,8 @@ def make(folder: Path, config: ModelConfig, choices: Choices) -> list[str]:
     model: Autoencoder = toy_model.make(config)
     axes = axis_map(toy_model.statistics(model))
     export_model(model, axes, folder / "toy.ts", {}, choices)
-    if choices.weights == "float16":
-        model = round_weights(model)
+    if choices.weights != "float32":
+        model = exporter_of(model).rounded(model, choices.weights)
     frames, voices = SAMPLES // model.hop_length, max(nn_host.BATCHES)
     attributes, condition = {}, None
     if config.condition != "none":

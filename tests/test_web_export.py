@@ -14,15 +14,18 @@ from typing import Any
 import pytest
 import toy_playable
 from test_export_prior import with_prior
-from test_web_instrument import Page, pages  # noqa: F401 - a fixture
+from test_web_instrument import SCRIPTS, Page, for_page, needs_node, pages, run, small, write  # noqa: F401 - a fixture
 from toy_bundle import write_toy
 
 from wavevae.bundle import Bundle, read_bundle
 from wavevae.checkpoint import write_checkpoint
 from wavevae.config import RunConfig, override
+from wavevae.controls import SAMPLE, Share
 from wavevae.errors import UserError
 from wavevae.export.__main__ import main
 from wavevae.export.web import FOLDERS, refuse_unplayable
+from wavevae.realtime.control.presets import preset_of, presets_file, recalled, write_preset
+from wavevae.realtime.model_info import describe
 from wavevae.train.arguments import preset_values
 
 
@@ -99,3 +102,19 @@ def test_a_file_of_before_voices_could_begin_anew_is_refused(pages: Callable[[st
     module: Any = SimpleNamespace(decoder=SimpleNamespace())
     with pytest.raises(UserError, match=r"older wavevae.* export its run again"):
         refuse_unplayable(Bundle(module, read_bundle(path).info, path), path)
+
+
+@needs_node
+def test_presets_beside_the_file_come_along(tmp_path: Path) -> None:
+    path = write(small("class prior"), tmp_path / "toy.ts")
+    model = describe(read_bundle(path))
+    changed = replace(model.initial(), release_ms=900.0, mode=SAMPLE, mix=(Share(1, 0.5),))
+    changed = replace(changed, latents=changed.latents[::-1], attributes=(0.5, *changed.attributes[1:]))
+    write_preset(presets_file(path), "mine", preset_of(changed, model))
+    assert main([str(path), "--format", "web", "-o", str(tmp_path / "page")]) == 0
+    told = run(tmp_path / "page", {"desk": SCRIPTS, "messages": [["preset/recall", "mine", 0.5]]})
+    wanted = recalled(preset_of(changed, model), model.initial(), model, 0.5)
+    names = [attribute.name for attribute in model.attributes]
+    found, expected = json.loads(told)[0], json.loads(json.dumps(for_page(wanted, names)))
+    for name in ("latents", "glides_ms", "release_ms", "mode", "mix", "attributes", "settle_ms"):
+        assert found[name] == expected[name], name

@@ -31,7 +31,7 @@ from wavevae.export.instrument import instrument_module
 from wavevae.export.model_file import axes_of
 from wavevae.export.torchscript import script
 from wavevae.export.web import joined
-from wavevae.export.web_numbers import is_halved, rounded
+from wavevae.export.web_numbers import bits_of, rounded
 from wavevae.nn.instrument import Instrument
 from wavevae.realtime.control.dispatcher import Dispatcher
 from wavevae.realtime.engine.engine import PlayableModel
@@ -99,12 +99,14 @@ def play(folder: Path, **job: Any) -> NDArray[np.float32]:
 
 
 def round_weights(module: Any) -> Any:
-    """As the page keeps them, 16 bits and a scale a column."""
+    """As the page keeps them."""
     for name, weight in module.state_dict().items():
-        if name.startswith("decoder.") and is_halved(name, weight.numpy()):
-            weight.copy_(torch.from_numpy(rounded(weight.numpy())))
-        elif name.startswith("plays.performer.") and "weight" in name and weight.numel() >= 2048:
-            weight.copy_(torch.from_numpy(rounded(weight.numpy().T).T.copy()))
+        performer = name.startswith("plays.performer.") and "weight" in name
+        values = weight.numpy().T if performer else weight.numpy()
+        bits = bits_of("prior.weight" if performer else name, values)
+        if bits and (performer or name.startswith("decoder.")):
+            made = rounded(values, bits)
+            weight.copy_(torch.from_numpy((made.T if performer else made).copy()))
     return module
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from wavevae.instruments import NAMES, PRESETS
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -36,6 +38,8 @@ def test_only_one_name_and_all_package_data(wheel: Path) -> None:
     pages = ("evaluation/explore/page_assets/explore.js", "page/index.html", "export/page/kernel.js")
     for needed in (*needed_files, *pages):
         assert f"wavevae/{needed}" in names
+    instruments = {f"{name}{kind}" for name in NAMES for kind in (".ts", ".json", PRESETS)}
+    assert instruments <= {Path(n).name for n in names if n.startswith("wavevae/instruments/")}
     presets = {p.name for p in (ROOT / "train/presets").glob("*.yaml")}
     assert presets == {
         Path(n).name for n in names if n.startswith("wavevae/train/presets/") and n.endswith("yaml")
@@ -65,7 +69,7 @@ def test_it_runs_installed_from_another_folder(wheel: Path, tmp_path: Path) -> N
         "from wavevae.cli import main; sys.exit(main())"
     )
     env = {**os.environ, "PYTHONPATH": str(site)}
-    for words in (["--help"], ["train", "--help"], ["devices", "--help"]):
+    for words in (["--help"], ["train", "--help"], ["devices", "--help"], ["info", NAMES[0]]):
         command = [sys.executable, "-c", code, str(site), *words]
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

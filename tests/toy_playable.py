@@ -16,7 +16,7 @@ from wavevae.checkpoint import Checkpoint
 from wavevae.config import ModelConfig, RunConfig
 from wavevae.corpus_profile import CorpusProfile, corpus_profile
 from wavevae.export import model_file, verify
-from wavevae.export.model_file import export_checkpoint
+from wavevae.export.model_file import Choices, export_checkpoint
 from wavevae.latents import LatentStatistics
 from wavevae.nn.instrument import Instrument
 
@@ -130,7 +130,7 @@ def tones_only(model: Instrument) -> Instrument:
     return model
 
 
-def write(model: Instrument, path: Path) -> Path:
+def write(model: Instrument, path: Path, choices: Choices | None = None) -> Path:
     """Exported as the command does, compared with a shorter sound."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -140,5 +140,5 @@ def write(model: Instrument, path: Path) -> Path:
         kept.latents["profile"] = profile(model).to_dict()
         if model.prior is not None:
             kept.latents["prior"] = model.prior.to_dict()
-        export_checkpoint(kept, path)
+        export_checkpoint(kept, path, None, choices)
     return path

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavevae.cli import shown
 from wavevae.controls import NATURAL
 from wavevae.errors import UserError
 from wavevae.files import part_folder, write_errors
+from wavevae.instruments import model_file
 from wavevae.onnx_module import INTERFACE, OnnxModule, onnx_module
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ TOP_FOLDER = "wavevae"
 """Inside the archive."""
 ALIGNMENT = 64
 """Bytes."""
+SMALLEST_SIZE = 9
+"""zlib's level."""
 
 
 @dataclass(frozen=True)
@@ -197,12 +199,14 @@ def write_bundle(
     info: BundleInfo,
     verify: Callable[[Path], float] | None = None,
     more: Callable[[dict[str, bytes]], dict[str, bytes]] | None = None,
+    deflated: bool = False,
 ) -> BundleInfo:
     """Write MODEL.ts whole or not at all: temporary names in the same folder, then rename.
 
     `verify` gets the finished temporary file and returns the streaming error measured, which is entered in
     `wavevae.json`; when it raises, nothing is put in place. `more` gets the records of the archive by name and returns
-    further extra files. Returns what `wavevae.json` says.
+    further extra files. `deflated` packs the weights, which is worth it where they are rounded; torch reads both.
+    Returns what `wavevae.json` says.
     """
     import torch
 
@@ -211,10 +215,10 @@ def write_bundle(
     extra = more(_records(raw)) if more is not None else {}
     with write_errors(path, raw.getbuffer().nbytes), part_folder(path.parent, path.name) as folder:
         finished = folder / "finished.ts"
-        _repack(raw, finished, info, extra)
+        _repack(raw, finished, info, extra, deflated)
         if verify is not None:
             info = dataclasses.replace(info, streaming_error=verify(finished))
-            _repack(raw, finished, info, extra)  # the same entries, and the figure
+            _repack(raw, finished, info, extra, deflated)  # the same entries, and the figure
         with open(finished, "rb") as file:
             os.fsync(file.fileno())
         os.replace(finished, path)
@@ -227,7 +231,9 @@ def _records(source: io.BytesIO) -> dict[str, bytes]:
         return {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
 
 
-def _repack(source: io.BytesIO, target: Path, info: BundleInfo, extra: dict[str, bytes]) -> None:
+def _repack(
+    source: io.BytesIO, target: Path, info: BundleInfo, extra: dict[str, bytes], deflated: bool
+) -> None:
     """Copy an archive with `wavevae.json` and `extra` added and every trace of this machine left out.
 
     TorchScript's debug files hold source paths, the top folder the temporary name, the entries the time. Data
@@ -243,29 +249,25 @@ def _repack(source: io.BytesIO, target: Path, info: BundleInfo, extra: dict[str,
             entries[f"{TOP_FOLDER}/extra/{name}"] = (zipfile.ZIP_DEFLATED, content)
         for name, (compression, content) in entries.items():
             entry = zipfile.ZipInfo(name)  # dated 1980
-            entry.compress_type = compression
+            entry.compress_type = zipfile.ZIP_DEFLATED if deflated else compression
             entry.external_attr = 0o644 << 16
             start = (
                 new.start_dir + 30 + len(name.encode()) + 4
             )  # zip's local header, the padding's own header
             padding = -start % ALIGNMENT
             entry.extra = b"FB" + padding.to_bytes(2, "little") + b"Z" * padding
-            new.writestr(entry, content)
+            new.writestr(entry, content, compresslevel=SMALLEST_SIZE)
 
 
 def read_bundle(path: str | Path, sample_rate: int | None = None) -> Bundle:
-    """Load MODEL.ts on the CPU, ready to play.
+    """Load MODEL.ts, or a built-in instrument by its name, on the CPU, ready to play.
 
     A file of another program that keeps nn~'s contract needs its `sample_rate` (Hz), which it does not say.
 
     Raises: UserError for a missing file, one that is no TorchScript, one without `wavevae.json` that cannot be
     played either, or one of a newer format.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(
-            f"no model file at {path}; make one with `{shown('export', 'RUN', '-o', Path(path.name))}`"
-        )
+    path = model_file(Path(path))
     if path.suffix == ".onnx":
         raise UserError(
             f"{path} is for programs of your own; give the MODEL.ts of the same run, which plays without torch too"

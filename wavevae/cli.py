@@ -51,6 +51,7 @@ SUMMARIES = {
     "notes": "a run or sounds -> the notes in them, as a MIDI file and a picture",
     "parts": "a run -> its encoder and its decoder, each a file of its own",
     "bench": "what a model file costs: time a block, times real time, memory",
+    "instruments": "the built-in instruments: a name wherever MODEL.ts stands",
     "info": "what a run or MODEL.ts is: rate, hop, latents, delay, origin",
     "demo": "a small corpus made, learned, exported, rendered, evaluated",
 }

@@ -13,6 +13,7 @@ from wavevae.cli import Parser, parse_sample_rate, shown
 from wavevae.config import NOTES, flatten, to_tree
 from wavevae.errors import UserError
 from wavevae.files import printable
+from wavevae.instruments import model_file
 from wavevae.units import format_seconds, midi_to_hz
 
 if TYPE_CHECKING:
@@ -353,9 +354,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--all", action="store_true", help="also settings, origin, sizes, and every axis")
     parser.add_argument("--json", action="store_true", help="for programs: one object")
     arguments = parser.parse_args(argv)
-    path: Path = arguments.what
-    if not path.exists():
-        raise UserError(f"nothing at {path}; give a run folder or a MODEL.ts")
+    path = model_file(arguments.what, runs=True)
     is_run = path.is_dir() or path.suffix == ".ckpt"
     values = describe_run(path) if is_run else describe_model_file(path, arguments.sr)
     if arguments.json:

@@ -26,9 +26,9 @@ let look = { heard: [...INSTRUMENT.state.latents], level: -120, real_time_factor
 
 function readPresets() {
   try {
-    return JSON.parse(localStorage.getItem(KEPT)) ?? {};
+    return JSON.parse(localStorage.getItem(KEPT)) ?? INSTRUMENT.presets;
   } catch {
-    return {};
+    return INSTRUMENT.presets;
   }
 }
 

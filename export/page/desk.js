@@ -152,7 +152,8 @@ export class Desk {
     const kept = structuredClone(this.presets[name] ?? {});
     const glideMs = seconds === undefined ? this.state.smoothing_ms : 1000 * seconds;
     const glides_ms = this.state.latents.map(() => glideMs);
-    Object.assign(this.state, kept, { glides_ms, settle_ms: glideMs, gain_glide_ms: Math.max(GAIN_GLIDE_MS, glideMs), idle: false });
+    const attributes = { ...this.state.attributes, ...kept.attributes };
+    Object.assign(this.state, kept, { attributes, glides_ms, settle_ms: glideMs, gain_glide_ms: Math.max(GAIN_GLIDE_MS, glideMs), idle: false });
   }
 
   forget(name) {

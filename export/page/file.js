@@ -27,22 +27,29 @@ export function bytesOf(text) {
   return bytes.subarray(0, Math.floor((text.length * 4) / 5));
 }
 
-const KINDS = { f4: Float32Array, f8: Float64Array, i4: Int32Array, i2: Int16Array };
+const KINDS = { f4: Float32Array, f8: Float64Array, i4: Int32Array };
 
-/** The description with its `tensors`. Large matrices are whole numbers of 16 bits, and a scale for every column. */
+/** The description with its `tensors`. Large matrices are whole numbers of few bits, and a scale for every column. */
 export function opened(description, bytes) {
   const tensors = {};
   for (const [name, kind, at, count] of description.layout) {
-    tensors[name] = new KINDS[kind](bytes.buffer, bytes.byteOffset + at, count);
+    if (kind in KINDS) tensors[name] = new KINDS[kind](bytes.buffer, bytes.byteOffset + at, count);
   }
-  for (const [name, kind] of description.layout) {
-    if (kind === "i2") tensors[name] = scaled(tensors[name], tensors[`${name}.scale`]);
+  for (const [name, kind, at, count] of description.layout) {
+    if (kind in KINDS) continue;
+    tensors[name] = lengthened(bytes.subarray(at), count, Number(kind.slice(1)), tensors[`${name}.scale`]);
   }
   return { ...description, tensors };
 }
 
-function scaled(whole, scale) {
-  const floats = new Float32Array(whole.length);
-  for (let i = 0; i < whole.length; i += 1) floats[i] = whole[i] * scale[i % scale.length];
+/** Whole numbers of so many bits (24 at most) in a row -> numbers, by the scale of their column. */
+function lengthened(bytes, count, bits, scale) {
+  const floats = new Float32Array(count);
+  const [mask, half] = [2 ** bits - 1, 2 ** (bits - 1)];
+  for (let i = 0, bit = 0; i < count; i += 1, bit += bits) {
+    const at = bit >> 3;
+    const word = bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
+    floats[i] = (((word >>> (bit & 7)) & mask) - half) * scale[i % scale.length];
+  }
   return floats;
 }

@@ -1,4 +1,5 @@
-"""Presets: snapshots of the controls, kept in MODEL.presets.json beside the model."""
+"""Presets: snapshots of the controls, kept in MODEL.presets.json beside the model, or in the user's data folder where
+none may be written there; then those beside it are given."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from wavevae.controls import (
 )
 from wavevae.errors import UserError
 from wavevae.files import locked, write_whole
+from wavevae.instruments import PRESETS, companion
 from wavevae.names import composed, matching
 
 from ..model_info import ModelInfo
@@ -114,6 +116,8 @@ class Presets:
     """Those in the file, where it has changed since it was read; asked for a preset that is not here."""
     problem: str = ""
     """Why the file could not be read: then nothing is stored, so that it is not overwritten."""
+    given: dict[str, Preset] = field(default_factory=dict)
+    """Those that came with the model and stay: what is stored under such a name hides it until it is deleted."""
 
     def store(self, name: str, preset: Preset) -> None:
         """Raises: Refused for a name that is none, or when there is no room."""
@@ -139,15 +143,25 @@ class Presets:
         return self.named[name]
 
     def delete(self, name: str) -> None:
-        """Raises: Refused where there is none."""
-        self.get(name)
+        """Raises: Refused where there is none, or where it came with the model."""
+        preset = self.get(name)
         name = matching(name, self.named) or name
+        if preset is self.given.get(name):
+            raise Refused(f"preset '{name}' came with the instrument; store another under its name")
         self.named = {n: p for n, p in self.named.items() if n != name}
+        if name in self.given:
+            self.named[name] = self.given[name]
         self.save(name, None)
 
 
-def presets_file(model: Path) -> Path:
-    return model.with_suffix(".presets.json")
+def presets_of(model: Path) -> tuple[Presets, Path]:
+    """Those of a model, and the file to keep them in."""
+    beside, path = model.absolute().with_suffix(PRESETS), companion(model, PRESETS)
+    if path == beside:
+        return read_presets(path), path
+    given, own = read_presets(beside), read_presets(path)
+    named = {**given.named, **own.named}
+    return Presets(named, problem=own.problem or given.problem, given=given.named), path
 
 
 def read_presets(path: Path) -> Presets:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pathlib import Path
 from wavevae.cli import expanded
 from wavevae.controls import MODES, TRANSFORM, ControlState, Refused
 from wavevae.errors import Failure, UserError
+from wavevae.instruments import NAMES, model_file
 
 from ..control.addresses import ROOT, Arguments, Value, text
 from ..control.dispatcher import Dispatcher, Line
@@ -26,7 +26,7 @@ from ..control.midi_mapper import MidiMapper
 from ..control.midi_out import MELODY, PERCUSSION, Outputs, Sender
 from ..control.network import Announcement, reachable
 from ..control.osc import ERROR, OscServer, Reply, encode
-from ..control.presets import Preset, Presets, PresetsFile, presets_file, read_presets, write_preset
+from ..control.presets import Preset, Presets, PresetsFile, presets_of, write_preset
 from ..model_info import ModelInfo
 from .processes import (
     Begin,
@@ -260,10 +260,9 @@ class Controller:
             self.dispatcher.resume(ControlState.unpack(packed.tolist()))
 
     def _presets(self, model: ModelInfo) -> Presets:
-        """Those beside the model; stored by a thread, so that a slow disk delays no message."""
-        path = presets_file(Path(model.path))
+        """Those of the model; stored by a thread, so that a slow disk delays no message."""
+        presets, path = presets_of(Path(model.path))
         file = PresetsFile(path)
-        presets = read_presets(path)
         if presets.problem:
             self.say(presets.problem)
 
@@ -295,11 +294,13 @@ class Controller:
 
     def _add_model_address(self) -> None:
         def ask(state: ControlState, arguments: Arguments) -> ControlState:
-            path = expanded(text(arguments, "model"))
-            if not path.is_absolute():
-                path = Path(self.dispatcher.model.path).parent / path
-            if not os.path.isfile(path):
-                raise Refused(f"no model file at {str(path)[:120]}")
+            named = text(arguments, "model")
+            path = Path(self.dispatcher.model.path).parent / expanded(named)
+            if not path.is_file():
+                try:
+                    path = model_file(Path(named) if named in NAMES else path)
+                except UserError as error:
+                    raise Refused(str(error)[:300]) from None
             self._model_asked_by = self.osc_server.sender
             self._pipe.send(WantModel(str(path)))
             return state

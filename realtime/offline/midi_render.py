@@ -28,6 +28,7 @@ from wavevae.console import SoundProgress, say
 from wavevae.controls import BEND, GAIN, Refused
 from wavevae.errors import UserError
 from wavevae.files import printable
+from wavevae.instruments import model_file
 from wavevae.names import class_number
 from wavevae.units import db_to_amplitude, seconds_to_samples
 
@@ -273,9 +274,7 @@ def make_player(part: Part, path: Path, arguments: argparse.Namespace) -> PartPl
     """Raises: UserError for a model that cannot play it."""
     voices = arguments.voices or min(USUAL_VOICES, max(FEWEST_VOICES, part.at_once()))
     seed = (arguments.seed or 0) + part.number - 1
-    if not path.is_file():
-        raise UserError(f"no model file at {path}; make one with `wavevae export RUN -o MODEL.ts`")
-    instrument = PlayableModel(path, seed, voices, False, arguments.sr)
+    instrument = PlayableModel(model_file(path), seed, voices, False, arguments.sr)
     keys = keys_of(part, instrument, arguments.strict)
     player = PartPlayer(part, instrument, keys, arguments.map)
     label = getattr(arguments, "class")

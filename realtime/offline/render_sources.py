@@ -22,6 +22,7 @@ from wavevae.controls import NO_LABEL
 from wavevae.corpus_profile import CorpusProfile, known_pitch
 from wavevae.errors import UserError
 from wavevae.files import printable
+from wavevae.instruments import model_file
 from wavevae.latents import DensitySampler
 from wavevae.transfer import chosen_fit, fit_latents, transposition
 from wavevae.units import (
@@ -44,8 +45,7 @@ BLOCK_FRAMES = 64
 
 def load_offline(path: Path, sample_rate: int | None = None) -> Bundle:
     """The model, on one thread: the same sums in the same order. Raises: UserError."""
-    if not path.is_file():
-        raise UserError(f"no model file at {path}; make one with `wavevae export RUN -o MODEL.ts`")
+    path = model_file(path)
     use_one_thread()
     bundle = read_bundle(path, sample_rate)
     if sample_rate not in (None, bundle.info.sample_rate):

@@ -27,11 +27,12 @@ from wavevae.console import SoundProgress, say
 from wavevae.controls import MODES, TRANSFORM, Refused
 from wavevae.errors import UserError
 from wavevae.files import printable
+from wavevae.instruments import model_file
 from wavevae.units import db_to_amplitude, seconds_to_samples
 
 from ..control.addresses import ROOT, Arguments
 from ..control.dispatcher import Dispatcher
-from ..control.presets import Presets
+from ..control.presets import Presets, presets_of
 from ..engine.engine import Engine, PlayableModel
 from ..engine.latent_sources import RecordingSource
 from ..model_info import ModelInfo
@@ -171,7 +172,9 @@ class Conductor:
 
     def __init__(self, score: Score, model: ModelInfo) -> None:
         self._score, self._rate = score, model.sample_rate
-        self.dispatcher = Dispatcher(model, presets=Presets(dict(score.presets)))
+        self.dispatcher = Dispatcher(
+            model, presets=Presets({**presets_of(Path(model.path))[0].named, **score.presets})
+        )
         self._next = 0
         if score.live_input and model.live_input:
             self.dispatcher.apply(f"{ROOT}/mode", (MODES[TRANSFORM],))
@@ -244,14 +247,13 @@ def render_score(arguments: argparse.Namespace, gain_db: float) -> int:
 
 def _instrument(arguments: argparse.Namespace, score: Score) -> PlayableModel:
     """Raises: UserError for a model that cannot play the score."""
-    if not arguments.model.is_file():
-        raise UserError(f"no model file at {arguments.model}; make one with `wavevae export RUN -o MODEL.ts`")
+    model = model_file(arguments.model)
     if score.live_input and arguments.score_input is None:
         say("this session heard a live input: give its recording with --score-input, or it hears silence")
     seed = arguments.seed if arguments.seed is not None else score.seed or 0
     voices = arguments.voices or score.voices
     live_input = score.live_input or arguments.score_input is not None
-    return PlayableModel(arguments.model, seed, voices, live_input, arguments.sr)
+    return PlayableModel(model, seed, voices, live_input, arguments.sr)
 
 
 def _sound(path: Path | None, sample_rate: int, block_size: int) -> Iterator[NDArray[np.float32]] | None:

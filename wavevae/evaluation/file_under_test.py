@@ -13,7 +13,6 @@ from torch import Tensor
 
 from wavevae.bundle import Bundle, read_bundle
 from wavevae.corpus.labels import class_of, pitch_of
-from wavevae.errors import UserError
 from wavevae.evaluation.model_under_test import (
     NONE,
     Facts,
@@ -25,6 +24,7 @@ from wavevae.evaluation.model_under_test import (
     learned_shift,
     load_run,
 )
+from wavevae.instruments import model_file
 from wavevae.latents import sample_density
 from wavevae.prior import TEMPERATURE
 
@@ -198,8 +198,7 @@ def load_model_under_test(
 ) -> Run | Model:
     """RUN, a .ckpt, or MODEL.ts; `sample_rate` of a file that does not say its own. A file computes on the CPU, where
     it is played, a run on `device`. Raises: UserError."""
-    if not path.exists():
-        raise UserError(f"no run or model at {path}; give a run folder, a .ckpt or a MODEL.ts")
+    path = model_file(path, runs=True)
     if path.is_dir() or path.suffix == ".ckpt":
         return load_run(path, which, device)
     return load_file(path, sample_rate)
