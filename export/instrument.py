@@ -264,8 +264,11 @@ class InstrumentExporter(FamilyExporter):
             "prior": {} if model.prior is None else model.prior.description(),
         }
 
-    def plays_without_torch(self, model: Any) -> bool:
-        return not bottleneck_class(model.config.bottleneck).streaming_twin
+    def graphs(self, model: Any) -> Any:
+        from . import archive_graphs
+
+        plain = not bottleneck_class(model.config.bottleneck).streaming_twin
+        return archive_graphs if plain and archive_graphs.packages_are_here() else None
 
     def settings(self, module: Any, method: str) -> dict[str, Tensor]:
         classes = {"classes": torch.zeros(1, module.class_count)} if module.class_count else {}

@@ -71,9 +71,10 @@ class FamilyExporter(ABC):
         """Fields of BundleInfo that only this family has."""
         return {}
 
-    def plays_without_torch(self, model: Any) -> bool:
-        """Whether MODEL.ts holds ONNX graphs as well."""
-        return False
+    def graphs(self, model: Any) -> Any:
+        """What makes and compares the ONNX graphs that MODEL.ts holds as well, with the functions of
+        export/archive_graphs.py; None where it holds none."""
+        return None
 
     def settings(self, module: Any, method: str) -> dict[str, Tensor]:
         """What a file without attributes (ONNX) takes beside x and state, and the usual value of each."""
@@ -135,10 +136,9 @@ def export_model(
     if model is not trained:
         origin["rounding_error"] = rounding_error(trained, model, expected[0]["audio"])
     info = describe(model, axes, origin)
-    from . import archive_graphs
-
+    onnx = exporter.graphs(model)
     deflated = choices.weights == "bfloat16"
-    if not (exporter.plays_without_torch(model) and archive_graphs.packages_are_here()):
+    if onnx is None:
         return write_bundle(
             path, script(module), info, lambda finished: verify(finished, expected), None, deflated
         )
@@ -146,11 +146,12 @@ def export_model(
     def check(finished: Path) -> float:
         with ThreadPoolExecutor(1) as pool:  # which waits for a process
             error = pool.submit(verify, finished, expected)
-            archive_graphs.compare(finished, expected, module).checked("onnxruntime's")
+            onnx.compare(finished, expected, module).checked("onnxruntime's")
             return error.result()
 
     def graphs(records: dict[str, bytes]) -> dict[str, bytes]:
-        return archive_graphs.make_graphs(model, axes, module, records)
+        made: dict[str, bytes] = onnx.make_graphs(model, axes, module, records)
+        return made
 
     return write_bundle(path, script(module), info, check, graphs, deflated)
 

@@ -35,8 +35,7 @@ from .osc import OscServer
 WINDOW = 2048
 """Samples of the spectrum."""
 BANDS, LOWEST_HZ, FLOOR_DB = 96, 40.0, -96.0
-SCOPE_POINTS = 256
-DIGITS = 3
+SCOPE_POINTS, DIGITS = 256, 3
 DECLARED = {control.name: control for control in CONTROLS}
 PLACES = {name: place for place, name in enumerate(DECLARED)}
 PER_AXIS = ("latent", "scale", "bias")
