@@ -294,7 +294,7 @@ def test_errors_are_advice(model: Path, run: Path, sounds: Path, tmp_path: Path)
     wrong = [
         ([str(model), *out], "no DATA"),
         ([str(model), str(sounds)], "-o"),
-        ([str(tmp_path / "gone"), str(sounds), *out], "no run or model"),
+        ([str(tmp_path / "gone"), str(sounds), *out], "give a run folder or a MODEL.ts"),
         ([str(tmp_path / "file"), str(sounds), *out], "not a TorchScript"),
         ([str(sounds), str(sounds), *out], "no best.ckpt"),
         ([str(model), str(tmp_path / "gone"), *out], "no such file"),

@@ -24,7 +24,7 @@ from wavevae.controls import SAMPLE, Share
 from wavevae.errors import UserError
 from wavevae.export.__main__ import main
 from wavevae.export.web import FOLDERS, refuse_unplayable
-from wavevae.realtime.control.presets import preset_of, presets_file, recalled, write_preset
+from wavevae.realtime.control.presets import preset_of, presets_of, recalled, write_preset
 from wavevae.realtime.model_info import describe
 from wavevae.train.arguments import preset_values
 
@@ -110,7 +110,7 @@ def test_presets_beside_the_file_come_along(tmp_path: Path) -> None:
     model = describe(read_bundle(path))
     changed = replace(model.initial(), release_ms=900.0, mode=SAMPLE, mix=(Share(1, 0.5),))
     changed = replace(changed, latents=changed.latents[::-1], attributes=(0.5, *changed.attributes[1:]))
-    write_preset(presets_file(path), "mine", preset_of(changed, model))
+    write_preset(presets_of(path)[1], "mine", preset_of(changed, model))
     assert main([str(path), "--format", "web", "-o", str(tmp_path / "page")]) == 0
     told = run(tmp_path / "page", {"desk": SCRIPTS, "messages": [["preset/recall", "mine", 0.5]]})
     wanted = recalled(preset_of(changed, model), model.initial(), model, 0.5)
