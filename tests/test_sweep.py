@@ -62,13 +62,13 @@ def test_workers_are_killed_and_no_trial_is_lost_or_doubled(tmp_path: Path) -> N
     begun = [line for line in lines if line[0] == "begin"]
     ended = Counter(line[1] for line in lines if line[0] == "end")
     assert ended == {str(n): 1 for n in range(12)}
-    again = {n for n, times in Counter(line[1] for line in begun).items() if times == 2}
     assert len(begun) == 12 + 2
-    assert len(again) == 2
+    again = [n for n, times in Counter(line[1] for line in begun).items() if times > 1]
+    assert again  # two trials, or one in which both died
     for number in again:  # at the same point, in the same folder, by another worker
-        one, other = (line for line in begun if line[1] == number)
-        assert one[3:] == other[3:]
-        assert one[2] != other[2]
+        tries = [line for line in begun if line[1] == number]
+        assert len({tuple(line[3:]) for line in tries}) == 1
+        assert len({line[2] for line in tries}) == len(tries)
     assert len({(line[3], line[4]) for line in begun}) == len({line[5] for line in begun}) == 12
 
     study, _ = open_study(tmp_path / "s.journal", read_space(tmp_path / "space.yaml"))

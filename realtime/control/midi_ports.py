@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -146,7 +147,7 @@ def fitting(names: list[str], wanted: str) -> str | None:
     return next(iter(exact or [n for n in names if word in plain[n]]), None)
 
 
-class KeptPort:
+class KeptPort(ABC):
     """Opens a port when it is there, again when it comes back, in a thread of its own; never raises for a port.
 
     `say` gets what there is to tell, once.
@@ -162,23 +163,24 @@ class KeptPort:
 
     # of an input or an output
 
+    @abstractmethod
     def _names(self) -> list[str]:
-        raise NotImplementedError
+        """Of the ports that are there."""
 
+    @abstractmethod
     def _take(self, name: str) -> None:
         """Open a port."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _drop(self) -> None:
         """Close it."""
-        raise NotImplementedError
 
-    def _lost(self) -> None:
+    def _lost(self) -> None:  # noqa: B027 - an input has nothing to end
         """It is gone."""
 
+    @abstractmethod
     def poll(self) -> None:
         """Every POLL_EVERY_S."""
-        raise NotImplementedError
 
     # of both
 
